@@ -1,0 +1,12 @@
+// What every test may use: a fresh folder, and small helpers that are not about any one room.
+#ifndef TESTS_SUPPORT_SUPPORT_H
+#define TESTS_SUPPORT_SUPPORT_H
+
+// Makes an empty folder for this test under $TMPDIR or /tmp and returns its path, which lives until
+// the next call in this process. Stops the test when it cannot.
+const char *support_tmpdir(void);
+
+// Removes a folder made by support_tmpdir with all it holds.
+void support_tmpdir_remove(const char *path);
+
+#endif
