@@ -1,0 +1,369 @@
+# shellcheck shell=bash
+# Test hosts on one machine: a bash library for tests that need real daemons on real (virtual) networks.
+#
+#   . "$(dirname "$0")/../support/lab.sh"
+#   lab_needs dockerd docker            # root, and these programs; else the test is skipped
+#   lab_up 2                            # hosts h1 and h2 (10.77.0.11, 10.77.0.12) on a switch; no way out
+#   stock_start h1; stock_start h2      # a stock dockerd on each
+#   stock h1 swarm init --advertise-addr "$(ip_of h1)"
+#   eventually 20 some_condition        # polls; never sleep for a fixed time
+#
+# A host is a set of namespaces (network, mount, process, hostname, cgroup) kept by one process. It sees
+# its own /proc, /sys, /run and /sys/fs/cgroup, and shares the rest of the file system. Everything a
+# host runs dies with it, and it dies with the test, however that ends. What the test made is removed
+# at its end; what a killed test left behind (folders, namespaces, cgroups) is removed by the next one.
+#
+# $LAB is the test's folder, $LAB/h1 that of host h1, at the same path inside and outside of the hosts,
+# so that a unix socket in it can be used from both. Logs of daemons are $LAB/h1/NAME.log; they are
+# printed when the test fails. LAB_KEEP=1 keeps the folder for a look.
+set -euo pipefail
+
+LAB_SUBNET=10.77.0        # every lab has its own switch, so all may use the same addresses
+LAB_IMAGE=busybox:lab     # what stock_image imports
+LAB_SKIPPED=77            # the exit status that ctest knows as "skipped"
+LAB_DOCKER=/usr/bin/docker # Debian's; a test may choose another version
+LAB_STOP_SECONDS=20       # how long a daemon may take to end when asked to
+LAB=
+LAB_ID=
+LAB_HOSTS=()
+
+# ---- results ----------------------------------------------------------------------------------
+
+step() { printf -- '--- %s\n' "$*"; }
+fail() { printf 'FAIL: %s\n' "$*" >&2; exit 1; }
+skip() { printf 'SKIP: %s\n' "$*"; exit "$LAB_SKIPPED"; }
+
+# same WANTED GOT WHAT: the two texts are equal.
+same() { [[ $1 == "$2" ]] || fail "$3: wanted '$1', got '$2'"; }
+
+# refused PATTERN COMMAND...: the command fails and says something that matches the pattern.
+refused()
+{
+  local pattern=$1 said status=0; shift
+  said=$("$@" 2>&1) || status=$?
+  [[ $status != 0 ]] || fail "should have been refused: $* (said: $said)"
+  [[ $said =~ $pattern ]] || fail "refused for another reason than '$pattern': $* (said: $said)"
+}
+
+# eventually SECONDS COMMAND...: polls the command until it succeeds; fails the test at the deadline
+# with what the command said last.
+eventually()
+{
+  local seconds=$1 said; shift
+  local deadline=$((SECONDS + seconds))
+  until said=$("$@" 2>&1); do
+    ((SECONDS < deadline)) || fail "not within $seconds s: $*${said:+ (said last: $said)}"
+    sleep 0.1
+  done
+}
+
+# within SECONDS COMMAND...: as eventually, but only returns 1 at the deadline.
+within() { (eventually "$@") 2>/dev/null; }
+
+# ---- the lab ----------------------------------------------------------------------------------
+
+# lab_needs [PROGRAM...]: skips the test on a machine that cannot run it.
+lab_needs()
+{
+  [[ $(id -u) == 0 ]] || skip "needs root (namespaces, cgroups)"
+  local program
+  for program in ip nsenter unshare setpriv "$@"; do
+    command -v "$program" >/dev/null || skip "needs the program $program (./dev setup installs it)"
+  done
+  unshare --net --mount --pid --fork true 2>/dev/null || skip "needs the right to make namespaces"
+}
+
+# lab_up [N]: the lab's folder and switch, and N hosts. Call it in the test's main shell, once.
+lab_up()
+{
+  lab_sweep
+  LAB_ID=skep$$
+  LAB=${TMPDIR:-/tmp}/skep-lab.$$
+  mkdir -m 700 "$LAB"
+  trap lab_down EXIT
+  trap 'exit 129' HUP
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  ip netns add "${LAB_ID}sw"
+  ip -n "${LAB_ID}sw" link add switch type bridge
+  ip -n "${LAB_ID}sw" link set switch up
+  local i
+  for ((i = 1; i <= ${1:-0}; i++)); do host_up "h$i"; done
+}
+
+lab_down()
+{
+  local status=$? host
+  trap - EXIT HUP INT TERM
+  set +e
+  if [[ $status != 0 && $status != "$LAB_SKIPPED" ]]; then lab_logs >&2; fi
+  for host in "${LAB_HOSTS[@]}"; do host_kill "$host"; done
+  lab_remove "$LAB_ID" "$LAB"
+  exit "$status"
+}
+
+lab_logs()
+{
+  local log
+  for log in "$LAB"/*/*.log; do
+    [[ -s $log ]] || continue
+    printf '==== the end of %s\n' "$log"
+    tail -n "${LAB_LOG_LINES:-40}" "$log"
+  done
+}
+
+# lab_remove ID FOLDER: all that a lab leaves once its processes are dead.
+lab_remove()
+{
+  local id=$1 folder=$2 name mount group
+  for name in $(ip netns list | awk -v p="^$id(sw|h)" '$1 ~ p {print $1}'); do
+    ip netns del "$name" || true
+  done
+  while read -r group; do
+    within 5 rmdir "$group" || echo "lab: cannot remove $group" >&2
+  done < <(find /sys/fs/cgroup -depth -type d -path "*/$id-h*" 2>/dev/null)
+  if [[ -n ${LAB_KEEP:-} ]]; then echo "lab: kept $folder" >&2; return; fi
+  for mount in $(awk -v p="$folder/" 'index($5, p) == 1 {print $5}' /proc/self/mountinfo | tac); do
+    umount -l "$mount"
+  done
+  rm -rf "$folder"
+}
+
+# Labs of tests that were killed: their hosts are dead already, so only names remain.
+lab_sweep()
+{
+  local folder pid
+  for folder in "${TMPDIR:-/tmp}"/skep-lab.*; do
+    pid=${folder##*.}
+    [[ -d $folder ]] || continue
+    [[ $pid == "$$" || ! -d /proc/$pid ]] || continue
+    LAB_KEEP='' lab_remove "skep$pid" "$folder"
+  done
+}
+
+# ---- hosts ------------------------------------------------------------------------------------
+
+# host_up NAME: one more host. Names are h and a number.
+host_up()
+{
+  local host=$1 number=${1#h} ns=$LAB_ID$1
+  mkdir -p "$LAB/$host"
+  ip netns add "$ns"
+  ip -n "$ns" link set lo up
+  ip link add eth0 netns "$ns" type veth peer name "port$number" netns "${LAB_ID}sw"
+  ip -n "$ns" addr add "$(ip_of "$host")/24" dev eth0
+  ip -n "$ns" link set eth0 up
+  ip -n "${LAB_ID}sw" link set "port$number" master switch up
+  host_boot "$host"
+  LAB_HOSTS+=("$host")
+}
+
+# Starts the process that keeps the host's namespaces: a bash that reaps what it inherits.
+host_boot()
+{
+  local host=$1 dir=$LAB/$1
+  rm -f "$dir/booted"
+  (
+    for group in $(host_cgroups_outside "$host"); do echo 0 >"$group/cgroup.procs"; done
+    exec setpriv --pdeathsig KILL nsenter --net="/run/netns/$LAB_ID$host" \
+      unshare --mount --propagation private --uts --ipc --cgroup --pid --fork --kill-child \
+      bash -c "$(declare -f host_init host_init_cgroups); host_init $host $dir"
+  ) </dev/null >"$dir/host.log" 2>&1 &
+  echo $! >"$dir/host.keeper"
+  disown
+  eventually 10 test -e "$dir/booted"
+  child_of "$(<"$dir/host.keeper")" >"$dir/host.pid"
+}
+
+# child_of PID: its first child; fails when there is none.
+child_of()
+{
+  local child
+  child=$(cat "/proc/$1/task/$1/children" 2>/dev/null) || return 1
+  [[ -n $child ]] && echo "${child%% *}"
+}
+
+# Prints the host's cgroup in every hierarchy, made if need be. A new cpuset starts empty and refuses
+# tasks until it is told its processors.
+host_cgroups_outside()
+{
+  local name=$LAB_ID-$1 root group file
+  while read -r root; do
+    group=$root/$name
+    mkdir -p "$group"
+    for file in cpuset.cpus cpuset.mems; do
+      if [[ -e $root/$file && -e $group/$file && -z $(<"$group/$file") ]]; then
+        cat "$root/$file" >"$group/$file"
+      fi
+    done
+    echo "$group"
+  done < <(awk '{ for (i = 7; $i != "-"; i++); if ($(i+1) ~ /^cgroup2?$/) print $5 }' /proc/self/mountinfo)
+}
+
+# Runs inside the new namespaces as process 1.
+host_init()
+{
+  set -euo pipefail
+  local host=$1 dir=$2
+  hostname "$host"
+  mount -t proc proc /proc
+  mount -t sysfs sysfs /sys
+  host_init_cgroups
+  mount -t tmpfs tmpfs /run
+  mkdir -p /run/lock /run/netns
+  # No name server answers here, and none is waited for.
+  echo 'nameserver 127.0.0.1' >"$dir/resolv.conf"
+  mount --bind "$dir/resolv.conf" "$(realpath /etc/resolv.conf)" 2>/dev/null || true
+  touch "$dir/booted"
+  while :; do sleep 3600 & wait $! || true; done
+}
+
+# The host's own view of the cgroup tree: all v1 hierarchies, or v2 alone. (A hybrid tree, with v2 at
+# .../unified beside v1, is what crun refuses; so it is never shown.)
+host_init_cgroups()
+{
+  local id controllers
+  if [[ $(cut -d: -f1 /proc/self/cgroup) == 0 ]]; then
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup
+    # Controllers can be handed down only by a group without processes of its own.
+    mkdir /sys/fs/cgroup/init
+    echo 0 >/sys/fs/cgroup/init/cgroup.procs
+    for id in $(</sys/fs/cgroup/cgroup.controllers); do
+      echo "+$id" >/sys/fs/cgroup/cgroup.subtree_control || true
+    done
+    return
+  fi
+  mount -t tmpfs -o mode=755 tmpfs /sys/fs/cgroup
+  while IFS=: read -r id controllers _; do
+    [[ $id != 0 && -n $controllers ]] || continue
+    mkdir "/sys/fs/cgroup/${controllers#name=}"
+    case $controllers in
+    name=*) mount -t cgroup -o "none,$controllers" cgroup "/sys/fs/cgroup/${controllers#name=}" ;;
+    *) mount -t cgroup -o "$controllers" cgroup "/sys/fs/cgroup/$controllers" ;;
+    esac
+  done </proc/self/cgroup
+}
+
+# host_kill HOST: as if its power was cut.
+host_kill()
+{
+  local keeper
+  keeper=$(cat "$LAB/$1/host.keeper" 2>/dev/null) || return 0
+  kill -KILL "$(<"$LAB/$1/host.pid")" "$keeper" 2>/dev/null || true
+  within 10 gone "$keeper" || echo "lab: $1 does not die" >&2
+}
+
+# host_reboot HOST: power cut, and on again. Its files stay, its /run and its processes are gone.
+host_reboot() { host_kill "$1"; host_boot "$1"; }
+
+ip_of() { echo "$LAB_SUBNET.$((10 + ${1#h}))"; }
+
+# on HOST COMMAND...: runs a command on a host and waits for it.
+on()
+{
+  local pid; pid=$(<"$LAB/$1/host.pid"); shift
+  nsenter --target "$pid" --mount --uts --ipc --net --pid --cgroup -- "$@"
+}
+
+# cut HOST / heal HOST: pulls the host's network cable, and puts it back.
+cut_link() { ip -n "${LAB_ID}sw" link set "port${1#h}" down; }
+heal_link() { ip -n "${LAB_ID}sw" link set "port${1#h}" up; }
+
+# slow_link HOST NETEM...: shapes what the host sends, such as: slow_link h1 delay 20ms loss 1%
+slow_link() { local host=$1; shift; on "$host" tc qdisc replace dev eth0 root netem "$@"; }
+
+# ---- daemons on hosts -------------------------------------------------------------------------
+
+# start HOST NAME COMMAND...: runs a daemon on the host, inside the host's cgroup; its output goes to
+# $LAB/HOST/NAME.log. Returns at once.
+start()
+{
+  local host=$1 name=$2; shift 2
+  # shellcheck disable=SC2016 # expands inside the host
+  on "$host" bash -c '
+    for group in /sys/fs/cgroup/init /sys/fs/cgroup /sys/fs/cgroup/*; do
+      if [[ -w $group/cgroup.procs ]] && echo 0 >"$group/cgroup.procs"; then
+        [[ $group == /sys/fs/cgroup/init || $group == /sys/fs/cgroup ]] && break
+      fi 2>/dev/null
+    done
+    exec "$@"' "$name" "$@" </dev/null >>"$LAB/$host/$name.log" 2>&1 &
+  echo $! >"$LAB/$host/$name.starter"
+  disown
+}
+
+# pid_of HOST NAME: the daemon's process id as seen from outside (nsenter stands between us and it).
+pid_of() { child_of "$(<"$LAB/$1/$2.starter")"; }
+
+# alive HOST NAME: the daemon has not ended.
+alive() { [[ -d /proc/$(<"$LAB/$1/$2.starter") ]]; }
+
+# signal HOST NAME SIGNAL
+signal() { kill "-$3" "$(pid_of "$1" "$2")"; }
+
+gone() { [[ ! -d /proc/$1 ]]; }
+
+# stop HOST NAME: asks the daemon to end and waits until it has.
+stop()
+{
+  local starter; starter=$(<"$LAB/$1/$2.starter")
+  kill -TERM "$(pid_of "$1" "$2")" 2>/dev/null || return 0
+  eventually "$LAB_STOP_SECONDS" gone "$starter"
+}
+
+# kill9 HOST NAME: the daemon crashes; what it started lives on.
+kill9()
+{
+  local starter; starter=$(<"$LAB/$1/$2.starter")
+  kill -KILL "$(pid_of "$1" "$2")" 2>/dev/null || return 0
+  eventually "$LAB_STOP_SECONDS" gone "$starter"
+}
+
+# ---- stock Docker -----------------------------------------------------------------------------
+
+# stock_start HOST [dockerd option...]: returns when its API answers.
+stock_start()
+{
+  local host=$1; shift
+  start "$host" dockerd dockerd --host "unix://$LAB/$host/docker.sock" \
+    --data-root "$LAB/$host/docker" --exec-root /run/docker --pidfile /run/docker.pid \
+    --userland-proxy=false "$@"
+  eventually 60 stock_settled "$host"
+  alive "$host" dockerd || fail "dockerd on $host ended"
+}
+
+stock_settled() { ! alive "$1" dockerd || stock "$1" version; }
+
+stock_stop() { stop "$1" dockerd; }
+
+# stock HOST docker-argument...: the docker command against the host's dockerd.
+stock()
+{
+  local host=$1; shift
+  DOCKER_CONFIG=$LAB/docker-config "$LAB_DOCKER" --host "unix://$LAB/$host/docker.sock" "$@"
+}
+
+# stock_image HOST...: gives each host's dockerd the image $LAB_IMAGE.
+stock_image()
+{
+  local host
+  lab_rootfs "$LAB/rootfs"
+  for host in "$@"; do
+    tar -C "$LAB/rootfs" -c . | stock "$host" import --change 'CMD ["sh"]' - "$LAB_IMAGE" >/dev/null
+  done
+}
+
+# lab_rootfs FOLDER: a small root file system of busybox and its commands.
+lab_rootfs()
+{
+  local root=$1 busybox=/bin/busybox command
+  [[ ! -d $root ]] || return 0
+  [[ -x $busybox ]] || skip "needs busybox-static (./dev setup installs it)"
+  mkdir -p "$root"/{bin,dev,etc,proc,root,sys,tmp,usr/bin,var}
+  chmod 1777 "$root/tmp"
+  cp "$busybox" "$root/bin/busybox"
+  for command in $("$busybox" --list); do
+    [[ $command == busybox ]] || ln -s busybox "$root/bin/$command"
+  done
+  printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n' >"$root/etc/passwd"
+  printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
+}
