@@ -1,0 +1,271 @@
+#include "proto/base/loop_io.h"
+
+#include <pthread.h>
+
+#include "proto/base/check.h"
+#include "proto/base/clock_io.h"
+#include "proto/base/str.h"
+
+#define LOOP_MAGIC 0x6c6f6f70u
+
+static struct loop *loop_of(void *data)
+{
+    struct loop *loop = data;
+    MAGIC_CHECK(loop, LOOP_MAGIC);
+    return loop;
+}
+
+// ---- timers --------------------------------------------------------------------------------------
+
+static void on_alarm(uv_timer_t *handle);
+
+// Points the alarm at the earliest timer. libuv counts whole milliseconds: round up, or the alarm
+// would spin until the last fraction has passed.
+static void set_alarm(struct loop *loop)
+{
+    struct mono due = timers_next_due(&loop->timers);
+    if (due.ns == MONO_NEVER.ns) {
+        uv_timer_stop(&loop->alarm);
+        return;
+    }
+    int64_t wait_ns = mono_since(due, loop_now(loop));
+    uint64_t wait_ms = wait_ns > 0 ? (uint64_t)((wait_ns - 1) / NS_PER_MS + 1) : 0;
+    uv_timer_start(&loop->alarm, on_alarm, wait_ms, 0);
+}
+
+static void on_alarm(uv_timer_t *handle)
+{
+    struct loop *loop = loop_of(handle->data);
+    // What a callback starts for "now" waits for the next turn, or two of them could starve the rest.
+    struct mono now = loop_now(loop);
+    uint64_t newest = loop->timers.next_order;
+    for (struct timer *timer; (timer = timers_pop_due(&loop->timers, now));) {
+        if (timer->order >= newest) {
+            timers_set(&loop->timers, timer, timer->due);
+            break;
+        }
+        struct loop_timer *it = CONTAINER_OF(timer, struct loop_timer, timer);
+        it->fire(it);
+    }
+    set_alarm(loop);
+}
+
+void loop_timer_init(struct loop_timer *timer, struct loop *loop,
+                     void (*fire)(struct loop_timer *timer))
+{
+    *timer = (struct loop_timer){.loop = loop, .fire = fire};
+}
+
+void loop_timer_start(struct loop_timer *timer, int64_t delay_ms)
+{
+    CHECK(delay_ms >= 0);
+    loop_timer_start_at(timer, mono_add(mono_now(), delay_ms * NS_PER_MS));
+}
+
+void loop_timer_start_at(struct loop_timer *timer, struct mono due)
+{
+    timers_set(&timer->loop->timers, &timer->timer, due);
+    set_alarm(timer->loop);
+}
+
+void loop_timer_stop(struct loop_timer *timer)
+{
+    // The alarm may now be early; it finds nothing due and is set anew.
+    timers_cancel(&timer->loop->timers, &timer->timer);
+}
+
+struct mono loop_now(const struct loop *loop)
+{
+    // libuv's cached time is CLOCK_MONOTONIC in whole milliseconds, the same clock as mono_now.
+    return (struct mono){.ns = (int64_t)uv_now(&loop->uv) * NS_PER_MS};
+}
+
+// ---- posts and stopping --------------------------------------------------------------------------
+
+// Runs what was posted so far; what those posts post runs in the next turn.
+static void run_posts(struct loop *loop)
+{
+    struct list ready;
+    list_init(&ready);
+    uv_mutex_lock(&loop->lock);
+    while (!list_empty(&loop->posted))
+        list_push_back(&ready, list_pop_front(&loop->posted));
+    uv_mutex_unlock(&loop->lock);
+    for (struct list *link; (link = list_pop_front(&ready));) {
+        struct loop_post *post = LIST_ENTRY(link, struct loop_post, link);
+        post->run(post);
+    }
+}
+
+static void on_wake(uv_async_t *handle)
+{
+    struct loop *loop = loop_of(handle->data);
+    run_posts(loop);
+    uv_mutex_lock(&loop->lock);
+    bool stopping = loop->stopping;
+    loop->stopping = false;
+    uv_mutex_unlock(&loop->lock);
+    if (stopping)
+        uv_stop(&loop->uv);
+}
+
+void loop_post(struct loop *loop, struct loop_post *post, void (*run)(struct loop_post *post))
+{
+    uv_mutex_lock(&loop->lock);
+    post->run = run;
+    list_push_back(&loop->posted, &post->link);
+    // Under the lock, so that the loop cannot be freed between the push and the wake-up.
+    uv_async_send(&loop->wake);
+    uv_mutex_unlock(&loop->lock);
+}
+
+void loop_stop(struct loop *loop)
+{
+    uv_mutex_lock(&loop->lock);
+    loop->stopping = true;
+    uv_async_send(&loop->wake);
+    uv_mutex_unlock(&loop->lock);
+}
+
+// ---- the end of the turn -------------------------------------------------------------------------
+
+static void on_before_poll(uv_prepare_t *handle)
+{
+    struct loop *loop = loop_of(handle->data);
+    // One that asks again from inside its own run would keep the loop from ever waiting: run each
+    // asked so far once, and come straight back for the rest.
+    struct list ready;
+    list_init(&ready);
+    while (!list_empty(&loop->later))
+        list_push_back(&ready, list_pop_front(&loop->later));
+    for (struct list *link; (link = list_pop_front(&ready));) {
+        struct loop_later *later = LIST_ENTRY(link, struct loop_later, link);
+        later->run(later);
+    }
+    if (!list_empty(&loop->later))
+        uv_async_send(&loop->wake);
+}
+
+void loop_later_init(struct loop_later *later, struct loop *loop,
+                     void (*run)(struct loop_later *later))
+{
+    *later = (struct loop_later){.loop = loop, .run = run};
+    list_init(&later->link);
+}
+
+void loop_later_ask(struct loop_later *later)
+{
+    if (list_empty(&later->link))
+        list_push_back(&later->loop->later, &later->link);
+}
+
+void loop_later_cancel(struct loop_later *later)
+{
+    list_remove(&later->link);
+}
+
+// ---- jobs ----------------------------------------------------------------------------------------
+
+static void on_work(uv_work_t *request)
+{
+    struct loop_work *work = CONTAINER_OF(request, struct loop_work, uv);
+    work->work(work);
+}
+
+static void on_work_done(uv_work_t *request, int status)
+{
+    struct loop_work *work = CONTAINER_OF(request, struct loop_work, uv);
+    CHECK(status == 0); // jobs are never cancelled
+    work->done(work);
+}
+
+void loop_work_start(struct loop *loop, struct loop_work *work, void (*run)(struct loop_work *work),
+                     void (*done)(struct loop_work *work))
+{
+    work->work = run;
+    work->done = done;
+    int result = uv_queue_work(&loop->uv, &work->uv, on_work, on_work_done);
+    CHECK(result == 0);
+}
+
+// ---- life ----------------------------------------------------------------------------------------
+
+void loop_init(struct loop *loop)
+{
+    *loop = (struct loop){0};
+    MAGIC_SET(loop, LOOP_MAGIC);
+    int result = uv_loop_init(&loop->uv);
+    CHECK(result == 0);
+    result = uv_mutex_init(&loop->lock);
+    CHECK(result == 0);
+    list_init(&loop->posted);
+    list_init(&loop->later);
+    timers_init(&loop->timers);
+    result = uv_async_init(&loop->uv, &loop->wake, on_wake);
+    CHECK(result == 0);
+    uv_timer_init(&loop->uv, &loop->alarm);
+    uv_prepare_init(&loop->uv, &loop->before_poll);
+    loop->wake.data = loop->alarm.data = loop->before_poll.data = loop;
+    uv_prepare_start(&loop->before_poll, on_before_poll);
+}
+
+void loop_fini(struct loop *loop)
+{
+    MAGIC_CHECK(loop, LOOP_MAGIC);
+    run_posts(loop);
+    uv_close((uv_handle_t *)&loop->wake, NULL);
+    uv_close((uv_handle_t *)&loop->alarm, NULL);
+    uv_close((uv_handle_t *)&loop->before_poll, NULL);
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    int result = uv_loop_close(&loop->uv);
+    CHECK(result == 0); // a handle was left open
+    timers_fini(&loop->timers);
+    uv_mutex_destroy(&loop->lock);
+    MAGIC_CLEAR(loop);
+}
+
+void loop_run(struct loop *loop)
+{
+    MAGIC_CHECK(loop, LOOP_MAGIC);
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+}
+
+static void nothing(struct loop_timer *timer)
+{
+    (void)timer; // only there to wake the loop
+}
+
+bool loop_run_until(struct loop *loop, bool (*done)(void *ctx), void *ctx, int64_t timeout_ms)
+{
+    struct mono deadline = mono_add(mono_now(), timeout_ms * NS_PER_MS);
+    struct loop_timer alarm;
+    loop_timer_init(&alarm, loop, nothing);
+    loop_timer_start_at(&alarm, deadline);
+    bool is_done;
+    while (!(is_done = done(ctx)) && mono_before(mono_now(), deadline))
+        uv_run(&loop->uv, UV_RUN_ONCE);
+    loop_timer_stop(&alarm);
+    return is_done;
+}
+
+static void thread_main(void *data)
+{
+    struct loop_thread *thread = data;
+    pthread_setname_np(pthread_self(), thread->name);
+    loop_run(&thread->loop);
+}
+
+void loop_thread_start(struct loop_thread *thread, const char *name)
+{
+    loop_init(&thread->loop);
+    str_copy(thread->name, sizeof thread->name, name);
+    int result = uv_thread_create(&thread->thread, thread_main, thread);
+    CHECK(result == 0);
+}
+
+void loop_thread_stop(struct loop_thread *thread)
+{
+    loop_stop(&thread->loop);
+    uv_thread_join(&thread->thread);
+    loop_fini(&thread->loop);
+}
