@@ -1,8 +1,8 @@
 // Arena: memory for one request or operation, given back all at once.
 //
-// Allocations are aligned for any type and zeroed. An arena has a limit on its total: whoever decodes
-// outside bytes into it gets NULL past the limit, and the arena remembers (arena_overflowed), so that
-// a sequence of allocations is checked once at its end.
+// Allocations are aligned for any type and zeroed. An arena has a limit on its total: whoever
+// decodes outside bytes into it gets NULL past the limit, and the arena remembers
+// (arena_overflowed), so that a sequence of allocations is checked once at its end.
 #ifndef PROTO_BASE_ARENA_H
 #define PROTO_BASE_ARENA_H
 

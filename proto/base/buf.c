@@ -139,7 +139,8 @@ void buf_vprintf(struct buf *buf, const char *format, va_list args)
     int length = vsnprintf(NULL, 0, format, again);
     va_end(again);
     CHECK(length >= 0);
-    // vsnprintf writes a NUL that we do not keep, so print aside when the limit leaves no room for it.
+    // vsnprintf writes a NUL that we do not keep, so print aside when the limit leaves no room for
+    // it.
     char *text = malloc((size_t)length + 1);
     CHECK(text);
     vsnprintf(text, (size_t)length + 1, format, args);

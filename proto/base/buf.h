@@ -1,7 +1,7 @@
 // Bytes with an end: a growing buffer to build into, and a cursor to parse from.
 //
-// Both remember trouble. A sequence of puts is checked once with buf_ok, a sequence of gets once with
-// cursor_ok; after the first failure puts change nothing and gets return zero.
+// Both remember trouble. A sequence of puts is checked once with buf_ok, a sequence of gets once
+// with cursor_ok; after the first failure puts change nothing and gets return zero.
 #ifndef PROTO_BASE_BUF_H
 #define PROTO_BASE_BUF_H
 
@@ -32,8 +32,8 @@ void buf_clear(struct buf *buf);
 // False once a put was refused.
 bool buf_ok(const struct buf *buf);
 
-// Room for `size` (at least 1) more bytes, which the caller fills before the next call; already counted in len.
-// NULL past the limit.
+// Room for `size` (at least 1) more bytes, which the caller fills before the next call; already
+// counted in len. NULL past the limit.
 void *buf_extend(struct buf *buf, size_t size);
 
 void buf_put(struct buf *buf, const void *bytes, size_t size);
@@ -52,12 +52,12 @@ void buf_vprintf(struct buf *buf, const char *format, va_list args)
 // Removes the first `size` bytes (at most len).
 void buf_consume(struct buf *buf, size_t size);
 
-// The text so far with a NUL after it, which is not counted in len. "" for an empty buf. Valid until
-// the next change; NULL when even the NUL passes the limit.
+// The text so far with a NUL after it, which is not counted in len. "" for an empty buf. Valid
+// until the next change; NULL when even the NUL passes the limit.
 const char *buf_cstr(struct buf *buf);
 
-// Takes the bytes out: the caller owns the result and frees it; the buf is empty afterwards. *len may
-// be NULL. NULL for an empty buf.
+// Takes the bytes out: the caller owns the result and frees it; the buf is empty afterwards. *len
+// may be NULL. NULL for an empty buf.
 uint8_t *buf_steal(struct buf *buf, size_t *len);
 
 // Overwrites the bytes with zeros, then as buf_fini: for secrets.

@@ -1,7 +1,7 @@
 // Assertions for broken promises of our own code. They are on in every build.
 //
-// What a peer, user, disk or kernel can cause is an error path (err.h), never a CHECK. Arguments have
-// no side effects.
+// What a peer, user, disk or kernel can cause is an error path (err.h), never a CHECK. Arguments
+// have no side effects.
 #ifndef PROTO_BASE_CHECK_H
 #define PROTO_BASE_CHECK_H
 

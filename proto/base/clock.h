@@ -1,5 +1,5 @@
-// Time as three things the compiler keeps apart: moments of the wall clock, moments of the monotonic
-// clock, and plain durations.
+// Time as three things the compiler keeps apart: moments of the wall clock, moments of the
+// monotonic clock, and plain durations.
 //
 // Pure: reading the clocks is in clock_io.h. Cores take the time as a parameter.
 #ifndef PROTO_BASE_CLOCK_H
@@ -17,8 +17,8 @@
 #define NS_PER_MIN (60 * NS_PER_S)
 #define NS_PER_H   (60 * NS_PER_MIN)
 
-// A moment of the wall clock: nanoseconds since 1970-01-01T00:00:00Z. Range: years 1678 to 2262. The
-// value 0 also stands for "never" where a header says so.
+// A moment of the wall clock: nanoseconds since 1970-01-01T00:00:00Z. Range: years 1678 to 2262.
+// The value 0 also stands for "never" where a header says so.
 struct wall {
     int64_t ns;
 };

@@ -12,7 +12,8 @@
 #define BASE36_BYTES_MAX 64
 
 // Writes the big-endian number as exactly `width` digits 0-9a-z, padded with 0 on the left, and a
-// NUL; out holds width + 1. False (and out empty) when it needs more digits. size <= BASE36_BYTES_MAX.
+// NUL; out holds width + 1. False (and out empty) when it needs more digits. size <=
+// BASE36_BYTES_MAX.
 bool base36_encode(const void *bytes, size_t size, char *out, size_t width);
 
 // Reads `width` digits 0-9a-z into a big-endian number of exactly `size` bytes. False when a

@@ -1,8 +1,9 @@
-// Errors: a code that maps one to one onto a gRPC status, and a bounded message in the caller's frame.
+// Errors: a code that maps one to one onto a gRPC status, and a bounded message in the caller's
+// frame.
 //
-// A function that can fail returns int, 0 or a negative code, and takes `struct err *err` last. Each
-// layer adds its context once, on the way up (err_wrap); the error is logged once, where it stops.
-// Nothing here allocates.
+// A function that can fail returns int, 0 or a negative code, and takes `struct err *err` last.
+// Each layer adds its context once, on the way up (err_wrap); the error is logged once, where it
+// stops. Nothing here allocates.
 #ifndef PROTO_BASE_ERR_H
 #define PROTO_BASE_ERR_H
 

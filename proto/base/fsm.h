@@ -1,5 +1,5 @@
-// State machines as tables: each state has a name and the states that may follow it. A move that the
-// table does not allow is a broken invariant.
+// State machines as tables: each state has a name and the states that may follow it. A move that
+// the table does not allow is a broken invariant.
 #ifndef PROTO_BASE_FSM_H
 #define PROTO_BASE_FSM_H
 

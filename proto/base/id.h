@@ -1,5 +1,5 @@
-// Object ids as SwarmKit makes them: 25 characters of 0-9a-z (swarmkit.md section 25: 17 random bytes
-// with the top bit set, in base 36, first digit dropped, next 25 kept).
+// Object ids as SwarmKit makes them: 25 characters of 0-9a-z (swarmkit.md section 25: 17 random
+// bytes with the top bit set, in base 36, first digit dropped, next 25 kept).
 #ifndef PROTO_BASE_ID_H
 #define PROTO_BASE_ID_H
 

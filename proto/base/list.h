@@ -1,4 +1,5 @@
-// Intrusive doubly linked list: the links live in the listed structs, so membership never allocates.
+// Intrusive doubly linked list: the links live in the listed structs, so membership never
+// allocates.
 #ifndef PROTO_BASE_LIST_H
 #define PROTO_BASE_LIST_H
 

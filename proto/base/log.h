@@ -5,8 +5,8 @@
 // text: 2026-11-20T13:35:20.123Z INFO  node joined node=... addr=...
 // json: {"time":"...","level":"info","msg":"node joined","node":"...","addr":"..."}
 //
-// Cores do not log; they return events and their shells log them. No secret (key, token, payload) is
-// ever given to a logger at any level. Safe to call from any thread; a line is written whole.
+// Cores do not log; they return events and their shells log them. No secret (key, token, payload)
+// is ever given to a logger at any level. Safe to call from any thread; a line is written whole.
 #ifndef PROTO_BASE_LOG_H
 #define PROTO_BASE_LOG_H
 
@@ -39,10 +39,10 @@ bool log_enabled(enum log_level level);
 // Parses debug, info, warn, warning, error, fatal (taken as error), as dockerd's --log-level does.
 bool log_level_parse(const char *text, enum log_level *out);
 
-// Writes one line. `phrase` is stable text; `pairs` is a printf format of key=value pairs separated by
-// single blanks, or "". A value that may hold blanks stands last or in quotes:
-// log_warn("pull failed", "task=%s err=\"%s\"", id, err.message). Control characters in values are
-// written as blanks, so that no peer can forge a line.
+// Writes one line. `phrase` is stable text; `pairs` is a printf format of key=value pairs separated
+// by single blanks, or "". A value that may hold blanks stands last or in quotes: log_warn("pull
+// failed", "task=%s err=\"%s\"", id, err.message). Control characters in values are written as
+// blanks, so that no peer can forge a line.
 void log_write(enum log_level level, const char *phrase, const char *pairs, ...)
     __attribute__((format(printf, 3, 4)));
 

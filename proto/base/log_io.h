@@ -9,8 +9,8 @@
 // The descriptor lines go to; 2 until set. Not owned.
 void log_io_set(int fd);
 
-// One whole line in one write, so that lines of several processes on one pipe do not mix. A log that
-// cannot be written is dropped: logging never stops the work.
+// One whole line in one write, so that lines of several processes on one pipe do not mix. A log
+// that cannot be written is dropped: logging never stops the work.
 void log_io_write(const void *line, size_t size);
 
 // The current time as log lines show it (RFC 3339 with milliseconds).

@@ -27,8 +27,8 @@ struct map {
     uint64_t seed[2];
 };
 
-// Sets the secret that keeps outsiders from choosing colliding keys. Called once at start by programs
-// (with entropy_bytes); tests and simulations leave the fixed default.
+// Sets the secret that keeps outsiders from choosing colliding keys. Called once at start by
+// programs (with entropy_bytes); tests and simulations leave the fixed default.
 void map_set_process_seed(const uint64_t seed[2]);
 
 void map_init(struct map *map);
@@ -60,8 +60,8 @@ void *map_get_u64(const struct map *map, uint64_t key);
 void *map_put_u64(struct map *map, uint64_t key, void *value);
 void *map_remove_u64(struct map *map, uint64_t key);
 
-// Walks the live entries in insertion order: start with *position 0; NULL at the end. The entry seen
-// last may be removed during the walk; nothing may be added.
+// Walks the live entries in insertion order: start with *position 0; NULL at the end. The entry
+// seen last may be removed during the walk; nothing may be added.
 const struct map_entry *map_next(const struct map *map, size_t *position);
 
 #define MAP_EACH(entry, map)                                                                       \

@@ -1,5 +1,5 @@
-// A seeded random generator for decisions and simulations (xoshiro256**), and never for secrets: keys,
-// tokens and ids come from entropy_io.h.
+// A seeded random generator for decisions and simulations (xoshiro256**), and never for secrets:
+// keys, tokens and ids come from entropy_io.h.
 //
 // Two generators with one seed give the same numbers for ever; a simulator depends on it.
 #ifndef PROTO_BASE_RAND_H

@@ -1,4 +1,5 @@
-// Runs a fuzz target over files and folders named on the command line, for builds without libFuzzer.
+// Runs a fuzz target over files and folders named on the command line, for builds without
+// libFuzzer.
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
