@@ -16,7 +16,8 @@
 int file_read(const char *path, struct buf *out, struct err *err);
 
 // Replaces (or makes) the file so that a crash leaves either the old or the new content: written
-// aside as ".<name>.tmp", synced, renamed, folder synced. `mode` is set exactly, whatever the umask.
+// aside as ".<name>.tmp", synced, renamed, folder synced. `mode` is set exactly, whatever the
+// umask.
 int file_write_atomic(const char *path, const void *bytes, size_t size, mode_t mode,
                       struct err *err);
 
@@ -25,8 +26,8 @@ bool file_exists(const char *path); // of any kind; a dangling link counts
 // Removes a file; one that is not there is no error.
 int file_remove(const char *path, struct err *err);
 
-// Makes the folder and the missing ones above it (those get mode 0755). An existing folder keeps its
-// mode.
+// Makes the folder and the missing ones above it (those get mode 0755). An existing folder keeps
+// its mode.
 int dir_make(const char *path, mode_t mode, struct err *err);
 
 // Removes the folder with all it holds; follows no links and does not enter other file systems (a

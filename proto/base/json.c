@@ -8,7 +8,8 @@
 
 static_assert(JSON_DEPTH_MAX <= 64, "json_out.in_object has a bit per level");
 
-// jansson recurses on nesting, so look at the depth before it does. Counts brackets outside strings.
+// jansson recurses on nesting, so look at the depth before it does. Counts brackets outside
+// strings.
 static bool too_deep(const char *at, size_t size)
 {
     size_t depth = 0;
@@ -45,7 +46,8 @@ json_t *json_parse(const void *bytes, size_t size, struct err *err)
     return value;
 }
 
-// ---- writing -------------------------------------------------------------------------------------
+// ---- writing
+// -------------------------------------------------------------------------------------
 
 void json_out_init(struct json_out *out, struct buf *buf)
 {

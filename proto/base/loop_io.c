@@ -15,7 +15,8 @@ static struct loop *loop_of(void *data)
     return loop;
 }
 
-// ---- timers --------------------------------------------------------------------------------------
+// ---- timers
+// --------------------------------------------------------------------------------------
 
 static void on_alarm(uv_timer_t *handle);
 
@@ -36,7 +37,8 @@ static void set_alarm(struct loop *loop)
 static void on_alarm(uv_timer_t *handle)
 {
     struct loop *loop = loop_of(handle->data);
-    // What a callback starts for "now" waits for the next turn, or two of them could starve the rest.
+    // What a callback starts for "now" waits for the next turn, or two of them could starve the
+    // rest.
     struct mono now = loop_now(loop);
     uint64_t newest = loop->timers.next_order;
     for (struct timer *timer; (timer = timers_pop_due(&loop->timers, now));) {
@@ -80,7 +82,8 @@ struct mono loop_now(const struct loop *loop)
     return (struct mono){.ns = (int64_t)uv_now(&loop->uv) * NS_PER_MS};
 }
 
-// ---- posts and stopping --------------------------------------------------------------------------
+// ---- posts and stopping
+// --------------------------------------------------------------------------
 
 // Runs what was posted so far; what those posts post runs in the next turn.
 static void run_posts(struct loop *loop)
@@ -127,7 +130,8 @@ void loop_stop(struct loop *loop)
     uv_mutex_unlock(&loop->lock);
 }
 
-// ---- the end of the turn -------------------------------------------------------------------------
+// ---- the end of the turn
+// -------------------------------------------------------------------------
 
 static void on_before_poll(uv_prepare_t *handle)
 {
@@ -164,7 +168,8 @@ void loop_later_cancel(struct loop_later *later)
     list_remove(&later->link);
 }
 
-// ---- jobs ----------------------------------------------------------------------------------------
+// ---- jobs
+// ----------------------------------------------------------------------------------------
 
 static void on_work(uv_work_t *request)
 {
@@ -188,7 +193,8 @@ void loop_work_start(struct loop *loop, struct loop_work *work, void (*run)(stru
     CHECK(result == 0);
 }
 
-// ---- life ----------------------------------------------------------------------------------------
+// ---- life
+// ----------------------------------------------------------------------------------------
 
 void loop_init(struct loop *loop)
 {

@@ -2,9 +2,9 @@
 // other threads, timers, jobs for the worker pool, and "once, at the end of this turn".
 //
 // One loop belongs to one thread. Everything here is called on that thread, but for loop_post and
-// loop_stop. Structs are embedded in the caller's own and found again with CONTAINER_OF, so starting
-// something never allocates and never fails; the caller keeps them alive until they ran or were
-// stopped. Callbacks never run before the call that starts them returns.
+// loop_stop. Structs are embedded in the caller's own and found again with CONTAINER_OF, so
+// starting something never allocates and never fails; the caller keeps them alive until they ran or
+// were stopped. Callbacks never run before the call that starts them returns.
 #ifndef PROTO_BASE_LOOP_IO_H
 #define PROTO_BASE_LOOP_IO_H
 
@@ -39,8 +39,8 @@ void loop_fini(struct loop *loop);
 // Runs until loop_stop. May be called again afterwards.
 void loop_run(struct loop *loop);
 
-// Runs callbacks until `done` says true or the time is over; true when it was done. For tests and for
-// programs that wait for one thing.
+// Runs callbacks until `done` says true or the time is over; true when it was done. For tests and
+// for programs that wait for one thing.
 bool loop_run_until(struct loop *loop, bool (*done)(void *ctx), void *ctx, int64_t timeout_ms);
 
 // Ends loop_run after the present turn. From any thread.
@@ -49,18 +49,21 @@ void loop_stop(struct loop *loop);
 // The monotonic time as of this turn's start: cheap, the same for all callbacks of one turn.
 struct mono loop_now(const struct loop *loop);
 
-// ---- posts: from any thread to the loop ----------------------------------------------------------
+// ---- posts: from any thread to the loop
+// ----------------------------------------------------------
 
 struct loop_post {
     struct list link;
     void (*run)(struct loop_post *post);
 };
 
-// Runs post->run on the loop's thread, in the order posted. From any thread; `post` must not be posted
-// already. Queues of posts are bounded by who owns them: each owner has a fixed number of posts.
+// Runs post->run on the loop's thread, in the order posted. From any thread; `post` must not be
+// posted already. Queues of posts are bounded by who owns them: each owner has a fixed number of
+// posts.
 void loop_post(struct loop *loop, struct loop_post *post, void (*run)(struct loop_post *post));
 
-// ---- timers --------------------------------------------------------------------------------------
+// ---- timers
+// --------------------------------------------------------------------------------------
 
 struct loop_timer {
     struct timer timer;
@@ -85,7 +88,8 @@ static inline bool loop_timer_running(const struct loop_timer *timer)
     return timer_is_set(&timer->timer);
 }
 
-// ---- once, at the end of the turn ----------------------------------------------------------------
+// ---- once, at the end of the turn
+// ----------------------------------------------------------------
 
 struct loop_later {
     struct list link;
@@ -96,12 +100,13 @@ struct loop_later {
 void loop_later_init(struct loop_later *later, struct loop *loop,
                      void (*run)(struct loop_later *later));
 
-// Runs once after all callbacks that are ready now, before the loop waits again; asking twice in one
-// turn is once. This is how many writes become one commit and one flush.
+// Runs once after all callbacks that are ready now, before the loop waits again; asking twice in
+// one turn is once. This is how many writes become one commit and one flush.
 void loop_later_ask(struct loop_later *later);
 void loop_later_cancel(struct loop_later *later);
 
-// ---- jobs for the worker pool --------------------------------------------------------------------
+// ---- jobs for the worker pool
+// --------------------------------------------------------------------
 
 struct loop_work {
     uv_work_t uv;
@@ -113,7 +118,8 @@ struct loop_work {
 void loop_work_start(struct loop *loop, struct loop_work *work, void (*run)(struct loop_work *work),
                      void (*done)(struct loop_work *work));
 
-// ---- a loop with a thread of its own -------------------------------------------------------------
+// ---- a loop with a thread of its own
+// -------------------------------------------------------------
 
 struct loop_thread {
     struct loop loop;
