@@ -32,6 +32,12 @@ else()
 endif()
 target_link_options(skep_flags INTERFACE -Wl,--as-needed)
 
+if(SKEP_FUZZ)
+  # Rooms tell libFuzzer which branches an input takes; fuzzers themselves link its main.
+  target_compile_options(skep_flags INTERFACE -fsanitize=fuzzer-no-link)
+  target_link_options(skep_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
 find_program(CCACHE ccache)
 if(CCACHE AND NOT CMAKE_C_COMPILER_LAUNCHER)
   set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
