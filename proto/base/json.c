@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/base/check.h"
+#include "proto/base/str.h"
 
 static_assert(JSON_DEPTH_MAX <= 64, "json_out.in_object has a bit per level");
 
@@ -59,33 +60,6 @@ static bool inside_object(const struct json_out *out)
     return out->depth > 0 && (out->in_object >> (out->depth - 1) & 1) != 0;
 }
 
-// Length of the well-formed UTF-8 sequence at the front, or 0 when it is broken.
-static size_t utf8_length(const unsigned char *at, size_t left)
-{
-    static const struct {
-        unsigned char low, high;   // of the first byte
-        unsigned char low2, high2; // of the second
-        unsigned char length;
-    } forms[] = {
-        {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},
-        {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4},
-        {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
-    };
-    if (at[0] < 0x80)
-        return 1;
-    for (size_t i = 0; i < COUNT_OF(forms); i++) {
-        if (at[0] < forms[i].low || at[0] > forms[i].high)
-            continue;
-        if (left < forms[i].length || at[1] < forms[i].low2 || at[1] > forms[i].high2)
-            return 0;
-        for (size_t k = 2; k < forms[i].length; k++)
-            if ((at[k] & 0xc0) != 0x80)
-                return 0;
-        return forms[i].length;
-    }
-    return 0;
-}
-
 static void put_escape(struct buf *buf, unsigned char c)
 {
     static const char shorts[] = "\b\f\n\r\t\"\\";
@@ -111,7 +85,7 @@ static void put_text(struct buf *buf, const char *text, size_t length)
         buf_put(buf, run, (size_t)(at - run));
         if (at == end)
             break;
-        size_t step = utf8_length(at, (size_t)(end - at));
+        size_t step = str_utf8_step(at, (size_t)(end - at));
         if (step == 0) {
             buf_put_str(buf, "\xef\xbf\xbd");
             at++;

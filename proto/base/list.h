@@ -66,11 +66,11 @@ static inline struct list *list_pop_front(struct list *list)
 #define LIST_ENTRY(link, type, member) CONTAINER_OF(link, type, member)
 
 // Walks the list; the body must not remove members.
-#define LIST_EACH(it, list) for (struct list *it = (list)->next; it != (list); it = it->next)
+#define LIST_EACH(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
 
 // Walks the list; the body may remove and free the current member, no other.
-#define LIST_EACH_SAFE(it, list)                                                                   \
-    for (struct list *it = (list)->next, *it##_next = it->next; it != (list);                      \
+#define LIST_EACH_SAFE(it, head)                                                                   \
+    for (struct list *it = (head)->next, *it##_next = it->next; it != (head);                      \
          it = it##_next, it##_next = it->next)
 
 #endif

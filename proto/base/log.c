@@ -72,6 +72,16 @@ static void put_json_text(struct buf *out, const char *text, size_t length)
     buf_put_u8(out, '"');
 }
 
+// After a closing quote the line ends or the next pair begins; other quotes belong to the value.
+static bool pair_may_follow(const char *at)
+{
+    if (*at == ' ') {
+        size_t key = strcspn(at + 1, "= \"");
+        return key > 0 && at[1 + key] == '=';
+    }
+    return *at == '\0';
+}
+
 // Turns `key=value key="quoted value"` into JSON members.
 static void put_json_pairs(struct buf *out, const char *pairs)
 {
@@ -85,10 +95,9 @@ static void put_json_pairs(struct buf *out, const char *pairs)
         size_t length;
         const char *next;
         if (*value == '"') {
-            // The closing quote is one that ends the line or stands before the next pair.
             value++;
             const char *end = value;
-            while (*end && !(end[0] == '"' && (end[1] == '\0' || end[1] == ' ')))
+            while (*end && !(*end == '"' && pair_may_follow(end + 1)))
                 end++;
             length = (size_t)(end - value);
             next = *end ? end + 1 : end;

@@ -140,13 +140,15 @@ static void on_before_poll(uv_prepare_t *handle)
     // asked so far once, and come straight back for the rest.
     struct list ready;
     list_init(&ready);
+    bool ran = !list_empty(&loop->later);
     while (!list_empty(&loop->later))
         list_push_back(&ready, list_pop_front(&loop->later));
     for (struct list *link; (link = list_pop_front(&ready));) {
         struct loop_later *later = LIST_ENTRY(link, struct loop_later, link);
         later->run(later);
     }
-    if (!list_empty(&loop->later))
+    // Somebody who waits for a condition must look again before the loop sleeps on.
+    if (!list_empty(&loop->later) || (loop->watched && ran))
         uv_async_send(&loop->wake);
 }
 
@@ -248,8 +250,10 @@ bool loop_run_until(struct loop *loop, bool (*done)(void *ctx), void *ctx, int64
     loop_timer_init(&alarm, loop, nothing);
     loop_timer_start_at(&alarm, deadline);
     bool is_done;
+    loop->watched = true;
     while (!(is_done = done(ctx)) && mono_before(mono_now(), deadline))
         uv_run(&loop->uv, UV_RUN_ONCE);
+    loop->watched = false;
     loop_timer_stop(&alarm);
     return is_done;
 }

@@ -26,6 +26,7 @@ struct loop {
     struct timers timers;
     uv_timer_t alarm;  // wakes for the earliest of `timers`
     struct list later; // loop_later.link
+    bool watched;      // inside loop_run_until
     uv_prepare_t before_poll;
 };
 

@@ -190,8 +190,7 @@ bool str_part_is(struct str_part part, const char *text)
     return strlen(text) == part.len && memcmp(part.at, text, part.len) == 0;
 }
 
-// Length of the well-formed sequence at `at` with `left` bytes to go, or 0.
-static size_t utf8_sequence(const unsigned char *at, size_t left)
+size_t str_utf8_step(const unsigned char *at, size_t left)
 {
     unsigned char lead = at[0];
     if (lead < 0x80)
@@ -216,7 +215,7 @@ bool str_utf8_valid(const char *text, size_t length)
 {
     const unsigned char *at = (const unsigned char *)text;
     while (length) {
-        size_t step = utf8_sequence(at, length);
+        size_t step = str_utf8_step(at, length);
         if (!step)
             return false;
         at += step;

@@ -74,4 +74,7 @@ bool str_part_is(struct str_part part, const char *text);
 // True when every byte sequence is well-formed UTF-8 (RFC 3629; no surrogates, no overlongs).
 bool str_utf8_valid(const char *text, size_t length);
 
+// Length of the well-formed sequence at `at` (at least one byte is left), or 0 when it is broken.
+size_t str_utf8_step(const unsigned char *at, size_t left);
+
 #endif
