@@ -1,4 +1,5 @@
-// The loop runs posts in order, timers on time, "later" once a turn, and jobs off the loop's thread.
+// The loop runs posts in order, timers on time, "later" once a turn, and jobs off the loop's
+// thread.
 #include <check.h>
 #include <pthread.h>
 #include <stdatomic.h>

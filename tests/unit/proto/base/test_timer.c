@@ -1,4 +1,5 @@
-// Timers come out in order of their moment, ties in the order set; state machines keep to their table.
+// Timers come out in order of their moment, ties in the order set; state machines keep to their
+// table.
 #include <check.h>
 #include <signal.h>
 #include <stdint.h>
