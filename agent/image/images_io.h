@@ -1,0 +1,134 @@
+// Images of this node: get them, keep them, name them, give them to containers.
+//
+// One place for all of it: skopeo fetches into a staging folder, blobs are checked and moved into one
+// shared store, the library records them; umoci unpacks an image once. What fails halfway leaves
+// nothing behind. A local image never asks a registry. Everything runs on the loop's thread, long
+// work in helper programs and the worker pool. A `done` runs exactly once and never before its call
+// returns.
+#ifndef AGENT_IMAGE_IMAGES_IO_H
+#define AGENT_IMAGE_IMAGES_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/image/library_io.h"
+#include "agent/image/reference.h"
+#include "proto/base/err.h"
+#include "proto/base/loop_io.h"
+
+struct images;
+
+struct images_config {
+    struct loop *loop;
+    const char *root;   // below --data-root; made 0700. No ':' or ',' or '\' in it (overlayfs)
+    const char *skopeo; // NULL: found in PATH; missing: pulls fail with that reason
+    const char *umoci;  // likewise
+    const char *const *insecure_registries; // "host:port"; plain http or unchecked certificates
+    size_t insecure_count;
+    const char *certs_dir;   // <dir>/<host:port>/ca.crt ...; NULL: /etc/docker/certs.d by skopeo
+    unsigned pulls_max;      // at once; 0: 3
+    int64_t pull_timeout_ms; // without any progress; 0: 10 minutes
+};
+
+int images_open(const struct images_config *config, struct images **out, struct err *err);
+// No operation may be under way (images_busy): cancel pulls first.
+void images_close(struct images *images);
+bool images_busy(const struct images *images);
+void images_cancel_all(struct images *images);
+
+const struct library *images_library(const struct images *images);
+const char *images_root(const struct images *images);
+
+// Registry credentials; all NULL is anonymous.
+struct registry_auth {
+    const char *username;
+    const char *password;
+    const char *identity_token; // an OAuth refresh token, instead of a password
+    const char *registry_token; // a bearer token
+    const char *server;
+};
+
+// Reads docker's X-Registry-Auth / RegistryAuth text (base64 of JSON). Texts land in the arena; ""
+// gives an anonymous one. INVALID_ARGUMENT.
+int registry_auth_parse(const char *text, struct arena *arena, struct registry_auth *out,
+                        struct err *err);
+
+// One step of a pull, in the words `docker pull` prints.
+struct pull_progress {
+    const char *id;     // short layer id, tag, or ""
+    const char *status; // "Pulling fs layer", "Downloading", "Download complete", "Digest: ..."
+    uint64_t current;   // bytes; both 0 when it has none
+    uint64_t total;
+};
+
+typedef void images_progress(void *owner, const struct pull_progress *progress);
+// image is valid during the call and afterwards until the library changes; NULL with err.
+typedef void images_done(void *owner, const struct image *image, const struct err *err);
+
+struct images_pull;
+
+struct pull_request {
+    const char *reference;            // as the user wrote it
+    const struct registry_auth *auth; // NULL: anonymous
+    const char *platform;             // "linux/arm64"; NULL: this machine's
+    bool
+        always; // ask the registry even when the image is here (docker pull); else a local one wins
+    images_progress *progress; // may be NULL
+};
+
+// Gets an image. The same image asked for twice at once with the same credentials is fetched once.
+// With `always` false and the image here, no program and no network is touched. NOT_FOUND,
+// UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (registry unreachable), RESOURCE_EXHAUSTED (disk).
+// *out (may be NULL) may be cancelled until done.
+void images_pull(struct images *images, const struct pull_request *request, images_done *done,
+                 void *owner, struct images_pull **out);
+// done runs with CANCELLED; the download stops when nobody else waits for it.
+void images_pull_cancel(struct images_pull *pull);
+
+// Sends an image to a registry.
+typedef void images_simple_done(void *owner, const struct err *err);
+void images_push(struct images *images, const char *reference, const struct registry_auth *auth,
+                 images_simple_done *done, void *owner);
+
+// Makes sure that the image's tree is unpacked. Concurrent calls unpack once.
+void images_unpack(struct images *images, const char *id, images_simple_done *done, void *owner);
+
+// Imports a tar of a root file system as a one-layer image. `tar_path` is read, not kept; plain or
+// gzip. `config` carries env, cmd, ... (may be NULL). `reference` may be NULL.
+struct import_config {
+    const char *const *cmd;
+    size_t cmd_count;
+    const char *const *entrypoint;
+    size_t entrypoint_count;
+    const char *const *env;
+    size_t env_count;
+    const char *working_dir;
+    const char *user;
+    const char *comment;
+};
+void images_import(struct images *images, const char *tar_path, const struct import_config *config,
+                   const char *reference, images_done *done, void *owner);
+
+// Reads an archive of `docker save` or an OCI archive. `loaded` runs per image, then done.
+void images_load(struct images *images, const char *archive_path, images_done *loaded,
+                 images_simple_done *done, void *owner);
+// Writes docker's archive format. One image, by any of its names or its id.
+void images_save(struct images *images, const char *name, const char *archive_path,
+                 images_simple_done *done, void *owner);
+
+int images_tag(struct images *images, const char *source, const char *target, struct err *err);
+
+// What was taken away: names with "untagged", ids with "deleted".
+typedef void images_removed(void *owner, bool deleted, const char *what);
+
+// As `docker rmi`: a name is taken away; with the last one (or by id) the image goes. FAILED_PRECONDITION
+// while a container stands on it or, by id, while it has several names (unless `force`).
+int images_remove(struct images *images, const char *text, bool force, images_removed *removed,
+                  void *owner, struct err *err);
+
+// Removes images without names (all: without containers). *freed (may be NULL) gets the bytes.
+int images_prune(struct images *images, bool all, images_removed *removed, void *owner,
+                 uint64_t *freed, struct err *err);
+
+#endif
