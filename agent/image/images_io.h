@@ -1,10 +1,10 @@
 // Images of this node: get them, keep them, name them, give them to containers.
 //
-// One place for all of it: skopeo fetches into a staging folder, blobs are checked and moved into one
-// shared store, the library records them; umoci unpacks an image once. What fails halfway leaves
-// nothing behind. A local image never asks a registry. Everything runs on the loop's thread, long
-// work in helper programs and the worker pool. A `done` runs exactly once and never before its call
-// returns.
+// One place for all of it: skopeo fetches into a staging folder, blobs are checked and moved into
+// one shared store, the library records them; umoci unpacks an image once. What fails halfway
+// leaves nothing behind. A local image never asks a registry. Everything runs on the loop's thread,
+// long work in helper programs and the worker pool. A `done` runs exactly once and never before its
+// call returns.
 #ifndef AGENT_IMAGE_IMAGES_IO_H
 #define AGENT_IMAGE_IMAGES_IO_H
 
@@ -79,8 +79,8 @@ struct pull_request {
 
 // Gets an image. The same image asked for twice at once with the same credentials is fetched once.
 // With `always` false and the image here, no program and no network is touched. NOT_FOUND,
-// UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (registry unreachable), RESOURCE_EXHAUSTED (disk).
-// *out (may be NULL) may be cancelled until done.
+// UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE (registry unreachable), RESOURCE_EXHAUSTED
+// (disk). *out (may be NULL) may be cancelled until done.
 void images_pull(struct images *images, const struct pull_request *request, images_done *done,
                  void *owner, struct images_pull **out);
 // done runs with CANCELLED; the download stops when nobody else waits for it.
@@ -122,8 +122,9 @@ int images_tag(struct images *images, const char *source, const char *target, st
 // What was taken away: names with "untagged", ids with "deleted".
 typedef void images_removed(void *owner, bool deleted, const char *what);
 
-// As `docker rmi`: a name is taken away; with the last one (or by id) the image goes. FAILED_PRECONDITION
-// while a container stands on it or, by id, while it has several names (unless `force`).
+// As `docker rmi`: a name is taken away; with the last one (or by id) the image goes.
+// FAILED_PRECONDITION while a container stands on it or, by id, while it has several names (unless
+// `force`).
 int images_remove(struct images *images, const char *text, bool force, images_removed *removed,
                   void *owner, struct err *err);
 

@@ -1,8 +1,9 @@
 // The node's images: which there are and what they are called. Records live in LMDB and, parsed, in
 // memory; a change is on disk before its call returns.
 //
-// An image's id is the digest of its configuration. Its names are tags ("docker.io/library/busybox:1")
-// and digests ("docker.io/library/busybox@sha256:...", of a manifest or of a list it came from).
+// An image's id is the digest of its configuration. Its names are tags
+// ("docker.io/library/busybox:1") and digests ("docker.io/library/busybox@sha256:...", of a
+// manifest or of a list it came from).
 #ifndef AGENT_IMAGE_LIBRARY_IO_H
 #define AGENT_IMAGE_LIBRARY_IO_H
 
@@ -45,7 +46,8 @@ int library_open(const char *dir, struct library **out, struct err *err);
 void library_close(struct library *library);
 
 // By full or familiar name, tag or digest, id or unique beginning of one. NOT_FOUND "No such image:
-// x", INVALID_ARGUMENT when ambiguous. The image belongs to the library and lives until its next change.
+// x", INVALID_ARGUMENT when ambiguous. The image belongs to the library and lives until its next
+// change.
 int library_find(const struct library *library, const char *text, const struct image **out,
                  struct err *err);
 const struct image *library_by_id(const struct library *library, const char *id);

@@ -41,9 +41,10 @@ struct manifest {
     struct descriptor chosen;
 };
 
-// Reads a manifest or a list; from a list it picks the entry for `wanted` (the exact variant first).
-// Everything lands in the arena. NOT_FOUND "no matching manifest for linux/amd64 in the manifest list
-// entries", UNIMPLEMENTED for schema 1 and foreign layers, INVALID_ARGUMENT for anything broken.
+// Reads a manifest or a list; from a list it picks the entry for `wanted` (the exact variant
+// first). Everything lands in the arena. NOT_FOUND "no matching manifest for linux/amd64 in the
+// manifest list entries", UNIMPLEMENTED for schema 1 and foreign layers, INVALID_ARGUMENT for
+// anything broken.
 int manifest_parse(const void *bytes, size_t size, const struct platform *wanted,
                    struct arena *arena, struct manifest *out, struct err *err);
 

@@ -21,8 +21,8 @@
 // Makes the container's layer over the image's tree. ALREADY_EXISTS when it has one.
 int rootfs_create(const char *root, const char *container, const char *image_id, struct err *err);
 
-// Mounts it (once: a mounted one is left as it is); the path comes out. FAILED_PRECONDITION when the
-// image's tree is not there or the kernel has no overlayfs.
+// Mounts it (once: a mounted one is left as it is); the path comes out. FAILED_PRECONDITION when
+// the image's tree is not there or the kernel has no overlayfs.
 int rootfs_mount(const char *root, const char *container, char out[ROOTFS_PATH_BYTES],
                  struct err *err);
 

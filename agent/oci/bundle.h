@@ -1,8 +1,8 @@
 // A container as plain data, and its OCI runtime configuration (config.json) made from it.
 //
 // Pure. Everything is settled before it comes here: templates are expanded, the image's defaults
-// merged, user names resolved to numbers (agent/oci/user.h), volumes turned into bind mounts of host
-// paths. All pointers are borrowed for the length of a call.
+// merged, user names resolved to numbers (agent/oci/user.h), volumes turned into bind mounts of
+// host paths. All pointers are borrowed for the length of a call.
 #ifndef AGENT_OCI_BUNDLE_H
 #define AGENT_OCI_BUNDLE_H
 
@@ -213,8 +213,8 @@ struct oci_device_node {
     uint32_t gid;
 };
 
-// Checks everything that can be known without the machine: ranges, paths, names, limits. The messages
-// are for the user of the service. INVALID_ARGUMENT.
+// Checks everything that can be known without the machine: ranges, paths, names, limits. The
+// messages are for the user of the service. INVALID_ARGUMENT.
 int bundle_check(const struct oci_container *container, struct err *err);
 
 // Appends config.json. The container was checked before. FAILED_PRECONDITION for what this machine

@@ -1,4 +1,5 @@
-// The machine's cgroup tree: which layout it has, what a container's group uses, what happened in it.
+// The machine's cgroup tree: which layout it has, what a container's group uses, what happened in
+// it.
 #ifndef AGENT_OCI_CGROUP_IO_H
 #define AGENT_OCI_CGROUP_IO_H
 

@@ -11,8 +11,9 @@
 // Most bytes of either file.
 #define ETC_FILE_BYTES (256u << 10)
 
-// /etc/hosts: the local names, `address` (may be NULL) as `hostname`, then the extra hosts. Those come
-// as SwarmKit has them ("10.0.0.1 name other") or as docker does ("name:10.0.0.1"). INVALID_ARGUMENT.
+// /etc/hosts: the local names, `address` (may be NULL) as `hostname`, then the extra hosts. Those
+// come as SwarmKit has them ("10.0.0.1 name other") or as docker does ("name:10.0.0.1").
+// INVALID_ARGUMENT.
 int etc_hosts(const char *hostname, const char *domainname, const char *const *addresses,
               size_t addresses_count, const struct oci_strings *extra, struct buf *out,
               struct err *err);
@@ -22,8 +23,8 @@ int etc_hosts(const char *hostname, const char *domainname, const char *const *a
 int etc_resolv(const struct oci_strings *nameservers, const struct oci_strings *search,
                const struct oci_strings *options, struct buf *out, struct err *err);
 
-// A host's resolv.conf made fit for a container: loopback name servers are left out (they would mean
-// the container itself). `dropped` (may be NULL) says how many.
+// A host's resolv.conf made fit for a container: loopback name servers are left out (they would
+// mean the container itself). `dropped` (may be NULL) says how many.
 void etc_resolv_filter(const char *host_text, struct buf *out, size_t *dropped);
 
 #endif

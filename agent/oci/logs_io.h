@@ -25,8 +25,8 @@ struct logs_query {
 struct logs_reader;
 
 struct logs_events {
-    // One line of the container; data is valid during the call. Pieces of long lines come as they are
-    // in the file, `partial` set.
+    // One line of the container; data is valid during the call. Pieces of long lines come as they
+    // are in the file, `partial` set.
     void (*line)(void *owner, const struct log_line *line);
     // Once, unless closed before: everything was given (err NULL), or reading failed.
     void (*ended)(void *owner, const struct err *err);

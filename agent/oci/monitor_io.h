@@ -1,5 +1,5 @@
-// conmon, the small program that owns one container: it starts the OCI runtime, holds the container's
-// standard streams, writes its log, and leaves its exit status in a file.
+// conmon, the small program that owns one container: it starts the OCI runtime, holds the
+// container's standard streams, writes its log, and leaves its exit status in a file.
 #ifndef AGENT_OCI_MONITOR_IO_H
 #define AGENT_OCI_MONITOR_IO_H
 
@@ -36,8 +36,8 @@ typedef void monitor_started(void *owner, pid_t container_pid, const struct err 
 int monitor_start(struct loop *loop, const struct monitor_spec *spec, monitor_started *started,
                   void *owner, struct err *err);
 
-// The conmon that watches over the container in `dir`: its pid, checked against /proc to be that very
-// program for that very id, or 0.
+// The conmon that watches over the container in `dir`: its pid, checked against /proc to be that
+// very program for that very id, or 0.
 pid_t monitor_find(const char *dir, const char *id);
 
 // The exit status conmon left, if it did: true and *code (0..255), *oom and the time.

@@ -1,6 +1,6 @@
 // Reading and making things inside a container's root without ever leaving it: every lookup is the
-// kernel's own, with the root as "/" (openat2, RESOLVE_IN_ROOT), so that links and ".." of a hostile
-// image stay inside.
+// kernel's own, with the root as "/" (openat2, RESOLVE_IN_ROOT), so that links and ".." of a
+// hostile image stay inside.
 #ifndef AGENT_OCI_ROOT_IO_H
 #define AGENT_OCI_ROOT_IO_H
 

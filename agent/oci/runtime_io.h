@@ -1,11 +1,11 @@
 // Containers, run by crun or runc under conmon.
 //
-// Each container belongs to a conmon process of its own, not to us: it survives our restart and crash,
-// and runtime_adopt finds it again. What is known of it lies in <state_dir>/<id>/ (config.json, pid
-// files, exit status, OOM mark, attach socket); <state_dir> is on a tmpfs, so that a reboot forgets it.
-// Everything runs on the loop's thread. A call that takes `done` calls it exactly once and never
-// before it returns. One operation per container at a time; a second one is FAILED_PRECONDITION,
-// runtime_signal, runtime_stop and runtime_exec excepted.
+// Each container belongs to a conmon process of its own, not to us: it survives our restart and
+// crash, and runtime_adopt finds it again. What is known of it lies in <state_dir>/<id>/
+// (config.json, pid files, exit status, OOM mark, attach socket); <state_dir> is on a tmpfs, so
+// that a reboot forgets it. Everything runs on the loop's thread. A call that takes `done` calls it
+// exactly once and never before it returns. One operation per container at a time; a second one is
+// FAILED_PRECONDITION, runtime_signal, runtime_stop and runtime_exec excepted.
 #ifndef AGENT_OCI_RUNTIME_IO_H
 #define AGENT_OCI_RUNTIME_IO_H
 
@@ -64,8 +64,8 @@ struct runtime_config {
 };
 
 // Finds the programs and looks at the machine. FAILED_PRECONDITION with what is missing in words an
-// operator understands (no crun, no conmon, hybrid cgroups and no runc, no seccomp profile is only a
-// warning until a container needs it). Blocks for some milliseconds.
+// operator understands (no crun, no conmon, hybrid cgroups and no runc, no seccomp profile is only
+// a warning until a container needs it). Blocks for some milliseconds.
 int runtime_open(const struct runtime_config *config, struct runtime **out, struct err *err);
 
 // Forgets everything and frees; containers run on. No operation may be under way (runtime_busy).
@@ -73,9 +73,9 @@ void runtime_close(struct runtime *runtime);
 
 bool runtime_busy(const struct runtime *runtime);
 
-// Finds the containers of an earlier life, each with its present state; `found` runs during the call.
-// Those that ended meanwhile are found as RUNTIME_EXITED and `exited` is not called for them. Leavings
-// that are no whole container are cleaned away. Call once, right after open.
+// Finds the containers of an earlier life, each with its present state; `found` runs during the
+// call. Those that ended meanwhile are found as RUNTIME_EXITED and `exited` is not called for them.
+// Leavings that are no whole container are cleaned away. Call once, right after open.
 typedef void runtime_found(void *owner, const struct runtime_status *status);
 int runtime_adopt(struct runtime *runtime, runtime_found *found, void *owner, struct err *err);
 
@@ -95,14 +95,14 @@ void runtime_start(struct runtime *runtime, const char *id, runtime_done *done, 
 // Signals the first process. NOT_FOUND for no such container, FAILED_PRECONDITION when it ended.
 int runtime_signal(struct runtime *runtime, const char *id, int signal, struct err *err);
 
-// Sends `signal`, after `grace_ms` SIGKILL to all its processes; done (with NULL) once it has ended,
-// also when it had before. Its `exited` call comes first. A later runtime_stop for the same container
-// may only shorten the grace period.
+// Sends `signal`, after `grace_ms` SIGKILL to all its processes; done (with NULL) once it has
+// ended, also when it had before. Its `exited` call comes first. A later runtime_stop for the same
+// container may only shorten the grace period.
 void runtime_stop(struct runtime *runtime, const char *id, int signal, int64_t grace_ms,
                   runtime_done *done, void *owner);
 
-// Takes it away: state, cgroup, processes left (force: also when it runs), secret files. The log file
-// stays. NOT_FOUND is not an error.
+// Takes it away: state, cgroup, processes left (force: also when it runs), secret files. The log
+// file stays. NOT_FOUND is not an error.
 void runtime_delete(struct runtime *runtime, const char *id, bool force, runtime_done *done,
                     void *owner);
 
@@ -117,7 +117,8 @@ void runtime_update(struct runtime *runtime, const char *id, const struct oci_li
 int runtime_inspect(const struct runtime *runtime, const char *id, struct runtime_status *out,
                     struct err *err);
 
-// Path of the container's state folder, for stdio_attach; valid until it is deleted. NULL: not found.
+// Path of the container's state folder, for stdio_attach; valid until it is deleted. NULL: not
+// found.
 const char *runtime_dir(const struct runtime *runtime, const char *id);
 
 // "/proc/<pid>/ns/net" and the like for a live container; NOT_FOUND.
@@ -140,8 +141,9 @@ const struct cgroup *runtime_cgroup(const struct runtime *runtime);
 const char *runtime_program(const struct runtime *runtime);
 const char *runtime_version(const struct runtime *runtime);
 
-// ---- exec ------------------------------------------------------------------------------------------
-// A further process in a running container. It is a child of ours: it does not survive our end.
+// ---- exec
+// ------------------------------------------------------------------------------------------ A
+// further process in a running container. It is a child of ours: it does not survive our end.
 
 struct runtime_exec;
 

@@ -21,9 +21,9 @@ struct user {
 };
 
 // Resolves "user", "user:group", "1000", "1000:1000", ":group" or "" (root), as docker does: names
-// through the files, numbers as they are; the user's own groups are added when `user` alone is given;
-// `extra_groups` are names or numbers. Either text may be empty. NOT_FOUND "unable to find user x: no
-// matching entries in passwd file", OUT_OF_RANGE for numbers.
+// through the files, numbers as they are; the user's own groups are added when `user` alone is
+// given; `extra_groups` are names or numbers. Either text may be empty. NOT_FOUND "unable to find
+// user x: no matching entries in passwd file", OUT_OF_RANGE for numbers.
 int user_resolve(const char *spec, const char *const *extra_groups, size_t extra_count,
                  const char *passwd, const char *group, struct user *out, struct err *err);
 

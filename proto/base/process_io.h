@@ -1,5 +1,5 @@
-// Helper programs: start one with nothing of ours but what is given to it, collect what it says within
-// bounds, and learn how it ended.
+// Helper programs: start one with nothing of ours but what is given to it, collect what it says
+// within bounds, and learn how it ended.
 //
 // Descriptors above 2 are never inherited but for those named in the spec (security.md: a leaked
 // descriptor is a way out of a container). Children start with default signals, an empty mask and a
@@ -50,9 +50,9 @@ struct process_spec {
     int64_t timeout_ms;      // then it is killed with its process group; 0 is for ever
 };
 
-// Starts the program; `done` runs exactly once after it ended (whoever still holds its pipes), never
-// before this returns. *out may be NULL; it is valid until done returns. On an error (NOT_FOUND: no
-// such program) nothing was started and done never runs.
+// Starts the program; `done` runs exactly once after it ended (whoever still holds its pipes),
+// never before this returns. *out may be NULL; it is valid until done returns. On an error
+// (NOT_FOUND: no such program) nothing was started and done never runs.
 int process_start(struct loop *loop, const struct process_spec *spec, process_done *done,
                   void *owner, struct process **out, struct err *err);
 
@@ -65,8 +65,8 @@ void process_kill(struct process *process, int signal);
 bool process_find(const char *name, char *out, size_t size);
 
 // Fills `err` from a result that is not exit code 0: "<what>: <last line it wrote on 2>", or how it
-// ended when it wrote nothing. INTERNAL, or DEADLINE_EXCEEDED after the timeout. Returns -code; 0 and
-// err untouched when the program succeeded.
+// ended when it wrote nothing. INTERNAL, or DEADLINE_EXCEEDED after the timeout. Returns -code; 0
+// and err untouched when the program succeeded.
 int process_check(const struct process_result *result, const char *what, struct err *err);
 
 #endif
