@@ -29,7 +29,8 @@ enum runtime_state {
 };
 
 struct runtime_exit {
-    int code; // 0..255; 128 + signal when a signal ended it; -1 when nobody knows (conmon was killed)
+    // 0..255; 128 + signal when a signal ended it; -1 when nobody knows (conmon was killed).
+    int code;
     bool oom_killed;
     struct wall at;
     char message[256]; // "" or why the code is unknown
