@@ -94,8 +94,8 @@ struct oci_limits {
     const char *cpuset_mems;
     int64_t memory_bytes;
     int64_t memory_reservation_bytes;
-    int64_t
-        memory_swap_bytes; // memory and swap together, docker's meaning: 0: twice the memory; -1: any
+    // Memory and swap together, docker's meaning. 0: twice the memory; -1: as much as there is.
+    int64_t memory_swap_bytes;
     int64_t memory_swappiness; // 0..100; -1 and below: kernel's default. v1 only
     bool oom_kill_disable;     // v1 only
     int64_t pids_max;          // 0 and below: no limit
