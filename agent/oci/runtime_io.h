@@ -142,8 +142,8 @@ const struct cgroup *runtime_cgroup(const struct runtime *runtime);
 const char *runtime_program(const struct runtime *runtime);
 const char *runtime_version(const struct runtime *runtime);
 
-// ---- exec
-// ------------------------------------------------------------------------------------------ A
+// ---- exec ---------------------------------------------------------------------------------------
+// A
 // further process in a running container. It is a child of ours: it does not survive our end.
 
 struct runtime_exec;

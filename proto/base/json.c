@@ -47,8 +47,7 @@ json_t *json_parse(const void *bytes, size_t size, struct err *err)
     return value;
 }
 
-// ---- writing
-// -------------------------------------------------------------------------------------
+// ---- writing ------------------------------------------------------------------------------------
 
 void json_out_init(struct json_out *out, struct buf *buf)
 {

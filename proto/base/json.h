@@ -18,8 +18,8 @@
 // result back with json_decref; NULL on error, with *err filled.
 json_t *json_parse(const void *bytes, size_t size, struct err *err);
 
-// ---- writing
-// ------------------------------------------------------------------------------------- Values go
+// ---- writing ------------------------------------------------------------------------------------
+// Values go
 // straight into the buf, in order. Inside an object every call names its key; elsewhere the key is
 // NULL. Text that is not UTF-8 is written with U+FFFD in place of what is broken, as Go does.
 

@@ -15,8 +15,7 @@ static struct loop *loop_of(void *data)
     return loop;
 }
 
-// ---- timers
-// --------------------------------------------------------------------------------------
+// ---- timers -------------------------------------------------------------------------------------
 
 static void on_alarm(uv_timer_t *handle);
 
@@ -82,8 +81,7 @@ struct mono loop_now(const struct loop *loop)
     return (struct mono){.ns = (int64_t)uv_now(&loop->uv) * NS_PER_MS};
 }
 
-// ---- posts and stopping
-// --------------------------------------------------------------------------
+// ---- posts and stopping -------------------------------------------------------------------------
 
 // Runs what was posted so far; what those posts post runs in the next turn.
 static void run_posts(struct loop *loop)
@@ -130,8 +128,7 @@ void loop_stop(struct loop *loop)
     uv_mutex_unlock(&loop->lock);
 }
 
-// ---- the end of the turn
-// -------------------------------------------------------------------------
+// ---- the end of the turn ------------------------------------------------------------------------
 
 static void on_before_poll(uv_prepare_t *handle)
 {
@@ -170,8 +167,7 @@ void loop_later_cancel(struct loop_later *later)
     list_remove(&later->link);
 }
 
-// ---- jobs
-// ----------------------------------------------------------------------------------------
+// ---- jobs ---------------------------------------------------------------------------------------
 
 static void on_work(uv_work_t *request)
 {
@@ -195,8 +191,7 @@ void loop_work_start(struct loop *loop, struct loop_work *work, void (*run)(stru
     CHECK(result == 0);
 }
 
-// ---- life
-// ----------------------------------------------------------------------------------------
+// ---- life ---------------------------------------------------------------------------------------
 
 void loop_init(struct loop *loop)
 {

@@ -50,8 +50,7 @@ void loop_stop(struct loop *loop);
 // The monotonic time as of this turn's start: cheap, the same for all callbacks of one turn.
 struct mono loop_now(const struct loop *loop);
 
-// ---- posts: from any thread to the loop
-// ----------------------------------------------------------
+// ---- posts: from any thread to the loop ---------------------------------------------------------
 
 struct loop_post {
     struct list link;
@@ -63,8 +62,7 @@ struct loop_post {
 // posts.
 void loop_post(struct loop *loop, struct loop_post *post, void (*run)(struct loop_post *post));
 
-// ---- timers
-// --------------------------------------------------------------------------------------
+// ---- timers -------------------------------------------------------------------------------------
 
 struct loop_timer {
     struct timer timer;
@@ -89,8 +87,7 @@ static inline bool loop_timer_running(const struct loop_timer *timer)
     return timer_is_set(&timer->timer);
 }
 
-// ---- once, at the end of the turn
-// ----------------------------------------------------------------
+// ---- once, at the end of the turn ---------------------------------------------------------------
 
 struct loop_later {
     struct list link;
@@ -106,8 +103,7 @@ void loop_later_init(struct loop_later *later, struct loop *loop,
 void loop_later_ask(struct loop_later *later);
 void loop_later_cancel(struct loop_later *later);
 
-// ---- jobs for the worker pool
-// --------------------------------------------------------------------
+// ---- jobs for the worker pool -------------------------------------------------------------------
 
 struct loop_work {
     uv_work_t uv;
@@ -119,8 +115,7 @@ struct loop_work {
 void loop_work_start(struct loop *loop, struct loop_work *work, void (*run)(struct loop_work *work),
                      void (*done)(struct loop_work *work));
 
-// ---- a loop with a thread of its own
-// -------------------------------------------------------------
+// ---- a loop with a thread of its own ------------------------------------------------------------
 
 struct loop_thread {
     struct loop loop;

@@ -16,8 +16,7 @@ void map_set_process_seed(const uint64_t seed[2])
     process_seed[1] = seed[1];
 }
 
-// ---- SipHash-1-3 (Aumasson, Bernstein 2012)
-// ------------------------------------------------------
+// ---- SipHash-1-3 (Aumasson, Bernstein 2012) -----------------------------------------------------
 
 static uint64_t rotate_left(uint64_t value, unsigned bits)
 {
@@ -67,8 +66,7 @@ static uint64_t sip_hash(const uint64_t seed[2], const void *key, size_t size)
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-// ---- the table
-// -----------------------------------------------------------------------------------
+// ---- the table ----------------------------------------------------------------------------------
 
 void map_init(struct map *map)
 {

@@ -67,8 +67,7 @@ struct rpc_service {
     struct loop *home; // where callbacks run; NULL: on the connection's loop
 };
 
-// ---- calls: what a service may ask and do, on its loop
-// -------------------------------------------
+// ---- calls: what a service may ask and do, on its loop ------------------------------------------
 
 void *rpc_call_ctx(const struct rpc_call *call); // of the service
 const struct rpc_method *rpc_call_method(const struct rpc_call *call);

@@ -68,8 +68,8 @@ CASES = {
 }
 
 
-def tidy(root):
-    run = subprocess.run([sys.executable, os.path.join(HERE, "tidy"), "--quiet", root],
+def tidy(root, *options):
+    run = subprocess.run([sys.executable, os.path.join(HERE, "tidy"), "--quiet", *options, root],
                          capture_output=True, text=True, check=False)
     return run.returncode, run.stdout + run.stderr
 
@@ -108,10 +108,26 @@ def real_tree():
         return status == 1 and "proto/base must not include manager/store/store.h" in said, said
 
 
+def fixing():
+    """--fix wraps a paragraph and cuts a ruler, and what it leaves passes."""
+    wide = "// " + "word " * 25 + "\n// more.\n// " + "---- part " + "-" * 95 + "\n// Text.\n"
+    wanted = ("// " + " ".join(["word"] * 19) + "\n// " + " ".join(["word"] * 6) + " more.\n"
+              + ("// ---- part ").ljust(100, "-") + "\n// Text.\n")
+    with tempfile.TemporaryDirectory() as root:
+        clean_tree(root)
+        with open(f"{root}/proto/base/wide.c", "w", encoding="utf-8") as file:
+            file.write(wide)
+        status, said = tidy(root, "--fix")
+        with open(f"{root}/proto/base/wide.c", encoding="utf-8") as file:
+            got = file.read()
+    return status == 0 and got == wanted, said + got
+
+
 def main():
     failed = 0
     results = {name: run_case(*case) for name, case in CASES.items()}
     results["a wrong include in the real tree"] = real_tree()
+    results["--fix"] = fixing()
     for name, (passed, said) in results.items():
         if not passed:
             failed += 1
