@@ -1,8 +1,9 @@
 // TLS 1.2 as bytes in, bytes out: the caller moves ciphertext between a session and a socket (or a
 // test), and plaintext between the session and its user. Nothing here touches a descriptor.
 //
-// Between calls a session holds no record buffers of its own; an idle one costs a few kilobytes.
-// A config may be used from several threads at once; a session belongs to one thread.
+// Between calls a session holds no record buffers of its own: those are lent by the thread for the
+// length of a call, so an idle session costs a few kilobytes. A config may be used from several
+// threads at once; a session is made, used and freed on one thread.
 #ifndef PROTO_NET_TLS_H
 #define PROTO_NET_TLS_H
 
@@ -54,7 +55,7 @@ struct tls_options {
     const char *chain_pem; // own certificate and its intermediates; NULL: none (clients only)
     const char *key_pem;   // its private key; NULL exactly when chain_pem is
     const char *roots_pem; // one or several roots; NULL only with TLS_VERIFY_NONE
-    const struct rng *rng; // NULL: the kernel's; outlives the config
+    const struct rng *rng; // required (&rng_kernel); its context outlives the config
     bool tickets;          // session resumption by ticket (RFC 5077), client and server
 };
 
@@ -95,9 +96,9 @@ enum tls_state tls_session_state(const struct tls_session *session);
 // not verify, UNAVAILABLE for what broke on the way, RESOURCE_EXHAUSTED past the limits above.
 int tls_session_feed(struct tls_session *session, const void *bytes, size_t size, struct err *err);
 
-// The next plaintext, at most `size` bytes, into out: count in *got, 0 when there is none yet (or
-// no more: see the state). Call until 0. Only in TLS_OPEN and TLS_ENDED. A `size` of
-// TLS_RECORD_BYTES or more never leaves part of a record behind.
+// The next record's plaintext into out, which holds `size` bytes (at least TLS_RECORD_BYTES): count
+// in *got, 0 when there is none yet or no more: see the state. Call until 0. Only in TLS_OPEN and
+// TLS_ENDED.
 int tls_session_read(struct tls_session *session, void *out, size_t size, size_t *got,
                      struct err *err);
 

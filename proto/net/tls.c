@@ -1,0 +1,395 @@
+#include "proto/net/tls.h"
+
+#include <mbedtls/oid.h>
+#include <mbedtls/ssl_internal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/check.h"
+#include "proto/base/str.h"
+#include "proto/net/tls_impl.h"
+
+#define SESSION_MAGIC 0x746c7373u
+
+// mbedTLS gives every session two record buffers, 33 KB together, for as long as it lives: more
+// than everything else about an idle connection. Our session hands mbedTLS whole records only and
+// takes all it writes, so between two calls those buffers hold nothing but the two 8-byte record
+// counters at their beginnings. The sessions of one thread therefore share one pair, and each keeps
+// its counters. It rests on two facts of mbedTLS 2.28: struct members are public, and outside of a
+// call in_left, in_offt and out_left tell whether anything is left in the buffers (checked in
+// `lend_end`).
+static _Thread_local struct {
+    unsigned char in[MBEDTLS_SSL_IN_BUFFER_LEN];
+    unsigned char out[MBEDTLS_SSL_OUT_BUFFER_LEN];
+} lent;
+
+#define COUNTER_BYTES       8
+#define RECORD_HEADER_BYTES 5
+
+// Longest record body TLS 1.2 allows (RFC 5246 section 6.2.3: 2^14 + 2048).
+#define RECORD_BODY_MAX (TLS_RECORD_BYTES + 2048)
+
+struct tls_session {
+    unsigned magic;
+    enum tls_state state;
+    bool resumed;
+    bool end_sent;
+    mbedtls_ssl_context ssl;
+    struct tls_config *config;
+    unsigned char in_counter[COUNTER_BYTES];
+    unsigned char out_counter[COUNTER_BYTES];
+    struct buf input;       // ciphertext not worked on yet
+    size_t input_at;        // of it, what mbedTLS took during this call
+    size_t record_left;     // bytes of the present record still to be handed to mbedTLS
+    size_t handshake_bytes; // taken from the peer before TLS_OPEN
+    uint32_t verify_flags;  // what was wrong with the peer's chain
+    struct buf output;
+    char *server_name; // NULL: not checked
+    char *resume_key;  // NULL: never resumed
+};
+
+// ---- mbedTLS's view of the wire ----------------------------------------------------------------
+
+// Bytes of the next whole record; 0 when it is not whole yet. What can be no TLS 1.2 record is
+// handed over as far as it is there, for mbedTLS to refuse.
+static size_t next_record(const struct tls_session *session)
+{
+    size_t have = session->input.len - session->input_at;
+    if (have == 0)
+        return 0;
+    const uint8_t *at = session->input.data + session->input_at;
+    bool known_type = at[0] >= 20 && at[0] <= 23;
+    bool known_version = have < 2 || at[1] == 3;
+    if (have < RECORD_HEADER_BYTES && known_type && known_version)
+        return 0;
+    if (!known_type || !known_version)
+        return have;
+    size_t body = (size_t)at[3] << 8 | at[4];
+    if (body > RECORD_BODY_MAX)
+        return RECORD_HEADER_BYTES;
+    return have >= RECORD_HEADER_BYTES + body ? RECORD_HEADER_BYTES + body : 0;
+}
+
+static int wire_recv(void *context, unsigned char *out, size_t size)
+{
+    struct tls_session *session = context;
+    MAGIC_CHECK(session, SESSION_MAGIC);
+    if (session->record_left == 0)
+        session->record_left = next_record(session);
+    if (session->record_left == 0)
+        return MBEDTLS_ERR_SSL_WANT_READ;
+    if (size > session->record_left)
+        size = session->record_left;
+    memcpy(out, session->input.data + session->input_at, size);
+    session->input_at += size;
+    session->record_left -= size;
+    return (int)size;
+}
+
+static int wire_send(void *context, const unsigned char *bytes, size_t size)
+{
+    struct tls_session *session = context;
+    MAGIC_CHECK(session, SESSION_MAGIC);
+    buf_put(&session->output, bytes, size);
+    return buf_ok(&session->output) ? (int)size : MBEDTLS_ERR_SSL_ALLOC_FAILED;
+}
+
+// ---- the lent buffers --------------------------------------------------------------------------
+
+static void lend_start(struct tls_session *session)
+{
+    CHECK(session->ssl.in_buf == lent.in);
+    memcpy(lent.in, session->in_counter, COUNTER_BYTES);
+    memcpy(lent.out, session->out_counter, COUNTER_BYTES);
+}
+
+// False when something is left in the lent buffers, which would be lost.
+static bool lend_end(struct tls_session *session)
+{
+    memcpy(session->in_counter, lent.in, COUNTER_BYTES);
+    memcpy(session->out_counter, lent.out, COUNTER_BYTES);
+    buf_consume(&session->input, session->input_at);
+    session->input_at = 0;
+    if (session->input.len == 0)
+        buf_fini(&session->input);
+    return session->record_left == 0 && session->ssl.in_left == 0 && !session->ssl.in_offt &&
+           session->ssl.out_left == 0;
+}
+
+// ---- making and freeing ------------------------------------------------------------------------
+
+// Called for each certificate of the peer's chain, the leaf (depth 0) last.
+static int on_certificate(void *context, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
+{
+    struct tls_session *session = context;
+    MAGIC_CHECK(session, SESSION_MAGIC);
+    // mbedTLS falls back to the CN of a certificate without alternative names; Go does not, and the
+    // CN of a node certificate is the node's id, which an attacker might choose.
+    if (depth == 0 && session->server_name && !(crt->ext_types & MBEDTLS_X509_EXT_SUBJECT_ALT_NAME))
+        *flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
+    session->verify_flags |= *flags;
+    // "Optional" would let a client in with a certificate that does not verify.
+    if (depth == 0 && session->verify_flags && session->config->verify == TLS_VERIFY_IF_GIVEN)
+        return MBEDTLS_ERR_X509_FATAL_ERROR;
+    return 0;
+}
+
+struct tls_session *tls_session_new(struct tls_config *config, const char *server_name,
+                                    const char *resume_key)
+{
+    CHECK(!config->server || (!server_name && !resume_key));
+    struct tls_session *session = MEM_NEW(struct tls_session);
+    MAGIC_SET(session, SESSION_MAGIC);
+    session->config = tls_config_ref(config);
+    session->state = TLS_HANDSHAKE;
+    buf_init(&session->input, TLS_INPUT_BYTES_MAX);
+    buf_init(&session->output, TLS_OUTPUT_BYTES_MAX);
+    mbedtls_ssl_context *ssl = &session->ssl;
+    mbedtls_ssl_init(ssl);
+    CHECK(mbedtls_ssl_setup(ssl, &config->ssl) == 0); // fails only without memory
+    free(ssl->in_buf);
+    free(ssl->out_buf);
+    ssl->in_buf = lent.in;
+    ssl->out_buf = lent.out;
+    mbedtls_ssl_reset_in_out_pointers(ssl);
+    mbedtls_ssl_set_bio(ssl, session, wire_send, wire_recv, NULL);
+    mbedtls_ssl_set_verify(ssl, on_certificate, session);
+    if (server_name) {
+        session->server_name = str_dup(server_name);
+        CHECK(mbedtls_ssl_set_hostname(ssl, server_name) == 0); // at most 255 characters
+    }
+    if (resume_key && config->tickets) {
+        session->resume_key = str_printf("%s %s", resume_key, server_name ? server_name : "");
+        tls_config_recall(config, session->resume_key, ssl);
+    }
+    return session;
+}
+
+void tls_session_free(struct tls_session *session)
+{
+    if (!session)
+        return;
+    MAGIC_CHECK(session, SESSION_MAGIC);
+    session->ssl.in_buf = NULL; // lent, not the session's
+    session->ssl.out_buf = NULL;
+    mbedtls_ssl_free(&session->ssl);
+    buf_fini(&session->input);
+    buf_fini(&session->output);
+    free(session->server_name);
+    free(session->resume_key);
+    tls_config_unref(session->config);
+    MAGIC_CLEAR(session);
+    free(session);
+}
+
+// ---- failing -----------------------------------------------------------------------------------
+
+// The words are those of Go's crypto/x509, which operators of swarms know from the logs.
+static int verify_error(const struct tls_session *session, struct err *err)
+{
+    uint32_t flags = session->verify_flags;
+    if (flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED)
+        return err_set(err, ERR_UNAUTHENTICATED, "x509: certificate signed by unknown authority");
+    if (flags & (MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE))
+        return err_set(err, ERR_UNAUTHENTICATED,
+                       "x509: certificate has expired or is not yet valid");
+    if (flags & MBEDTLS_X509_BADCERT_CN_MISMATCH)
+        return err_set(err, ERR_UNAUTHENTICATED, "x509: certificate is not valid for \"%s\"",
+                       str_or(session->server_name, ""));
+    char text[256] = "";
+    mbedtls_x509_crt_verify_info(text, sizeof text, "", flags);
+    text[strcspn(text, "\n")] = '\0';
+    return err_set(err, ERR_UNAUTHENTICATED, "x509: %s", text);
+}
+
+static int fail(struct tls_session *session, int ret, struct err *err)
+{
+    bool in_handshake = session->state == TLS_HANDSHAKE;
+    session->state = TLS_FAILED;
+    buf_fini(&session->input);
+    if (session->resume_key)
+        tls_config_forget(session->config, session->resume_key);
+    if (in_handshake && session->verify_flags && session->config->verify != TLS_VERIFY_NONE)
+        return verify_error(session, err);
+    if (ret == MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE)
+        return err_set(err, ERR_UNAUTHENTICATED, "the peer gave no certificate");
+    if (ret == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
+        return err_set(err, ERR_UNAVAILABLE, "the peer ended TLS with alert %u",
+                       (unsigned)session->ssl.in_msg[1]);
+    return tls_error(err, ERR_UNAVAILABLE, ret, in_handshake ? "TLS handshake" : "TLS");
+}
+
+static int too_much(struct tls_session *session, struct err *err, const char *what, size_t limit)
+{
+    session->state = TLS_FAILED;
+    buf_fini(&session->input);
+    return err_set(err, ERR_RESOURCE_EXHAUSTED, "%s pass %zu bytes", what, limit);
+}
+
+// ---- the handshake -----------------------------------------------------------------------------
+
+static int opened(struct tls_session *session, struct err *err)
+{
+    // The usage bits of an "optional" certificate do not end the handshake by themselves.
+    uint32_t flags = mbedtls_ssl_get_verify_result(&session->ssl);
+    bool given = mbedtls_ssl_get_peer_cert(&session->ssl) != NULL;
+    if (session->config->verify != TLS_VERIFY_NONE && given && flags != 0) {
+        session->verify_flags |= flags;
+        (void)mbedtls_ssl_send_alert_message(&session->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL,
+                                             MBEDTLS_SSL_ALERT_MSG_BAD_CERT);
+        return fail(session, MBEDTLS_ERR_SSL_BAD_HS_CERTIFICATE, err);
+    }
+    if (session->config->verify == TLS_VERIFY_REQUIRED && !given)
+        return fail(session, MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE, err);
+    session->state = TLS_OPEN;
+    if (session->resume_key)
+        tls_config_remember(session->config, session->resume_key, &session->ssl);
+    return 0;
+}
+
+static int shake_hands(struct tls_session *session, struct err *err)
+{
+    mbedtls_ssl_context *ssl = &session->ssl;
+    int ret = 0;
+    while (ret == 0 && ssl->state != MBEDTLS_SSL_HANDSHAKE_OVER) {
+        ret = mbedtls_ssl_handshake_step(ssl);
+        if (ssl->handshake && ssl->handshake->resume)
+            session->resumed = true;
+    }
+    if (ret == 0)
+        return opened(session, err);
+    return ret == MBEDTLS_ERR_SSL_WANT_READ ? 0 : fail(session, ret, err);
+}
+
+int tls_session_feed(struct tls_session *session, const void *bytes, size_t size, struct err *err)
+{
+    MAGIC_CHECK(session, SESSION_MAGIC);
+    if (session->state == TLS_FAILED)
+        return err_set(err, ERR_UNAVAILABLE, "the TLS session failed before");
+    if (session->state == TLS_ENDED)
+        return 0; // nothing may follow close_notify; it is ignored (RFC 5246 section 7.2.1)
+    buf_put(&session->input, bytes, size);
+    if (!buf_ok(&session->input))
+        return too_much(session, err, "unread records", TLS_INPUT_BYTES_MAX);
+    if (session->state == TLS_OPEN)
+        return 0;
+    size_t before = session->input.len;
+    lend_start(session);
+    int rc = shake_hands(session, err);
+    bool clean = lend_end(session);
+    if (rc != 0)
+        return rc;
+    session->handshake_bytes += before - session->input.len;
+    if (session->state == TLS_HANDSHAKE &&
+        session->handshake_bytes + session->input.len > TLS_HANDSHAKE_BYTES_MAX)
+        return too_much(session, err, "handshake messages", TLS_HANDSHAKE_BYTES_MAX);
+    return clean ? 0 : fail(session, MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE, err);
+}
+
+// ---- data --------------------------------------------------------------------------------------
+
+int tls_session_read(struct tls_session *session, void *out, size_t size, size_t *got,
+                     struct err *err)
+{
+    MAGIC_CHECK(session, SESSION_MAGIC);
+    CHECK(size >= TLS_RECORD_BYTES);
+    CHECK(session->state == TLS_OPEN || session->state == TLS_ENDED);
+    *got = 0;
+    if (session->state == TLS_ENDED || session->input.len == 0)
+        return 0;
+    lend_start(session);
+    int ret = mbedtls_ssl_read(&session->ssl, out, size);
+    bool clean = lend_end(session);
+    if (ret > 0 && clean) {
+        *got = (size_t)ret;
+        return 0;
+    }
+    if (ret == MBEDTLS_ERR_SSL_WANT_READ && clean)
+        return 0;
+    if (ret == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY) {
+        session->state = TLS_ENDED;
+        buf_fini(&session->input);
+        return 0;
+    }
+    return fail(session, ret < 0 ? ret : MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE, err);
+}
+
+int tls_session_write(struct tls_session *session, const void *bytes, size_t size, struct err *err)
+{
+    MAGIC_CHECK(session, SESSION_MAGIC);
+    CHECK(session->state == TLS_OPEN || session->state == TLS_ENDED);
+    CHECK(!session->end_sent);
+    const unsigned char *at = bytes;
+    lend_start(session);
+    while (size > 0) {
+        int ret = mbedtls_ssl_write(&session->ssl, at, size);
+        if (ret <= 0) {
+            lend_end(session);
+            if (!buf_ok(&session->output))
+                return too_much(session, err, "unsent records", TLS_OUTPUT_BYTES_MAX);
+            return fail(session, ret, err);
+        }
+        at += ret;
+        size -= (size_t)ret;
+    }
+    CHECK(lend_end(session)); // wire_send takes everything
+    return 0;
+}
+
+void tls_session_end(struct tls_session *session)
+{
+    MAGIC_CHECK(session, SESSION_MAGIC);
+    if (session->end_sent || (session->state != TLS_OPEN && session->state != TLS_ENDED))
+        return;
+    session->end_sent = true;
+    lend_start(session);
+    // When the output is full there is nobody left to tell.
+    (void)mbedtls_ssl_close_notify(&session->ssl);
+    lend_end(session);
+}
+
+// ---- asking ------------------------------------------------------------------------------------
+
+enum tls_state tls_session_state(const struct tls_session *session)
+{
+    MAGIC_CHECK(session, SESSION_MAGIC);
+    return session->state;
+}
+
+struct buf *tls_session_output(struct tls_session *session)
+{
+    MAGIC_CHECK(session, SESSION_MAGIC);
+    return &session->output;
+}
+
+bool tls_session_is_h2(const struct tls_session *session)
+{
+    return str_equal(mbedtls_ssl_get_alpn_protocol(&session->ssl), "h2");
+}
+
+bool tls_session_was_resumed(const struct tls_session *session)
+{
+    return session->resumed;
+}
+
+const uint8_t *tls_session_peer_chain(const struct tls_session *session, size_t index, size_t *size)
+{
+    MAGIC_CHECK(session, SESSION_MAGIC);
+    *size = 0;
+    if (session->state == TLS_HANDSHAKE || session->state == TLS_FAILED)
+        return NULL;
+    const mbedtls_x509_crt *crt = mbedtls_ssl_get_peer_cert(&session->ssl);
+    while (crt && index-- > 0)
+        crt = crt->next;
+    if (!crt)
+        return NULL;
+    *size = crt->raw.len;
+    return crt->raw.p;
+}
+
+const uint8_t *tls_session_peer(const struct tls_session *session, size_t *size, bool *verified)
+{
+    const uint8_t *der = tls_session_peer_chain(session, 0, size);
+    *verified = der && session->config->verify != TLS_VERIFY_NONE;
+    return der;
+}
