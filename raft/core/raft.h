@@ -278,7 +278,6 @@ struct raft_update {
 
     uint64_t commit;
     struct mono wake_at; // TICK is wanted at this moment, at the latest
-    bool more;           // a limit cut this update short: flush again soon, without waiting
 
     struct raft_write write;
     const struct raft_message

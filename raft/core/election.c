@@ -1,0 +1,274 @@
+// Elections: timers, pre-votes, votes, the lease.
+#include <string.h>
+
+#include "raft/core/core.h"
+
+// ---- timers -------------------------------------------------------------------------------------
+
+// A moment drawn from [election, 2 x election) after now, with the draw of this wait.
+static struct mono draw_after(struct raft *raft, uint32_t election_ms)
+{
+    int64_t election_ns = election_ms * NS_PER_MS;
+    return mono_add(raft->now, rand_between(&raft->rand, election_ns, 2 * election_ns - 1));
+}
+
+void election_reset_timer(struct raft *raft)
+{
+    raft->election_at = draw_after(raft, pace_waiting(raft).election_ms);
+    raft->graced = false;
+}
+
+static void reset_patience(struct raft *raft)
+{
+    raft->patient_at = draw_after(raft, raft->config.patient.election_ms);
+}
+
+void election_leader_heard(struct raft *raft)
+{
+    // Rule 3: a leader not known to be ours gets all patience until its mark says otherwise.
+    if (!pace_is_ours(raft, raft->leader)) {
+        raft->pace = raft->config.patient;
+        raft->pace_known = true;
+    }
+    raft->heard = raft->now;
+    election_reset_timer(raft);
+    reset_patience(raft);
+}
+
+bool election_in_lease(const struct raft *raft)
+{
+    if (raft->role == RAFT_LEADER)
+        return true;
+    return raft->leader != 0 &&
+           mono_since(raft->now, raft->heard) < pace_waiting(raft).election_ms * NS_PER_MS;
+}
+
+bool election_is_promotable(const struct raft *raft)
+{
+    bool installing = raft->has_snapshot_pending || raft->write_has_snapshot;
+    return raft_conf_is_voter(&raft->conf, raft->config.id) && !installing;
+}
+
+// Could a membership change be waiting among what is committed and not applied? Such a member does
+// not campaign: it might count by a configuration that is two changes old.
+static bool has_unapplied_change(const struct raft *raft)
+{
+    for (uint64_t i = raft->log.applied + 1; i <= raft->log.commit; i++) {
+        const struct raft_entry *entry = log_entry(&raft->log, i);
+        // Not in memory: it will be loaded for apply in a moment; better wait than guess.
+        if (!entry || entry->type != RAFT_ENTRY_NORMAL)
+            return true;
+    }
+    return raft->conf_wait != 0;
+}
+
+// ---- becoming something -------------------------------------------------------------------------
+
+static void clear_votes(struct raft *raft)
+{
+    for (size_t i = 0; i < raft->peers_count; i++)
+        raft->peers[i].vote = 0;
+    raft->own_vote = 0;
+    raft->own_vote_write = 0;
+}
+
+static void set_term(struct raft *raft, uint64_t term)
+{
+    CHECK(term >= raft->hard.term);
+    if (term == raft->hard.term)
+        return;
+    raft->hard.term = term;
+    raft->hard.vote = 0;
+    // Whatever waited for the disk spoke for the old term.
+    raft_forget_held(raft);
+}
+
+void election_become_follower(struct raft *raft, uint64_t term, uint64_t leader)
+{
+    if (raft->role == RAFT_LEADER)
+        leader_stop(raft);
+    bool fresh = term != raft->hard.term || leader != 0 || raft->patient_at.ns == 0;
+    set_term(raft, term);
+    raft->role = RAFT_FOLLOWER;
+    raft->leader = leader;
+    clear_votes(raft);
+    election_reset_timer(raft);
+    // A lost pre-vote must not postpone the real election that rule 5 promises.
+    if (fresh)
+        reset_patience(raft);
+}
+
+static int vote_of(const void *ctx, uint64_t id)
+{
+    const struct raft *raft = ctx;
+    if (id == raft->config.id)
+        return raft->own_vote;
+    const struct progress *peer = raft_peer(raft, id);
+    return peer ? peer->vote : 0;
+}
+
+static void campaign_now(struct raft *raft, bool transfer);
+
+static void tally(struct raft *raft)
+{
+    enum quorum_vote result = quorum_tally(&raft->conf, vote_of, raft);
+    if (PLANTED(QUORUM_OF_HALF)) {
+        uint32_t yes = 0;
+        for (uint32_t i = 0; i < raft->conf.voters_count; i++)
+            yes += vote_of(raft, raft->conf.voters[i]) > 0;
+        result = 2 * yes >= raft->conf.voters_count ? QUORUM_WON : result;
+    }
+    if (result == QUORUM_LOST)
+        election_become_follower(raft, raft->hard.term, 0);
+    if (result != QUORUM_WON)
+        return;
+    if (raft->role == RAFT_PRE_CANDIDATE)
+        campaign_now(raft, false);
+    else
+        leader_start(raft);
+}
+
+// ---- asking for votes ---------------------------------------------------------------------------
+
+static void ask(struct raft *raft, enum raft_message_type type, uint64_t id, bool transfer)
+{
+    struct raft_message message = raft_message_init(raft, type, id);
+    message.index = raft->log.last;
+    message.log_term = log_last_term(&raft->log);
+    if (transfer) {
+        message.context_len = sizeof RAFT_CAMPAIGN_TRANSFER - 1;
+        memcpy(message.context, RAFT_CAMPAIGN_TRANSFER, message.context_len);
+    }
+    if (type == RAFT_MSG_PRE_VOTE) {
+        message.term = raft->hard.term + 1;
+        *raft_send(raft, type, id) = message;
+    } else {
+        raft_send_durable(raft, &message);
+    }
+}
+
+static void campaign_now(struct raft *raft, bool transfer)
+{
+    set_term(raft, raft->hard.term + 1);
+    raft->hard.vote = raft->config.id;
+    raft->role = RAFT_CANDIDATE;
+    raft->leader = 0;
+    clear_votes(raft);
+    election_reset_timer(raft);
+    reset_patience(raft);
+    raft->own_vote_write = raft_fence(raft);
+    CHECK(raft->own_vote_write > raft->write_durable);
+    for (size_t i = 0; i < raft->peers_count; i++)
+        if (raft_conf_is_voter(&raft->conf, raft->peers[i].id))
+            ask(raft, RAFT_MSG_VOTE, raft->peers[i].id, transfer);
+}
+
+static void pre_campaign(struct raft *raft, bool all_ours)
+{
+    raft->role = RAFT_PRE_CANDIDATE;
+    raft->leader = 0;
+    clear_votes(raft);
+    election_reset_timer(raft);
+    raft->own_vote = 1;
+    for (size_t i = 0; i < raft->peers_count; i++) {
+        uint64_t id = raft->peers[i].id;
+        if (raft_conf_is_voter(&raft->conf, id) && (all_ours || pace_is_ours(raft, id)))
+            ask(raft, RAFT_MSG_PRE_VOTE, id, false);
+    }
+    tally(raft);
+}
+
+void election_campaign(struct raft *raft, bool transfer)
+{
+    CHECK(raft->role != RAFT_LEADER);
+    if (!election_is_promotable(raft) || has_unapplied_change(raft))
+        return;
+    campaign_now(raft, transfer);
+}
+
+void election_own_vote_durable(struct raft *raft)
+{
+    if (raft->role != RAFT_CANDIDATE || raft->own_vote != 0 ||
+        raft->own_vote_write > raft->write_durable)
+        return;
+    raft->own_vote = 1;
+    tally(raft);
+}
+
+// Woken much later than asked for: what was sent to us meanwhile may still wait to be read. One
+// heartbeat of grace, once.
+static bool is_graced(struct raft *raft, uint32_t heartbeat_ms)
+{
+    int64_t grace_ns = heartbeat_ms * NS_PER_MS;
+    if (raft->graced || mono_since(raft->now, raft->wake_at) <= grace_ns)
+        return false;
+    raft->graced = true;
+    raft->election_at = mono_add(raft->now, grace_ns);
+    return true;
+}
+
+void election_tick(struct raft *raft)
+{
+    if (!election_is_promotable(raft) || mono_before(raft->now, raft->election_at))
+        return;
+    struct raft_pace pace = pace_waiting(raft);
+    if (is_graced(raft, pace.heartbeat_ms))
+        return;
+    if (has_unapplied_change(raft)) {
+        election_reset_timer(raft);
+        return;
+    }
+    bool all_ours = pace_all_ours(raft);
+    if (all_ours) {
+        pre_campaign(raft, true);
+    } else if (!pace_is_quick(raft, &pace) || !mono_before(raft->now, raft->patient_at)) {
+        campaign_now(raft, false);
+    } else if (pace_quorum_ours(raft)) {
+        pre_campaign(raft, false);
+    } else {
+        raft->election_at = raft->patient_at;
+    }
+}
+
+// ---- voting -------------------------------------------------------------------------------------
+
+void election_vote_request(struct raft *raft, const struct raft_message *message)
+{
+    bool pre = message->type == RAFT_MSG_PRE_VOTE;
+    enum raft_message_type answer = pre ? RAFT_MSG_PRE_VOTE_RESP : RAFT_MSG_VOTE_RESP;
+    if (pre)
+        pace_note_ours(raft, message->from); // nobody else asks
+    bool may_vote = raft->hard.vote == message->from ||
+                    (raft->hard.vote == 0 && raft->leader == 0) ||
+                    (pre && message->term > raft->hard.term) || PLANTED(DOUBLE_VOTE);
+    bool good_log = log_is_up_to_date(&raft->log, message->index, message->log_term) ||
+                    PLANTED(SKIP_UP_TO_DATE);
+    if (!may_vote || !good_log) {
+        raft_send(raft, answer, message->from)->reject = true;
+        return;
+    }
+    if (pre) {
+        // The grant repeats the term asked about: the asker ignores earlier ones.
+        raft_send(raft, answer, message->from)->term = message->term;
+        return;
+    }
+    raft->hard.vote = message->from;
+    election_reset_timer(raft);
+    reset_patience(raft);
+    struct raft_message granted = raft_message_init(raft, answer, message->from);
+    raft_send_durable(raft, &granted);
+}
+
+void election_vote_answer(struct raft *raft, const struct raft_message *message)
+{
+    bool pre = message->type == RAFT_MSG_PRE_VOTE_RESP;
+    if (raft->role != (pre ? RAFT_PRE_CANDIDATE : RAFT_CANDIDATE))
+        return;
+    if (pre && !message->reject && message->term != raft->hard.term + 1)
+        return;
+    struct progress *peer = raft_peer(raft, message->from);
+    if (!peer || peer->vote != 0)
+        return;
+    peer->vote = message->reject ? -1 : 1;
+    tally(raft);
+}
