@@ -16,6 +16,8 @@
 #include "proto/identity/token.h"
 
 #define KEYFILE_DATA_KEY_BYTES_MAX 64
+// Most headers of somebody else's: four of a block's are ours.
+#define KEYFILE_OTHERS_MAX (PEM_HEADERS_MAX - 4)
 
 // A data key that the file carries for the Raft log; absent when bytes_count is 0.
 struct data_key {
@@ -30,7 +32,7 @@ struct keyfile {
     struct data_key raft_pending; // header raft-dek-pending
     bool raft_needs_rotation;     // header raft-dek-needs-rotation
     // Headers nobody here knows, kept through every rewrite.
-    struct pem_header others[PEM_HEADERS_MAX];
+    struct pem_header others[KEYFILE_OTHERS_MAX];
     size_t others_count;
 };
 

@@ -14,8 +14,9 @@
 #include "proto/identity/credentials.h"
 #include "proto/identity/key.h"
 
-// Most certificates in one chain or bundle.
+// Most certificates in one chain, and in one bundle of trusted roots.
 #define X509_CHAIN_MAX 8
+#define X509_ROOTS_MAX 32
 
 // What a certificate is good for, as in its extended key usage.
 enum x509_usage {
@@ -41,19 +42,17 @@ struct x509_check {
     const struct key *key; // NULL: whose key it is does not matter
     struct wall now;
     enum x509_usage usage;
-    bool allow_expired; // an expired leaf (force-new-cluster, renewal of an expired certificate)
+    // Times do not matter: for force-new-cluster, and for one's own certificate that expired while
+    // the node was off.
+    bool allow_expired;
 };
 
 // The rules for an issued bundle (section 2.3): the first certificate matches the key, each is
 // signed by the next, none is expired or not yet valid, the leaf verifies to a root and is good for
-// `usage`. INVALID_ARGUMENT when something cannot be parsed, UNAUTHENTICATED with the reason in
-// Go's words ("x509: certificate signed by unknown authority", "x509: certificate has expired or is
-// not yet valid") otherwise.
+// `usage`. UNAUTHENTICATED when no root knows the issuer (the one case in which a worker fetches
+// the roots again, section 3.3), FAILED_PRECONDITION when something is outside of its validity,
+// INVALID_ARGUMENT for everything else. The messages are Go's where it has one.
 int x509_check_chain(const struct x509_check *check, struct err *err);
-
-// True when an error of x509_check_chain means that none of the roots knows the issuer: the one
-// case in which a worker fetches the roots again (section 3.3).
-bool x509_unknown_issuer(const struct err *err);
 
 // Appends the certificates of the text re-encoded: headers, comments and stray white space gone.
 int x509_normalise(const char *pem, struct buf *out, struct err *err);
