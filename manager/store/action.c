@@ -8,6 +8,12 @@
 #define REQUEST_ACTION 2 // InternalRaftRequest.action
 #define ACTION_KIND    1 // StoreAction.action
 
+enum kind {
+    KIND_CREATE = SWARM__STORE_ACTION_KIND__STORE_ACTION_CREATE,
+    KIND_UPDATE = SWARM__STORE_ACTION_KIND__STORE_ACTION_UPDATE,
+    KIND_REMOVE = SWARM__STORE_ACTION_KIND__STORE_ACTION_REMOVE,
+};
+
 enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
 static size_t varint_size(uint64_t value)
@@ -33,9 +39,9 @@ size_t action_size(enum object_type type, size_t object_bytes)
 
 void action_write(struct buf *out, enum watch_action action, const struct object *object)
 {
-    Swarm__StoreActionKind kind = action == WATCH_CREATE   ? SWARM__STORE_ACTION_KIND__STORE_ACTION_CREATE
-                                  : action == WATCH_UPDATE ? SWARM__STORE_ACTION_KIND__STORE_ACTION_UPDATE
-                                                           : SWARM__STORE_ACTION_KIND__STORE_ACTION_REMOVE;
+    enum kind kind = action == WATCH_CREATE   ? KIND_CREATE
+                     : action == WATCH_UPDATE ? KIND_UPDATE
+                                              : KIND_REMOVE;
     size_t bytes;
     const uint8_t *packed = object_bytes(object, &bytes);
     enum object_type type = object_type(object);
@@ -111,18 +117,16 @@ static int action_apply(struct root *root, struct changes *changes, struct curso
     }
     if (!cursor_ok(&cursor))
         return err_set(err, ERR_INVALID_ARGUMENT, "store action is broken");
-    bool known = kind == SWARM__STORE_ACTION_KIND__STORE_ACTION_CREATE ||
-                 kind == SWARM__STORE_ACTION_KIND__STORE_ACTION_UPDATE ||
-                 kind == SWARM__STORE_ACTION_KIND__STORE_ACTION_REMOVE;
+    bool known = kind == KIND_CREATE || kind == KIND_UPDATE || kind == KIND_REMOVE;
     if (!has_target || !known)
         return err_set(err, ERR_UNKNOWN, "unrecognized action type");
 
     struct object *object = object_of_bytes(type, target.at, cursor_left(&target), err);
     if (!object)
         return -ERR_INVALID_ARGUMENT;
-    if (kind == SWARM__STORE_ACTION_KIND__STORE_ACTION_CREATE)
+    if (kind == KIND_CREATE)
         return change_create(root, changes, object, err);
-    if (kind == SWARM__STORE_ACTION_KIND__STORE_ACTION_UPDATE)
+    if (kind == KIND_UPDATE)
         return change_update(root, changes, object, err);
     int rc = change_remove(root, changes, type, object_id(object), err);
     object_unref(object);
