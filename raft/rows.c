@@ -1,0 +1,95 @@
+#include "raft/rows.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/check.h"
+#include "proto/base/str.h"
+
+struct row {
+    bool remove;
+    size_t size;
+    uint8_t value[];
+};
+
+void rows_init(struct rows *rows)
+{
+    *rows = (struct rows){0};
+    map_init(&rows->by_key);
+}
+
+static void forget(struct rows *rows)
+{
+    MAP_EACH (entry, &rows->by_key) {
+        // The values are parts of the store and may be secrets.
+        struct row *row = entry->value;
+        explicit_bzero(row->value, row->size);
+        free(row);
+    }
+    map_clear(&rows->by_key);
+    rows->bytes = 0;
+}
+
+void rows_fini(struct rows *rows)
+{
+    forget(rows);
+    map_fini(&rows->by_key);
+    free(rows->ops);
+    *rows = (struct rows){0};
+}
+
+bool rows_empty(const struct rows *rows)
+{
+    return map_count(&rows->by_key) == 0 && !rows->replaced;
+}
+
+void rows_put(struct rows *rows, const void *key, size_t key_size, const void *value,
+              size_t value_size)
+{
+    struct row *row = mem_alloc(sizeof *row + value_size);
+    row->remove = value == NULL;
+    row->size = value_size;
+    if (value_size)
+        memcpy(row->value, value, value_size);
+    rows->bytes += key_size + value_size;
+    struct row *old = map_put(&rows->by_key, key, key_size, row);
+    if (old) {
+        rows->bytes -= key_size + old->size;
+        explicit_bzero(old->value, old->size);
+        free(old);
+    }
+}
+
+void rows_replace(struct rows *rows)
+{
+    forget(rows);
+    rows->replaced = true;
+}
+
+const struct logdb_op *rows_ops(struct rows *rows, size_t *count)
+{
+    *count = map_count(&rows->by_key);
+    free(rows->ops);
+    rows->ops = mem_alloc_array(*count, sizeof *rows->ops);
+    size_t next = 0;
+    MAP_EACH (entry, &rows->by_key) {
+        const struct row *row = entry->value;
+        rows->ops[next++] = (struct logdb_op){
+            .key = entry->key,
+            .key_size = entry->key_size,
+            .value = row->value,
+            .value_size = row->size,
+            .remove = row->remove,
+        };
+    }
+    CHECK(next == *count);
+    return rows->ops;
+}
+
+void rows_move(struct rows *to, struct rows *from)
+{
+    CHECK(rows_empty(to));
+    rows_fini(to);
+    *to = *from;
+    rows_init(from);
+}
