@@ -13,16 +13,15 @@
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
 
-#define OCI_ID_CHARS_MAX   128
-#define OCI_ARGS_MAX       8192 // of args and of env, entries
-#define OCI_MOUNTS_MAX     512
-#define OCI_FILES_MAX      1024
-#define OCI_CONFIG_BYTES   (8u << 20)
-#define OCI_GROUPS_MAX     1024
-#define OCI_HOSTNAME_MAX   64
-#define OCI_LIST_MAX       1024 // capabilities, devices, sysctls, ulimits, hosts, ...
-#define OCI_SHM_BYTES      (64u << 20)
-#define OCI_NOFILE_INHERIT (-1)
+#define OCI_ID_CHARS_MAX 128
+#define OCI_ARGS_MAX     8192 // of args and of env, entries
+#define OCI_MOUNTS_MAX   512
+#define OCI_FILES_MAX    1024
+#define OCI_CONFIG_BYTES (8u << 20)
+#define OCI_GROUPS_MAX   1024
+#define OCI_HOSTNAME_MAX 64
+#define OCI_LIST_MAX     1024 // capabilities, devices, sysctls, ulimits, hosts, ...
+#define OCI_SHM_BYTES    (64u << 20)
 
 // A list of strings.
 struct oci_strings {
@@ -96,7 +95,7 @@ struct oci_limits {
     int64_t memory_reservation_bytes;
     // Memory and swap together, docker's meaning. 0: twice the memory; -1: as much as there is.
     int64_t memory_swap_bytes;
-    int64_t memory_swappiness; // 0..100; -1 and below: kernel's default. v1 only
+    int64_t memory_swappiness; // 1..100, v1 only
     bool oom_kill_disable;     // v1 only
     int64_t pids_max;          // 0 and below: no limit
     uint32_t blkio_weight;     // 10..1000
@@ -191,6 +190,8 @@ struct oci_host {
     bool cgroup_v2;
     bool has_swap_accounting; // v1: memory.memsw.* exist
     bool has_cgroup_ns;
+    bool has_apparmor;
+    bool has_selinux;
     bool may_lower_oom_score; // has CAP_SYS_RESOURCE
     uint64_t
         nofile_hard_max;   // hard limit of our own process; limits above it need CAP_SYS_RESOURCE
@@ -240,8 +241,5 @@ struct oci_exec {
 // Builds the process object from the container's config.json as written by bundle_write.
 int bundle_write_exec(const struct oci_exec *exec, const void *config_json, size_t config_bytes,
                       uint64_t host_caps, struct buf *out, struct err *err);
-
-// The signal number of "SIGTERM", "term", "15"; 0 when there is none (real-time: "RTMIN+3").
-int signal_of_name(const char *name);
 
 #endif

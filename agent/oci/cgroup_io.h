@@ -78,6 +78,10 @@ int cgroup_pids(const struct cgroup *cgroup, const char *path, pid_t *out, size_
 // SIGKILL to everything in it and below; what starts meanwhile is caught by calling again.
 void cgroup_kill(const struct cgroup *cgroup, const char *path);
 
+// Stops or continues all processes in it; NOT_FOUND, FAILED_PRECONDITION without a freezer.
+int cgroup_freeze(const struct cgroup *cgroup, const char *path, bool freeze, struct err *err);
+bool cgroup_frozen(const struct cgroup *cgroup, const char *path);
+
 // Removes the empty group with those below it from every hierarchy, also the stray folder that crun
 // leaves below /sys/fs/cgroup/unified on a v1 machine. A group that is gone is no error.
 int cgroup_remove(const struct cgroup *cgroup, const char *path, struct err *err);

@@ -1,0 +1,175 @@
+// What runtime_open finds out about the programs and the kernel.
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "agent/oci/runtime_priv_io.h"
+#include "proto/base/check.h"
+#include "proto/base/file_io.h"
+#include "proto/base/log.h"
+#include "proto/base/str.h"
+
+#define PROBE_MS 10000
+
+struct probe {
+    bool done;
+    struct process_result result;
+    char out[1024];
+};
+
+static void probe_done(void *owner, const struct process_result *result)
+{
+    struct probe *probe = owner;
+    probe->done = true;
+    probe->result = *result;
+    str_copy(probe->out, sizeof probe->out, result->out);
+}
+
+static bool probe_is_done(void *owner)
+{
+    return ((struct probe *)owner)->done;
+}
+
+// Runs "<program> --version" to its end, on a loop of its own: the caller's does not turn
+// meanwhile.
+static int run_version(const char *program, struct probe *probe, struct err *err)
+{
+    struct loop loop;
+    loop_init(&loop);
+    const char *argv[] = {program, "--version", NULL};
+    struct process_spec spec = {
+        .argv = argv, .output_bytes_max = sizeof probe->out - 1, .timeout_ms = PROBE_MS};
+    memset(probe, 0, sizeof *probe);
+    int rc = process_start(&loop, &spec, probe_done, probe, NULL, err);
+    if (!rc) {
+        loop_run_until(&loop, probe_is_done, probe, 2 * PROBE_MS);
+        CHECK(probe->done);
+        if (probe->result.exit_code)
+            rc = err_set(err, ERR_FAILED_PRECONDITION, "%s --version failed", program);
+    }
+    loop_fini(&loop);
+    return rc;
+}
+
+static unsigned version_number(const char *text)
+{
+    unsigned parts[3] = {0};
+    sscanf(text, "%u.%u.%u", &parts[0], &parts[1], &parts[2]);
+    return parts[0] * 1000000 + parts[1] * 1000 + parts[2];
+}
+
+// Versions with a known way out of the container. Debian mends old versions and says so in the
+// commit line, so a mark there excuses the number.
+static int refuse_known_bad(const struct runtime *runtime, const char *said, struct err *err)
+{
+    static const struct {
+        const char *name;
+        const char *mended_in;
+        const char *mark;
+        const char *why;
+    } rows[] = {
+        {"runc", "1.1.12", "+deb", "CVE-2024-21626 (leaked descriptors)"},
+        {"crun", "1.4.4", "+deb", "CVE-2022-27650 (inheritable capabilities)"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        if (str_equal(runtime->name, rows[i].name) && !strstr(said, rows[i].mark) &&
+            version_number(runtime->version) < version_number(rows[i].mended_in))
+            return err_set(err, ERR_FAILED_PRECONDITION,
+                           "%s %s is refused because of %s: %s or later is needed", rows[i].name,
+                           runtime->version, rows[i].why, rows[i].mended_in);
+    return 0;
+}
+
+static int look_at_program(struct runtime *runtime, const char *program, struct err *err)
+{
+    if (!process_find(program, runtime->program, sizeof runtime->program))
+        return err_set(err, ERR_FAILED_PRECONDITION,
+                       "container runtime %s is not installed or cannot be executed", program);
+    struct probe probe;
+    int rc = run_version(runtime->program, &probe, err);
+    if (rc)
+        return rc;
+    // "crun version 1.8.1", "runc version 1.1.5+ds1"
+    if (sscanf(probe.out, "%31s version %63s", runtime->name, runtime->version) != 2)
+        return err_set(err, ERR_FAILED_PRECONDITION, "%s does not say which runtime it is",
+                       runtime->program);
+    if (!str_equal(runtime->name, "crun") && !str_equal(runtime->name, "runc"))
+        return err_set(err, ERR_FAILED_PRECONDITION, "%s is %.40s: crun and runc are supported",
+                       runtime->program, runtime->name);
+    rc = refuse_known_bad(runtime, probe.out, err);
+    if (!rc && str_equal(runtime->name, "crun") && runtime->cgroup.layout == CGROUP_HYBRID)
+        rc = err_set(err, ERR_FAILED_PRECONDITION,
+                     "crun cannot work with this machine's hybrid cgroups (v1 controllers with a "
+                     "v2 tree at /sys/fs/cgroup/unified): boot with "
+                     "systemd.unified_cgroup_hierarchy=1, unmount that tree, or use runc");
+    return rc;
+}
+
+int runtime_choose(struct runtime *runtime, const char *wanted, struct err *err)
+{
+    if (runtime->cgroup.layout == CGROUP_NONE)
+        return err_set(err, ERR_FAILED_PRECONDITION, "no cgroup tree is mounted at /sys/fs/cgroup");
+    if (wanted)
+        return look_at_program(runtime, wanted, err);
+    struct err first = ERR_INIT;
+    if (look_at_program(runtime, "crun", &first) == 0)
+        return 0;
+    if (look_at_program(runtime, "runc", err) != 0)
+        return err_copy(err, &first);
+    log_warn("runtime chosen", "runtime=runc version=%s why=\"%s\"", runtime->version,
+             first.message);
+    return 0;
+}
+
+static void look_for_init(struct runtime *runtime, const char *wanted)
+{
+    static const char *const names[] = {"docker-init", "tini-static", "catatonit"};
+    bool found = wanted && process_find(wanted, runtime->init, sizeof runtime->init);
+    for (size_t i = 0; i < COUNT_OF(names) && !found && !wanted; i++)
+        found = process_find(names[i], runtime->init, sizeof runtime->init);
+    if (!found)
+        runtime->init[0] = '\0';
+}
+
+static uint64_t own_caps(void)
+{
+    struct buf text;
+    buf_init(&text, 65536);
+    uint64_t caps = 0;
+    if (file_read("/proc/self/status", &text, NULL) == 0) {
+        const char *at = strstr(buf_cstr(&text), "CapEff:");
+        if (at)
+            caps = strtoull(at + 7, NULL, 16);
+    }
+    buf_fini(&text);
+    return caps;
+}
+
+static bool file_begins(const char *path, char wanted)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char first = 0;
+    bool ok = fd >= 0 && read(fd, &first, 1) == 1 && first == wanted;
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+void runtime_look(struct runtime *runtime, const char *init_program)
+{
+    look_for_init(runtime, init_program);
+    struct utsname name;
+    uname(&name);
+    str_copy(runtime->kernel, sizeof runtime->kernel, name.release);
+    runtime->caps = own_caps();
+    struct rlimit limit = {0};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    runtime->nofile_hard_max = limit.rlim_max;
+    runtime->has_apparmor = file_begins("/sys/module/apparmor/parameters/enabled", 'Y');
+    runtime->has_selinux = access("/sys/fs/selinux/enforce", F_OK) == 0;
+    runtime->has_cgroup_ns = access("/proc/self/ns/cgroup", F_OK) == 0;
+}

@@ -1,0 +1,560 @@
+// Containers with the real crun, runc and conmon: each test starts a runtime of its own in an empty
+// folder and must leave nothing behind.
+#include <check.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/oci/logs_io.h"
+#include "agent/oci/monitor_io.h"
+#include "agent/oci/root_io.h"
+#include "agent/oci/runtime_io.h"
+#include "agent/oci/stdio_io.h"
+#include "proto/base/check.h"
+#include "proto/base/clock_io.h"
+#include "proto/base/file_io.h"
+#include "proto/base/str.h"
+#include "tests/support/support.h"
+
+#define WAIT_MS 20000
+
+static struct fixture {
+    char dir[256];
+    char root[300];
+    char state[300];
+    char log[300];
+    struct loop loop;
+    struct runtime *runtime;
+    int exits;
+    struct runtime_exit exit;
+    char exit_id[OCI_ID_CHARS_MAX + 1];
+    int fds_before;
+} fx;
+
+static int count_fds(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    int count = 0;
+    while (readdir(dir))
+        count++;
+    closedir(dir);
+    return count;
+}
+
+static void make_root(void)
+{
+    static const char *const applets[] = {"sh",    "cat",   "sleep", "echo",     "id",    "stat",
+                                          "touch", "mkdir", "mount", "ls",       "chown", "grep",
+                                          "head",  "true",  "kill",  "hostname", "stty",  "unshare",
+                                          "dd",    "wc",    "tr",    "readlink", "seq"};
+    char path[400];
+    static const char *const folders[] = {"", "/bin", "/etc", "/tmp", "/proc", "/sys", "/dev"};
+    for (size_t i = 0; i < COUNT_OF(folders); i++) {
+        str_format(path, sizeof path, "%s%s", fx.root, folders[i]);
+        ck_assert_int_eq(mkdir(path, 0755), 0);
+    }
+    str_format(path, sizeof path, "%s/tmp", fx.root);
+    chmod(path, 01777);
+    struct buf busybox;
+    struct err err = ERR_INIT;
+    buf_init(&busybox, 16u << 20);
+    ck_assert_int_eq(file_read("/bin/busybox", &busybox, &err), 0);
+    str_format(path, sizeof path, "%s/bin/busybox", fx.root);
+    ck_assert_int_eq(file_write_atomic(path, busybox.data, busybox.len, 0755, &err), 0);
+    buf_fini(&busybox);
+    for (size_t i = 0; i < COUNT_OF(applets); i++) {
+        str_format(path, sizeof path, "%s/bin/%s", fx.root, applets[i]);
+        ck_assert_int_eq(symlink("busybox", path), 0);
+    }
+    static const char passwd[] =
+        "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n";
+    static const char group[] = "root:x:0:\nappgroup:x:1001:\nextra:x:2000:app\n";
+    str_format(path, sizeof path, "%s/etc/passwd", fx.root);
+    ck_assert_int_eq(file_write_atomic(path, passwd, sizeof passwd - 1, 0644, &err), 0);
+    str_format(path, sizeof path, "%s/etc/group", fx.root);
+    ck_assert_int_eq(file_write_atomic(path, group, sizeof group - 1, 0644, &err), 0);
+}
+
+static void on_exited(void *owner, const char *id, const struct runtime_exit *exit)
+{
+    (void)owner;
+    fx.exits++;
+    fx.exit = *exit;
+    str_copy(fx.exit_id, sizeof fx.exit_id, id);
+}
+
+static void open_runtime(void)
+{
+    struct err err = ERR_INIT;
+    struct runtime_config config = {
+        .loop = &fx.loop,
+        .program = getenv("SKEP_TEST_RUNTIME"),
+        .state_dir = fx.state,
+        .cgroup_parent = "/skep-test",
+        .exited = on_exited,
+    };
+    int rc = runtime_open(&config, &fx.runtime, &err);
+    ck_assert_msg(rc == 0, "%s", err.message);
+}
+
+static void setup(void)
+{
+    memset(&fx, 0, sizeof fx);
+    str_copy(fx.dir, sizeof fx.dir, support_tmpdir());
+    str_format(fx.root, sizeof fx.root, "%s/root", fx.dir);
+    str_format(fx.state, sizeof fx.state, "%s/state", fx.dir);
+    str_format(fx.log, sizeof fx.log, "%s/log", fx.dir);
+    make_root();
+    // libuv keeps two descriptors of its own from its first loop on.
+    loop_init(&fx.loop);
+    loop_fini(&fx.loop);
+    fx.fds_before = count_fds();
+    loop_init(&fx.loop);
+    open_runtime();
+}
+
+struct answer {
+    int count;
+    struct err err;
+};
+
+static void on_done(void *owner, const struct err *err)
+{
+    struct answer *answer = owner;
+    answer->count++;
+    if (err)
+        err_copy(&answer->err, err);
+}
+
+static bool has_answer(void *owner)
+{
+    return ((struct answer *)owner)->count > 0;
+}
+
+static bool has_exited(void *owner)
+{
+    return fx.exits >= *(int *)owner;
+}
+
+static int await(struct answer *answer)
+{
+    ck_assert_int_eq(answer->count, 0);
+    ck_assert(loop_run_until(&fx.loop, has_answer, answer, WAIT_MS));
+    ck_assert_int_eq(answer->count, 1);
+    return -(int)answer->err.code;
+}
+
+static void await_exits(int count)
+{
+    ck_assert(loop_run_until(&fx.loop, has_exited, &count, WAIT_MS));
+    ck_assert_int_eq(fx.exits, count);
+}
+
+static int create(const struct oci_container *spec, struct answer *answer)
+{
+    memset(answer, 0, sizeof *answer);
+    runtime_create(fx.runtime, spec, fx.log, on_done, answer);
+    return await(answer);
+}
+
+static int start(const char *id, struct answer *answer)
+{
+    memset(answer, 0, sizeof *answer);
+    runtime_start(fx.runtime, id, on_done, answer);
+    return await(answer);
+}
+
+static void must(int rc, const struct answer *answer)
+{
+    ck_assert_msg(rc == 0, "%s", answer->err.message);
+}
+
+static void delete (const char *id)
+{
+    struct answer answer = {0};
+    runtime_delete(fx.runtime, id, true, on_done, &answer);
+    must(await(&answer), &answer);
+}
+
+static struct oci_container spec_of(const char *id, const char *const *args, size_t count)
+{
+    return (struct oci_container){.id = id, .rootfs = fx.root, .args = {args, count}};
+}
+
+#define SHELL(id, script) spec_of(id, (const char *const[]){"sh", "-c", script}, 3)
+
+static void create_and_start(const struct oci_container *spec)
+{
+    struct answer answer;
+    must(create(spec, &answer), &answer);
+    must(start(spec->id, &answer), &answer);
+}
+
+// Everything the container wrote on the stream, in one text.
+static const char *output(int stream)
+{
+    static char text[65536];
+    struct buf log;
+    buf_init(&log, 1u << 20);
+    size_t used = 0;
+    text[0] = '\0';
+    if (file_read(fx.log, &log, NULL) == 0) {
+        const char *rest = buf_cstr(&log);
+        struct str_part part;
+        struct log_line line;
+        while (str_split(&rest, '\n', &part)) {
+            if (!logline_parse(part.at, part.len, &line) || (int)line.stream != stream)
+                continue;
+            ck_assert(used + line.size + 2 < sizeof text);
+            memcpy(text + used, line.data, line.size);
+            used += line.size;
+            if (!line.partial)
+                text[used++] = '\n';
+        }
+    }
+    text[used] = '\0';
+    buf_fini(&log);
+    return text;
+}
+
+// Runs the container to its end and takes it away; its standard output comes back.
+static const char *run(const struct oci_container *spec)
+{
+    int exits = fx.exits;
+    unlink(fx.log);
+    create_and_start(spec);
+    await_exits(exits + 1);
+    ck_assert_str_eq(fx.exit_id, spec->id);
+    delete (spec->id);
+    return output(1);
+}
+
+static void no_trace(void)
+{
+    char path[400];
+    str_format(path, sizeof path, "%s/containers", fx.state);
+    ck_assert_int_eq(rmdir(path), 0);
+    str_format(path, sizeof path, "%s/runtime", fx.state);
+    rmdir(path);
+    ck_assert(!file_exists(path));
+    struct buf text;
+    buf_init(&text, 1u << 22);
+    ck_assert_int_eq(file_read("/proc/self/mountinfo", &text, NULL), 0);
+    ck_assert_ptr_null(strstr(buf_cstr(&text), fx.dir));
+    buf_fini(&text);
+    DIR *controllers = opendir("/sys/fs/cgroup");
+    struct dirent *entry;
+    while ((entry = readdir(controllers))) {
+        str_format(path, sizeof path, "/sys/fs/cgroup/%s/skep-test", entry->d_name);
+        ck_assert_msg(!file_exists(path) || rmdir(path) == 0, "%s is not empty", path);
+    }
+    closedir(controllers);
+}
+
+static void teardown(void)
+{
+    runtime_close(fx.runtime);
+    loop_fini(&fx.loop);
+    ck_assert_int_eq(count_fds(), fx.fds_before);
+    no_trace();
+    support_tmpdir_remove(fx.dir);
+}
+
+// ---- life --------------------------------------------------------------------------------------
+
+START_TEST(output_and_exit_code_are_kept)
+{
+    struct oci_container spec = SHELL("life", "echo out; echo err >&2; exit 7");
+    ck_assert_str_eq(run(&spec), "out\n");
+    ck_assert_str_eq(output(2), "err\n");
+    ck_assert_int_eq(fx.exit.code, 7);
+    ck_assert(!fx.exit.oom_killed);
+    ck_assert_str_eq(fx.exit.message, "");
+}
+END_TEST
+
+START_TEST(a_missing_program_is_said_in_words)
+{
+    struct oci_container spec = spec_of("missing", (const char *const[]){"/no/such"}, 1);
+    struct answer answer;
+    int rc = create(&spec, &answer);
+    if (!rc) { // runc finds out when it starts
+        rc = start("missing", &answer);
+        delete ("missing");
+    }
+    ck_assert_int_eq(rc, -ERR_NOT_FOUND);
+    ck_assert_ptr_nonnull(strstr(answer.err.message, "/no/such"));
+    struct runtime_status status;
+    ck_assert_int_eq(runtime_inspect(fx.runtime, "missing", &status, NULL), -ERR_NOT_FOUND);
+}
+END_TEST
+
+START_TEST(stop_asks_first_and_kills_after_the_grace_period)
+{
+    struct oci_container polite =
+        SHELL("polite", "trap 'echo bye; exit 3' TERM; while :; do sleep 0.1; done");
+    create_and_start(&polite);
+    struct runtime_status status;
+    ck_assert_int_eq(runtime_inspect(fx.runtime, "polite", &status, NULL), 0);
+    ck_assert_int_eq(status.state, RUNTIME_RUNNING);
+    // The shell needs a moment to set its trap.
+    struct answer answer = {0};
+    usleep(200000);
+    runtime_stop(fx.runtime, "polite", SIGTERM, 10000, on_done, &answer);
+    must(await(&answer), &answer);
+    ck_assert_int_eq(fx.exit.code, 3);
+    delete ("polite");
+
+    struct oci_container deaf = SHELL("deaf", "trap '' TERM; while :; do sleep 0.1; done");
+    create_and_start(&deaf);
+    usleep(200000);
+    memset(&answer, 0, sizeof answer);
+    runtime_stop(fx.runtime, "deaf", SIGTERM, 300, on_done, &answer);
+    must(await(&answer), &answer);
+    ck_assert_int_eq(fx.exit.code, 137);
+    delete ("deaf");
+}
+END_TEST
+
+struct adopted {
+    struct runtime_status *seen;
+    size_t *count;
+};
+
+static void adopt_found(void *owner, const struct runtime_status *status)
+{
+    struct adopted *adopted = owner;
+    adopted->seen[(*adopted->count)++] = *status;
+}
+
+START_TEST(a_container_survives_our_restart)
+{
+    struct oci_container spec = SHELL("survivor", "sleep 1; echo still here; sleep 100");
+    create_and_start(&spec);
+    struct oci_container brief = SHELL("brief", "sleep 0.2; exit 5");
+    create_and_start(&brief);
+    runtime_close(fx.runtime);
+    loop_fini(&fx.loop);
+    usleep(600000);
+    loop_init(&fx.loop);
+    open_runtime();
+    struct runtime_status seen[4];
+    size_t count = 0;
+    struct adopted adopted = {seen, &count};
+    struct err err = ERR_INIT;
+    ck_assert_int_eq(runtime_adopt(fx.runtime, adopt_found, &adopted, &err), 0);
+    ck_assert_uint_eq(count, 2);
+    for (size_t i = 0; i < count; i++) {
+        if (str_equal(seen[i].id, "survivor")) {
+            ck_assert_int_eq(seen[i].state, RUNTIME_RUNNING);
+            ck_assert_int_gt(seen[i].pid, 0);
+        } else {
+            ck_assert_int_eq(seen[i].state, RUNTIME_EXITED);
+            ck_assert_int_eq(seen[i].exit.code, 5);
+        }
+    }
+    struct answer answer = {0};
+    runtime_stop(fx.runtime, "survivor", SIGKILL, 0, on_done, &answer);
+    must(await(&answer), &answer);
+    ck_assert_int_eq(fx.exit.code, 137);
+    delete ("survivor");
+    delete ("brief");
+}
+END_TEST
+
+START_TEST(a_killed_monitor_ends_its_container_with_a_reason)
+{
+    struct oci_container spec = SHELL("orphan", "sleep 100 & sleep 100");
+    create_and_start(&spec);
+    struct runtime_status status;
+    ck_assert_int_eq(runtime_inspect(fx.runtime, "orphan", &status, NULL), 0);
+    kill(status.monitor_pid, SIGKILL);
+    await_exits(1);
+    ck_assert_int_eq(fx.exit.code, -1);
+    ck_assert_ptr_nonnull(strstr(fx.exit.message, "conmon"));
+    delete ("orphan");
+    for (int i = 0; i < 100 && kill(status.pid, 0) == 0; i++)
+        usleep(20000);
+    ck_assert(kill(status.pid, 0) < 0);
+}
+END_TEST
+
+START_TEST(pause_stops_the_clock_of_a_container)
+{
+    struct oci_container spec = SHELL("paused", "while :; do sleep 0.05; done");
+    create_and_start(&spec);
+    struct answer answer = {0};
+    runtime_pause(fx.runtime, "paused", on_done, &answer);
+    must(await(&answer), &answer);
+    struct runtime_status status;
+    runtime_inspect(fx.runtime, "paused", &status, NULL);
+    ck_assert_int_eq(status.state, RUNTIME_PAUSED);
+    memset(&answer, 0, sizeof answer);
+    runtime_stop(fx.runtime, "paused", SIGTERM, 100, on_done, &answer);
+    must(await(&answer), &answer);
+    delete ("paused");
+}
+END_TEST
+
+// ---- limits and confinement --------------------------------------------------------------------
+
+START_TEST(limits_are_seen_in_the_cgroup)
+{
+    struct oci_container spec = SHELL("limits", "sleep 100");
+    spec.limits = (struct oci_limits){
+        .nano_cpus = 500000000, .memory_bytes = 64 << 20, .pids_max = 42, .cpu_shares = 512};
+    create_and_start(&spec);
+    struct cgroup_stats stats;
+    struct err err = ERR_INIT;
+    ck_assert_int_eq(runtime_stats(fx.runtime, "limits", &stats, &err), 0);
+    ck_assert_uint_eq(stats.memory_limit_bytes, 64 << 20);
+    ck_assert_uint_eq(stats.pids_limit, 42);
+    ck_assert_uint_ge(stats.pids, 1);
+    ck_assert_uint_gt(stats.memory_bytes, 0);
+    pid_t pids[8];
+    ck_assert_int_ge(runtime_pids(fx.runtime, "limits", pids, COUNT_OF(pids), &err), 1);
+    struct answer answer = {0};
+    struct oci_limits more = {.memory_bytes = 96 << 20, .pids_max = 50};
+    runtime_update(fx.runtime, "limits", &more, on_done, &answer);
+    must(await(&answer), &answer);
+    ck_assert_int_eq(runtime_stats(fx.runtime, "limits", &stats, &err), 0);
+    ck_assert_uint_eq(stats.memory_limit_bytes, 96 << 20);
+    delete ("limits");
+}
+END_TEST
+
+START_TEST(an_oom_kill_is_reported)
+{
+    // tr keeps all it reads in one shell variable, far above the limit.
+    struct oci_container spec =
+        SHELL("oom", "x=$(head -c 100000000 /dev/zero | tr '\\0' x); echo ${#x}");
+    spec.limits.memory_bytes = 16 << 20;
+    ck_assert_str_eq(run(&spec), "");
+    ck_assert_int_eq(fx.exit.code, 137);
+    ck_assert(fx.exit.oom_killed);
+}
+END_TEST
+
+START_TEST(defaults_confine_and_seccomp_is_on)
+{
+    struct oci_container spec = SHELL(
+        "confined", "grep -E 'CapEff|CapInh|Seccomp:|NoNewPrivs' /proc/self/status | tr -d '\\t';"
+                    "ls /proc/self/fd | wc -l; unshare -m true 2>/dev/null || echo refused;"
+                    "mount -t tmpfs x /tmp 2>/dev/null || echo refused");
+    spec.no_new_privileges = true;
+    ck_assert_str_eq(run(&spec), "CapInh:0000000000000000\nCapEff:00000000a80425fb\nNoNewPrivs:1\n"
+                                 "Seccomp:2\n4\nrefused\nrefused\n");
+    spec.id = "unconfined";
+    spec.seccomp = OCI_SECCOMP_UNCONFINED;
+    spec.no_new_privileges = false;
+    spec.cap_drop = (struct oci_strings){(const char *const[]){"ALL"}, 1};
+    ck_assert_ptr_nonnull(strstr(run(&spec), "CapEff:0000000000000000\nNoNewPrivs:0\nSeccomp:0\n"));
+}
+END_TEST
+
+START_TEST(the_environment_and_user_are_as_asked)
+{
+    struct user user;
+    struct err err = ERR_INIT;
+    ck_assert_int_eq(root_user(fx.root, "app", NULL, 0, &user, &err), 0);
+    struct oci_container spec = SHELL(
+        "user",
+        "id; echo $A $HOME $HOSTNAME; hostname; cat /etc/hostname /etc/resolv.conf; ls /proc/1/cwd -d; readlink /proc/self/cwd");
+    spec.uid = user.uid;
+    spec.gid = user.gid;
+    spec.groups = user.groups;
+    spec.groups_count = user.groups_count;
+    spec.home = user.home;
+    spec.env = (struct oci_strings){(const char *const[]){"A=0", "A=1"}, 2};
+    spec.hostname = "box";
+    spec.hosts_text = "127.0.0.1 localhost\n";
+    spec.resolv_text = "nameserver 127.0.0.11\n";
+    spec.cwd = "/tmp";
+    ck_assert_str_eq(run(&spec),
+                     "uid=1000(app) gid=1001(appgroup) groups=1001(appgroup),2000(extra)\n"
+                     "1 /home/app box\nbox\nbox\nnameserver 127.0.0.11\n/proc/1/cwd\n/tmp\n");
+}
+END_TEST
+
+START_TEST(mounts_files_and_readonly_roots_work)
+{
+    char source[400];
+    str_format(source, sizeof source, "%s/data", fx.dir);
+    mkdir(source, 0755);
+    struct oci_mount mounts[] = {
+        {.kind = OCI_MOUNT_BIND, .source = source, .target = "/data/deep"},
+        {.kind = OCI_MOUNT_TMPFS,
+         .target = "/data",
+         .tmpfs_size_bytes = 1 << 20,
+         .tmpfs_mode = 0700},
+        {.kind = OCI_MOUNT_BIND, .source = source, .target = "/ro", .readonly = true},
+    };
+    struct oci_file files[] = {
+        {.target = "/run/secrets/key",
+         .data = "secret",
+         .size = 6,
+         .mode = 0440,
+         .uid = 1000,
+         .gid = 7},
+    };
+    struct oci_container spec =
+        SHELL("mounts", "cat /run/secrets/key; echo; stat -c '%a %u %g' /run/secrets/key;"
+                        "touch /data/deep/made && echo wrote; touch /ro/x 2>/dev/null || echo ro;"
+                        "touch /bin/x 2>/dev/null || echo ro; stat -c %a /data;"
+                        "echo x 2>/dev/null >/run/secrets/key || echo ro");
+    spec.mounts = mounts;
+    spec.mounts_count = COUNT_OF(mounts);
+    spec.files = files;
+    spec.files_count = COUNT_OF(files);
+    // The targets must be there, because a read-only root cannot get them.
+    static const char *const targets[] = {"/data", "/ro", "/run", "/run/secrets"};
+    for (size_t i = 0; i < COUNT_OF(targets); i++)
+        ck_assert_int_eq(root_mkdir(fx.root, targets[i], 0755, 0, 0, NULL), 0);
+    const char *said = run(&spec);
+    ck_assert_str_eq(said, "secret\n440 1000 7\nwrote\nro\n700\nro\n");
+    spec.id = "readonly";
+    spec.readonly_rootfs = true;
+    said = run(&spec);
+    ck_assert_str_eq(said, "secret\n440 1000 7\nwrote\nro\nro\n700\nro\n");
+    str_format(source, sizeof source, "%s/data/made", fx.dir);
+    ck_assert(file_exists(source));
+}
+END_TEST
+
+static Suite *suite_oci(void)
+{
+    Suite *suite = suite_create("oci");
+    TCase *tcase = tcase_create("life");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, output_and_exit_code_are_kept);
+    tcase_add_test(tcase, a_missing_program_is_said_in_words);
+    tcase_add_test(tcase, stop_asks_first_and_kills_after_the_grace_period);
+    tcase_add_test(tcase, a_container_survives_our_restart);
+    tcase_add_test(tcase, a_killed_monitor_ends_its_container_with_a_reason);
+    tcase_add_test(tcase, pause_stops_the_clock_of_a_container);
+    tcase_add_test(tcase, limits_are_seen_in_the_cgroup);
+    tcase_add_test(tcase, an_oom_kill_is_reported);
+    tcase_add_test(tcase, defaults_confine_and_seccomp_is_on);
+    tcase_add_test(tcase, the_environment_and_user_are_as_asked);
+    tcase_add_test(tcase, mounts_files_and_readonly_roots_work);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+int main(void)
+{
+    SRunner *runner = srunner_create(suite_oci());
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? 1 : 0;
+}
