@@ -28,9 +28,13 @@ typedef ProtobufCMessageDescriptor wire_type; // &swarm__node__descriptor ...
 // Deepest nesting any decode accepts, whatever its limits say. What swarm peers send needs 9.
 #define WIRE_DEPTH_MAX 32
 
-// What a decode may cost. The bytes bound the strings; the fields bound the structs: a field of two
-// bytes on the wire can become a struct of about 350, so the memory a message takes is at most
-// bytes + 400 * fields.
+// Most bytes of memory one field of the wire can take besides its own text: a Cluster of two bytes
+// becomes a struct of 144 with empty parts of 720, plus the decoder's bookkeeping.
+#define WIRE_FIELD_COST_MAX 1024
+
+// What a decode may cost. The bytes bound the texts, the fields bound the structs: a message takes
+// at most bytes + WIRE_FIELD_COST_MAX * fields. That is far above what real messages need, so the
+// arena should have the tighter limit where strangers may call.
 struct wire_limits {
     size_t bytes;      // of the encoded message
     size_t fields;     // in all, nested and packed ones included

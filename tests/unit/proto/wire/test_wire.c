@@ -219,6 +219,30 @@ START_TEST(size_and_field_count_meet_their_limits)
 }
 END_TEST
 
+START_TEST(no_field_costs_more_memory_than_stated)
+{
+    // The worst: a list of thousands of empty messages, of every type that stands in a list.
+    enum { COUNT = 2000 };
+    for (size_t i = 0; i < registry_count; i++) {
+        for (unsigned at = 0; at < registry_types[i]->n_fields; at++) {
+            const ProtobufCFieldDescriptor *field = &registry_types[i]->fields[at];
+            if (field->label != PROTOBUF_C_LABEL_REPEATED || field->id > 15 ||
+                field->type != PROTOBUF_C_TYPE_MESSAGE)
+                continue;
+            uint8_t bytes[2 * COUNT];
+            for (size_t pair = 0; pair < COUNT; pair++) {
+                bytes[2 * pair] = (uint8_t)(field->id << 3 | 2);
+                bytes[2 * pair + 1] = 0;
+            }
+            arena_reset(&arena);
+            enum err_code code;
+            ck_assert_ptr_nonnull(unpack(registry_types[i], bytes, sizeof bytes, &code));
+            ck_assert_uint_le(arena.used_bytes, sizeof bytes + WIRE_FIELD_COST_MAX * COUNT);
+        }
+    }
+}
+END_TEST
+
 START_TEST(a_small_arena_is_an_error)
 {
     struct rand rand;
@@ -315,6 +339,7 @@ Suite *suite_wire(void)
     tcase_add_test(tcase, lists_are_read_packed_and_unpacked);
     tcase_add_test(tcase, nesting_meets_its_limit_before_memory_is_taken);
     tcase_add_test(tcase, size_and_field_count_meet_their_limits);
+    tcase_add_test(tcase, no_field_costs_more_memory_than_stated);
     tcase_add_test(tcase, a_small_arena_is_an_error);
     tcase_add_test(tcase, malformed_bytes_are_refused);
     tcase_add_test(tcase, state_that_others_accepted_may_hold_nul);
