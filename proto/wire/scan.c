@@ -44,6 +44,14 @@ static size_t packed_count_max(const ProtobufCFieldDescriptor *field, size_t siz
     }
 }
 
+// A varint; nearly all of them have one byte, and a scan reads little else.
+static inline uint64_t varint(struct cursor *rest)
+{
+    if (rest->at < rest->end && *rest->at < 0x80)
+        return *rest->at++;
+    return cursor_uvarint(rest);
+}
+
 static int count_fields(struct scan *scan, size_t count, struct err *err)
 {
     if (count > scan->limits->fields - scan->fields)
@@ -87,7 +95,7 @@ static int scan_body(struct scan *scan, const wire_type *type, uint32_t number, 
 static int scan_field(struct scan *scan, struct level *level, struct err *err)
 {
     struct cursor *rest = &level->rest;
-    uint64_t tag = cursor_uvarint(rest);
+    uint64_t tag = varint(rest);
     uint64_t number = tag >> 3;
     if (!cursor_ok(rest) || number == 0 || number > FIELD_NUMBER_MAX)
         return err_set(err, ERR_INVALID_ARGUMENT, "%s: bad field number", level->type->short_name);
@@ -97,7 +105,7 @@ static int scan_field(struct scan *scan, struct level *level, struct err *err)
     struct cursor body = {0};
     switch (tag & 7) {
     case VARINT:
-        cursor_uvarint(rest);
+        varint(rest);
         break;
     case FIXED64:
         cursor_bytes(rest, 8);
@@ -106,7 +114,7 @@ static int scan_field(struct scan *scan, struct level *level, struct err *err)
         cursor_bytes(rest, 4);
         break;
     case BYTES: {
-        uint64_t size = cursor_uvarint(rest);
+        uint64_t size = varint(rest);
         if (size > cursor_left(rest))
             cursor_fail(rest);
         else
