@@ -182,6 +182,7 @@ void raft_send_durable(struct raft *raft, const struct raft_message *message);
 struct raft_message raft_message_init(const struct raft *raft, enum raft_message_type type,
                                       uint64_t to);
 void raft_forget_held(struct raft *raft);
+void raft_forget_held_answers(struct raft *raft); // only the MsgAppResps
 
 // The write after which everything decided so far is durable; 0 when it is already.
 uint64_t raft_fence(const struct raft *raft);

@@ -100,6 +100,15 @@ void raft_forget_held(struct raft *raft)
     raft->held_count = 0;
 }
 
+void raft_forget_held_answers(struct raft *raft)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < raft->held_count; i++)
+        if (raft->held[i].message.type != RAFT_MSG_APP_RESP)
+            raft->held[kept++] = raft->held[i];
+    raft->held_count = kept;
+}
+
 static bool may_leave(const struct raft *raft, const struct raft_held *held)
 {
     if (held->write > raft->write_durable)

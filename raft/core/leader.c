@@ -222,7 +222,8 @@ int leader_propose(struct raft *raft, struct raft_blob *const *data, size_t coun
 static const char *conf_obstacle(const struct raft *raft, bool leaves_joint)
 {
     bool joint = raft->conf.outgoing_count > 0;
-    if (raft->conf_pending > raft->log.applied && !PLANTED(TWO_CHANGES))
+    bool pending = raft->conf_pending > raft->log.applied || raft->conf_wait != 0;
+    if (pending && !PLANTED(TWO_CHANGES))
         return "an earlier membership change may still be in flight";
     if (joint && !leaves_joint)
         return "the joint configuration must be left first";
@@ -281,7 +282,7 @@ void leader_conf_applied(struct raft *raft)
 void leader_leave_joint(struct raft *raft)
 {
     if (raft->role != RAFT_LEADER || raft->conf.outgoing_count == 0 || !raft->conf.auto_leave ||
-        raft->conf_pending > raft->log.applied)
+        raft->conf_pending > raft->log.applied || raft->conf_wait != 0)
         return;
     leader_append(raft, RAFT_ENTRY_CONF_CHANGE_V2, NULL);
     raft->conf_pending = raft->log.last;

@@ -16,6 +16,8 @@ static void answer_commit(struct raft *raft, const struct raft_message *message)
 
 static void install(struct raft *raft, const struct raft_snapshot *snapshot)
 {
+    // What waits to be acknowledged spoke of the log that goes; the snapshot's answer covers it.
+    raft_forget_held_answers(raft);
     log_restore(&raft->log, snapshot->index, snapshot->term);
     if (raft->write_last > snapshot->index)
         raft->write_last = snapshot->index;
