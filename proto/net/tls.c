@@ -202,11 +202,18 @@ static int verify_error(const struct tls_session *session, struct err *err)
     return err_set(err, ERR_UNAUTHENTICATED, "x509: %s", text);
 }
 
+static void drop_input(struct tls_session *session)
+{
+    buf_fini(&session->input);
+    session->input_at = 0;
+    session->record_left = 0;
+}
+
 static int fail(struct tls_session *session, int ret, struct err *err)
 {
     bool in_handshake = session->state == TLS_HANDSHAKE;
     session->state = TLS_FAILED;
-    buf_fini(&session->input);
+    drop_input(session);
     if (session->resume_key)
         tls_config_forget(session->config, session->resume_key);
     if (in_handshake && session->verify_flags && session->config->verify != TLS_VERIFY_NONE)
@@ -222,7 +229,7 @@ static int fail(struct tls_session *session, int ret, struct err *err)
 static int too_much(struct tls_session *session, struct err *err, const char *what, size_t limit)
 {
     session->state = TLS_FAILED;
-    buf_fini(&session->input);
+    drop_input(session);
     return err_set(err, ERR_RESOURCE_EXHAUSTED, "%s pass %zu bytes", what, limit);
 }
 
@@ -308,7 +315,7 @@ int tls_session_read(struct tls_session *session, void *out, size_t size, size_t
         return 0;
     if (ret == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY) {
         session->state = TLS_ENDED;
-        buf_fini(&session->input);
+        drop_input(session);
         return 0;
     }
     return fail(session, ret < 0 ? ret : MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE, err);
