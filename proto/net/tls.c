@@ -260,8 +260,9 @@ static int shake_hands(struct tls_session *session, struct err *err)
     int ret = 0;
     while (ret == 0 && ssl->state != MBEDTLS_SSL_HANDSHAKE_OVER) {
         ret = mbedtls_ssl_handshake_step(ssl);
-        if (ssl->handshake && ssl->handshake->resume)
-            session->resumed = true;
+        // A client's is true from its hello on, until the server declines.
+        if (ssl->handshake)
+            session->resumed = ssl->handshake->resume;
     }
     if (ret == 0)
         return opened(session, err);

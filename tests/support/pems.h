@@ -1,5 +1,5 @@
-// Certificates for tests, valid for a hundred years (but for the one that must not be): ECDSA P-256,
-// O=cluster1, made with openssl. No key here protects anything.
+// Certificates for tests, valid for a hundred years (but for the one that must not be): ECDSA
+// P-256, O=cluster1, made with openssl. No key here protects anything.
 #ifndef TESTS_SUPPORT_PEMS_H
 #define TESTS_SUPPORT_PEMS_H
 
