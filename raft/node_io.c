@@ -329,6 +329,16 @@ void raft_node_close(struct raft_node *node, void (*closed)(void *ctx), void *ct
 
 // ---- messages -----------------------------------------------------------------------------------
 
+// A message that contradicts what is committed here means that one of both is damaged.
+static int receive(struct raft_node *node, const struct raft_event *event, struct err *err)
+{
+    struct err why = ERR_INIT;
+    int result = node_step(node, event, &why);
+    if (result == -ERR_DATA_LOSS)
+        node_fail(node, &why);
+    return result ? err_copy(err, &why) : 0;
+}
+
 int raft_node_receive(struct raft_node *node, const struct raft_message *message,
                       struct raft_blob *snapshot, struct err *err)
 {
@@ -338,7 +348,7 @@ int raft_node_receive(struct raft_node *node, const struct raft_message *message
         return 0; // calls are forwarded, not proposals (swarmkit 18.4)
     struct raft_event event = {.type = RAFT_EVENT_MESSAGE, .u.message = message};
     if (message->type != RAFT_MSG_SNAP)
-        return node_step(node, &event, err);
+        return receive(node, &event, err);
     if (node->incoming.handle)
         return err_set(err, ERR_ABORTED, "another snapshot is being installed");
     // The core names the snapshot by our handle.
@@ -347,7 +357,7 @@ int raft_node_receive(struct raft_node *node, const struct raft_message *message
     struct raft_message copy = *message;
     copy.snapshot = &named;
     event.u.message = &copy;
-    int result = node_step(node, &event, err);
+    int result = receive(node, &event, err);
     if (result)
         return result == -ERR_ABORTED ? 0 : result;
     node->incoming = (struct node_snapshot){

@@ -82,7 +82,7 @@ static struct peers *peers_of(struct transport *transport)
     return peers;
 }
 
-// ---- letters -------------------------------------------------------------------------------------
+// ---- letters ------------------------------------------------------------------------------------
 
 static struct letter *letter_new(const struct raft_message *message, struct raft_blob *data)
 {
@@ -126,7 +126,7 @@ static void report(struct peer_link *peer, const struct letter *letter, bool ok)
         reports->unreachable(reports->ctx, peer->raft_id);
 }
 
-// ---- sending -------------------------------------------------------------------------------------
+// ---- sending ------------------------------------------------------------------------------------
 
 static void pump(struct peer_link *peer);
 
@@ -285,7 +285,8 @@ static void pump(struct peer_link *peer)
     }
 }
 
-// A failure that no call will report: told in a later turn, since it happens inside the core's flush.
+// A failure that no call will report: told in a later turn, since it happens inside the core's
+// flush.
 static void finish_closing(struct peers *peers);
 
 struct late_report {
@@ -338,7 +339,7 @@ static void transport_send(struct transport *transport, const struct raft_messag
     pump(peer);
 }
 
-// ---- members -------------------------------------------------------------------------------------
+// ---- members ------------------------------------------------------------------------------------
 
 static struct rpc_client *client_new(struct peers *peers, const char *addr_text, struct err *err)
 {
@@ -460,7 +461,7 @@ struct rpc_client *peers_client(struct peers *peers, uint64_t raft_id)
     return peer ? peer->client : NULL;
 }
 
-// ---- health --------------------------------------------------------------------------------------
+// ---- health -------------------------------------------------------------------------------------
 
 struct check {
     struct peers *peers;
@@ -546,7 +547,7 @@ void peers_check_addr(struct peers *peers, const char *addr, peers_health_fn don
     check_start(check, check->own);
 }
 
-// ---- life ----------------------------------------------------------------------------------------
+// ---- life ---------------------------------------------------------------------------------------
 
 struct peers *peers_new(const struct peers_config *config)
 {
@@ -601,8 +602,8 @@ void peers_close(struct peers *peers, void (*closed)(void *ctx), void *ctx)
     while (!list_empty(&peers->leaving))
         link_free(LIST_ENTRY(peers->leaving.next, struct peer_link, link));
     peers->closing = true;
-    // The callers' `closed` never runs inside this call: clients close in a later turn, and with none
-    // of them a refused message's report or this one does.
+    // The callers' `closed` never runs inside this call: clients close in a later turn, and with
+    // none of them a refused message's report or this one does.
     if (!peers->closing_clients && !peers->checks) {
         struct late_report *late = MEM_NEW(struct late_report);
         late->peers = peers;

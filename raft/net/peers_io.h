@@ -1,9 +1,11 @@
-// The transport of Raft messages over gRPC: one client, one bounded queue per member (swarmkit 18.4).
+// The transport of Raft messages over gRPC: one client, one bounded queue per member (swarmkit
+// 18.4).
 //
-// To a stock member each message is one StreamRaftMessage call, and the next goes out when the reply
-// to the one before came: its handlers run at the same time and would lose the order. A member of our
-// own kind, which says so in its reply, keeps the order of calls; up to PEERS_PIPELINE of them are then
-// under way at once. A peer that lacks the call (UNIMPLEMENTED) gets ProcessRaftMessage.
+// To a stock member each message is one StreamRaftMessage call, and the next goes out when the
+// reply to the one before came: its handlers run at the same time and would lose the order. A
+// member of our own kind, which says so in its reply, keeps the order of calls; up to
+// PEERS_PIPELINE of them are then under way at once. A peer that lacks the call (UNIMPLEMENTED)
+// gets ProcessRaftMessage.
 #ifndef RAFT_NET_PEERS_IO_H
 #define RAFT_NET_PEERS_IO_H
 
@@ -62,8 +64,8 @@ void peers_close(struct peers *peers, void (*closed)(void *ctx), void *ctx);
 // The member's client, for calls that are forwarded to the leader; NULL for unknown members.
 struct rpc_client *peers_client(struct peers *peers, uint64_t raft_id);
 
-// Asks a member's, or with `addr` any manager's, Health service whether "Raft" is SERVING. `done` runs
-// exactly once, err NULL when it is. UNAVAILABLE or the status it answered otherwise.
+// Asks a member's, or with `addr` any manager's, Health service whether "Raft" is SERVING. `done`
+// runs exactly once, err NULL when it is. UNAVAILABLE or the status it answered otherwise.
 typedef void (*peers_health_fn)(void *ctx, const struct err *err);
 void peers_check_member(struct peers *peers, uint64_t raft_id, peers_health_fn done, void *ctx);
 void peers_check_addr(struct peers *peers, const char *addr, peers_health_fn done, void *ctx);
