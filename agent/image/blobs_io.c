@@ -1,0 +1,245 @@
+#include "agent/image/blobs_io.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <mbedtls/sha256.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "agent/image/reference.h"
+#include "proto/base/check.h"
+#include "proto/base/codec.h"
+#include "proto/base/file_io.h"
+#include "proto/base/str.h"
+
+#define CHUNK_BYTES (256u << 10)
+// 16 + the window size tells zlib to expect gzip.
+#define GZIP_WINDOW (16 + MAX_WBITS)
+
+int blobs_path(const char *root, const char *digest, char out[BLOB_PATH_BYTES], struct err *err)
+{
+    CHECK(digest_valid(digest));
+    if (!str_format(out, BLOB_PATH_BYTES, "%s/blobs/sha256/%s", root, digest + 7))
+        return err_set(err, ERR_INVALID_ARGUMENT, "path of image store is too long");
+    return 0;
+}
+
+bool blobs_have(const char *root, const char *digest, uint64_t size)
+{
+    char path[BLOB_PATH_BYTES];
+    struct stat st;
+    return blobs_path(root, digest, path, NULL) == 0 && lstat(path, &st) == 0 &&
+           S_ISREG(st.st_mode) && (uint64_t)st.st_size == size;
+}
+
+static void digest_text(mbedtls_sha256_context *sha, char digest[72])
+{
+    unsigned char raw[32];
+    CHECK(mbedtls_sha256_finish_ret(sha, raw) == 0);
+    memcpy(digest, "sha256:", 7);
+    hex_encode(raw, sizeof raw, digest + 7);
+}
+
+static void sha_start(mbedtls_sha256_context *sha)
+{
+    mbedtls_sha256_init(sha);
+    CHECK(mbedtls_sha256_starts_ret(sha, 0) == 0);
+}
+
+static void sha_add(mbedtls_sha256_context *sha, const void *bytes, size_t size)
+{
+    CHECK(mbedtls_sha256_update_ret(sha, bytes, size) == 0);
+}
+
+int blobs_read(const char *root, const char *digest, struct buf *out, struct err *err)
+{
+    char path[BLOB_PATH_BYTES];
+    int rc = blobs_path(root, digest, path, err);
+    size_t before = out->len;
+    if (!rc)
+        rc = file_read(path, out, err);
+    if (rc)
+        return rc;
+    mbedtls_sha256_context sha;
+    char found[72];
+    sha_start(&sha);
+    sha_add(&sha, out->data + before, out->len - before);
+    digest_text(&sha, found);
+    mbedtls_sha256_free(&sha);
+    if (!str_equal(found, digest))
+        return err_set(err, ERR_DATA_LOSS, "blob %s is damaged", digest);
+    return 0;
+}
+
+int blobs_put(const char *root, const void *bytes, size_t size, char digest[72], struct err *err)
+{
+    mbedtls_sha256_context sha;
+    sha_start(&sha);
+    sha_add(&sha, bytes, size);
+    digest_text(&sha, digest);
+    mbedtls_sha256_free(&sha);
+    char path[BLOB_PATH_BYTES];
+    int rc = blobs_path(root, digest, path, err);
+    return rc ? rc : file_write_atomic(path, bytes, size, 0600, err);
+}
+
+int blobs_digest_file(const char *file, char digest[72], uint64_t *size, struct err *err)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_set_errno(err, errno, "open %s", file);
+    char *chunk = mem_alloc(CHUNK_BYTES);
+    mbedtls_sha256_context sha;
+    sha_start(&sha);
+    *size = 0;
+    int rc = 0;
+    for (;;) {
+        ssize_t got = read(fd, chunk, CHUNK_BYTES);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            rc = err_set_errno(err, errno, "read %s", file);
+        if (got <= 0)
+            break;
+        sha_add(&sha, chunk, (size_t)got);
+        *size += (uint64_t)got;
+    }
+    digest_text(&sha, digest);
+    mbedtls_sha256_free(&sha);
+    free(chunk);
+    close(fd);
+    return rc;
+}
+
+// Hashes what the gzip stream in `fd` unpacks to; several members in a row are one stream.
+static int digest_gzip(int fd, const char *file, char digest[72], struct err *err)
+{
+    unsigned char *in = mem_alloc(CHUNK_BYTES);
+    unsigned char *out = mem_alloc(CHUNK_BYTES);
+    mbedtls_sha256_context sha;
+    sha_start(&sha);
+    z_stream zip = {0};
+    CHECK(inflateInit2(&zip, GZIP_WINDOW) == Z_OK);
+    int rc = 0;
+    int state = Z_OK;
+    for (;;) {
+        ssize_t got = read(fd, in, CHUNK_BYTES);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            rc = err_set_errno(err, errno, "read %s", file);
+        if (got <= 0)
+            break;
+        zip.next_in = in;
+        zip.avail_in = (unsigned)got;
+        while (zip.avail_in && !rc) {
+            if (state == Z_STREAM_END)
+                inflateReset(&zip);
+            zip.next_out = out;
+            zip.avail_out = CHUNK_BYTES;
+            state = inflate(&zip, Z_NO_FLUSH);
+            if (state != Z_OK && state != Z_STREAM_END && state != Z_BUF_ERROR)
+                rc = err_set(err, ERR_INVALID_ARGUMENT, "%s: damaged gzip data", file);
+            sha_add(&sha, out, CHUNK_BYTES - zip.avail_out);
+        }
+        if (rc)
+            break;
+    }
+    if (!rc && state != Z_STREAM_END)
+        rc = err_set(err, ERR_INVALID_ARGUMENT, "%s: gzip data ends early", file);
+    inflateEnd(&zip);
+    digest_text(&sha, digest);
+    mbedtls_sha256_free(&sha);
+    free(in);
+    free(out);
+    return rc;
+}
+
+int blobs_diff_id(const char *file, char digest[72], struct err *err)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_set_errno(err, errno, "open %s", file);
+    unsigned char magic[6] = {0};
+    ssize_t got = pread(fd, magic, sizeof magic, 0);
+    int rc;
+    uint64_t size;
+    if (got >= 2 && magic[0] == 0x1f && magic[1] == 0x8b)
+        rc = digest_gzip(fd, file, digest, err);
+    else if (got >= 4 &&
+             (memcmp(magic, "\x28\xb5\x2f\xfd", 4) == 0 || memcmp(magic, "BZh", 3) == 0 ||
+              memcmp(magic,
+                     "\xfd"
+                     "7zX",
+                     4) == 0))
+        rc = err_set(err, ERR_UNIMPLEMENTED, "only plain and gzip archives can be imported");
+    else
+        rc = blobs_digest_file(file, digest, &size, err);
+    close(fd);
+    return rc;
+}
+
+static int sync_file(const char *path, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_set_errno(err, errno, "open %s", path);
+    int rc = fsync(fd) < 0 ? err_set_errno(err, errno, "sync %s", path) : 0;
+    close(fd);
+    return rc;
+}
+
+int blobs_adopt(const char *root, const char *file, const char *digest, uint64_t size,
+                struct err *err)
+{
+    char path[BLOB_PATH_BYTES], folder[BLOB_PATH_BYTES], found[72];
+    uint64_t found_size;
+    int rc = blobs_path(root, digest, path, err);
+    if (!rc)
+        rc = blobs_digest_file(file, found, &found_size, err);
+    if (!rc && (!str_equal(found, digest) || found_size != size))
+        rc = err_set(err, ERR_DATA_LOSS, "blob %s arrived damaged", digest);
+    bool in_place = str_equal(file, path);
+    if (!rc)
+        rc = sync_file(file, err);
+    if (!rc && !in_place && rename(file, path) < 0)
+        rc = err_set_errno(err, errno, "move blob %s into the store", digest);
+    if (!rc && str_format(folder, sizeof folder, "%s/blobs/sha256", root))
+        rc = dir_sync(folder, err);
+    if (rc)
+        unlink(file);
+    return rc;
+}
+
+int blobs_sweep(const char *root, const struct map *keep, uint64_t *freed, struct err *err)
+{
+    char folder[BLOB_PATH_BYTES];
+    if (!str_format(folder, sizeof folder, "%s/blobs/sha256", root))
+        return err_set(err, ERR_INVALID_ARGUMENT, "path of image store is too long");
+    DIR *dir = opendir(folder);
+    if (!dir)
+        return err_set_errno(err, errno, "open %s", folder);
+    struct dirent *entry;
+    uint64_t bytes = 0;
+    while ((entry = readdir(dir))) {
+        char digest[300];
+        struct stat st;
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+            continue;
+        str_format(digest, sizeof digest, "sha256:%s", entry->d_name);
+        if (map_has_str(keep, digest) ||
+            fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            continue;
+        if (unlinkat(dirfd(dir), entry->d_name, 0) == 0)
+            bytes += (uint64_t)st.st_size;
+    }
+    closedir(dir);
+    if (freed)
+        *freed = bytes;
+    return 0;
+}

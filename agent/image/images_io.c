@@ -1,0 +1,353 @@
+#include "agent/image/images_io.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/image/blobs_io.h"
+#include "agent/image/images_priv_io.h"
+#include "agent/image/rootfs_io.h"
+#include "proto/base/check.h"
+#include "proto/base/clock_io.h"
+#include "proto/base/file_io.h"
+#include "proto/base/log.h"
+#include "proto/base/str.h"
+
+#define PULLS_AT_ONCE 3
+#define STALL_MS      (10 * 60 * 1000)
+
+// ---- shared helpers -----------------------------------------------------------------------------
+
+static void step_run(struct loop_work *work)
+{
+    struct step *step = CONTAINER_OF(work, struct step, work);
+    step->run(step->ctx, &step->err);
+}
+
+static void step_done(struct loop_work *work)
+{
+    struct step *step = CONTAINER_OF(work, struct step, work);
+    step->done(step->ctx, step->err.code ? &step->err : NULL);
+}
+
+void step_start(struct loop *loop, struct step *step, void (*run)(void *ctx, struct err *err),
+                void (*done)(void *ctx, const struct err *err), void *ctx)
+{
+    step->run = run;
+    step->done = done;
+    step->ctx = ctx;
+    err_clear(&step->err);
+    loop_work_start(loop, &step->work, step_run, step_done);
+}
+
+int images_path(char out[IMAGES_PATH_BYTES], struct err *err, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int size = vsnprintf(out, IMAGES_PATH_BYTES, format, args);
+    va_end(args);
+    if (size < 0 || size >= IMAGES_PATH_BYTES)
+        return err_set(err, ERR_INVALID_ARGUMENT, "path of image store is too long");
+    return 0;
+}
+
+void images_stage(struct images *images, char out[IMAGES_PATH_BYTES])
+{
+    CHECK(images_path(out, NULL, "%s/tmp/%llu", images->root,
+                      (unsigned long long)++images->stage_number) == 0);
+}
+
+int images_link_blob(const char *root, const char *digest, const char *target, struct err *err)
+{
+    char blob[BLOB_PATH_BYTES];
+    int rc = blobs_path(root, digest, blob, err);
+    if (!rc && link(blob, target) < 0 && errno != EEXIST)
+        rc = err_set_errno(err, errno, "link blob %s", digest);
+    return rc;
+}
+
+// ---- opening ------------------------------------------------------------------------------------
+
+static int make_folders(const struct images *images, struct err *err)
+{
+    // What an earlier life left half-done lies in tmp.
+    static const char *const folders[] = {"tmp", "blobs/sha256", "trees", "layers", "library"};
+    char path[IMAGES_PATH_BYTES];
+    int rc = dir_make(images->root, 0700, err);
+    if (!rc && chmod(images->root, 0700) < 0)
+        rc = err_set_errno(err, errno, "chmod %s", images->root);
+    if (!rc)
+        rc = images_path(path, err, "%s/tmp", images->root);
+    if (!rc)
+        rc = dir_remove(path, err);
+    for (size_t i = 0; i < COUNT_OF(folders) && !rc; i++) {
+        rc = images_path(path, err, "%s/%s", images->root, folders[i]);
+        if (!rc)
+            rc = dir_make(path, 0700, err);
+    }
+    return rc;
+}
+
+int images_open(const struct images_config *config, struct images **out, struct err *err)
+{
+    CHECK(config->loop);
+    CHECK(config->root && config->root[0] == '/');
+    if (strpbrk(config->root, ":,\\") || strlen(config->root) > 1024)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "image folder %.200s: overlayfs takes no ':', ',' or '\\' in it",
+                       config->root);
+    struct images *images = MEM_NEW(struct images);
+    MAGIC_SET(images, IMAGES_MAGIC);
+    images->loop = config->loop;
+    images->root = str_dup(config->root);
+    images->skopeo = str_dup(str_or(config->skopeo, "skopeo"));
+    images->umoci = str_dup(str_or(config->umoci, "umoci"));
+    images->certs_dir = str_dup(config->certs_dir);
+    images->pulls_free = config->pulls_max ? config->pulls_max : PULLS_AT_ONCE;
+    images->stall_ms = config->pull_timeout_ms ? config->pull_timeout_ms : STALL_MS;
+    map_init(&images->insecure);
+    map_init(&images->unpacks);
+    map_init(&images->fetches);
+    list_init(&images->fetch_queue);
+    for (size_t i = 0; i < config->insecure_count; i++)
+        map_put_str(&images->insecure, config->insecure_registries[i], images);
+    int rc = make_folders(images, err);
+    char path[IMAGES_PATH_BYTES];
+    if (!rc)
+        rc = images_path(path, err, "%s/library", images->root);
+    if (!rc)
+        rc = library_open(path, &images->library, err);
+    if (rc) {
+        images_close(images);
+        return rc;
+    }
+    images_sweep(images);
+    *out = images;
+    return 0;
+}
+
+void images_close(struct images *images)
+{
+    MAGIC_CHECK(images, IMAGES_MAGIC);
+    CHECK(!images->ops);
+    if (images->library)
+        library_close(images->library);
+    map_fini(&images->insecure);
+    map_fini(&images->unpacks);
+    map_fini(&images->fetches);
+    free(images->root);
+    free(images->skopeo);
+    free(images->umoci);
+    free(images->certs_dir);
+    MAGIC_CLEAR(images);
+    free(images);
+}
+
+bool images_busy(const struct images *images)
+{
+    MAGIC_CHECK(images, IMAGES_MAGIC);
+    return images->ops > 0;
+}
+
+const struct library *images_library(const struct images *images)
+{
+    return images->library;
+}
+
+const char *images_root(const struct images *images)
+{
+    return images->root;
+}
+
+// ---- names --------------------------------------------------------------------------------------
+
+int images_tag(struct images *images, const char *source, const char *target, struct err *err)
+{
+    const struct image *image;
+    struct reference reference;
+    int rc = library_find(images->library, source, &image, err);
+    if (!rc)
+        rc = reference_parse(target, &reference, err);
+    if (!rc && *reference.digest)
+        rc = err_set(err, ERR_INVALID_ARGUMENT, "refusing to create a tag with a digest reference");
+    if (rc)
+        return rc;
+    reference_default_tag(&reference);
+    return library_name(images->library, image->id, &reference, err);
+}
+
+// ---- removal ------------------------------------------------------------------------------------
+
+static int remove_tree(const struct images *images, const char *id, struct err *err)
+{
+    char path[IMAGES_PATH_BYTES];
+    int rc = images_path(path, err, "%s/trees/%s", images->root, id + 7);
+    return rc ? rc : dir_remove(path, err);
+}
+
+static void keep_image(struct map *keep, const struct image *image)
+{
+    map_put_str(keep, image->manifest_digest, (void *)image);
+    map_put_str(keep, image->manifest.config.digest, (void *)image);
+    for (size_t i = 0; i < image->manifest.layers_count; i++)
+        map_put_str(keep, image->manifest.layers[i].digest, (void *)image);
+}
+
+static uint64_t sweep(struct images *images)
+{
+    // Blobs of a fetch under way belong to no image yet.
+    if (images->ops)
+        return 0;
+    struct map keep;
+    map_init(&keep);
+    size_t position = 0;
+    const struct image *image;
+    while ((image = library_next(images->library, &position)))
+        keep_image(&keep, image);
+    uint64_t freed = 0;
+    struct err err = ERR_INIT;
+    if (blobs_sweep(images->root, &keep, &freed, &err) != 0)
+        log_warn("image store not swept", "err=\"%s\"", err.message);
+    map_fini(&keep);
+    return freed;
+}
+
+void images_sweep(struct images *images)
+{
+    sweep(images);
+}
+
+// Forgets the image with its tree. The record goes first: a tree or blob without a record is swept.
+static int forget(struct images *images, const char *id, images_removed *removed, void *owner,
+                  struct err *err)
+{
+    char copy[72];
+    str_copy(copy, sizeof copy, id);
+    const struct image *image = library_by_id(images->library, copy);
+    for (size_t i = 0; removed && i < image->tags_count; i++)
+        removed(owner, false, image->tags[i]);
+    for (size_t i = 0; removed && i < image->digests_count; i++)
+        removed(owner, false, image->digests[i]);
+    int rc = library_remove(images->library, copy, err);
+    if (!rc && removed)
+        removed(owner, true, copy);
+    if (!rc)
+        rc = remove_tree(images, copy, err);
+    return rc;
+}
+
+static int refuse_used(const struct images *images, const struct image *image, struct err *err)
+{
+    char user[160];
+    if (map_has_str(&images->unpacks, image->id))
+        return err_set(err, ERR_FAILED_PRECONDITION, "image %.19s is being unpacked", image->id);
+    if (rootfs_users(images->root, image->id, user, sizeof user))
+        return err_set(err, ERR_FAILED_PRECONDITION,
+                       "conflict: unable to remove %.12s: image is being used by container %.12s",
+                       image->id + 7, user);
+    return 0;
+}
+
+// Digests of a repository whose last tag goes have nobody left who asked for them.
+static void drop_digests_of(struct images *images, const struct image *image,
+                            const struct reference *gone, images_removed *removed, void *owner)
+{
+    struct reference other;
+    for (size_t i = 0; i < image->tags_count; i++)
+        if (reference_parse(image->tags[i], &other, NULL) == 0 &&
+            str_equal(other.domain, gone->domain) && str_equal(other.path, gone->path))
+            return;
+    for (size_t i = image->digests_count; i-- > 0;) {
+        char name[REFERENCE_TEXT_BYTES];
+        str_copy(name, sizeof name, image->digests[i]);
+        if (reference_parse(name, &other, NULL) != 0 || !str_equal(other.domain, gone->domain) ||
+            !str_equal(other.path, gone->path))
+            continue;
+        if (library_unname(images->library, &other, NULL) == 0 && removed)
+            removed(owner, false, name);
+    }
+}
+
+static int remove_name(struct images *images, const struct image *image,
+                       const struct reference *reference, images_removed *removed, void *owner,
+                       struct err *err)
+{
+    char name[REFERENCE_TEXT_BYTES];
+    bool last = *reference->tag ? image->tags_count == 1 : image->tags_count == 0;
+    int rc = last ? refuse_used(images, image, err) : 0;
+    if (!rc && last && *reference->tag == '\0' && image->digests_count > 1)
+        last = false;
+    if (!rc)
+        rc = library_unname(images->library, reference, err);
+    if (rc)
+        return rc;
+    if (removed)
+        removed(owner, false, reference_full(reference, name));
+    if (*reference->tag)
+        drop_digests_of(images, image, reference, removed, owner);
+    if (!last || image->tags_count)
+        return 0;
+    return forget(images, image->id, removed, owner, err);
+}
+
+int images_remove(struct images *images, const char *text, bool force, images_removed *removed,
+                  void *owner, struct err *err)
+{
+    MAGIC_CHECK(images, IMAGES_MAGIC);
+    const struct image *image;
+    struct reference reference;
+    int rc = library_find(images->library, text, &image, err);
+    if (rc)
+        return rc;
+    bool named = reference_parse(text, &reference, NULL) == 0;
+    if (named) {
+        if (*reference.digest)
+            reference.tag[0] = '\0';
+        reference_default_tag(&reference);
+        const struct image *by_name = NULL;
+        char full[REFERENCE_TEXT_BYTES];
+        named =
+            library_find(images->library, reference_full(&reference, full), &by_name, NULL) == 0 &&
+            by_name == image;
+    }
+    if (named) {
+        rc = remove_name(images, image, &reference, removed, owner, err);
+    } else {
+        if (image->tags_count > 1 && !force)
+            return err_set(err, ERR_FAILED_PRECONDITION,
+                           "conflict: unable to delete %.12s (must be forced) - image is "
+                           "referenced in multiple repositories",
+                           image->id + 7);
+        rc = refuse_used(images, image, err);
+        if (!rc)
+            rc = forget(images, image->id, removed, owner, err);
+    }
+    sweep(images);
+    return rc;
+}
+
+int images_prune(struct images *images, bool all, images_removed *removed, void *owner,
+                 uint64_t *freed, struct err *err)
+{
+    MAGIC_CHECK(images, IMAGES_MAGIC);
+    size_t position = 0;
+    const struct image *image;
+    int rc = 0;
+    // The ids first: forgetting one changes what is being walked.
+    char(*ids)[72] = mem_alloc_array(library_count(images->library) + 1, sizeof *ids);
+    size_t count = 0;
+    while ((image = library_next(images->library, &position)))
+        if ((all || !image->tags_count) && refuse_used(images, image, NULL) == 0)
+            str_copy(ids[count++], sizeof ids[0], image->id);
+    for (size_t i = 0; i < count && !rc; i++)
+        rc = forget(images, ids[i], removed, owner, err);
+    free(ids);
+    uint64_t bytes = sweep(images);
+    if (freed)
+        *freed = bytes;
+    return rc;
+}

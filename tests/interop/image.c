@@ -1,0 +1,270 @@
+// Images with the real skopeo, umoci and docker-registry.
+#include <check.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/image/images_io.h"
+#include "agent/image/rootfs_io.h"
+#include "proto/base/check.h"
+#include "proto/base/file_io.h"
+#include "proto/base/process_io.h"
+#include "proto/base/str.h"
+#include "tests/support/support.h"
+
+#define WAIT_MS 60000
+
+static struct fixture {
+    char dir[256];
+    char store[300];
+    char tar[300];
+    struct loop loop;
+    struct images *images;
+} fx;
+
+struct answer {
+    int count;
+    char id[72];
+    struct err err;
+};
+
+static void on_image(void *owner, const struct image *image, const struct err *err)
+{
+    struct answer *answer = owner;
+    answer->count++;
+    if (image)
+        str_copy(answer->id, sizeof answer->id, image->id);
+    if (err)
+        err_copy(&answer->err, err);
+}
+
+static void on_done(void *owner, const struct err *err)
+{
+    on_image(owner, NULL, err);
+}
+
+static bool has_answer(void *owner)
+{
+    return ((struct answer *)owner)->count > 0;
+}
+
+static int await(struct answer *answer)
+{
+    ck_assert(loop_run_until(&fx.loop, has_answer, answer, WAIT_MS));
+    ck_assert_int_eq(answer->count, 1);
+    return -(int)answer->err.code;
+}
+
+static void must(int rc, const struct answer *answer)
+{
+    ck_assert_msg(rc == 0, "%s", answer->err.message);
+}
+
+static void shell(const char *format, const char *a, const char *b)
+{
+    char command[2000];
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    snprintf(command, sizeof command, format, a, b);
+#pragma GCC diagnostic pop
+    ck_assert_msg(system(command) == 0, "%s", command);
+}
+
+static void open_images(void)
+{
+    struct err err = ERR_INIT;
+    struct images_config config = {.loop = &fx.loop, .root = fx.store, .pull_timeout_ms = 20000};
+    ck_assert_msg(images_open(&config, &fx.images, &err) == 0, "%s", err.message);
+}
+
+static void setup(void)
+{
+    memset(&fx, 0, sizeof fx);
+    str_copy(fx.dir, sizeof fx.dir, support_tmpdir());
+    str_format(fx.store, sizeof fx.store, "%s/store", fx.dir);
+    str_format(fx.tar, sizeof fx.tar, "%s/root.tar", fx.dir);
+    shell("cd %s && mkdir -p root/bin root/etc root/evil && cp /bin/busybox root/bin/sh &&"
+          " ln -s /etc/passwd root/evil/link && echo hello >root/etc/hello &&"
+          " chmod 750 root/etc/hello && chown 12:34 root/etc/hello && tar -C root -cf %s .",
+          fx.dir, fx.tar);
+    loop_init(&fx.loop);
+    open_images();
+}
+
+static int count_entries(const char *name)
+{
+    char path[400];
+    str_format(path, sizeof path, "%s/%s", fx.store, name);
+    DIR *dir = opendir(path);
+    int count = 0;
+    struct dirent *entry;
+    while (dir && (entry = readdir(dir)))
+        count += entry->d_name[0] != '.';
+    if (dir)
+        closedir(dir);
+    return count;
+}
+
+static void teardown(void)
+{
+    ck_assert(!images_busy(fx.images));
+    ck_assert_int_eq(count_entries("tmp"), 0);
+    images_close(fx.images);
+    loop_fini(&fx.loop);
+    support_tmpdir_remove(fx.dir);
+}
+
+static void import(const char *name, char id[72])
+{
+    static const char *const cmd[] = {"/bin/sh"};
+    static const char *const env[] = {"A=1"};
+    struct import_config config = {.cmd = cmd, .cmd_count = 1, .env = env, .env_count = 1};
+    struct answer answer = {0};
+    images_import(fx.images, fx.tar, &config, name, on_image, &answer);
+    ck_assert_int_eq(answer.count, 0);
+    must(await(&answer), &answer);
+    str_copy(id, 72, answer.id);
+}
+
+START_TEST(an_imported_tar_becomes_a_root_file_system)
+{
+    char id[72];
+    import("test/box:1", id);
+    const struct image *image;
+    ck_assert_int_eq(library_find(images_library(fx.images), "test/box:1", &image, NULL), 0);
+    ck_assert_str_eq(image->id, id);
+    ck_assert_str_eq(image->config.cmd[0], "/bin/sh");
+    ck_assert_uint_eq(image->config.diff_ids_count, 1);
+    struct answer first = {0}, second = {0};
+    images_unpack(fx.images, id, on_done, &first);
+    images_unpack(fx.images, id, on_done, &second);
+    must(await(&first), &first);
+    must(await(&second), &second);
+
+    struct err err = ERR_INIT;
+    char root[ROOTFS_PATH_BYTES], path[ROOTFS_PATH_BYTES + 20];
+    ck_assert_msg(rootfs_create(fx.store, "c1", id, &err) == 0, "%s", err.message);
+    ck_assert_int_eq(rootfs_create(fx.store, "c1", id, &err), -ERR_ALREADY_EXISTS);
+    ck_assert_msg(rootfs_mount(fx.store, "c1", root, &err) == 0, "%s", err.message);
+    ck_assert_int_eq(rootfs_mount(fx.store, "c1", root, &err), 0);
+    struct stat st;
+    str_format(path, sizeof path, "%s/etc/hello", root);
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_int_eq(st.st_mode & 07777, 0750);
+    ck_assert_int_eq(st.st_uid, 12);
+    ck_assert_int_eq(st.st_gid, 34);
+    unlink(path);
+    str_format(path, sizeof path, "%s/new", root);
+    ck_assert_int_eq(mkdir(path, 0755), 0);
+    char user[100];
+    ck_assert_uint_eq(rootfs_users(fx.store, id, user, sizeof user), 1);
+    ck_assert_str_eq(user, "c1");
+    ck_assert_int_eq(images_remove(fx.images, id, true, NULL, NULL, &err),
+                     -ERR_FAILED_PRECONDITION);
+    ck_assert_int_eq(rootfs_remove(fx.store, "c1", &err), 0);
+    ck_assert_int_eq(images_remove(fx.images, "test/box:1", false, NULL, NULL, &err), 0);
+    ck_assert_int_eq(count_entries("blobs/sha256"), 0);
+    ck_assert_int_eq(count_entries("trees"), 0);
+    ck_assert_int_eq(count_entries("layers"), 0);
+}
+END_TEST
+
+static void on_change(void *owner, char kind, const char *path)
+{
+    char *text = owner;
+    size_t used = strlen(text);
+    str_format(text + used, 400 - used, "%c %s\n", kind, path);
+}
+
+START_TEST(a_container_layer_tells_its_changes)
+{
+    char id[72], root[ROOTFS_PATH_BYTES];
+    import("test/box", id);
+    struct answer answer = {0};
+    images_unpack(fx.images, id, on_done, &answer);
+    must(await(&answer), &answer);
+    struct err err = ERR_INIT;
+    ck_assert_int_eq(rootfs_create(fx.store, "c2", id, &err), 0);
+    ck_assert_int_eq(rootfs_mount(fx.store, "c2", root, &err), 0);
+    shell("cd %s && rm etc/hello && echo 1 >evil/made%s", root, "");
+    char changes[400] = "";
+    ck_assert_int_eq(rootfs_diff(fx.store, "c2", on_change, changes, &err), 0);
+    ck_assert_ptr_nonnull(strstr(changes, "D /etc/hello\n"));
+    ck_assert_ptr_nonnull(strstr(changes, "A /evil/made\n"));
+    ck_assert_ptr_nonnull(strstr(changes, "C /evil\n"));
+    ck_assert_uint_gt(rootfs_upper_bytes(fx.store, "c2"), 0);
+    ck_assert_int_eq(rootfs_remove(fx.store, "c2", &err), 0);
+}
+END_TEST
+
+START_TEST(the_library_outlives_us_and_knows_all_names)
+{
+    char id[72], again[72];
+    import("one:1", id);
+    struct err err = ERR_INIT;
+    ck_assert_int_eq(images_tag(fx.images, "one:1", "localhost:5000/two", &err), 0);
+    images_close(fx.images);
+    open_images();
+    const struct image *image;
+    const struct library *library = images_library(fx.images);
+    static const char *const names[] = {"one:1", "docker.io/library/one:1",
+                                        "localhost:5000/two:latest"};
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        ck_assert_int_eq(library_find(library, names[i], &image, &err), 0);
+        ck_assert_str_eq(image->id, id);
+    }
+    ck_assert_int_eq(library_find(library, id, &image, &err), 0);
+    char prefix[13];
+    str_format(prefix, sizeof prefix, "%.12s", id + 7);
+    ck_assert_int_eq(library_find(library, prefix, &image, &err), 0);
+    ck_assert_int_eq(library_find(library, "one:2", &image, &err), -ERR_NOT_FOUND);
+    // A tag moves to the image that got it last.
+    shell("cd %s && echo other >root/etc/other && tar -C root -cf %s .", fx.dir, fx.tar);
+    import("one:1", again);
+    ck_assert_str_ne(id, again);
+    ck_assert_int_eq(library_find(library, "one:1", &image, &err), 0);
+    ck_assert_str_eq(image->id, again);
+    ck_assert_int_eq(images_remove(fx.images, id, false, NULL, NULL, &err), 0);
+    ck_assert_int_eq(library_find(library, "localhost:5000/two", &image, &err), -ERR_NOT_FOUND);
+}
+END_TEST
+
+START_TEST(a_broken_tar_leaves_nothing)
+{
+    struct answer answer = {0};
+    shell("printf '\\037\\213broken' >%s%s", fx.tar, "");
+    images_import(fx.images, fx.tar, NULL, "bad", on_image, &answer);
+    ck_assert_int_eq(await(&answer), -ERR_INVALID_ARGUMENT);
+    ck_assert_int_eq(count_entries("blobs/sha256"), 0);
+    ck_assert_uint_eq(library_count(images_library(fx.images)), 0);
+}
+END_TEST
+
+static Suite *suite_image(void)
+{
+    Suite *suite = suite_create("image");
+    TCase *tcase = tcase_create("local");
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 90);
+    tcase_add_test(tcase, an_imported_tar_becomes_a_root_file_system);
+    tcase_add_test(tcase, a_container_layer_tells_its_changes);
+    tcase_add_test(tcase, the_library_outlives_us_and_knows_all_names);
+    tcase_add_test(tcase, a_broken_tar_leaves_nothing);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+int main(void)
+{
+    SRunner *runner = srunner_create(suite_image());
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? 1 : 0;
+}
