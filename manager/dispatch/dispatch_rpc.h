@@ -1,0 +1,19 @@
+// gRPC service Dispatcher.
+#ifndef MANAGER_DISPATCH_DISPATCH_RPC_H
+#define MANAGER_DISPATCH_DISPATCH_RPC_H
+
+#include "manager/dispatch/dispatch.h"
+#include "proto/rpc/server_io.h"
+
+// What the handlers are given as rpc_call_ctx. The manager embeds it in whatever it needs around
+// it (to forward while it does not lead) and hands calls over with rpc_call_dispatch.
+struct dispatch_desk {
+    struct dispatch *dispatch; // NULL while this manager does not lead: ABORTED
+    const char *node_id;       // of this manager: whose agent calls over the local socket
+    const char *addr;          // where it is reached, "host:port": that agent's address
+};
+
+// The desk outlives the server. `home` is the control loop.
+struct rpc_service dispatch_service(struct dispatch_desk *desk, struct loop *home);
+
+#endif
