@@ -203,10 +203,8 @@ static int remove_stale(const struct addr *addr, const struct sockaddr *sock, so
     return 0;
 }
 
-// A bound socket for the address, or a negative number with err filled.
-static int bind_socket(const struct listener_options *options, struct err *err)
+int listener_bind(const struct addr *addr, unsigned mode, struct err *err)
 {
-    const struct addr *addr = &options->addr;
     struct sockaddr_storage sock;
     socklen_t size;
     int rc = addr_to_sock(addr, &sock, &size, err);
@@ -223,13 +221,13 @@ static int bind_socket(const struct listener_options *options, struct err *err)
     char text[ADDR_TEXT_BYTES];
     if (bind(fd, (struct sockaddr *)&sock, size) != 0 ||
         (addr->kind == ADDR_UNIX && addr->host[0] != '@' &&
-         chmod(addr->host, options->mode ? options->mode : 0660) != 0)) {
+         chmod(addr->host, mode ? mode : 0660) != 0)) {
         int errnum = errno;
         close(fd);
         err_set_errno(err, errnum, "listen on %s", addr_format(addr, text));
         if (errnum == EADDRINUSE && err)
             err->code = ERR_ALREADY_EXISTS;
-        return -1;
+        return -(int)ERR_UNAVAILABLE;
     }
     return fd;
 }
@@ -274,7 +272,7 @@ struct listener *listener_open(struct loop *loop, const struct listener_options 
                                struct err *err)
 {
     CHECK(options->on_accept);
-    int fd = options->fd >= 0 ? fcntl(options->fd, F_DUPFD_CLOEXEC, 0) : bind_socket(options, err);
+    int fd = options->fd >= 0 ? fcntl(options->fd, F_DUPFD_CLOEXEC, 0) : listener_bind(&options->addr, options->mode, err);
     if (fd < 0 && options->fd >= 0)
         err_set_errno(err, errno, "duplicate descriptor %d", options->fd);
     if (fd < 0)

@@ -31,6 +31,11 @@ struct listener_options {
     void *owner;
 };
 
+// Binds a socket to the address, for listener_open's `fd` on several loops, and returns it (the
+// caller closes it, and removes a unix path in the end) or a negative code. `mode` as above; a unix
+// path that a dead process left is replaced. Any thread.
+int listener_bind(const struct addr *addr, unsigned mode, struct err *err);
+
 // Starts listening. `err` names the address: ALREADY_EXISTS/UNAVAILABLE when it is taken.
 struct listener *listener_open(struct loop *loop, const struct listener_options *options,
                                struct err *err);

@@ -30,8 +30,8 @@ enum h2_side {
 #define H2_CANCEL            0x8u
 #define H2_ENHANCE_YOUR_CALM 0xbu
 
-// CVE-2023-44487: a peer may reset this many streams more than it let us serve, then it is sent
-// away.
+// CVE-2023-44487: a peer may make this many streams end unserved (its resets, and those its errors
+// cause) beyond those it let us serve, then it is sent away.
 #define H2_RESETS_MAX 200
 
 // PING, SETTINGS, PRIORITY, empty DATA and the like cost us work and the peer nothing: that many
@@ -66,6 +66,7 @@ struct h2_field {
 struct h2_config {
     enum h2_side side;
     uint32_t streams_max;       // how many streams the peer may have open; servers only
+    uint32_t resets_max;        // 0: H2_RESETS_MAX
     uint32_t stream_window;     // bytes; 0: H2_STREAM_WINDOW_BYTES
     uint32_t connection_window; // bytes; 0: H2_CONNECTION_WINDOW_BYTES
 };
@@ -82,12 +83,14 @@ struct h2_events {
     void (*on_data)(void *ctx, int32_t stream, void *user, const uint8_t *bytes, size_t size);
     // The peer will send no more on this stream.
     void (*on_end)(void *ctx, int32_t stream, void *user);
-    // The stream is gone, for every stream once, also when the session is freed. `error` is
-    // H2_NO_ERROR after a regular end.
+    // The stream is gone: for every stream once, but not when the session is freed. `error` is
+    // H2_NO_ERROR after a regular end. `user` is NULL for a request that was never sent.
     void (*on_closed)(void *ctx, int32_t stream, void *user, uint32_t error);
     // Fill out[0..max): what to send next on the stream. Returns the bytes written; 0 means wait
-    // for h2_resume. *end: these are the last.
-    size_t (*on_pull)(void *ctx, int32_t stream, void *user, uint8_t *out, size_t max, bool *end);
+    // for h2_resume. *end: these are the last, and with *trailers the callee calls h2_trailers
+    // before it returns.
+    size_t (*on_pull)(void *ctx, int32_t stream, void *user, uint8_t *out, size_t max, bool *end,
+                      bool *trailers);
     // The peer's first SETTINGS arrived.
     void (*on_settings)(void *ctx);
     // The peer takes no new streams; those above last_stream were not processed.
@@ -127,7 +130,7 @@ void h2_stream_attach(struct h2 *h2, int32_t stream, void *user);
 void h2_respond(struct h2 *h2, int32_t stream, const struct h2_field *fields, size_t count,
                 bool end);
 
-// Sends trailers after what on_pull gave with *end.
+// Sends trailers after what on_pull gave with *end and *trailers; from inside on_pull.
 void h2_trailers(struct h2 *h2, int32_t stream, const struct h2_field *fields, size_t count);
 
 // on_pull has something again.
@@ -141,6 +144,9 @@ void h2_consume(struct h2 *h2, int32_t stream, size_t size);
 
 // Streams open now, from either side.
 size_t h2_streams(const struct h2 *h2);
+
+// True after the peer's GOAWAY or our own: streams end, none begin.
+bool h2_draining(const struct h2 *h2);
 
 // True when h2_open may succeed.
 bool h2_can_open(const struct h2 *h2);

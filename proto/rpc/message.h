@@ -8,16 +8,31 @@
 
 #include "proto/base/arena.h"
 #include "proto/base/err.h"
+#include "proto/base/list.h"
+#include "proto/wire/wire.h"
 
-// Most memory one decoded message may take, as a multiple of its size on the wire and a constant:
-// small fields grow when decoded, hostile ones grow most.
-#define MESSAGE_DECODED_FACTOR 64
-#define MESSAGE_DECODED_BYTES  (64u * 1024)
+// What one field of two bytes may become when decoded (proto/wire/wire.h).
+#define MESSAGE_FIELD_BYTES 400
 
-// Decodes into the arena (every pointer of the result points there); nothing is to be freed.
-// INTERNAL, in grpc-go's words, when the bytes are no such message or the arena's limit is passed.
-int message_decode(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t size,
-                   struct arena *arena, ProtobufCMessage **message, struct err *err);
+// A message that came: as bytes, and decoded unless it is raw.
+struct incoming {
+    struct list link; // for whoever queues it
+    struct arena arena;
+    const ProtobufCMessage *message; // NULL: raw
+    uint8_t *bytes;
+    size_t size;
+};
+
+// Takes over the bytes.
+struct incoming *incoming_new(uint8_t *bytes, size_t size);
+
+// Decodes them. INTERNAL, in grpc-go's words, when they are no such message, RESOURCE_EXHAUSTED past
+// the limits.
+int incoming_decode(struct incoming *incoming, const ProtobufCMessageDescriptor *type,
+                    const struct wire_limits *limits, struct err *err);
+
+// NULL is fine.
+void incoming_free(struct incoming *incoming);
 
 // A frame ready to send: prefix and message in one heap block that the caller owns and frees.
 // RESOURCE_EXHAUSTED when the message passes what a prefix can say.

@@ -38,11 +38,15 @@ enum rpc_kind {
 };
 
 // One row of a service's table. Callbacks run on the service's loop, one at a time per call.
+// A row that names neither `request` nor `raw` is for a method of proto/wire/methods.h, from where
+// kind, roles and request then come; `raw` with such a path takes kind and, unless some are named,
+// no roles from there: a proxy does not authorise.
 struct rpc_method {
     const char *path; // "/docker.swarmkit.v1.Dispatcher/Session"
     enum rpc_kind kind;
     unsigned roles; // ROLE_...: checked before anything else when the server has an authority
-    const ProtobufCMessageDescriptor *request; // NULL: raw bytes (rpc_call_bytes)
+    const ProtobufCMessageDescriptor *request;
+    bool raw; // take the path as it is, decode nothing (rpc_call_bytes)
 
     // The call is there. Unary and server streaming: with its request.
     void (*handle)(struct rpc_call *call);
@@ -102,9 +106,8 @@ int rpc_call_send(struct rpc_call *call, const ProtobufCMessage *message, struct
 int rpc_call_send_bytes(struct rpc_call *call, const void *bytes, size_t size, struct err *err);
 bool rpc_call_writable(const struct rpc_call *call);
 
-// Above the first a stream is not writable; on_writable comes below half of it. Past the second a
-// send is refused.
-#define RPC_CALL_QUEUE_BYTES     (256u * 1024)
+// Past this, frames that wait for their connection's loop, a send is refused (and sooner when the
+// connection as a whole is full).
 #define RPC_CALL_QUEUE_BYTES_MAX (64u * 1024 * 1024)
 
 // Client streaming: no on_message until resumed; the client is slowed down by flow control.
@@ -140,6 +143,18 @@ void rpc_call_dispatch(struct rpc_call *call, const struct rpc_method *method);
 // From the handshake to the first call, and between calls of an anonymous connection.
 #define RPC_SERVER_FIRST_CALL_MS 9000
 
+// Longest call of an anonymous connection, whatever deadline it names.
+#define RPC_SERVER_ANONYMOUS_CALL_MS 60000
+
+// Streams of a peer that is a worker: it has four or five open at a time.
+#define RPC_SERVER_STREAMS_MAX_WORKER 1024
+
+// Managers pass on the calls of all their agents; when a leader changes, these are reset together.
+#define RPC_SERVER_RESETS_MAX_MANAGER 20000
+
+// Between the two GOAWAYs of an orderly end, for what is on the way.
+#define RPC_SERVER_GOAWAY_MS 200
+
 // A request that has begun must be complete within this time; what we send must move within it.
 #define RPC_SERVER_SLOW_MS 30000
 
@@ -168,9 +183,9 @@ struct rpc_server_config {
 struct rpc_server *rpc_server_new(const struct rpc_server_config *config);
 
 // Listens on every serving loop. `fd` is a bound socket (stays the caller's), or -1 to bind `addr`.
-// May be called for several addresses. `bound` (may be NULL) gets the address with its port.
-// Blocks until the loops have answered; when called on a serving loop that one is done at once, and
-// the others must be running.
+// May be called for several addresses, TCP ones with the server's TLS config (if any), unix sockets
+// always plain. `bound` (may be NULL) gets the address with its port. Connections are accepted from
+// when the loops run.
 int rpc_server_listen(struct rpc_server *server, const struct addr *addr, int fd,
                       struct addr *bound, struct err *err);
 
