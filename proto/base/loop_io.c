@@ -1,6 +1,7 @@
 #include "proto/base/loop_io.h"
 
 #include <pthread.h>
+#include <signal.h>
 
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
@@ -195,6 +196,8 @@ void loop_work_start(struct loop *loop, struct loop_work *work, void (*run)(stru
 
 void loop_init(struct loop *loop)
 {
+    // libuv writes to sockets whose peer may be gone; the error says so, the signal would kill.
+    signal(SIGPIPE, SIG_IGN);
     *loop = (struct loop){0};
     MAGIC_SET(loop, LOOP_MAGIC);
     int result = uv_loop_init(&loop->uv);

@@ -30,6 +30,7 @@ struct loop {
     uv_prepare_t before_poll;
 };
 
+// Also has the process ignore SIGPIPE, which nobody who owns a loop wants.
 void loop_init(struct loop *loop);
 
 // Closes what the loop itself holds and frees it. Every handle of the callers must be closed or

@@ -223,8 +223,8 @@ static void at_conn(struct loop_post *post)
         mail->writable = true;
         post_home(mail);
     }
-    // A home that is busy with the call posts once more when it is not.
-    bool over = finished && !mail->home_busy;
+    // A home that is busy with the call posts once more when it is not, or has posted just now.
+    bool over = finished && !mail->home_busy && !mail->conn_posted;
     uv_mutex_unlock(&mail->lock);
     if (over) {
         struct rpc_status status = mail->status;
