@@ -272,7 +272,8 @@ struct listener *listener_open(struct loop *loop, const struct listener_options 
                                struct err *err)
 {
     CHECK(options->on_accept);
-    int fd = options->fd >= 0 ? fcntl(options->fd, F_DUPFD_CLOEXEC, 0) : listener_bind(&options->addr, options->mode, err);
+    int fd = options->fd >= 0 ? fcntl(options->fd, F_DUPFD_CLOEXEC, 0)
+                              : listener_bind(&options->addr, options->mode, err);
     if (fd < 0 && options->fd >= 0)
         err_set_errno(err, errno, "duplicate descriptor %d", options->fd);
     if (fd < 0)

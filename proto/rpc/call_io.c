@@ -1,6 +1,6 @@
-// Calls on the server's side. A call whose service has a home loop crosses threads: the connection's
-// loop and the home each own their part of it, and pass things to one another through a mailbox
-// under a lock, each side with one post that is either out or not.
+// Calls on the server's side. A call whose service has a home loop crosses threads: the
+// connection's loop and the home each own their part of it, and pass things to one another through
+// a mailbox under a lock, each side with one post that is either out or not.
 #include <stdarg.h>
 #include <stdlib.h>
 
@@ -91,7 +91,7 @@ static bool gives_one(enum rpc_kind kind)
     return kind == RPC_UNARY || kind == RPC_CLIENT_STREAM;
 }
 
-// ---- the connection's side: the end --------------------------------------------------------------
+// ---- the connection's side: the end -------------------------------------------------------------
 
 static void mail_free(struct mail *mail)
 {
@@ -143,7 +143,7 @@ static void finish_here(struct rpc_call *call, const struct rpc_status *status)
     call_release(call);
 }
 
-// ---- the mailbox: to the connection --------------------------------------------------------------
+// ---- the mailbox: to the connection -------------------------------------------------------------
 
 static void at_home(struct loop_post *post);
 static void at_conn(struct loop_post *post);
@@ -232,7 +232,7 @@ static void at_conn(struct loop_post *post)
     }
 }
 
-// ---- the mailbox: to the home --------------------------------------------------------------------
+// ---- the mailbox: to the home -------------------------------------------------------------------
 
 static void deliver_start(struct rpc_call *call)
 {
@@ -341,7 +341,7 @@ static void at_home(struct loop_post *post)
     uv_mutex_unlock(&mail->lock);
 }
 
-// ---- the connection's side: events ---------------------------------------------------------------
+// ---- the connection's side: events --------------------------------------------------------------
 
 // The call fails before its service did anything about it; or while: the service hears of it.
 static void reject(struct rpc_call *call, const struct err *err)
@@ -513,7 +513,7 @@ const struct channel_events call_events = {
     .on_over = on_over,
 };
 
-// ---- the service's side --------------------------------------------------------------------------
+// ---- the service's side -------------------------------------------------------------------------
 
 void *rpc_call_ctx(const struct rpc_call *call)
 {

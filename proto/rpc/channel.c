@@ -1,296 +1,11 @@
 #include "proto/rpc/channel.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-#include "proto/base/check.h"
 #include "proto/base/str.h"
+#include "proto/rpc/channel_impl.h"
 
-#define CHANNEL_MAGIC 0x6368616eu
-#define STREAM_MAGIC  0x7374726du
-
-struct channel {
-    unsigned magic;
-    struct channel_config config;
-    const struct channel_events *events;
-    void *ctx;
-    struct h2 *h2;
-    struct list streams; // stream.link: all that are not freed
-    struct list ready;   // stream.ready: wait for channel_run
-    struct timers timers;
-    struct timer keepalive;
-    struct mono now;
-    struct mono heard; // when the peer's last bytes came
-    bool ping_out;
-    size_t held_bytes;
-    size_t queue_bytes;
-};
-
-// A message that waits for a paused stream, or a frame to send.
-struct parcel {
-    struct list link;
-    uint8_t *bytes;
-    size_t size;
-};
-
-static struct parcel *parcel_new(uint8_t *bytes, size_t size)
-{
-    struct parcel *parcel = MEM_NEW(struct parcel);
-    parcel->bytes = bytes;
-    parcel->size = size;
-    return parcel;
-}
-
-static void parcel_free(struct parcel *parcel)
-{
-    free(parcel->bytes);
-    free(parcel);
-}
-
-static void parcels_free(struct list *list)
-{
-    for (struct list *link; (link = list_pop_front(list));)
-        parcel_free(LIST_ENTRY(link, struct parcel, link));
-}
-
-static struct stream *stream_of(void *user)
-{
-    struct stream *stream = user;
-    MAGIC_CHECK(stream, STREAM_MAGIC);
-    return stream;
-}
-
-// ---- life of a stream --------------------------------------------------------------------------
-
-static struct stream *stream_new(struct channel *channel, int32_t id)
-{
-    struct stream *stream = mem_alloc(channel->config.stream_bytes);
-    MAGIC_SET(stream, STREAM_MAGIC);
-    stream->id = id;
-    stream->channel = channel;
-    stream->deadline = MONO_NEVER;
-    arena_init(&stream->arena, STREAM_ARENA_BYTES_MAX);
-    metadata_init(&stream->in, &stream->arena);
-    metadata_init(&stream->trailers, &stream->arena);
-    metadata_init(&stream->headers, &stream->arena);
-    metadata_init(&stream->farewells, &stream->arena);
-    grpc_reader_init(&stream->reader, channel->config.message_bytes_max);
-    list_init(&stream->inbox);
-    list_init(&stream->outbox);
-    list_init(&stream->ready);
-    stream->deadline_timer =
-        (struct stream_timer){.stream = stream, .what = "context deadline exceeded"};
-    stream->slow_timer = (struct stream_timer){.stream = stream, .what = "the peer is too slow"};
-    list_push_back(&channel->streams, &stream->link);
-    return stream;
-}
-
-static void set_held(struct stream *stream, size_t held)
-{
-    if (stream->channel) {
-        stream->channel->held_bytes -= stream->held;
-        stream->channel->held_bytes += held;
-    }
-    stream->held = held;
-}
-
-// Nothing more goes out on it.
-static void drop_outbox(struct stream *stream)
-{
-    if (stream->channel) {
-        CHECK(stream->channel->queue_bytes >= stream->outbox_bytes);
-        stream->channel->queue_bytes -= stream->outbox_bytes;
-    }
-    stream->outbox_bytes = 0;
-    stream->outbox_sent = 0;
-    parcels_free(&stream->outbox);
-}
-
-// Nothing more comes in on it.
-static void drop_inbox(struct stream *stream)
-{
-    parcels_free(&stream->inbox);
-    grpc_reader_fini(&stream->reader);
-    set_held(stream, 0);
-    if (stream->channel && stream->owed > 0)
-        h2_consume(stream->channel->h2, stream->id, stream->owed);
-    stream->owed = 0;
-}
-
-static void stop_timers(struct stream *stream)
-{
-    if (!stream->channel)
-        return;
-    timers_cancel(&stream->channel->timers, &stream->deadline_timer.timer);
-    timers_cancel(&stream->channel->timers, &stream->slow_timer.timer);
-}
-
-static void stream_free_if_done(struct stream *stream)
-{
-    if (!stream->closed || !stream->released || stream->pins > 0)
-        return;
-    drop_inbox(stream);
-    drop_outbox(stream);
-    stop_timers(stream);
-    list_remove(&stream->ready);
-    list_remove(&stream->link);
-    arena_fini(&stream->arena);
-    MAGIC_CLEAR(stream);
-    free(stream);
-}
-
-static void pin(struct stream *stream)
-{
-    stream->pins++;
-}
-
-static void unpin(struct stream *stream)
-{
-    CHECK(stream->pins > 0);
-    stream->pins--;
-    stream_free_if_done(stream);
-}
-
-static void make_ready(struct stream *stream)
-{
-    if (stream->channel && list_empty(&stream->ready))
-        list_push_back(&stream->channel->ready, &stream->ready);
-}
-
-// Keeps how the call ends. Details must live as long as the stream.
-static void keep_final(struct stream *stream, const struct rpc_status *status)
-{
-    stream->final_code = status->err.code;
-    stream->final_message = "";
-    if (status->err.code != ERR_OK)
-        stream->final_message = arena_strdup(&stream->arena, status->err.message);
-    CHECK(stream->final_message);
-    stream->final_details = status->details;
-    stream->final_details_size = status->details_size;
-}
-
-static struct rpc_status kept_final(const struct stream *stream)
-{
-    struct rpc_status status = rpc_status_make(stream->final_code, "%s", stream->final_message);
-    status.details = stream->final_details;
-    status.details_size = stream->final_details_size;
-    return status;
-}
-
-// Tells the owner that the call ended, once.
-static void tell_over(struct stream *stream, const struct rpc_status *status)
-{
-    if (stream->over_told)
-        return;
-    stream->over = true;
-    stream->over_told = true;
-    if (!stream->end_out || stream->channel->config.side == H2_CLIENT)
-        stop_timers(stream);
-    drop_inbox(stream);
-    if (!stream->released)
-        stream->channel->events->on_over(stream->channel->ctx, stream, status);
-}
-
-static void end_answer(struct stream *stream, const struct rpc_status *status);
-
-// Ends a call for a reason of this side's: on the wire, then for its owner.
-static void fail(struct stream *stream, enum err_code code, const char *what)
-{
-    struct rpc_status status = rpc_status_make(code, "%s", what);
-    struct channel *channel = stream->channel;
-    pin(stream);
-    // Half a frame cannot be followed by a status, and an answer that stalled by none at all.
-    bool broken = stream->outbox_sent > 0 || stream->end_out;
-    drop_outbox(stream);
-    if (channel->config.side == H2_SERVER && !broken) {
-        end_answer(stream, &status);
-    } else {
-        stream->end_out = true;
-        stop_timers(stream);
-        if (!stream->closed)
-            h2_reset(channel->h2, stream->id, H2_CANCEL);
-    }
-    tell_over(stream, &status);
-    unpin(stream);
-}
-
-// ---- messages coming in ------------------------------------------------------------------------
-
-static void give_back(struct stream *stream)
-{
-    if (stream->owed == 0 || !stream->channel)
-        return;
-    h2_consume(stream->channel->h2, stream->id, stream->owed);
-    stream->owed = 0;
-}
-
-static bool may_deliver(const struct stream *stream)
-{
-    return !stream->paused && !stream->over && !stream->released && stream->channel;
-}
-
-// A message must be through in time: from its first byte, or for a single request from the headers.
-static void watch_slow(struct stream *stream)
-{
-    struct channel *channel = stream->channel;
-    if (channel->config.slow_ms == 0 || stream->over)
-        return;
-    // A paused stream waits for its owner, not for the peer.
-    bool waiting = !stream->paused &&
-                   (!grpc_reader_idle(&stream->reader) || (stream->one_message && !stream->end_in));
-    if (!waiting)
-        timers_cancel(&channel->timers, &stream->slow_timer.timer);
-    else if (!timer_is_set(&stream->slow_timer.timer))
-        timers_set(&channel->timers, &stream->slow_timer.timer,
-                   mono_add(channel->now, channel->config.slow_ms * NS_PER_MS));
-}
-
-static void deliver_inbox(struct stream *stream)
-{
-    while (may_deliver(stream) && !list_empty(&stream->inbox)) {
-        struct list *link = list_pop_front(&stream->inbox);
-        struct parcel *parcel = LIST_ENTRY(link, struct parcel, link);
-        set_held(stream, stream->held - parcel->size);
-        stream->channel->events->on_message(stream->channel->ctx, stream, parcel->bytes,
-                                            parcel->size);
-        free(parcel);
-    }
-    if (may_deliver(stream)) {
-        give_back(stream);
-        watch_slow(stream);
-    }
-}
-
-// The peer's half is over and all its messages are delivered: say so.
-static void deliver_end(struct stream *stream)
-{
-    if (!stream->end_in || stream->end_told || !may_deliver(stream) || !list_empty(&stream->inbox))
-        return;
-    stream->end_told = true;
-    if (stream->channel->config.side == H2_CLIENT) {
-        struct rpc_status status = kept_final(stream);
-        tell_over(stream, &status);
-        return;
-    }
-    timers_cancel(&stream->channel->timers, &stream->slow_timer.timer);
-    stream->channel->events->on_end(stream->channel->ctx, stream);
-}
-
-static void take_message(struct stream *stream)
-{
-    size_t size;
-    uint8_t *bytes = grpc_reader_take(&stream->reader, &size);
-    set_held(stream, stream->held - size);
-    // The next message has its own time.
-    if (!stream->one_message)
-        timers_cancel(&stream->channel->timers, &stream->slow_timer.timer);
-    if (may_deliver(stream) && list_empty(&stream->inbox)) {
-        stream->channel->events->on_message(stream->channel->ctx, stream, bytes, size);
-        return;
-    }
-    list_push_back(&stream->inbox, &parcel_new(bytes, size)->link);
-    set_held(stream, stream->held + size);
-}
+// ---- data ------------------------------------------------------------------------------------
 
 static void on_data(void *ctx, int32_t id, void *user, const uint8_t *bytes, size_t size)
 {
@@ -298,31 +13,56 @@ static void on_data(void *ctx, int32_t id, void *user, const uint8_t *bytes, siz
     struct channel *channel = ctx;
     struct stream *stream = stream_of(user);
     stream->owed += size;
-    pin(stream);
+    stream_pin(stream);
     while (!stream->over && !stream->released) {
         size_t before = grpc_reader_held(&stream->reader);
         struct err err = ERR_INIT;
         int result = grpc_reader_feed(&stream->reader, &bytes, &size, &err);
         if (result < 0) {
-            fail(stream, err.code, err.message);
+            stream_fail(stream, err.code, err.message);
             break;
         }
-        set_held(stream, stream->held + grpc_reader_held(&stream->reader) - before);
+        stream_set_held(stream, stream->held + grpc_reader_held(&stream->reader) - before);
         if (result > 0)
-            take_message(stream);
+            stream_take_message(stream);
         else
             break;
     }
     if (stream->over || stream->released) {
-        give_back(stream);
+        stream_give_back(stream);
     } else {
-        if (may_deliver(stream) && list_empty(&stream->inbox))
-            give_back(stream);
-        watch_slow(stream);
+        if (stream_may_deliver(stream) && list_empty(&stream->inbox))
+            stream_give_back(stream);
+        stream_watch_slow(stream);
         if (channel->held_bytes > channel->config.held_bytes_max)
-            fail(stream, ERR_RESOURCE_EXHAUSTED, "too many bytes wait on this connection");
+            stream_fail(stream, ERR_RESOURCE_EXHAUSTED, "too many bytes wait on this connection");
     }
-    unpin(stream);
+    stream_unpin(stream);
+}
+
+static size_t on_pull(void *ctx, int32_t id, void *user, uint8_t *out, size_t max, bool *end,
+                      bool *trailers)
+{
+    struct channel *channel = ctx;
+    struct stream *stream = stream_of(user);
+    size_t got = stream_pull(stream, out, max);
+    if (got > 0 && timer_is_set(&stream->slow_timer.timer) && stream->end_out)
+        timers_set(&channel->timers, &stream->slow_timer.timer,
+                   mono_add(channel->now, channel->config.slow_ms * NS_PER_MS));
+    if (list_empty(&stream->outbox) && stream->end_out) {
+        *end = true;
+        if (channel->config.side == H2_SERVER) {
+            *trailers = true;
+            struct head_fields fields;
+            struct rpc_status status = stream_kept_final(stream);
+            head_make_trailers(&status, &stream->farewells, false, 200, &stream->arena, &fields);
+            h2_trailers(channel->h2, id, fields.list, fields.count);
+        }
+    }
+    // Told from channel_run: this runs in the middle of sending.
+    if (stream->was_full && stream->outbox_bytes <= STREAM_QUEUE_BYTES / 2)
+        stream_make_ready(stream);
+    return got;
 }
 
 // ---- heads coming in ---------------------------------------------------------------------------
@@ -385,7 +125,7 @@ static void begin_call(struct channel *channel, struct stream *stream, bool over
     }
     channel->events->on_call(channel->ctx, stream);
     if (stream->channel && !stream->closed)
-        watch_slow(stream);
+        stream_watch_slow(stream);
 }
 
 // The status in the last block, or what its absence means.
@@ -413,13 +153,13 @@ static void begin_response(struct channel *channel, struct stream *stream, bool 
         return;
     stream->response_seen = true;
     if (oversized || head->overflow)
-        fail(stream, ERR_RESOURCE_EXHAUSTED, "received metadata size exceeds limit");
+        stream_fail(stream, ERR_RESOURCE_EXHAUSTED, "received metadata size exceeds limit");
     else if (head->http_status != 200 || head->has_status)
         return; // an error all told; the end says which
     else if (!head->is_grpc)
-        fail(stream, ERR_UNKNOWN, "unexpected content-type of a response");
+        stream_fail(stream, ERR_UNKNOWN, "unexpected content-type of a response");
     else if (head->encoding)
-        fail(stream, ERR_UNIMPLEMENTED, "grpc: the response is compressed");
+        stream_fail(stream, ERR_UNIMPLEMENTED, "grpc: the response is compressed");
     else if (channel->events->on_headers)
         channel->events->on_headers(channel->ctx, stream);
 }
@@ -433,14 +173,14 @@ static void on_headers(void *ctx, int32_t id, void *user, bool trailers, bool ov
     struct stream *stream = stream_of(user);
     if (stream->over || stream->released)
         return;
-    pin(stream);
+    stream_pin(stream);
     if (channel->config.side == H2_SERVER && !trailers)
         begin_call(channel, stream, oversized);
     else if (channel->config.side == H2_CLIENT && !stream->response_seen)
         begin_response(channel, stream, oversized);
     else if (oversized || stream->head.overflow)
-        fail(stream, ERR_RESOURCE_EXHAUSTED, "received metadata size exceeds limit");
-    unpin(stream);
+        stream_fail(stream, ERR_RESOURCE_EXHAUSTED, "received metadata size exceeds limit");
+    stream_unpin(stream);
 }
 
 static void on_end(void *ctx, int32_t id, void *user)
@@ -452,18 +192,18 @@ static void on_end(void *ctx, int32_t id, void *user)
     struct stream *stream = stream_of(user);
     if (stream->over || stream->released || stream->end_in)
         return;
-    pin(stream);
+    stream_pin(stream);
     stream->end_in = true;
     if (stream->channel->config.side == H2_CLIENT) {
         struct rpc_status status = final_status(stream);
-        keep_final(stream, &status);
+        stream_keep_final(stream, &status);
     }
-    watch_slow(stream);
+    stream_watch_slow(stream);
     if (!grpc_reader_idle(&stream->reader) && stream->final_code == ERR_OK)
-        fail(stream, ERR_INTERNAL, "unexpected end of stream inside of a message");
+        stream_fail(stream, ERR_INTERNAL, "unexpected end of stream inside of a message");
     else
-        deliver_end(stream);
-    unpin(stream);
+        stream_deliver_end(stream);
+    stream_unpin(stream);
 }
 
 static void on_closed(void *ctx, int32_t id, void *user, uint32_t error)
@@ -480,224 +220,26 @@ static void on_closed(void *ctx, int32_t id, void *user, uint32_t error)
     if (!stream)
         return;
     stream = stream_of(stream);
-    pin(stream);
+    stream_pin(stream);
     stream->closed = true;
-    drop_outbox(stream);
+    stream_drop_outbox(stream);
     timers_cancel(&channel->timers, &stream->slow_timer.timer);
     bool server = channel->config.side == H2_SERVER;
     // A client that has its answer hears of it when the last message is taken. A server that
     // finished does not care any more.
     bool settled = server ? stream->end_out : stream->end_in;
     if (settled && !server) {
-        deliver_end(stream);
+        stream_deliver_end(stream);
     } else if (!settled) {
         struct rpc_status status =
             server ? rpc_status_make(ERR_CANCELLED, "context canceled")
                    : rpc_status_make(rpc_status_of_reset(error),
                                      "stream terminated by RST_STREAM with error code: %u", error);
-        tell_over(stream, &status);
+        stream_tell_over(stream, &status);
     }
     if (channel->events->on_room)
         channel->events->on_room(channel->ctx);
-    unpin(stream);
-}
-
-// ---- what goes out -----------------------------------------------------------------------------
-
-// The first block of a server's answer, with which the body's pulling begins.
-static void send_response(struct stream *stream)
-{
-    if (stream->headers_out)
-        return;
-    stream->headers_out = true;
-    struct head_fields fields;
-    head_make_response(&stream->headers, &stream->arena, &fields);
-    h2_respond(stream->channel->h2, stream->id, fields.list, fields.count, false);
-}
-
-int stream_send(struct stream *stream, uint8_t *frame, size_t size, struct err *err)
-{
-    CHECK(!stream->end_out || stream->over);
-    struct channel *channel = stream->channel;
-    if (!channel || stream->over || stream->closed) {
-        free(frame);
-        return 0;
-    }
-    if (channel->queue_bytes > 0 && channel->queue_bytes + size > channel->config.queue_bytes_max) {
-        free(frame);
-        return err_set(err, ERR_RESOURCE_EXHAUSTED,
-                       "the peer does not read: %zu bytes wait on this connection",
-                       channel->queue_bytes);
-    }
-    list_push_back(&stream->outbox, &parcel_new(frame, size)->link);
-    stream->outbox_bytes += size;
-    channel->queue_bytes += size;
-    if (!stream_writable(stream))
-        stream->was_full = true;
-    if (channel->config.side == H2_SERVER)
-        send_response(stream);
-    h2_resume(channel->h2, stream->id);
-    return 0;
-}
-
-bool stream_writable(const struct stream *stream)
-{
-    return stream->outbox_bytes < STREAM_QUEUE_BYTES;
-}
-
-size_t stream_queued(const struct stream *stream)
-{
-    return stream->outbox_bytes;
-}
-
-void stream_end(struct stream *stream)
-{
-    if (stream->end_out || !stream->channel)
-        return;
-    CHECK(stream->channel->config.side == H2_CLIENT);
-    stream->end_out = true;
-    if (!stream->closed)
-        h2_resume(stream->channel->h2, stream->id);
-}
-
-// Puts the status after what is queued, or alone.
-static void end_answer(struct stream *stream, const struct rpc_status *status)
-{
-    struct channel *channel = stream->channel;
-    CHECK(channel->config.side == H2_SERVER);
-    stream->end_out = true;
-    stream->over = true;
-    stop_timers(stream);
-    drop_inbox(stream);
-    if (stream->closed)
-        return;
-    if (!stream->headers_out) {
-        stream->headers_out = true;
-        unsigned http_status = 200;
-        if (!stream->head.is_grpc)
-            http_status = 415;
-        else if (!stream->head.is_post)
-            http_status = 405;
-        struct head_fields fields;
-        head_make_trailers(status, &stream->farewells, true, http_status, &stream->arena, &fields);
-        h2_respond(channel->h2, stream->id, fields.list, fields.count, true);
-    } else {
-        keep_final(stream, status);
-        if (status->details)
-            stream->final_details =
-                arena_memdup(&stream->arena, status->details, status->details_size);
-        h2_resume(channel->h2, stream->id);
-    }
-    // Nobody but the peer keeps it alive now, and that not for long.
-    if (channel->config.slow_ms > 0)
-        timers_set(&channel->timers, &stream->slow_timer.timer,
-                   mono_add(channel->now, channel->config.slow_ms * NS_PER_MS));
-}
-
-void stream_finish(struct stream *stream, const struct rpc_status *status)
-{
-    stream->over_told = true;
-    if (!stream->end_out && stream->channel)
-        end_answer(stream, status);
-    stream->end_out = true;
-}
-
-// Copies from the outbox; frees the frames that left.
-static size_t pull_frames(struct stream *stream, uint8_t *out, size_t max)
-{
-    size_t got = 0;
-    while (got < max && !list_empty(&stream->outbox)) {
-        struct parcel *parcel = LIST_ENTRY(stream->outbox.next, struct parcel, link);
-        size_t left = parcel->size - stream->outbox_sent;
-        size_t step = left < max - got ? left : max - got;
-        memcpy(out + got, parcel->bytes + stream->outbox_sent, step);
-        got += step;
-        stream->outbox_sent += step;
-        if (stream->outbox_sent == parcel->size) {
-            stream->outbox_sent = 0;
-            list_remove(&parcel->link);
-            parcel_free(parcel);
-        }
-    }
-    stream->outbox_bytes -= got;
-    stream->channel->queue_bytes -= got;
-    return got;
-}
-
-static size_t on_pull(void *ctx, int32_t id, void *user, uint8_t *out, size_t max, bool *end,
-                      bool *trailers)
-{
-    struct channel *channel = ctx;
-    struct stream *stream = stream_of(user);
-    size_t got = pull_frames(stream, out, max);
-    if (got > 0 && timer_is_set(&stream->slow_timer.timer) && stream->end_out)
-        timers_set(&channel->timers, &stream->slow_timer.timer,
-                   mono_add(channel->now, channel->config.slow_ms * NS_PER_MS));
-    if (list_empty(&stream->outbox) && stream->end_out) {
-        *end = true;
-        if (channel->config.side == H2_SERVER) {
-            *trailers = true;
-            struct head_fields fields;
-            struct rpc_status status = kept_final(stream);
-            head_make_trailers(&status, &stream->farewells, false, 200, &stream->arena, &fields);
-            h2_trailers(channel->h2, id, fields.list, fields.count);
-        }
-    }
-    // Told from channel_run: this runs in the middle of sending.
-    if (stream->was_full && stream->outbox_bytes <= STREAM_QUEUE_BYTES / 2)
-        make_ready(stream);
-    return got;
-}
-
-void stream_reset(struct stream *stream, uint32_t h2_error)
-{
-    stream->over = true;
-    stream->over_told = true;
-    stream->end_out = true;
-    stop_timers(stream);
-    drop_inbox(stream);
-    drop_outbox(stream);
-    if (stream->channel && !stream->closed)
-        h2_reset(stream->channel->h2, stream->id, h2_error);
-}
-
-void stream_cancel(struct stream *stream, const struct rpc_status *status)
-{
-    if (stream->over || !stream->channel || stream->end_told)
-        return;
-    keep_final(stream, status);
-    drop_inbox(stream);
-    drop_outbox(stream);
-    stream->end_in = true;
-    stream->end_out = true;
-    stream->paused = false;
-    if (!stream->closed)
-        h2_reset(stream->channel->h2, stream->id, H2_CANCEL);
-    make_ready(stream);
-}
-
-void stream_pause(struct stream *stream)
-{
-    stream->paused = true;
-    if (stream->channel && !stream->end_out)
-        watch_slow(stream);
-}
-
-void stream_resume(struct stream *stream)
-{
-    if (!stream->paused)
-        return;
-    stream->paused = false;
-    make_ready(stream);
-}
-
-void stream_release(struct stream *stream)
-{
-    CHECK(!stream->released);
-    stream->released = true;
-    if (!stream->closed && !stream->over)
-        stream_reset(stream, H2_CANCEL);
-    stream_free_if_done(stream);
+    stream_unpin(stream);
 }
 
 // ---- the connection ----------------------------------------------------------------------------
@@ -772,19 +314,19 @@ void channel_free(struct channel *channel, const struct err *why)
                                    : rpc_status_make(ERR_UNAVAILABLE, "transport is closing");
     while (!list_empty(&channel->streams)) {
         struct stream *stream = LIST_ENTRY(channel->streams.next, struct stream, link);
-        pin(stream);
+        stream_pin(stream);
         stream->closed = true;
         bool answered =
             channel->config.side == H2_CLIENT && stream->end_in && list_empty(&stream->inbox);
-        struct rpc_status final = answered ? kept_final(stream) : status;
-        tell_over(stream, &final);
-        drop_inbox(stream);
-        drop_outbox(stream);
-        stop_timers(stream);
+        struct rpc_status final = answered ? stream_kept_final(stream) : status;
+        stream_tell_over(stream, &final);
+        stream_drop_inbox(stream);
+        stream_drop_outbox(stream);
+        stream_stop_timers(stream);
         list_remove(&stream->ready);
         list_remove(&stream->link);
         stream->channel = NULL;
-        unpin(stream);
+        stream_unpin(stream);
     }
     h2_free(channel->h2);
     timers_fini(&channel->timers);
@@ -852,7 +394,7 @@ int channel_tick(struct channel *channel, struct mono now, struct err *err)
             continue;
         }
         struct stream_timer *fired = CONTAINER_OF(timer, struct stream_timer, timer);
-        fail(stream_of(fired->stream), ERR_DEADLINE_EXCEEDED, fired->what);
+        stream_fail(stream_of(fired->stream), ERR_DEADLINE_EXCEEDED, fired->what);
     }
     return 0;
 }
@@ -871,15 +413,15 @@ void channel_run(struct channel *channel)
         list_push_back(&batch, link);
     for (struct list *link; (link = list_pop_front(&batch));) {
         struct stream *stream = LIST_ENTRY(link, struct stream, ready);
-        pin(stream);
+        stream_pin(stream);
         if (stream->was_full && stream->outbox_bytes <= STREAM_QUEUE_BYTES / 2) {
             stream->was_full = false;
             if (!stream->over && !stream->released && !stream->end_out)
                 channel->events->on_writable(channel->ctx, stream);
         }
-        deliver_inbox(stream);
-        deliver_end(stream);
-        unpin(stream);
+        stream_deliver_inbox(stream);
+        stream_deliver_end(stream);
+        stream_unpin(stream);
     }
 }
 

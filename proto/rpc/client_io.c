@@ -1,17 +1,11 @@
+// The client: its connections, and how calls find them. Calls are in request_io.c.
 #include "proto/rpc/client_io.h"
 
 #include <stdlib.h>
 
-#include "proto/base/check.h"
 #include "proto/base/entropy_io.h"
 #include "proto/base/str.h"
-#include "proto/net/conn_io.h"
-#include "proto/rpc/backoff.h"
-#include "proto/rpc/channel.h"
-#include "proto/rpc/message.h"
-
-#define CLIENT_MAGIC  0x72706362u
-#define REQUEST_MAGIC 0x72707162u
+#include "proto/rpc/client_impl_io.h"
 
 #define OUTPUT_BYTES (64u * 1024)
 
@@ -24,246 +18,14 @@
 // A connection that broke sooner than this counts as a failed attempt.
 #define LIVED_MS_MIN 1000
 
-// One connection; the client has one for new calls, and may have others that only end theirs.
-struct client_conn {
-    struct list link;
-    struct rpc_client *client;
-    struct conn *conn;
-    struct channel *channel; // from on_open
-    struct loop_timer alarm;
-    struct loop_later later;
-    struct mono ready_since;
-    bool ready; // SETTINGS came
-    bool ending;
-};
-
-struct rpc_client {
-    unsigned magic;
-    struct rpc_client_config config;
-    char *server_name;
-    char *authority;
-    struct list conns;
-    struct client_conn *current; // for new calls; may be connecting
-    struct list waiting;         // request.link: for a connection, oldest first
-    struct list doomed;          // request.link: to be told that they failed
-    struct list active;          // request.link: on a stream
-    size_t waiting_count;
-    struct loop_later later;
-    struct loop_timer retry; // runs: backing off
-    struct backoff backoff;
-    struct rand rand;
-    struct err last; // why the last attempt failed
-    bool closing;
-    void (*closed)(void *ctx);
-    void *closed_ctx;
-};
-
-// What the channel allocates for a call.
-struct client_stream {
-    struct stream stream;
-    struct rpc_request *request; // NULL: dropped
-    struct client_conn *conn;    // while stream.channel is there
-};
-
-struct frame {
-    struct list link;
-    uint8_t *bytes;
-    size_t size;
-};
-
-struct rpc_request {
-    unsigned magic;
-    struct list link;
-    struct rpc_client *client;
-    struct rpc_request_spec spec;
-    struct arena arena;
-    struct metadata metadata;
-    struct mono deadline;
-    struct loop_timer expiry; // while it waits
-    struct list frames;       // sent before there was a stream
-    size_t frames_bytes;
-    struct client_stream *stream;
-    struct incoming *incoming; // the reply of unary and client-streaming calls, or the present one
-    struct rpc_status *doom;
-    bool ended;
-    bool paused;
-    bool done;
-    bool dropped;
-    unsigned pins;
-};
-
-static void ask(struct rpc_client *client)
+void client_ask(struct rpc_client *client)
 {
     loop_later_ask(&client->later);
 }
 
-// ---- requests: life ------------------------------------------------------------------------------
+// ---- the connection -----------------------------------------------------------------------------
 
-static bool gives_one(enum rpc_kind kind)
-{
-    return kind == RPC_UNARY || kind == RPC_CLIENT_STREAM;
-}
-
-static bool takes_one(enum rpc_kind kind)
-{
-    return kind == RPC_UNARY || kind == RPC_SERVER_STREAM;
-}
-
-static struct rpc_request *request_of(struct stream *stream)
-{
-    struct rpc_request *request = CONTAINER_OF(stream, struct client_stream, stream)->request;
-    if (request)
-        MAGIC_CHECK(request, REQUEST_MAGIC);
-    return request;
-}
-
-static void frames_free(struct list *frames)
-{
-    for (struct list *link; (link = list_pop_front(frames));) {
-        struct frame *frame = LIST_ENTRY(link, struct frame, link);
-        free(frame->bytes);
-        free(frame);
-    }
-}
-
-static void request_free(struct rpc_request *request)
-{
-    list_remove(&request->link);
-    loop_timer_stop(&request->expiry);
-    frames_free(&request->frames);
-    incoming_free(request->incoming);
-    arena_fini(&request->arena);
-    free(request->doom);
-    MAGIC_CLEAR(request);
-    free(request);
-}
-
-static void pin(struct rpc_request *request)
-{
-    request->pins++;
-}
-
-static void unpin(struct rpc_request *request)
-{
-    CHECK(request->pins > 0);
-    if (--request->pins == 0 && request->dropped)
-        request_free(request);
-}
-
-static void leave_waiting(struct rpc_request *request)
-{
-    if (!request->stream && !request->doom)
-        request->client->waiting_count--;
-    list_remove(&request->link);
-    loop_timer_stop(&request->expiry);
-}
-
-// The call failed without a stream: its owner hears of it at the end of this turn.
-static void doom(struct rpc_request *request, const struct rpc_status *status)
-{
-    if (request->doom || request->done)
-        return;
-    CHECK(!request->stream);
-    leave_waiting(request);
-    request->doom = MEM_NEW(struct rpc_status);
-    *request->doom = *status;
-    list_push_back(&request->client->doomed, &request->link);
-    ask(request->client);
-}
-
-static void finish(struct rpc_request *request, const struct rpc_status *status,
-                   const struct metadata *trailers)
-{
-    CHECK(!request->done);
-    request->done = true;
-    list_remove(&request->link);
-    pin(request);
-    request->spec.on_done(request, request->spec.ctx, status, trailers);
-    request->dropped = true;
-    unpin(request);
-}
-
-// ---- events of streams ---------------------------------------------------------------------------
-
-static void on_headers(void *ctx, struct stream *stream)
-{
-    (void)ctx;
-    struct rpc_request *request = request_of(stream);
-    if (!request || !request->spec.on_headers)
-        return;
-    pin(request);
-    request->spec.on_headers(request, request->spec.ctx, &stream->in);
-    unpin(request);
-}
-
-static void on_message(void *ctx, struct stream *stream, uint8_t *bytes, size_t size)
-{
-    (void)ctx;
-    struct rpc_request *request = request_of(stream);
-    struct incoming *incoming = incoming_new(bytes, size);
-    struct err err = ERR_INIT;
-    int result = 0;
-    if (!request) {
-        incoming_free(incoming);
-        return;
-    }
-    if (request->incoming)
-        result = err_set(&err, ERR_INTERNAL, "grpc: more than one message in a unary response");
-    else if (request->spec.response)
-        result = incoming_decode(incoming, request->spec.response, &WIRE_LIMITS_PEER, &err);
-    if (result < 0) {
-        incoming_free(incoming);
-        struct rpc_status status = rpc_status_of_err(&err);
-        stream_cancel(stream, &status);
-        return;
-    }
-    request->incoming = incoming;
-    if (gives_one(request->spec.kind))
-        return;
-    pin(request);
-    if (request->spec.on_message)
-        request->spec.on_message(request, request->spec.ctx, incoming->message);
-    incoming_free(request->incoming);
-    request->incoming = NULL;
-    unpin(request);
-}
-
-static void on_writable(void *ctx, struct stream *stream)
-{
-    (void)ctx;
-    struct rpc_request *request = request_of(stream);
-    if (!request || !request->spec.on_writable)
-        return;
-    pin(request);
-    request->spec.on_writable(request, request->spec.ctx);
-    unpin(request);
-}
-
-static void on_over(void *ctx, struct stream *stream, const struct rpc_status *status)
-{
-    struct client_conn *conn = ctx;
-    struct rpc_request *request = request_of(stream);
-    struct rpc_status missing;
-    if (conn->client->closing)
-        ask(conn->client);
-    if (!request)
-        return; // dropped, and released then
-    if (status->err.code == ERR_OK && gives_one(request->spec.kind) && !request->incoming) {
-        missing = rpc_status_make(ERR_INTERNAL, "grpc: the server sent no reply");
-        status = &missing;
-    }
-    request->stream->request = NULL;
-    request->stream = NULL;
-    // An answer that is only a status has its metadata there.
-    finish(request, status,
-           stream->head.has_status && stream->trailers.count == 0 ? &stream->in
-                                                                  : &stream->trailers);
-    stream_release(stream);
-}
-
-// ---- the connection ------------------------------------------------------------------------------
-
-static void conn_touch(struct client_conn *conn)
+void client_conn_touch(struct client_conn *conn)
 {
     if (!conn->channel)
         return;
@@ -280,7 +42,7 @@ static void retire(struct client_conn *conn)
     if (!conn->channel)
         conn_close(conn->conn, NULL);
     else
-        conn_touch(conn);
+        client_conn_touch(conn);
 }
 
 static void on_ready(void *ctx)
@@ -292,7 +54,7 @@ static void on_ready(void *ctx)
     conn_set_deadline(conn->conn, 0, NULL);
     if (client->config.on_state && !client->closing)
         client->config.on_state(client, client->config.ctx, NULL);
-    ask(client);
+    client_ask(client);
 }
 
 static void on_room(void *ctx)
@@ -301,14 +63,14 @@ static void on_room(void *ctx)
     if (channel_draining(conn->channel))
         retire(conn);
     if (!list_empty(&conn->client->waiting))
-        ask(conn->client);
+        client_ask(conn->client);
 }
 
 static const struct channel_events stream_events = {
-    .on_headers = on_headers,
-    .on_message = on_message,
-    .on_writable = on_writable,
-    .on_over = on_over,
+    .on_headers = request_on_headers,
+    .on_message = request_on_message,
+    .on_writable = request_on_writable,
+    .on_over = request_on_over,
     .on_ready = on_ready,
     .on_room = on_room,
 };
@@ -391,7 +153,7 @@ static void on_conn_data(struct conn *it, void *owner, const uint8_t *bytes, siz
 static void on_conn_drain(struct conn *it, void *owner)
 {
     (void)it;
-    conn_touch(owner);
+    client_conn_touch(owner);
 }
 
 // Waits before the next attempt; calls that would not wait for it fail.
@@ -402,7 +164,7 @@ static void attempt_failed(struct rpc_client *client, const struct err *why)
     loop_timer_start(&client->retry, pause_ms);
     if (client->config.on_state && !client->closing)
         client->config.on_state(client, client->config.ctx, why);
-    ask(client);
+    client_ask(client);
 }
 
 static void on_conn_close(struct conn *it, void *owner, const struct err *why)
@@ -434,7 +196,7 @@ static void on_conn_close(struct conn *it, void *owner, const struct err *why)
         attempt_failed(client, &err);
     else if (current && client->config.on_state && !client->closing)
         client->config.on_state(client, client->config.ctx, &err);
-    ask(client);
+    client_ask(client);
 }
 
 static const struct conn_handler conn_handler = {
@@ -463,49 +225,12 @@ static void connect_now(struct rpc_client *client)
         conn_connect(client->config.loop, &client->config.addr, &options, &conn_handler, conn);
 }
 
-// ---- calls find connections ----------------------------------------------------------------------
+// ---- calls find connections ---------------------------------------------------------------------
 
-static bool can_open(const struct rpc_client *client)
+bool client_can_open(const struct rpc_client *client)
 {
     const struct client_conn *conn = client->current;
     return conn && conn->ready && !client->closing && channel_can_open(conn->channel);
-}
-
-static int64_t left_ns(const struct rpc_request *request)
-{
-    if (request->deadline.ns == MONO_NEVER.ns)
-        return -1;
-    int64_t left = mono_since(request->deadline, loop_now(request->client->config.loop));
-    return left > 0 ? left : 0;
-}
-
-// Puts a waiting call on a stream.
-static void open_stream(struct rpc_request *request)
-{
-    struct client_conn *conn = request->client->current;
-    conn_touch(conn);
-    struct stream *stream =
-        channel_open(conn->channel, request->spec.path, &request->metadata, left_ns(request));
-    if (!stream)
-        return; // stays where it is
-    leave_waiting(request);
-    request->stream = CONTAINER_OF(stream, struct client_stream, stream);
-    request->stream->request = request;
-    request->stream->conn = conn;
-    list_push_back(&request->client->active, &request->link);
-    for (struct list *link; (link = list_pop_front(&request->frames));) {
-        struct frame *frame = LIST_ENTRY(link, struct frame, link);
-        struct err err = ERR_INIT;
-        if (stream_send(stream, frame->bytes, frame->size, &err) < 0) {
-            struct rpc_status status = rpc_status_of_err(&err);
-            stream_cancel(stream, &status);
-        }
-        free(frame);
-    }
-    if (request->ended)
-        stream_end(stream);
-    if (request->paused)
-        stream_pause(stream);
 }
 
 // A call that does not wait for ready fails while there is no way to the server.
@@ -518,7 +243,7 @@ static void fail_impatient(struct rpc_client *client)
         struct rpc_status status = rpc_status_of_err(&client->last);
         if (client->closing)
             status = rpc_status_make(ERR_CANCELLED, "the client is closed");
-        doom(request, &status);
+        request_doom(request, &status);
     }
 }
 
@@ -548,11 +273,11 @@ static void on_later(struct loop_later *later)
         struct rpc_request *request = LIST_ENTRY(link, struct rpc_request, link);
         struct metadata none;
         metadata_init(&none, &request->arena);
-        finish(request, request->doom, &none);
+        request_finish(request, request->doom, &none);
     }
-    while (!list_empty(&client->waiting) && can_open(client)) {
+    while (!list_empty(&client->waiting) && client_can_open(client)) {
         struct list *first = client->waiting.next;
-        open_stream(LIST_ENTRY(first, struct rpc_request, link));
+        request_open(LIST_ENTRY(first, struct rpc_request, link));
         if (client->waiting.next == first)
             break;
     }
@@ -566,10 +291,10 @@ static void on_later(struct loop_later *later)
 
 static void on_retry(struct loop_timer *timer)
 {
-    ask(CONTAINER_OF(timer, struct rpc_client, retry));
+    client_ask(CONTAINER_OF(timer, struct rpc_client, retry));
 }
 
-// ---- clients -------------------------------------------------------------------------------------
+// ---- clients ------------------------------------------------------------------------------------
 
 static int64_t or_default(int64_t value, int64_t fallback)
 {
@@ -627,7 +352,7 @@ void rpc_client_close(struct rpc_client *client, void (*closed)(void *ctx), void
         else
             conn_close(conn->conn, NULL);
     }
-    ask(client);
+    client_ask(client);
 }
 
 void rpc_client_set_tls(struct rpc_client *client, struct tls_config *tls, bool now)
@@ -639,7 +364,7 @@ void rpc_client_set_tls(struct rpc_client *client, struct tls_config *tls, bool 
     client->config.tls = tls;
     if (now && client->current)
         retire(client->current);
-    ask(client);
+    client_ask(client);
 }
 
 void rpc_client_connect(struct rpc_client *client)
@@ -660,243 +385,4 @@ const uint8_t *rpc_client_peer_chain(const struct rpc_client *client, size_t ind
     const struct tls_session *session =
         rpc_client_connected(client) ? conn_tls(client->current->conn) : NULL;
     return session ? tls_session_peer_chain(session, index, size) : NULL;
-}
-
-// ---- calls ---------------------------------------------------------------------------------------
-
-static void on_expiry(struct loop_timer *timer)
-{
-    struct rpc_request *request = CONTAINER_OF(timer, struct rpc_request, expiry);
-    struct rpc_status status = rpc_status_make(
-        ERR_DEADLINE_EXCEEDED, "context deadline exceeded%s%s",
-        request->client->last.code != ERR_OK ? " while waiting for a connection: " : "",
-        request->client->last.message);
-    doom(request, &status);
-}
-
-static struct rpc_request *request_new(struct rpc_client *client,
-                                       const struct rpc_request_spec *spec)
-{
-    MAGIC_CHECK(client, CLIENT_MAGIC);
-    CHECK(spec->path);
-    CHECK(spec->on_done);
-    struct rpc_request *request = MEM_NEW(struct rpc_request);
-    MAGIC_SET(request, REQUEST_MAGIC);
-    request->client = client;
-    request->spec = *spec;
-    list_init(&request->link);
-    list_init(&request->frames);
-    arena_init(&request->arena, STREAM_ARENA_BYTES_MAX);
-    metadata_init(&request->metadata, &request->arena);
-    loop_timer_init(&request->expiry, client->config.loop, on_expiry);
-    request->deadline = MONO_NEVER;
-    list_push_back(&client->waiting, &request->link);
-    client->waiting_count++;
-    if (spec->metadata && !metadata_copy(&request->metadata, spec->metadata)) {
-        struct rpc_status status =
-            rpc_status_make(ERR_RESOURCE_EXHAUSTED, "too much metadata for a call");
-        doom(request, &status);
-    }
-    return request;
-}
-
-// The request is complete but for its messages: where does it go?
-static void begin(struct rpc_request *request)
-{
-    struct rpc_client *client = request->client;
-    if (request->doom)
-        return;
-    if (request->spec.timeout_ms > 0) {
-        request->deadline =
-            mono_add(loop_now(client->config.loop), request->spec.timeout_ms * NS_PER_MS);
-    }
-    // Not past those who wait already.
-    if (client->waiting.next == &request->link && can_open(client))
-        open_stream(request);
-    if (request->stream)
-        return;
-    if (client->waiting_count > RPC_CLIENT_WAITING_MAX) {
-        struct rpc_status status =
-            rpc_status_make(ERR_RESOURCE_EXHAUSTED, "too many calls wait for a connection");
-        doom(request, &status);
-        return;
-    }
-    if (request->spec.timeout_ms > 0)
-        loop_timer_start_at(&request->expiry, request->deadline);
-    ask(client);
-}
-
-static void touch(struct rpc_request *request)
-{
-    if (request->stream && request->stream->stream.channel)
-        conn_touch(request->stream->conn);
-}
-
-// Takes the frame.
-static int send_frame(struct rpc_request *request, uint8_t *bytes, size_t size, struct err *err)
-{
-    CHECK(!request->ended);
-    if (request->done || request->doom) {
-        free(bytes);
-        return 0;
-    }
-    if (request->stream) {
-        touch(request);
-        return stream_send(&request->stream->stream, bytes, size, err);
-    }
-    if (request->frames_bytes > 0 && request->frames_bytes + size > RPC_CALL_QUEUE_BYTES_MAX) {
-        free(bytes);
-        return err_set(err, ERR_RESOURCE_EXHAUSTED, "too much waits for a connection");
-    }
-    struct frame *frame = MEM_NEW(struct frame);
-    frame->bytes = bytes;
-    frame->size = size;
-    request->frames_bytes += size;
-    list_push_back(&request->frames, &frame->link);
-    return 0;
-}
-
-static struct rpc_request *call_with(struct rpc_client *client, const struct rpc_request_spec *spec,
-                                     int framed, uint8_t *bytes, size_t size, const struct err *err)
-{
-    struct rpc_request *request = request_new(client, spec);
-    if (framed < 0) {
-        struct rpc_status status = rpc_status_of_err(err);
-        doom(request, &status);
-        return request;
-    }
-    begin(request);
-    struct err unsent = ERR_INIT;
-    if (bytes && send_frame(request, bytes, size, &unsent) < 0) {
-        struct rpc_status status = rpc_status_of_err(&unsent);
-        stream_cancel(&request->stream->stream, &status);
-    }
-    if (takes_one(spec->kind))
-        rpc_request_end(request);
-    return request;
-}
-
-struct rpc_request *rpc_client_call(struct rpc_client *client, const struct rpc_request_spec *spec,
-                                    const ProtobufCMessage *message)
-{
-    CHECK(message || !takes_one(spec->kind));
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    struct err err = ERR_INIT;
-    int framed = message ? message_frame(message, &bytes, &size, &err) : 0;
-    return call_with(client, spec, framed, bytes, size, &err);
-}
-
-struct rpc_request *rpc_client_call_bytes(struct rpc_client *client,
-                                          const struct rpc_request_spec *spec, const void *bytes,
-                                          size_t size)
-{
-    uint8_t *frame = NULL;
-    size_t frame_size = 0;
-    struct err err = ERR_INIT;
-    bool has_message = bytes || takes_one(spec->kind);
-    int framed = has_message ? message_frame_raw(bytes, size, &frame, &frame_size, &err) : 0;
-    return call_with(client, spec, framed, frame, frame_size, &err);
-}
-
-int rpc_request_send(struct rpc_request *request, const ProtobufCMessage *message, struct err *err)
-{
-    MAGIC_CHECK(request, REQUEST_MAGIC);
-    uint8_t *bytes;
-    size_t size;
-    int result = message_frame(message, &bytes, &size, err);
-    return result < 0 ? result : send_frame(request, bytes, size, err);
-}
-
-int rpc_request_send_bytes(struct rpc_request *request, const void *message, size_t message_size,
-                           struct err *err)
-{
-    MAGIC_CHECK(request, REQUEST_MAGIC);
-    uint8_t *bytes;
-    size_t size;
-    int result = message_frame_raw(message, message_size, &bytes, &size, err);
-    return result < 0 ? result : send_frame(request, bytes, size, err);
-}
-
-bool rpc_request_writable(const struct rpc_request *request)
-{
-    if (request->stream)
-        return stream_writable(&request->stream->stream);
-    return request->frames_bytes < STREAM_QUEUE_BYTES;
-}
-
-void rpc_request_end(struct rpc_request *request)
-{
-    MAGIC_CHECK(request, REQUEST_MAGIC);
-    request->ended = true;
-    if (!request->stream)
-        return;
-    touch(request);
-    stream_end(&request->stream->stream);
-}
-
-void rpc_request_pause(struct rpc_request *request)
-{
-    MAGIC_CHECK(request, REQUEST_MAGIC);
-    request->paused = true;
-    if (request->stream)
-        stream_pause(&request->stream->stream);
-}
-
-void rpc_request_resume(struct rpc_request *request)
-{
-    MAGIC_CHECK(request, REQUEST_MAGIC);
-    request->paused = false;
-    touch(request);
-    if (request->stream)
-        stream_resume(&request->stream->stream);
-}
-
-void rpc_request_cancel(struct rpc_request *request)
-{
-    MAGIC_CHECK(request, REQUEST_MAGIC);
-    struct rpc_status status = rpc_status_make(ERR_CANCELLED, "context canceled");
-    if (!request->stream) {
-        doom(request, &status);
-        return;
-    }
-    touch(request);
-    stream_cancel(&request->stream->stream, &status);
-}
-
-void rpc_request_drop(struct rpc_request *request)
-{
-    MAGIC_CHECK(request, REQUEST_MAGIC);
-    CHECK(!request->done);
-    struct rpc_client *client = request->client;
-    if (request->stream) {
-        touch(request);
-        request->stream->request = NULL;
-        stream_release(&request->stream->stream);
-        request->stream = NULL;
-    } else {
-        leave_waiting(request);
-    }
-    list_remove(&request->link);
-    request->done = true;
-    request->dropped = true;
-    pin(request);
-    unpin(request);
-    ask(client);
-}
-
-const ProtobufCMessage *rpc_request_message(const struct rpc_request *request)
-{
-    return request->incoming ? request->incoming->message : NULL;
-}
-
-const uint8_t *rpc_request_bytes(const struct rpc_request *request, size_t *size)
-{
-    *size = request->incoming ? request->incoming->size : 0;
-    return request->incoming ? request->incoming->bytes : NULL;
-}
-
-struct rpc_client *rpc_request_client(const struct rpc_request *request)
-{
-    return request->client;
 }

@@ -26,8 +26,8 @@ struct incoming {
 // Takes over the bytes.
 struct incoming *incoming_new(uint8_t *bytes, size_t size);
 
-// Decodes them. INTERNAL, in grpc-go's words, when they are no such message, RESOURCE_EXHAUSTED past
-// the limits.
+// Decodes them. INTERNAL, in grpc-go's words, when they are no such message, RESOURCE_EXHAUSTED
+// past the limits.
 int incoming_decode(struct incoming *incoming, const ProtobufCMessageDescriptor *type,
                     const struct wire_limits *limits, struct err *err);
 

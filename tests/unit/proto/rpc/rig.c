@@ -9,7 +9,7 @@
 
 #include "proto/base/str.h"
 
-// ---- the service ---------------------------------------------------------------------------------
+// ---- the service --------------------------------------------------------------------------------
 
 static void answer(struct rpc_call *call, const void *bytes, size_t size)
 {
@@ -147,7 +147,7 @@ static const struct rpc_method methods[] = {
      .handle = handle_echo},
 };
 
-// ---- both sides ----------------------------------------------------------------------------------
+// ---- both sides ---------------------------------------------------------------------------------
 
 void rig_start(struct rig *rig, const struct rig_options *options)
 {
@@ -227,7 +227,7 @@ void rig_stop(struct rig *rig)
     loop_fini(&rig->loop);
 }
 
-// ---- calls ---------------------------------------------------------------------------------------
+// ---- calls --------------------------------------------------------------------------------------
 
 static void on_headers(struct rpc_request *request, void *ctx, const struct metadata *metadata)
 {

@@ -10,7 +10,7 @@
 
 // The service's methods; all are raw.
 #define TEST_ECHO    "/test.Echo/Echo"  // unary: the request; metadata x-ask comes back as x-answer
-#define TEST_COUNT   "/test.Echo/Count" // server streaming: as many messages as the request's number
+#define TEST_COUNT   "/test.Echo/Count" // server streaming: as many as the request says
 #define TEST_COLLECT "/test.Echo/Collect" // client streaming: the sum of the sizes, as a number
 #define TEST_CHAT    "/test.Echo/Chat"    // bidirectional: every message
 #define TEST_FAIL    "/test.Echo/Fail"    // NOT_FOUND, with details and a trailer
