@@ -1,6 +1,5 @@
 #include "tests/support/fake_log.h"
 
-#include <check.h>
 #include <stdlib.h>
 
 #include "proto/base/check.h"
@@ -23,7 +22,7 @@ static int fake_propose(struct proposer *proposer, struct buf *actions, struct p
     struct fake_log *log = log_of(proposer);
     if (log->refuse)
         return err_set(err, ERR_UNKNOWN, STORE_ERR_LOST);
-    ck_assert_uint_lt(log->count, FAKE_LOG_ENTRIES);
+    CHECK(log->count < FAKE_LOG_ENTRIES);
     struct fake_entry *entry = &log->entries[log->count++];
     entry->bytes = buf_steal(actions, &entry->size);
     entry->proposal = proposal;
@@ -54,7 +53,7 @@ void fake_lose(struct fake_log *log)
         log->entries[i].bytes = NULL;
         proposal->done(proposal, &err);
     }
-    ck_assert_uint_eq(log->count, count);
+    CHECK(log->count == count);
     log->count = log->committed;
 }
 
@@ -69,7 +68,7 @@ void fake_log_fini(struct fake_log *log)
 
 void fake_commit(struct fake_log *log)
 {
-    ck_assert_uint_lt(log->committed, log->count);
+    CHECK(log->committed < log->count);
     struct fake_entry *entry = &log->entries[log->committed++];
     struct proposal *proposal = entry->proposal;
     entry->proposal = NULL;
@@ -87,7 +86,7 @@ struct txn *fake_begin(struct fake_log *log, int64_t seconds)
     struct txn *txn;
     struct err err = ERR_INIT;
     int rc = txn_begin(log->store, (struct wall){.ns = seconds * NS_PER_S}, &txn, &err);
-    ck_assert_msg(rc == 0, "%s", err.message);
+    CHECK(rc == 0);
     return txn;
 }
 
@@ -95,6 +94,6 @@ void fake_write(struct fake_log *log, struct txn *txn)
 {
     struct err err = ERR_INIT;
     int rc = txn_commit(txn, NULL, &err);
-    ck_assert_msg(rc >= 0, "%s", err.message);
+    CHECK(rc >= 0);
     fake_commit_all(log);
 }

@@ -1,12 +1,13 @@
 #include "tests/support/fake_objects.h"
 
-#include <check.h>
 #include <string.h>
+
+#include "proto/base/check.h"
 
 static void *fake_new(struct arena *arena, size_t size, void (*init)(void *))
 {
     void *message = arena_alloc(arena, size);
-    ck_assert_ptr_nonnull(message);
+    CHECK(message);
     init(message);
     return message;
 }
@@ -149,7 +150,7 @@ Swarm__Resource *fake_resource(struct arena *arena, const char *id, const char *
 void fake_add(struct arena *arena, void ***list, size_t *count, void *item)
 {
     void **longer = arena_alloc_array(arena, *count + 1, sizeof(*longer));
-    ck_assert_ptr_nonnull(longer);
+    CHECK(longer);
     if (*count)
         memcpy(longer, *list, *count * sizeof(*longer));
     longer[(*count)++] = item;
@@ -172,10 +173,10 @@ void *fake_copy(struct arena *arena, const void *message)
     const ProtobufCMessage *base = message;
     size_t size = protobuf_c_message_get_packed_size(base);
     uint8_t *bytes = arena_alloc(arena, size + 1);
-    ck_assert_ptr_nonnull(bytes);
+    CHECK(bytes);
     protobuf_c_message_pack(base, bytes);
     ProtobufCAllocator allocator = {copy_alloc, copy_free, arena};
     void *copy = protobuf_c_message_unpack(base->descriptor, &allocator, size, bytes);
-    ck_assert_ptr_nonnull(copy);
+    CHECK(copy);
     return copy;
 }
