@@ -241,6 +241,7 @@ int leader_propose_conf(struct raft *raft, bool v2, struct raft_blob *data, stru
 void leader_forwarded(struct raft *raft, const struct raft_message *message);
 int leader_transfer(struct raft *raft, uint64_t id, struct err *err);
 void leader_conf_applied(struct raft *raft);
+void leader_adjust_pace(struct raft *raft); // after who is ours, or who is a voter, has changed
 void leader_maybe_commit(struct raft *raft);
 void leader_leave_joint(struct raft *raft);
 void leader_commit_to(struct raft *raft, uint64_t index);

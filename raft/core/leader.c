@@ -16,7 +16,6 @@ void leader_start(struct raft *raft)
     CHECK(raft->hard.vote == raft->config.id);
     raft->role = RAFT_LEADER;
     raft->leader = raft->config.id;
-    raft->pace = own_pace(raft);
     raft->pace_known = true;
     raft->graced = false;
     for (size_t i = 0; i < raft->peers_count; i++)
@@ -28,6 +27,7 @@ void leader_start(struct raft *raft)
     raft->uncommitted_bytes = 0;
     raft->uncommitted_from = raft->log.last + 1;
     raft->transfer_to = 0;
+    leader_adjust_pace(raft);
     // Section 5.4.2: only an entry of our own term commits what earlier leaders left.
     leader_append(raft, RAFT_ENTRY_NORMAL, NULL);
     leader_tick(raft);
@@ -46,6 +46,23 @@ void leader_stop(struct raft *raft)
 bool leader_settled(const struct raft *raft)
 {
     return raft->role == RAFT_LEADER && raft->log.commit >= raft->settled_at;
+}
+
+void leader_adjust_pace(struct raft *raft)
+{
+    raft->pace = own_pace(raft);
+    for (size_t i = 0; i < raft->peers_count; i++) {
+        struct progress *peer = &raft->peers[i];
+        struct raft_pace pace = pace_towards(raft, peer->id);
+        bool quick = pace_is_quick(raft, &pace);
+        if (quick && !peer->quick) {
+            // It was asked for answers once a second so far: do not call it silent for that, and
+            // tell it of the quick pace at once.
+            peer->heard = raft->now;
+            peer->heartbeat_at = raft->now;
+        }
+        peer->quick = quick;
+    }
 }
 
 // ---- time ---------------------------------------------------------------------------------------
@@ -79,7 +96,6 @@ static void grant_grace(struct raft *raft)
 
 void leader_tick(struct raft *raft)
 {
-    raft->pace = own_pace(raft);
     grant_grace(raft);
     if (quorum_tally(&raft->conf, active_or_not, raft) != QUORUM_WON) {
         election_become_follower(raft, raft->hard.term, 0);
@@ -276,6 +292,7 @@ void leader_conf_applied(struct raft *raft)
     }
     if (raft->transfer_to != 0 && !raft_conf_is_voter(&raft->conf, raft->transfer_to))
         raft->transfer_to = 0;
+    leader_adjust_pace(raft);
     leader_maybe_commit(raft); // fewer may be needed now
 }
 

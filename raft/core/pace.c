@@ -31,6 +31,8 @@ void pace_note_ours(struct raft *raft, uint64_t id)
     // Rule 3: a member that has not heard any leader yet may just have become quick.
     if (!raft->pace_known && raft->role == RAFT_FOLLOWER)
         election_reset_timer(raft);
+    if (raft->role == RAFT_LEADER)
+        leader_adjust_pace(raft);
 }
 
 static int ours_or_not(const void *ctx, uint64_t id)

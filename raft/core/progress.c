@@ -43,6 +43,7 @@ void progress_reset(struct progress *progress, uint64_t next, struct mono now)
     progress->heard = now;
     progress->heartbeat_at = now;
     progress->graced = false;
+    progress->quick = false;
 }
 
 void progress_become_probe(struct progress *progress)

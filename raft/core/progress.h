@@ -28,7 +28,8 @@ struct progress {
     uint64_t load;            // number of the load under way; 0: none
     struct mono heard;        // last message from it
     struct mono heartbeat_at; // next heartbeat is due
-    bool graced;              // see pace.h
+    bool graced;              // the grace for waking late was used
+    bool quick;               // talked to at the quick pace
 
     uint64_t *window; // last indexes of unanswered MsgApps, a ring
     uint32_t window_cap;
