@@ -1,0 +1,26 @@
+// Makes the calls that an enroll asks for, until it is done.
+#ifndef AGENT_ENROLL_RPC_H
+#define AGENT_ENROLL_RPC_H
+
+#include "agent/enroll.h"
+#include "proto/base/loop_io.h"
+#include "proto/rpc/remotes.h"
+
+struct enroller;
+
+struct enroller_config {
+    struct loop *loop;
+    struct remotes *remotes; // the caller's; good and bad experience is noted in it
+    struct enroll *enroll;   // taken over, freed with the enroller
+    // Runs once, never before enroller_start returned: enroll_next says DONE or FAILED. It may call
+    // enroller_free.
+    void (*done)(void *owner, struct enroll *enroll);
+    void *owner;
+};
+
+struct enroller *enroller_start(const struct enroller_config *config);
+
+// Ends it, if need be in the middle, without a callback.
+void enroller_free(struct enroller *enroller);
+
+#endif
