@@ -136,6 +136,7 @@ struct oci_container {
 
     bool tty;
     bool open_stdin; // standard input stays open for attachers; else it is /dev/null
+    bool stdin_once; // with open_stdin: it ends when the first attacher's input ends
     bool readonly_rootfs;
     bool init; // an init process reaps children and forwards signals
 

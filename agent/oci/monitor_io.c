@@ -222,7 +222,8 @@ static int spawn_conmon(struct start *start, const struct monitor_spec *spec, in
         argv[count++] = "-t";
     if (spec->open_stdin) {
         argv[count++] = "-i";
-        argv[count++] = "--leave-stdin-open";
+        if (!spec->stdin_once)
+            argv[count++] = "--leave-stdin-open";
     }
     CHECK(count < ARGS_MAX);
     // One malloc arena and small growth keep conmon's private memory low; it lives as long as the

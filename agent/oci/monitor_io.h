@@ -26,6 +26,7 @@ struct monitor_spec {
     const char *log_path; // "" or a file in the k8s-file format
     bool tty;
     bool open_stdin;
+    bool stdin_once;
 };
 
 // pid of the container's first process, or err.

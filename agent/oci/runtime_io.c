@@ -178,6 +178,11 @@ static bool pid_is_in_cgroup(pid_t pid, const char *cgroup_path)
     return found;
 }
 
+bool container_has_pid(const struct container *container, pid_t pid)
+{
+    return pid > 1 && pid_is_in_cgroup(pid, container->cgroup_path);
+}
+
 static int pidfd_of(pid_t pid)
 {
     int fd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;

@@ -342,6 +342,7 @@ static void create_run(struct op *op)
         .log_path = op->log_path,
         .tty = container->tty,
         .open_stdin = op->open_stdin,
+        .stdin_once = op->stdin_once,
     };
     if (monitor_start(runtime->loop, &spec, create_done, op, &op->err) != 0)
         create_failed(op);
@@ -372,6 +373,7 @@ void runtime_create(struct runtime *runtime, const struct oci_container *spec, c
     container->tty = spec->tty;
     op->container = container;
     op->open_stdin = spec->open_stdin;
+    op->stdin_once = spec->stdin_once;
     op->log_path = str_dup(str_or(log_path, ""));
     // A failure here needs no runtime program, but still answers from the loop.
     op_start(op, prepare(container, spec, &op->err) == 0 ? create_run : create_unprepared);

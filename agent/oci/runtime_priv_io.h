@@ -41,6 +41,7 @@ struct runtime {
     unsigned slots;      // runtime programs that may still be started now
     struct list waiting; // operations that wait for a slot
     struct map containers;
+    uint64_t exec_number;
     size_t ops; // operations and execs under way
     runtime_exited *exited;
     void *owner;
@@ -90,6 +91,7 @@ struct op {
     struct err err;
     char *log_path;
     bool open_stdin;
+    bool stdin_once;
     bool has_slot;
 };
 
@@ -104,6 +106,9 @@ void container_free(struct container *container); // also from the map, when it 
 
 // Watches over a container whose conmon is `monitor`; opens its descriptors. INTERNAL.
 int container_watch(struct container *container, pid_t pid, pid_t monitor, struct err *err);
+
+// Whether the process is one of this container's.
+bool container_has_pid(const struct container *container, pid_t pid);
 
 // Unmounts, removes the cgroup and the state folder.
 int container_clean(struct container *container, struct err *err);
