@@ -582,6 +582,13 @@ bool rpc_call_add_header(struct rpc_call *call, const char *key, const char *val
     return metadata_add(&call->headers, key, value);
 }
 
+bool rpc_call_add_header_bytes(struct rpc_call *call, const char *key, const void *value,
+                               size_t size)
+{
+    CHECK(!call->sent);
+    return metadata_add_bytes(&call->headers, key, value, size);
+}
+
 bool rpc_call_add_trailer(struct rpc_call *call, const char *key, const char *value)
 {
     return metadata_add(&call->trailers, key, value);

@@ -97,6 +97,8 @@ bool rpc_call_cancelled(const struct rpc_call *call);
 
 // Metadata to send before the first reply, and after the last.
 bool rpc_call_add_header(struct rpc_call *call, const char *key, const char *value);
+bool rpc_call_add_header_bytes(struct rpc_call *call, const char *key, const void *value,
+                               size_t size);
 bool rpc_call_add_trailer(struct rpc_call *call, const char *key, const char *value);
 
 // Sends a reply (encoded before this returns). Streams: bounded; ask rpc_call_writable before, and
