@@ -13,7 +13,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "echo.pb-c.h"
+#include "tests/interop/grpc/echo.pb-c.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
 #include "proto/base/file_io.h"

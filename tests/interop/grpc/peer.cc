@@ -23,7 +23,7 @@
 #include <thread>
 #include <vector>
 
-#include "echo.grpc.pb.h"
+#include "tests/interop/grpc/echo.grpc.pb.h"
 
 using grpc::Status;
 using grpc::StatusCode;
