@@ -48,6 +48,7 @@ struct conn {
     char *server_name;
     struct dial *dial;
     struct buf pending;
+    struct buf unread;       // given back by conn_unread; nothing else is read before it is gone
     struct loop_later later; // flush, and whatever must not run inside the call that causes it
     struct loop_timer timer; // the earliest of the deadlines below
     struct mono open_due;

@@ -17,8 +17,11 @@
 #include "proto/net/addr_io.h"
 #include "proto/net/conn_impl_io.h"
 
-#define READ_BYTES  (64 * 1024)
-#define SEAL_BYTES  (256 * 1024) // plaintext sealed at one go, so that the sealed copy stays small
+#define READ_BYTES (64 * 1024)
+#define SEAL_BYTES (256 * 1024) // plaintext sealed at one go, so that the sealed copy stays small
+// Bytes given back, and what was decrypted behind them in the same turn.
+#define CONN_UNREAD_BYTES_MAX (4 * TLS_INPUT_BYTES_MAX)
+
 #define KEEPALIVE_S 60
 
 // Lent to one read callback at a time; the callbacks of a thread do not nest.
@@ -50,6 +53,7 @@ void conn_on_closed(uv_handle_t *handle)
     tls_session_free(conn->session);
     tls_config_unref(conn->tls);
     buf_fini(&conn->pending);
+    buf_fini(&conn->unread);
     free(conn->server_name);
     free(conn->peer);
     free(conn->why);
@@ -145,7 +149,10 @@ static void deliver(struct conn *conn, const uint8_t *bytes, size_t size)
     if (conn->state != CONN_OPEN || size == 0)
         return; // leaving: what still comes is dropped
     conn->bytes_in += size;
-    conn->handler->on_data(conn, conn->owner, bytes, size);
+    if (conn->unread.len > 0)
+        buf_put(&conn->unread, bytes, size); // in order
+    else
+        conn->handler->on_data(conn, conn->owner, bytes, size);
 }
 
 static void tell_end(struct conn *conn)
@@ -181,7 +188,7 @@ static void opened(struct conn *conn)
 static void read_session(struct conn *conn)
 {
     struct err err = ERR_INIT;
-    while (conn->session && !conn->peer_ended &&
+    while (conn->session && !conn->peer_ended && conn->unread.len == 0 &&
            (conn->state == CONN_LEAVING || (conn->state == CONN_OPEN && !conn->paused))) {
         size_t got;
         if (tls_session_read(conn->session, lent_plain, sizeof lent_plain, &got, &err) != 0) {
@@ -198,8 +205,28 @@ static void read_session(struct conn *conn)
     // A renegotiation request or an alert may have put an answer into the output.
     if (conn->session && tls_session_output(conn->session)->len > 0)
         loop_later_ask(&conn->later);
-    if (conn->peer_ended && conn->state != CONN_CLOSED && !conn->paused)
+    if (conn->peer_ended && conn->state != CONN_CLOSED && !conn->paused && conn->unread.len == 0)
         tell_end(conn);
+}
+
+// Hands the bytes given back to their new owner.
+static void read_again(struct conn *conn)
+{
+    struct buf bytes = conn->unread;
+    buf_init(&conn->unread, bytes.limit);
+    conn->handler->on_data(conn, conn->owner, bytes.data, bytes.len);
+    buf_fini(&bytes);
+}
+
+void conn_unread(struct conn *conn, const void *bytes, size_t size)
+{
+    MAGIC_CHECK(conn, CONN_MAGIC);
+    if (size == 0 || conn->state != CONN_OPEN)
+        return;
+    buf_put(&conn->unread, bytes, size);
+    CHECK(buf_ok(&conn->unread)); // who gives back has no more than was read
+    read_on(conn);
+    loop_later_ask(&conn->later);
 }
 
 static bool start_session(struct conn *conn)
@@ -268,7 +295,7 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf)
 static void read_on(struct conn *conn)
 {
     bool want = (conn->state == CONN_OPENING && !conn->tell_open) || conn->state == CONN_LEAVING ||
-                (conn->state == CONN_OPEN && !conn->paused);
+                (conn->state == CONN_OPEN && !conn->paused && conn->unread.len == 0);
     if (conn->peer_ended)
         want = false;
     if (want == conn->reading)
@@ -453,9 +480,11 @@ static void on_later(struct loop_later *later)
         if (conn->handler->on_drain)
             conn->handler->on_drain(conn, conn->owner);
     }
+    if (conn->state == CONN_OPEN && !conn->paused && conn->unread.len > 0)
+        read_again(conn);
     if (conn->state == CONN_OPEN && !conn->paused && conn->session)
         read_session(conn);
-    if (conn->state == CONN_OPEN && !conn->paused && conn->peer_ended)
+    if (conn->state == CONN_OPEN && !conn->paused && conn->peer_ended && conn->unread.len == 0)
         tell_end(conn);
     if (conn->state != CONN_CLOSED && conn->state != CONN_CONNECTING)
         read_on(conn);
@@ -558,6 +587,7 @@ struct conn *conn_new(struct loop *loop, const struct conn_options *options, boo
     conn->peer_kind = ADDR_UNIX;
     list_init(&conn->opening);
     buf_init(&conn->pending, CONN_QUEUE_BYTES_MAX);
+    buf_init(&conn->unread, CONN_UNREAD_BYTES_MAX);
     loop_later_init(&conn->later, loop, on_later);
     loop_timer_init(&conn->timer, loop, on_timer);
     return conn;

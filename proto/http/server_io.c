@@ -1,0 +1,750 @@
+// A connection goes round: a message is parsed -> its exchange is routed -> answered -> the next
+// one. `advance` is the one function that moves it on; it runs from on_data and, at the end of the
+// turn, after an answer, so that handlers never nest.
+#include "proto/http/server_io.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "proto/base/check.h"
+#include "proto/base/clock_io.h"
+#include "proto/base/list.h"
+#include "proto/base/str.h"
+
+#define SERVER_MAGIC   0x68747376u
+#define CHANNEL_MAGIC  0x68746368u
+#define EXCHANGE_MAGIC 0x68747865u
+
+struct http_server {
+    unsigned magic;
+    struct loop *loop;
+    struct http_server_options options;
+    struct list channels;
+    size_t channels_count;
+    bool stopping;
+    struct loop_timer grace;
+    struct loop_later gone;
+    void (*stopped)(void *owner);
+    void *owner;
+};
+
+// One connection.
+struct channel {
+    unsigned magic;
+    struct list link;
+    struct http_server *server;
+    struct conn *conn;
+    struct http_parse parse;
+    bool parsing; // `parse` is initialised
+    bool advancing;
+    struct http_exchange *x;
+    struct buf ahead; // bytes that came before their turn
+    struct loop_later later;
+};
+
+enum body_state { BODY_NONE, BODY_COLLECT, BODY_STREAM, BODY_DROP };
+
+struct http_exchange {
+    unsigned magic;
+    struct channel *channel;
+    struct arena arena;
+    struct url url;
+    const char *version;
+    struct route_match match;
+    const struct http_handler *handler;
+    enum body_state body_state : 8;
+    bool body_ended : 1;
+    bool body_paused : 1;
+    bool handled : 1;
+    bool started : 1;
+    bool ended : 1; // answered
+    bool chunked : 1;
+    bool head_only : 1;
+    bool close_after : 1;
+    struct buf body;
+    size_t body_bytes;
+    size_t headers_count;
+    struct http_header headers[HTTP_REPLY_HEADERS_MAX];
+    const struct http_events *events;
+    void *owner;
+};
+
+static void advance(struct channel *channel, const uint8_t *bytes, size_t size);
+
+// ---- exchanges ---------------------------------------------------------------------------------
+
+static struct http_exchange *exchange_new(struct channel *channel)
+{
+    struct http_exchange *x = MEM_NEW(struct http_exchange);
+    MAGIC_SET(x, EXCHANGE_MAGIC);
+    x->channel = channel;
+    arena_init(&x->arena, HTTP_EXCHANGE_BYTES_MAX);
+    buf_init(&x->body, 0);
+    return x;
+}
+
+static void exchange_free(struct http_exchange *x, bool gone)
+{
+    MAGIC_CHECK(x, EXCHANGE_MAGIC);
+    x->channel->x = NULL;
+    if (x->events && x->events->on_done)
+        x->events->on_done(x, x->owner, gone);
+    buf_fini(&x->body);
+    arena_fini(&x->arena);
+    MAGIC_CLEAR(x);
+    free(x);
+}
+
+static void forget_message(struct channel *channel)
+{
+    if (channel->parsing)
+        http_parse_fini(&channel->parse);
+    channel->parsing = false;
+}
+
+// ---- refusals ----------------------------------------------------------------------------------
+
+// Answers what never became an exchange a handler sees, and closes.
+static void refuse(struct http_exchange *x, int status, const char *detail)
+{
+    char text[ERR_MESSAGE_BYTES + 64];
+    x->close_after = true;
+    if (x->started) {
+        http_reply_abort(x);
+        return;
+    }
+    str_format(text, sizeof text, "%d %s: %s\n", status, http_reason(status), detail);
+    http_reply(x, status, "text/plain; charset=utf-8", text, strlen(text));
+}
+
+static void refuse_unrouted(struct http_exchange *x, int status)
+{
+    const struct http_server_options *options = &x->channel->server->options;
+    if (options->unrouted)
+        options->unrouted(x, status, options->context);
+    else
+        http_reply(x, status, "text/plain; charset=utf-8", http_reason(status),
+                   strlen(http_reason(status)));
+}
+
+// ---- from the head to the handler --------------------------------------------------------------
+
+static void call_handler(struct http_exchange *x)
+{
+    CHECK(!x->handled);
+    x->handled = true;
+    x->handler->handle(x, x->channel->server->options.context);
+}
+
+// Decides what becomes of the body, and answers Expect. False when the request was refused.
+static bool prepare_body(struct http_exchange *x, const struct http_head *head)
+{
+    size_t limit = x->handler->body_bytes_max ? x->handler->body_bytes_max : HTTP_BODY_BYTES_MAX;
+    buf_init(&x->body, limit);
+    if (head->content_length > 0 && (uint64_t)head->content_length > limit) {
+        refuse(x, 413, "the body is too large");
+        return false;
+    }
+    x->body_state = x->handler->streams_body ? BODY_STREAM : BODY_COLLECT;
+    const char *expect = http_head_get(head, "Expect");
+    if (!expect)
+        return true;
+    if (strcasecmp(expect, "100-continue") != 0) {
+        refuse(x, 417, "this expectation is not known");
+        return false;
+    }
+    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    x->close_after = !head->keep_alive || x->channel->server->stopping;
+    if (head->has_body && head->minor >= 1)
+        conn_write(x->channel->conn, go_on, sizeof go_on - 1);
+    return true;
+}
+
+static void begin(struct channel *channel)
+{
+    const struct http_head *head = http_parse_head(&channel->parse);
+    const struct http_server_options *options = &channel->server->options;
+    struct http_exchange *x = exchange_new(channel);
+    channel->x = x;
+    x->head_only = strcmp(head->method, "HEAD") == 0;
+    x->close_after = !head->keep_alive || channel->server->stopping;
+    // Refused before it was told to go on, a client may send the body or not: only a close is clear.
+    if (http_head_get(head, "Expect"))
+        x->close_after = true;
+    x->chunked = head->minor >= 1;
+    x->body_state = BODY_DROP;
+    conn_set_deadline(channel->conn, head->has_body ? HTTP_BODY_IDLE_MS : 0, "no body came");
+    struct err err = ERR_INIT;
+    if (head->minor >= 1 && !http_head_get(head, "Host")) {
+        refuse(x, 400, "missing required Host header");
+        return;
+    }
+    if (url_parse(head->target, strlen(head->target), &x->arena, &x->url, &err) != 0) {
+        refuse(x, 400, err.message);
+        return;
+    }
+    const char *path = route_version(x->url.raw_path, &x->arena, &x->version);
+    if (options->admit && !options->admit(x, x->version, options->context))
+        return;
+    enum route_result found = route_find(options->routes, options->routes_count, head->method, path,
+                                         &x->arena, &x->match);
+    if (found != ROUTE_FOUND) {
+        refuse_unrouted(x, found == ROUTE_NO_PATH ? 404 : 405);
+        return;
+    }
+    x->handler = x->match.route->target;
+    if (prepare_body(x, head) && x->handler->streams_body)
+        call_handler(x);
+}
+
+static void take_body(struct http_exchange *x, const uint8_t *bytes, size_t size)
+{
+    x->body_bytes += size;
+    conn_set_deadline(x->channel->conn, HTTP_BODY_IDLE_MS, "the body stopped coming");
+    if (x->ended || x->body_state == BODY_DROP) {
+        // The answer is out; a little more is read so that the client gets to see it.
+        if (x->body_bytes > HTTP_BODY_BYTES_MAX)
+            conn_shutdown(x->channel->conn);
+        return;
+    }
+    if (x->body_bytes > x->body.limit) {
+        refuse(x, 413, "the body is too large");
+        return;
+    }
+    if (x->body_state == BODY_COLLECT)
+        buf_put(&x->body, bytes, size);
+    else if (x->events && x->events->on_body)
+        x->events->on_body(x, x->owner, bytes, size);
+}
+
+static void end_body(struct http_exchange *x)
+{
+    x->body_ended = true;
+    conn_set_deadline(x->channel->conn, 0, NULL);
+    if (x->ended)
+        return;
+    if (x->body_state == BODY_COLLECT)
+        call_handler(x);
+    else if (x->body_state == BODY_STREAM && x->events && x->events->on_body_end)
+        x->events->on_body_end(x, x->owner);
+}
+
+// ---- the round ---------------------------------------------------------------------------------
+
+// Keeps bytes for later; a client that sends too far ahead is not read until its turn.
+static void keep(struct channel *channel, const uint8_t *bytes, size_t size)
+{
+    buf_put(&channel->ahead, bytes, size);
+    if (channel->ahead.len >= HTTP_AHEAD_BYTES_MAX)
+        conn_pause(channel->conn);
+}
+
+static void start_message(struct channel *channel)
+{
+    http_parse_request(&channel->parse);
+    channel->parsing = true;
+    conn_set_deadline(channel->conn, HTTP_HEAD_MS, "the request head was not finished in time");
+}
+
+static void broken(struct channel *channel, const struct err *err)
+{
+    int status = channel->parse.refusal;
+    if (!channel->x)
+        channel->x = exchange_new(channel);
+    if (channel->x->ended)
+        conn_shutdown(channel->conn);
+    else
+        refuse(channel->x, status, err->message);
+}
+
+// True when the present exchange takes no more bytes: it has its whole request.
+static bool has_request(const struct channel *channel)
+{
+    return channel->x && (channel->x->body_ended || channel->x->body_paused);
+}
+
+static void step(struct channel *channel, const uint8_t **at, size_t *left)
+{
+    size_t used;
+    struct err err = ERR_INIT;
+    if (!channel->parsing)
+        start_message(channel);
+    enum http_event event = http_parse_step(&channel->parse, *at, *left, &used, &err);
+    *at += used;
+    *left -= used;
+    switch (event) {
+    case HTTP_EVENT_NEED_MORE:
+        CHECK(*left == 0);
+        break;
+    case HTTP_EVENT_HEAD:
+        begin(channel);
+        break;
+    case HTTP_EVENT_BODY: {
+        size_t size;
+        const uint8_t *body = http_parse_body(&channel->parse, &size);
+        take_body(channel->x, body, size);
+        break;
+    }
+    case HTTP_EVENT_END:
+        end_body(channel->x);
+        break;
+    case HTTP_EVENT_BROKEN:
+        *left = 0;
+        broken(channel, &err);
+        break;
+    }
+}
+
+// Ends the exchange once request and answer are complete.
+static void settle(struct channel *channel)
+{
+    struct http_exchange *x = channel->x;
+    if (!x || !x->ended)
+        return;
+    if (!x->body_ended && !x->close_after)
+        return; // the rest of the body is read and dropped first
+    bool close_after = x->close_after || channel->server->stopping;
+    exchange_free(x, false);
+    forget_message(channel);
+    if (close_after)
+        conn_shutdown(channel->conn);
+    else
+        conn_set_deadline(channel->conn, HTTP_KEEP_ALIVE_MS, "no further request came");
+}
+
+static void advance(struct channel *channel, const uint8_t *bytes, size_t size)
+{
+    CHECK(!channel->advancing);
+    channel->advancing = true;
+    struct buf waiting = channel->ahead;
+    if (waiting.len > 0) { // in order: what waited, then what came
+        if (size > 0)
+            buf_put(&waiting, bytes, size);
+        bytes = waiting.data;
+        size = waiting.len;
+        buf_init(&channel->ahead, channel->ahead.limit);
+    }
+    settle(channel);
+    struct conn *conn = channel->conn;
+    while (size > 0 && channel->conn && !conn_closing(conn) && !has_request(channel)) {
+        step(channel, &bytes, &size);
+        if (channel->conn)
+            settle(channel);
+    }
+    if (!channel->conn) {
+        conn_unread(conn, bytes, size); // hijacked: the rest is its taker's
+    } else if (!conn_closing(conn)) {
+        if (size > 0)
+            keep(channel, bytes, size);
+        if (channel->ahead.len < HTTP_AHEAD_BYTES_MAX && !(channel->x && channel->x->body_paused))
+            conn_resume(conn);
+    }
+    if (waiting.len > 0)
+        buf_fini(&waiting);
+    channel->advancing = false;
+}
+
+static struct channel *channel_of(void *owner)
+{
+    struct channel *channel = owner;
+    MAGIC_CHECK(channel, CHANNEL_MAGIC);
+    return channel;
+}
+
+static void channel_free(struct channel *channel)
+{
+    struct http_server *server = channel->server;
+    forget_message(channel);
+    list_remove(&channel->link);
+    loop_later_cancel(&channel->later);
+    buf_fini(&channel->ahead);
+    MAGIC_CLEAR(channel);
+    free(channel);
+    server->channels_count--;
+    if (server->stopping && server->channels_count == 0)
+        loop_later_ask(&server->gone);
+}
+
+static void on_later(struct loop_later *later)
+{
+    struct channel *channel = channel_of(CONTAINER_OF(later, struct channel, later));
+    if (!channel->conn)
+        channel_free(channel); // hijacked
+    else if (!conn_closing(channel->conn))
+        advance(channel, NULL, 0);
+}
+
+static void on_data(struct conn *conn, void *owner, const uint8_t *bytes, size_t size)
+{
+    (void)conn;
+    advance(channel_of(owner), bytes, size);
+}
+
+static void on_end(struct conn *conn, void *owner)
+{
+    struct channel *channel = channel_of(owner);
+    // Like Go's server: a client that ends its side while it waits for the answer has gone away. What
+    // was answered before is still sent.
+    if (channel->x && !channel->x->ended)
+        conn_close(conn, NULL);
+    else
+        conn_shutdown(conn);
+}
+
+static void on_drain(struct conn *conn, void *owner)
+{
+    (void)conn;
+    struct http_exchange *x = channel_of(owner)->x;
+    if (x && x->started && !x->ended)
+        conn_set_deadline(conn, 0, NULL);
+    if (x && !x->ended && x->events && x->events->on_drain)
+        x->events->on_drain(x, x->owner);
+}
+
+static void on_close(struct conn *conn, void *owner, const struct err *why)
+{
+    (void)conn;
+    (void)why; // a client that went away is nobody's trouble but the exchange's
+    struct channel *channel = channel_of(owner);
+    if (channel->x)
+        exchange_free(channel->x, !channel->x->ended);
+    channel_free(channel);
+}
+
+static const struct conn_handler channel_handler = {NULL, on_data, on_end, on_drain, on_close};
+
+// ---- the server --------------------------------------------------------------------------------
+
+static void on_gone(struct loop_later *later)
+{
+    struct http_server *server = CONTAINER_OF(later, struct http_server, gone);
+    MAGIC_CHECK(server, SERVER_MAGIC);
+    CHECK(server->channels_count == 0);
+    loop_timer_stop(&server->grace);
+    void (*stopped)(void *) = server->stopped;
+    void *owner = server->owner;
+    MAGIC_CLEAR(server);
+    free(server);
+    if (stopped)
+        stopped(owner);
+}
+
+static void on_grace_over(struct loop_timer *timer)
+{
+    struct http_server *server = CONTAINER_OF(timer, struct http_server, grace);
+    LIST_EACH (link, &server->channels) {
+        struct channel *channel = LIST_ENTRY(link, struct channel, link);
+        if (channel->conn)
+            conn_close(channel->conn, NULL);
+    }
+}
+
+struct http_server *http_server_new(struct loop *loop, const struct http_server_options *options)
+{
+    struct http_server *server = MEM_NEW(struct http_server);
+    MAGIC_SET(server, SERVER_MAGIC);
+    server->loop = loop;
+    server->options = *options;
+    list_init(&server->channels);
+    loop_timer_init(&server->grace, loop, on_grace_over);
+    loop_later_init(&server->gone, loop, on_gone);
+    return server;
+}
+
+void http_server_take(struct http_server *server, struct conn *conn)
+{
+    MAGIC_CHECK(server, SERVER_MAGIC);
+    struct channel *channel = MEM_NEW(struct channel);
+    MAGIC_SET(channel, CHANNEL_MAGIC);
+    channel->server = server;
+    channel->conn = conn;
+    buf_init(&channel->ahead, TLS_INPUT_BYTES_MAX + HTTP_AHEAD_BYTES_MAX);
+    loop_later_init(&channel->later, server->loop, on_later);
+    list_push_back(&server->channels, &channel->link);
+    server->channels_count++;
+    conn_set_handler(conn, &channel_handler, channel);
+    bool local = conn_peer(conn)->kind == ADDR_UNIX;
+    conn_set_deadline(conn, local ? HTTP_KEEP_ALIVE_MS : HTTP_FIRST_MS, "no request came");
+    if (server->stopping)
+        conn_shutdown(conn);
+}
+
+void http_server_stop(struct http_server *server, int64_t grace_ms, void (*stopped)(void *owner),
+                      void *owner)
+{
+    MAGIC_CHECK(server, SERVER_MAGIC);
+    CHECK(!server->stopping);
+    server->stopping = true;
+    server->stopped = stopped;
+    server->owner = owner;
+    LIST_EACH (link, &server->channels) {
+        struct channel *channel = LIST_ENTRY(link, struct channel, link);
+        if (channel->conn && !channel->x)
+            conn_shutdown(channel->conn);
+    }
+    loop_timer_start(&server->grace, grace_ms);
+    if (server->channels_count == 0)
+        loop_later_ask(&server->gone);
+}
+
+size_t http_server_conns(const struct http_server *server)
+{
+    return server->channels_count;
+}
+
+// ---- the request -------------------------------------------------------------------------------
+
+const struct http_head *http_request(const struct http_exchange *x)
+{
+    MAGIC_CHECK(x, EXCHANGE_MAGIC);
+    return http_parse_head(&x->channel->parse);
+}
+
+const struct url *http_url(const struct http_exchange *x)
+{
+    return &x->url;
+}
+
+const char *http_version(const struct http_exchange *x)
+{
+    return x->version;
+}
+
+const char *http_param(const struct http_exchange *x, const char *name)
+{
+    return route_match_get(&x->match, name);
+}
+
+const char *http_query(const struct http_exchange *x, const char *name)
+{
+    return url_get(&x->url, name);
+}
+
+const uint8_t *http_body(const struct http_exchange *x, size_t *size)
+{
+    *size = x->body.len;
+    return x->body.data ? x->body.data : (const uint8_t *)"";
+}
+
+struct arena *http_arena(struct http_exchange *x)
+{
+    MAGIC_CHECK(x, EXCHANGE_MAGIC);
+    return &x->arena;
+}
+
+struct conn *http_conn(struct http_exchange *x)
+{
+    return x->channel->conn;
+}
+
+void *http_context(const struct http_exchange *x)
+{
+    return x->channel->server->options.context;
+}
+
+void http_exchange_follow(struct http_exchange *x, const struct http_events *events, void *owner)
+{
+    MAGIC_CHECK(x, EXCHANGE_MAGIC);
+    x->events = events;
+    x->owner = owner;
+}
+
+void *http_exchange_owner(const struct http_exchange *x)
+{
+    return x->owner;
+}
+
+void http_body_pause(struct http_exchange *x)
+{
+    x->body_paused = true;
+    conn_set_deadline(x->channel->conn, 0, NULL);
+    conn_pause(x->channel->conn);
+}
+
+void http_body_resume(struct http_exchange *x)
+{
+    if (!x->body_paused)
+        return;
+    x->body_paused = false;
+    conn_set_deadline(x->channel->conn, HTTP_BODY_IDLE_MS, "the body stopped coming");
+    loop_later_ask(&x->channel->later);
+}
+
+// ---- the answer --------------------------------------------------------------------------------
+
+void http_reply_header(struct http_exchange *x, const char *name, const char *value)
+{
+    CHECK(!x->started);
+    CHECK(x->headers_count < HTTP_REPLY_HEADERS_MAX);
+    CHECK(http_header_valid(name, value));
+    struct http_header *header = &x->headers[x->headers_count];
+    header->name = arena_strdup(&x->arena, name);
+    header->value = arena_strdup(&x->arena, value);
+    if (header->name && header->value)
+        x->headers_count++;
+}
+
+static void put_date(struct buf *out)
+{
+    time_t now = (time_t)(wall_now().ns / NS_PER_S);
+    struct tm tm;
+    char text[64];
+    gmtime_r(&now, &tm);
+    strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+    http_put_header(out, "Date", text);
+}
+
+// `size` is the body's length, or -1 for a stream.
+static void put_head(struct http_exchange *x, int status, const char *type, int64_t size,
+                     struct buf *out)
+{
+    const struct http_server_options *options = &x->channel->server->options;
+    bool bodiless = status == 204 || status == 304 || status < 200;
+    http_put_status(out, status);
+    for (size_t i = 0; i < options->headers_count; i++)
+        http_put_header(out, options->headers[i].name, options->headers[i].value);
+    for (size_t i = 0; i < x->headers_count; i++)
+        http_put_header(out, x->headers[i].name, x->headers[i].value);
+    if (type)
+        http_put_header(out, "Content-Type", type);
+    put_date(out);
+    if (size < 0 && x->chunked) {
+        http_put_header(out, "Transfer-Encoding", "chunked");
+    } else if (size < 0) {
+        x->close_after = true; // HTTP/1.0: the close is the end
+    } else if (!bodiless) {
+        buf_printf(out, "Content-Length: %lld\r\n", (long long)size);
+    }
+    if (x->close_after)
+        http_put_header(out, "Connection", "close");
+    http_put_head_end(out);
+}
+
+// The answer is complete; the round goes on at the end of the turn.
+static void ended(struct http_exchange *x)
+{
+    x->ended = true;
+    struct channel *channel = x->channel;
+    // A request whose body was never asked for need not be read to its end.
+    if (!x->body_ended && channel->parsing && channel->parse.have_head &&
+        !http_parse_head(&channel->parse)->has_body && x->body_state != BODY_DROP)
+        x->body_state = BODY_DROP;
+    if (!conn_closing(channel->conn))
+        conn_set_deadline(channel->conn, HTTP_WRITE_IDLE_MS, "the answer was not taken");
+    loop_later_ask(&channel->later);
+}
+
+void http_reply(struct http_exchange *x, int status, const char *type, const void *body,
+                size_t size)
+{
+    MAGIC_CHECK(x, EXCHANGE_MAGIC);
+    CHECK(!x->started);
+    struct buf head;
+    buf_init(&head, HTTP_HEAD_BYTES_MAX);
+    put_head(x, status, type, (int64_t)size, &head);
+    CHECK(buf_ok(&head));
+    x->started = true;
+    conn_write(x->channel->conn, head.data, head.len);
+    buf_fini(&head);
+    if (!x->head_only && status != 204 && status != 304)
+        conn_write(x->channel->conn, body, size);
+    ended(x);
+}
+
+void http_reply_start(struct http_exchange *x, int status, const char *type)
+{
+    MAGIC_CHECK(x, EXCHANGE_MAGIC);
+    CHECK(!x->started);
+    struct buf head;
+    buf_init(&head, HTTP_HEAD_BYTES_MAX);
+    put_head(x, status, type, -1, &head);
+    CHECK(buf_ok(&head));
+    x->started = true;
+    conn_write(x->channel->conn, head.data, head.len);
+    buf_fini(&head);
+}
+
+void http_reply_write(struct http_exchange *x, const void *bytes, size_t size)
+{
+    MAGIC_CHECK(x, EXCHANGE_MAGIC);
+    CHECK(x->started);
+    CHECK(!x->ended);
+    if (size == 0 || x->head_only)
+        return;
+    struct conn *conn = x->channel->conn;
+    if (!x->chunked) {
+        conn_write(conn, bytes, size);
+    } else {
+        char line[24];
+        conn_write(conn, line, (size_t)snprintf(line, sizeof line, "%zx\r\n", size));
+        conn_write(conn, bytes, size);
+        conn_write(conn, "\r\n", 2);
+    }
+    if (conn_room(conn) == 0 && !conn_closing(conn))
+        conn_set_deadline(conn, HTTP_WRITE_IDLE_MS, "the answer was not taken");
+}
+
+size_t http_reply_room(const struct http_exchange *x)
+{
+    return conn_room(x->channel->conn);
+}
+
+void http_reply_end(struct http_exchange *x)
+{
+    MAGIC_CHECK(x, EXCHANGE_MAGIC);
+    CHECK(x->started);
+    CHECK(!x->ended);
+    static const char last[] = "0\r\n\r\n";
+    if (x->chunked && !x->head_only)
+        conn_write(x->channel->conn, last, sizeof last - 1);
+    ended(x);
+}
+
+void http_reply_abort(struct http_exchange *x)
+{
+    MAGIC_CHECK(x, EXCHANGE_MAGIC);
+    conn_close(x->channel->conn, NULL);
+}
+
+bool http_reply_started(const struct http_exchange *x)
+{
+    return x->started;
+}
+
+struct conn *http_hijack(struct http_exchange *x, const char *type,
+                         const struct conn_handler *handler, void *owner)
+{
+    MAGIC_CHECK(x, EXCHANGE_MAGIC);
+    CHECK(!x->started);
+    CHECK(x->body_ended);
+    struct channel *channel = x->channel;
+    struct conn *conn = channel->conn;
+    struct buf head;
+    buf_init(&head, HTTP_HEAD_BYTES_MAX);
+    bool upgrade = http_head_has_token(http_request(x), "Connection", "Upgrade");
+    if (upgrade)
+        buf_put_str(&head, "HTTP/1.1 101 UPGRADED\r\n");
+    else
+        buf_put_str(&head, "HTTP/1.1 200 OK\r\n");
+    if (type)
+        http_put_header(&head, "Content-Type", type);
+    if (upgrade) {
+        http_put_header(&head, "Connection", "Upgrade");
+        http_put_header(&head, "Upgrade", "tcp");
+    }
+    http_put_head_end(&head);
+    conn_write(conn, head.data, head.len);
+    buf_fini(&head);
+    conn_set_deadline(conn, 0, NULL);
+    x->started = x->ended = true;
+    conn_set_handler(conn, handler, owner);
+    conn_resume(conn);
+    conn_unread(conn, channel->ahead.data, channel->ahead.len);
+    channel->conn = NULL;
+    exchange_free(x, false);
+    loop_later_ask(&channel->later); // frees the channel, when nobody stands on it any more
+    return conn;
+}
