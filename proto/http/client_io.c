@@ -178,6 +178,7 @@ static void complete(struct http_call *call)
     static const struct err fine = ERR_INIT;
     bool again = http_parse_head(&call->parse)->keep_alive && call->finished;
     struct conn *conn = call->conn;
+    conn_resume(conn);
     if (again) {
         keep_idle(call->client, conn);
     } else {
@@ -195,6 +196,7 @@ static void upgraded(struct http_call *call, const uint8_t *early, size_t size)
     static const struct err fine = ERR_INIT;
     struct conn *conn = call->conn;
     conn_set_deadline(conn, 0, NULL);
+    conn_resume(conn);
     call->handler->on_upgrade(call, call->owner, conn);
     conn_unread(conn, early, size);
     call_end(call, &fine);

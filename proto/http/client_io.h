@@ -1,7 +1,8 @@
 // An HTTP/1.1 client for one server: calls with bodies in one piece or as a stream, answers as they
 // come, and upgraded connections.
 //
-// Connections that can be used again are kept, at most HTTP_CLIENT_IDLE_MAX for HTTP_CLIENT_IDLE_MS.
+// Connections that can be used again are kept, at most HTTP_CLIENT_IDLE_MAX for
+// HTTP_CLIENT_IDLE_MS.
 #ifndef PROTO_HTTP_CLIENT_IO_H
 #define PROTO_HTTP_CLIENT_IO_H
 

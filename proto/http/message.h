@@ -81,9 +81,9 @@ void http_parse_response(struct http_parse *parse, bool to_head);
 void http_parse_fini(struct http_parse *parse);
 
 // Looks at the next bytes: *used of them were taken, and one event is reported. The caller goes on
-// with the rest until HTTP_EVENT_NEED_MORE. After HTTP_EVENT_END the rest belongs to the next message or, with
-// head->upgrade, to the other protocol. `size` 0 tells the end of the stream, which ends a response
-// whose length nobody said and breaks every other message.
+// with the rest until HTTP_EVENT_NEED_MORE. After HTTP_EVENT_END the rest belongs to the next
+// message or, with head->upgrade, to the other protocol. `size` 0 tells the end of the stream,
+// which ends a response whose length nobody said and breaks every other message.
 enum http_event http_parse_step(struct http_parse *parse, const void *bytes, size_t size,
                                 size_t *used, struct err *err);
 

@@ -171,7 +171,8 @@ static void begin(struct channel *channel)
     channel->x = x;
     x->head_only = strcmp(head->method, "HEAD") == 0;
     x->close_after = !head->keep_alive || channel->server->stopping;
-    // Refused before it was told to go on, a client may send the body or not: only a close is clear.
+    // Refused before it was told to go on, a client may send the body or not: only a close is
+    // clear.
     if (http_head_get(head, "Expect"))
         x->close_after = true;
     x->chunked = head->minor >= 1;
@@ -386,8 +387,8 @@ static void on_data(struct conn *conn, void *owner, const uint8_t *bytes, size_t
 static void on_end(struct conn *conn, void *owner)
 {
     struct channel *channel = channel_of(owner);
-    // Like Go's server: a client that ends its side while it waits for the answer has gone away. What
-    // was answered before is still sent.
+    // Like Go's server: a client that ends its side while it waits for the answer has gone away.
+    // What was answered before is still sent.
     if (channel->x && !channel->x->ended)
         conn_close(conn, NULL);
     else

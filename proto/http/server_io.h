@@ -1,5 +1,5 @@
-// An HTTP/1.1 server on one loop: it reads requests within limits, finds the route, hands the request
-// to its handler as an exchange, and writes what the handler answers.
+// An HTTP/1.1 server on one loop: it reads requests within limits, finds the route, hands the
+// request to its handler as an exchange, and writes what the handler answers.
 //
 // A handler may answer at once or keep the exchange and answer later, in one piece or as a stream,
 // or take the connection over (hijack). One exchange is under way per connection; requests sent
@@ -114,8 +114,8 @@ void http_reply_abort(struct http_exchange *x);
 bool http_reply_started(const struct http_exchange *x);
 
 // Takes the connection over: answers "101 UPGRADED" when the client asked for an upgrade, else
-// "200 OK", both with Content-Type `type`; bytes already received come to the new handler first. The
-// exchange is over (on_done) afterwards and the server forgets the connection.
+// "200 OK", both with Content-Type `type`; bytes already received come to the new handler first.
+// The exchange is over (on_done) afterwards and the server forgets the connection.
 struct conn *http_hijack(struct http_exchange *x, const char *type,
                          const struct conn_handler *handler, void *owner);
 

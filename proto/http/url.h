@@ -26,8 +26,8 @@ struct url {
 };
 
 // Takes a request target ("/v1.41/info?all=1", or "http://host/path" as proxies send it) apart; all
-// text lands in the arena. INVALID_ARGUMENT for a broken escape, an escaped NUL, no leading '/', too
-// many pairs or an arena that is full.
+// text lands in the arena. INVALID_ARGUMENT for a broken escape, an escaped NUL, no leading '/',
+// too many pairs or an arena that is full.
 int url_parse(const char *target, size_t length, struct arena *arena, struct url *out,
               struct err *err);
 

@@ -7,6 +7,7 @@
 // callback tells the owner and frees everything. Nothing else frees a conn.
 #include "proto/net/conn_io.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -571,8 +572,17 @@ bool conn_closing(const struct conn *conn)
 
 // ---- making ------------------------------------------------------------------------------------
 
+// A write to a connection that is gone is an error to handle, not a reason to die; libuv leaves
+// this to the program.
+static void ignore_broken_pipes(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+}
+
 struct conn *conn_new(struct loop *loop, const struct conn_options *options, bool server)
 {
+    static uv_once_t once = UV_ONCE_INIT;
+    uv_once(&once, ignore_broken_pipes);
     struct conn *conn = MEM_NEW(struct conn);
     MAGIC_SET(conn, CONN_MAGIC);
     conn->loop = loop;

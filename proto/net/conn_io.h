@@ -97,8 +97,8 @@ void conn_pause(struct conn *conn);
 void conn_resume(struct conn *conn);
 bool conn_paused(const struct conn *conn);
 
-// Gives bytes back: they come again by on_data, at the end of this turn and before all others. For who
-// read beyond what was its own before it handed the conn on.
+// Gives bytes back: they come again by on_data, at the end of this turn and before all others. For
+// who read beyond what was its own before it handed the conn on.
 void conn_unread(struct conn *conn, const void *bytes, size_t size);
 
 // Sends what is queued, then the end of our side (close_notify, FIN); reading goes on. Hijacked
