@@ -63,7 +63,8 @@ const struct option options[] = {
 
     USED("insecure-registry", 0, "insecure-registries", LIST, insecure_registries, true,
          "registry that may be used without verified TLS"),
-    USED("registry-mirror", 0, "registry-mirrors", LIST, registry_mirrors, true, "registry mirror"),
+    USED("registry-mirror", 0, "registry-mirrors", LIST, registry_mirrors, true,
+         "registry mirror"),
     USED("max-concurrent-downloads", 0, "max-concurrent-downloads", NUMBER, downloads_max, true,
          "images pulled at one time"),
     USED("max-download-attempts", 0, "max-download-attempts", NUMBER, download_attempts, true,
@@ -74,7 +75,7 @@ const struct option options[] = {
     USED("dns-search", 0, "dns-search", LIST, dns_search, false, "search domain for containers"),
     USED("init", 0, "init", BOOL, init, false, "run an init in containers"),
     USED("init-path", 0, "init-path", TEXT, init_path, false, "that init"),
-    USED("default-runtime", 0, "default-runtime", TEXT, runtime, true, "crun, runc or an added one"),
+    USED("default-runtime", 0, "default-runtime", TEXT, runtime, true, "crun, runc or another"),
     USED("add-runtime", 0, "runtimes", RUNTIMES, runtimes, true, "another runtime: name=path"),
     USED("exec-opt", 0, "exec-opts", LIST, exec_opts, false,
          "native.cgroupdriver=cgroupfs or systemd"),

@@ -98,6 +98,8 @@ lab_down()
   set +e
   if [[ $status != 0 && $status != "$LAB_SKIPPED" ]]; then lab_logs >&2; fi
   for host in "${LAB_HOSTS[@]}"; do host_kill "$host"; done
+  # The test's own background jobs; one left would keep its output open for ever.
+  jobs -p | xargs -r kill -KILL 2>/dev/null
   lab_remove "$LAB_ID" "$LAB"
   exit "$status"
 }
@@ -275,24 +277,32 @@ slow_link() { local host=$1; shift; on "$host" tc qdisc replace dev eth0 root ne
 # ---- daemons on hosts -------------------------------------------------------------------------
 
 # start HOST NAME COMMAND...: runs a daemon on the host, inside the host's cgroup; its output goes to
-# $LAB/HOST/NAME.log. Returns at once.
+# $LAB/HOST/NAME.log, its exit status, once it has ended, to NAME.exit. Returns at once.
 start()
 {
   local host=$1 name=$2; shift 2
-  # shellcheck disable=SC2016 # expands inside the host
-  on "$host" bash -c '
-    for group in /sys/fs/cgroup/init /sys/fs/cgroup /sys/fs/cgroup/*; do
-      if [[ -w $group/cgroup.procs ]] && echo 0 >"$group/cgroup.procs"; then
-        [[ $group == /sys/fs/cgroup/init || $group == /sys/fs/cgroup ]] && break
-      fi 2>/dev/null
-    done
-    exec "$@"' "$name" "$@" </dev/null >>"$LAB/$host/$name.log" 2>&1 &
+  rm -f "$LAB/$host/$name.exit"
+  (
+    status=0
+    on "$host" bash -c "$(declare -f host_enter_cgroup); host_enter_cgroup; exec \"\$@\"" \
+      "$name" "$@" || status=$?
+    echo $status >"$LAB/$host/$name.exit"
+  ) </dev/null >>"$LAB/$host/$name.log" 2>&1 &
   echo $! >"$LAB/$host/$name.starter"
   disown
 }
 
-# pid_of HOST NAME: the daemon's process id as seen from outside (nsenter stands between us and it).
-pid_of() { child_of "$(<"$LAB/$1/$2.starter")"; }
+# Runs inside of the host: nsenter leaves the cgroup as it was outside.
+host_enter_cgroup()
+{
+  local group
+  if [[ -d /sys/fs/cgroup/init ]]; then echo 0 >/sys/fs/cgroup/init/cgroup.procs; return; fi
+  for group in /sys/fs/cgroup/*; do echo 0 >"$group/cgroup.procs"; done
+}
+
+# pid_of HOST NAME: the daemon's process id as seen from outside. Between us and it stand the shell
+# that notes its exit status, and nsenter.
+pid_of() { child_of "$(child_of "$(<"$LAB/$1/$2.starter")")"; }
 
 # alive HOST NAME: the daemon has not ended.
 alive() { [[ -d /proc/$(<"$LAB/$1/$2.starter") ]]; }

@@ -1,0 +1,65 @@
+#include "cmd/skepd/messages.h"
+
+#include "proto/base/check.h"
+
+// Changes when the layout of MESSAGE_START does. Both ends are the same program file, so a mismatch
+// is a mistake and not a version to support.
+#define START_LAYOUT 1u
+
+void message_start_pack(struct buf *out, const struct message_start *start)
+{
+    CHECK(start->uid != 0);
+    CHECK(start->gid != 0);
+    CHECK(start->config_bytes <= MESSAGE_CONFIG_BYTES_MAX);
+    buf_put_u32be(out, START_LAYOUT);
+    buf_put_u32be(out, start->uid);
+    buf_put_u32be(out, start->gid);
+    buf_put_u8(out, (uint8_t)start->log_level);
+    buf_put_u8(out, (uint8_t)start->log_format);
+    buf_put(out, start->config, start->config_bytes);
+}
+
+int message_start_parse(const void *payload, size_t size, struct message_start *out,
+                        struct err *err)
+{
+    struct cursor at = cursor_of(payload, size);
+    uint32_t layout = cursor_u32be(&at);
+    *out = (struct message_start){.uid = cursor_u32be(&at), .gid = cursor_u32be(&at)};
+    uint8_t level = cursor_u8(&at), format = cursor_u8(&at);
+    if (!cursor_ok(&at) || layout != START_LAYOUT)
+        return err_set(err, ERR_INVALID_ARGUMENT, "start message of another layout");
+    if (out->uid == 0 || out->gid == 0)
+        return err_set(err, ERR_INVALID_ARGUMENT, "start message that asks for root");
+    if (level > LOG_ERROR || format > LOG_JSON || cursor_left(&at) > MESSAGE_CONFIG_BYTES_MAX)
+        return err_set(err, ERR_INVALID_ARGUMENT, "start message with values out of range");
+    out->log_level = (enum log_level)level;
+    out->log_format = (enum log_format)format;
+    out->config_bytes = cursor_left(&at);
+    out->config = cursor_bytes(&at, out->config_bytes);
+    return 0;
+}
+
+void message_ready_pack(struct buf *out, const struct message_ready *ready)
+{
+    buf_put_u8(out, ready->seccomp);
+    buf_put_u8(out, ready->landlock);
+}
+
+int message_ready_parse(const void *payload, size_t size, struct message_ready *out,
+                        struct err *err)
+{
+    struct cursor at = cursor_of(payload, size);
+    uint8_t seccomp = cursor_u8(&at);
+    *out = (struct message_ready){.seccomp = seccomp == 1, .landlock = cursor_u8(&at)};
+    if (!cursor_done(&at) || seccomp > 1)
+        return err_set(err, ERR_INVALID_ARGUMENT, "ready message with values out of range");
+    return 0;
+}
+
+bool message_log_parse(const void *payload, size_t size, enum log_level *out)
+{
+    struct cursor at = cursor_of(payload, size);
+    uint8_t level = cursor_u8(&at);
+    *out = (enum log_level)level;
+    return cursor_done(&at) && level <= LOG_ERROR;
+}

@@ -1,0 +1,83 @@
+// The messages between the node process and the processes it supervises. Pure.
+//
+// What a role says beyond these (tables for the resolver, calls of the manager) are rows of its
+// own, numbered from MESSAGE_ROLE_FIRST.
+#ifndef CMD_SKEPD_MESSAGES_H
+#define CMD_SKEPD_MESSAGES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "proto/base/channel_frame.h"
+#include "proto/base/log.h"
+
+enum message_type {
+    // From the node process.
+    MESSAGE_START = 1,  // first: struct message_start
+    MESSAGE_SOCKET = 2, // a bound socket to serve: its name, one descriptor
+    MESSAGE_LOG = 3,    // the new lowest log level: one byte
+    MESSAGE_STOP = 4,   // end in order
+    // To the node process.
+    MESSAGE_READY = 16, // confined and started: struct message_ready
+    MESSAGE_ROLE_FIRST = 32,
+};
+
+#define MESSAGE_START_BYTES_MIN 14
+#define MESSAGE_READY_BYTES     2
+#define MESSAGE_NAME_BYTES_MAX  32
+// What a role is told at its start beside the common part; JSON.
+#define MESSAGE_CONFIG_BYTES_MAX (32 * 1024)
+
+// The rows that every role takes from the node process; a role's table starts with them.
+#define MESSAGE_ROWS_FROM_NODE                                                                     \
+    {.type = MESSAGE_START,                                                                        \
+     .name = "start",                                                                              \
+     .bytes_min = MESSAGE_START_BYTES_MIN,                                                         \
+     .bytes_max = MESSAGE_START_BYTES_MIN + MESSAGE_CONFIG_BYTES_MAX},                             \
+        {.type = MESSAGE_SOCKET,                                                                   \
+         .name = "socket",                                                                         \
+         .bytes_min = 1,                                                                           \
+         .bytes_max = MESSAGE_NAME_BYTES_MAX,                                                      \
+         .fds_min = 1,                                                                             \
+         .fds_max = 1},                                                                            \
+        {.type = MESSAGE_LOG, .name = "log", .bytes_min = 1, .bytes_max = 1},                      \
+    {                                                                                              \
+        .type = MESSAGE_STOP, .name = "stop"                                                       \
+    }
+
+// And that the node process takes from every role.
+#define MESSAGE_ROWS_TO_NODE                                                                       \
+    {                                                                                              \
+        .type = MESSAGE_READY, .name = "ready", .bytes_min = MESSAGE_READY_BYTES,                  \
+        .bytes_max = MESSAGE_READY_BYTES                                                           \
+    }
+
+struct message_start {
+    uid_t uid; // who to become; not 0
+    gid_t gid;
+    enum log_level log_level;
+    enum log_format log_format;
+    const uint8_t *config; // the role's own part, borrowed
+    size_t config_bytes;
+};
+
+struct message_ready {
+    bool seccomp;     // the allow-list of system calls is in force
+    uint8_t landlock; // version in force, 0 without
+};
+
+void message_start_pack(struct buf *out, const struct message_start *start);
+
+// INVALID_ARGUMENT for anything that message_start_pack does not make, user or group 0 included.
+int message_start_parse(const void *payload, size_t size, struct message_start *out,
+                        struct err *err);
+
+void message_ready_pack(struct buf *out, const struct message_ready *ready);
+int message_ready_parse(const void *payload, size_t size, struct message_ready *out,
+                        struct err *err);
+
+// One byte. False when it is no level.
+bool message_log_parse(const void *payload, size_t size, enum log_level *out);
+
+#endif

@@ -1,0 +1,421 @@
+#include "cmd/skepd/node_io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cmd/skepd/notify_io.h"
+#include "cmd/skepd/pidfile_io.h"
+#include "cmd/skepd/place.h"
+#include "cmd/skepd/roles_io.h"
+#include "cmd/skepd/sockets_io.h"
+#include "cmd/skepd/supervise_io.h"
+#include "proto/base/check.h"
+#include "proto/base/file_io.h"
+#include "proto/base/log.h"
+#include "proto/base/str.h"
+
+// Users of the confined processes. Where the package did not make them, numbers from the range that
+// no distribution gives to people or services (systemd keeps it for users without a name).
+#define MANAGER_USER      "skep"
+#define MANAGER_USER_ID   61180
+#define RESOLVER_USER     "skep-dns"
+#define RESOLVER_USER_ID  61181
+#define MANAGER_FOLDER    "manager"
+#define RESOLVER_FOLDER   "/"
+#define SWARM_PORT        2377
+#define SOCKET_NAME_BYTES MESSAGE_NAME_BYTES_MAX
+
+// One of the two confined processes, as the node keeps it.
+struct helper {
+    struct node *node;
+    const char *user;
+    uid_t uid;
+    gid_t gid;
+    struct supervised_spec spec;
+    struct supervised *supervised; // NULL: not wanted, or ended
+    bool ready_once;
+};
+
+struct node {
+    struct config *config;
+    size_t args_count;
+    const char *const *args;
+    struct loop loop;
+    uv_signal_t signals[3];
+    int lock_fd; // of the data folder
+    struct place place;
+    struct sockets api;
+    struct bound_socket cluster; // fd -1 while this node is no manager
+    char manager_folder[PATH_MAX];
+    struct helper manager;
+    struct helper resolver;
+    bool announced; // told the service manager that we are ready
+    bool stopping;
+};
+
+// ---- configuration ------------------------------------------------------------------------------
+
+int node_configure(struct config *config, size_t count, const char *const *args,
+                   struct buf *warnings, struct err *err)
+{
+    int result = config_parse_args(config, count, args, warnings, err);
+    if (result || config->show_help || config->show_version)
+        return result;
+    struct config defaults;
+    config_init(&defaults);
+    bool chosen = !str_equal(config->config_file, defaults.config_file);
+    config_fini(&defaults);
+    struct buf text;
+    buf_init(&text, CONFIG_FILE_BYTES_MAX);
+    result = file_read(config->config_file, &text, err);
+    if (result == 0)
+        result = config_parse_file(config, text.data, text.len, count, args, warnings, err);
+    else if (result == -ERR_NOT_FOUND && !chosen)
+        result = 0;
+    buf_fini(&text);
+    return result ? result : config_settle(config, err);
+}
+
+static enum log_level level_of(const struct config *config)
+{
+    enum log_level level = LOG_INFO;
+    log_level_parse(config->log_level, &level);
+    return config->debug ? LOG_DEBUG : level;
+}
+
+static enum log_format format_of(const struct config *config)
+{
+    return str_equal(config->log_format, "json") ? LOG_JSON : LOG_TEXT;
+}
+
+static void log_warnings(struct buf *warnings)
+{
+    const char *rest = buf_cstr(warnings);
+    struct str_part line;
+    while (str_split(&rest, '\n', &line))
+        if (line.len)
+            log_warn("configuration", "note=\"%.*s\"", (int)line.len, line.at);
+    buf_fini(warnings);
+}
+
+// ---- the confined processes ---------------------------------------------------------------------
+
+static void announce(struct node *node)
+{
+    bool manager_ready = !node->manager.supervised || node->manager.ready_once;
+    if (node->announced || !manager_ready || !node->resolver.ready_once)
+        return;
+    node->announced = true;
+    log_info("skepd is ready", "pid=%d manager=%s", (int)getpid(),
+             node->manager.supervised ? "yes" : "no");
+    notify_send("READY=1\nSTATUS=Serving");
+}
+
+static void greet(void *owner, struct channel *channel)
+{
+    struct helper *helper = owner;
+    struct node *node = helper->node;
+    struct err err = ERR_INIT;
+    struct buf start;
+    buf_init(&start, MESSAGE_START_BYTES_MIN + MESSAGE_CONFIG_BYTES_MAX);
+    message_start_pack(&start, &(struct message_start){
+                                   .uid = helper->uid,
+                                   .gid = helper->gid,
+                                   .log_level = level_of(node->config),
+                                   .log_format = format_of(node->config),
+                               });
+    int result = channel_send(channel, MESSAGE_START, start.data, start.len, NULL, 0, &err);
+    if (!result && helper == &node->manager)
+        result = channel_send(channel, MESSAGE_SOCKET, ROLES_CLUSTER_SOCKET,
+                              strlen(ROLES_CLUSTER_SOCKET), &node->cluster.fd, 1, &err);
+    buf_fini(&start);
+    // It will not get ready then, and be killed and started again for that.
+    if (result)
+        log_error("process cannot be told what to do", "role=%s err=\"%s\"", helper->spec.role,
+                  err.message);
+}
+
+static void on_ready(void *owner, const struct message_ready *ready)
+{
+    struct helper *helper = owner;
+    const struct confine_report report = {ready->seccomp, ready->landlock};
+    const char *lacking = confine_lacking(&report);
+    if (*lacking && !helper->ready_once)
+        log_warn("the kernel lacks a confinement", "role=%s lacking=\"%s\"", helper->spec.role,
+                 lacking);
+    helper->ready_once = true;
+    announce(helper->node);
+}
+
+// No role says anything of its own yet that its table would let through.
+static void on_message(void *owner, const struct channel_message *message)
+{
+    const struct helper *helper = owner;
+    log_warn("message nobody asked for", "role=%s type=%u", helper->spec.role, message->type);
+}
+
+// Ends what is left, one after the other: the manager first, for it may still want answers.
+static void stop_next(struct node *node)
+{
+    if (node->manager.supervised)
+        supervised_stop(node->manager.supervised);
+    else if (node->resolver.supervised)
+        supervised_stop(node->resolver.supervised);
+    else
+        loop_stop(&node->loop);
+}
+
+static void on_stopped(void *owner)
+{
+    struct helper *helper = owner;
+    helper->supervised = NULL;
+    if (helper->node->stopping)
+        stop_next(helper->node);
+}
+
+static void helper_init(struct helper *helper, struct node *node, const char *role,
+                        const char *user, uid_t fallback, const char *cwd)
+{
+    static const struct channel_rule rules[] = {MESSAGE_ROWS_TO_NODE};
+    *helper = (struct helper){
+        .node = node,
+        .user = user,
+        .uid = fallback,
+        .gid = fallback,
+        .spec = {.role = role,
+                 .cwd = cwd,
+                 .rules = {rules, COUNT_OF(rules)},
+                 .greet = greet,
+                 .ready = on_ready,
+                 .message = on_message,
+                 .stopped = on_stopped},
+    };
+    struct err err = ERR_INIT;
+    uid_t uid;
+    gid_t gid;
+    if (confine_user(user, &uid, &gid, &err) == 0 && uid != 0 && gid != 0) {
+        helper->uid = uid;
+        helper->gid = gid;
+    } else {
+        log_info("process user is not known, a number is used", "role=%s user=%s uid=%u", role,
+                 user, (unsigned)fallback);
+    }
+}
+
+// ---- the folders --------------------------------------------------------------------------------
+
+// A folder that is ours alone. One with a wider mode was readable by others (CVE-2021-41091): it is
+// closed, and the operator hears of it.
+static int private_folder(const char *path, uid_t uid, gid_t gid, struct err *err)
+{
+    int result = dir_make(path, 0700, err);
+    if (result)
+        return result;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) || fchown(fd, uid, gid) || fchmod(fd, 0700))
+        result = err_set_errno(err, errno, "make %s private", path);
+    else if (st.st_mode & 077)
+        log_warn("folder was open to others", "path=%s mode=%o", path,
+                 (unsigned)(st.st_mode & 07777));
+    if (fd >= 0)
+        close(fd);
+    return result;
+}
+
+// Two daemons on one data folder would destroy it.
+static int lock_data_root(struct node *node, struct err *err)
+{
+    node->lock_fd = open(node->config->data_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (node->lock_fd < 0)
+        return err_set_errno(err, errno, "open %s", node->config->data_root);
+    if (flock(node->lock_fd, LOCK_EX | LOCK_NB))
+        return err_set(err, ERR_FAILED_PRECONDITION, "another skepd uses %s",
+                       node->config->data_root);
+    return 0;
+}
+
+static int read_place(struct node *node, struct err *err)
+{
+    char path[PATH_MAX];
+    if (!str_format(path, sizeof path, "%s/%s", node->config->data_root, PLACE_FILE))
+        return err_set(err, ERR_INVALID_ARGUMENT, "data-root is too long");
+    struct buf text;
+    buf_init(&text, PLACE_BYTES_MAX);
+    node->place = place_default();
+    int result = file_read(path, &text, err);
+    if (result == -ERR_NOT_FOUND)
+        result = 0;
+    else if (result == 0)
+        result = place_read(text.data, text.len, &node->place, err);
+    buf_fini(&text);
+    return result;
+}
+
+// ---- start --------------------------------------------------------------------------------------
+
+static int start_manager(struct node *node, struct err *err)
+{
+    struct addr addr;
+    int result = private_folder(node->manager_folder, node->manager.uid, node->manager.gid, err);
+    if (!result)
+        result = addr_parse(node->place.listen_addr, SWARM_PORT, &addr, err);
+    if (!result)
+        result = socket_bind(&addr, NULL, &node->cluster, err);
+    if (result)
+        return err_wrap(err, "manager");
+    node->manager.supervised = supervised_start(&node->loop, &node->manager.spec, &node->manager);
+    return 0;
+}
+
+static int prepare(struct node *node, struct err *err)
+{
+    struct config *config = node->config;
+    int result = private_folder(config->data_root, 0, 0, err);
+    if (!result)
+        result = lock_data_root(node, err);
+    if (!result)
+        result = dir_make(config->exec_root, 0755, err);
+    if (!result)
+        result = pidfile_take(config->pidfile, err);
+    if (!result)
+        result = read_place(node, err);
+    if (!result && !str_format(node->manager_folder, sizeof node->manager_folder, "%s/%s",
+                               config->data_root, MANAGER_FOLDER))
+        result = err_set(err, ERR_INVALID_ARGUMENT, "data-root is too long");
+    if (!result)
+        result = sockets_bind_hosts(&node->api, config->hosts.items, config->hosts.count,
+                                    config->group, err);
+    notify_forget();
+    return result;
+}
+
+static int start(struct node *node, struct err *err)
+{
+    helper_init(&node->manager, node, manager_role.name, MANAGER_USER, MANAGER_USER_ID,
+                node->manager_folder);
+    helper_init(&node->resolver, node, resolver_role.name, RESOLVER_USER, RESOLVER_USER_ID,
+                RESOLVER_FOLDER);
+    if (node->place.manager) {
+        int result = start_manager(node, err);
+        if (result)
+            return result;
+    }
+    node->resolver.supervised =
+        supervised_start(&node->loop, &node->resolver.spec, &node->resolver);
+    return 0;
+}
+
+// ---- signals ------------------------------------------------------------------------------------
+
+static void on_end_signal(uv_signal_t *handle, int number)
+{
+    struct node *node = handle->data;
+    if (node->stopping)
+        log_warn("asked again to stop: now at once", "signal=%d", number);
+    else
+        log_info("stopping", "signal=%d", number);
+    node->stopping = true;
+    notify_send("STOPPING=1");
+    stop_next(node);
+}
+
+static void tell_log_level(struct helper *helper, enum log_level level)
+{
+    uint8_t payload = (uint8_t)level;
+    struct channel *channel = helper->supervised ? supervised_channel(helper->supervised) : NULL;
+    struct err err = ERR_INIT;
+    if (channel && channel_send(channel, MESSAGE_LOG, &payload, 1, NULL, 0, &err))
+        log_warn("process did not get the new log level", "role=%s err=\"%s\"", helper->spec.role,
+                 err.message);
+}
+
+static void on_reload_signal(uv_signal_t *handle, int number)
+{
+    (void)number;
+    struct node *node = handle->data;
+    struct config fresh;
+    struct buf warnings;
+    struct err err = ERR_INIT;
+    notify_send("RELOADING=1");
+    config_init(&fresh);
+    buf_init(&warnings, CONFIG_WARNINGS_BYTES);
+    if (node_configure(&fresh, node->args_count, node->args, &warnings, &err)) {
+        log_error("configuration is wrong and was not taken over", "err=\"%s\"", err.message);
+    } else {
+        buf_clear(&warnings); // said at the start; now only what needs a restart
+        bool changed = config_reload(node->config, &fresh, &warnings);
+        log_set_level(level_of(node->config));
+        tell_log_level(&node->manager, level_of(node->config));
+        tell_log_level(&node->resolver, level_of(node->config));
+        log_info("configuration was read again", "changed=%s", changed ? "yes" : "no");
+    }
+    log_warnings(&warnings);
+    config_fini(&fresh);
+    notify_send("READY=1");
+}
+
+static void watch_signals(struct node *node)
+{
+    const struct {
+        int number;
+        uv_signal_cb run;
+    } rows[] = {{SIGTERM, on_end_signal}, {SIGINT, on_end_signal}, {SIGHUP, on_reload_signal}};
+    static_assert(COUNT_OF(rows) == COUNT_OF(((struct node *)0)->signals), "one handle a row");
+    signal(SIGPIPE, SIG_IGN);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        int result = uv_signal_init(&node->loop.uv, &node->signals[i]);
+        CHECK(result == 0);
+        node->signals[i].data = node;
+        result = uv_signal_start(&node->signals[i], rows[i].run, rows[i].number);
+        CHECK(result == 0);
+    }
+}
+
+// ---- all of it ----------------------------------------------------------------------------------
+
+static void clean_up(struct node *node)
+{
+    for (size_t i = 0; i < COUNT_OF(node->signals); i++)
+        uv_close((uv_handle_t *)&node->signals[i], NULL);
+    loop_fini(&node->loop);
+    if (node->cluster.fd >= 0)
+        socket_unbind(&node->cluster);
+    sockets_unbind(&node->api);
+    pidfile_drop(node->config->pidfile);
+    if (node->lock_fd >= 0)
+        close(node->lock_fd);
+}
+
+int node_run(struct config *config, size_t count, const char *const *args)
+{
+    struct err err = ERR_INIT;
+    struct node *node = MEM_NEW(struct node);
+    node->config = config;
+    node->args_count = count;
+    node->args = args;
+    node->lock_fd = -1;
+    node->cluster.fd = -1;
+    log_set_level(level_of(config));
+    loop_init(&node->loop);
+    watch_signals(node);
+    int result = prepare(node, &err);
+    if (!result)
+        result = start(node, &err);
+    if (!result)
+        loop_run(&node->loop);
+    else
+        log_error("skepd cannot start", "err=\"%s\"", err.message);
+    clean_up(node);
+    if (!result)
+        log_info("skepd has stopped", "pid=%d", (int)getpid());
+    free(node);
+    return result ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,137 @@
+#!/bin/bash
+# The frame of skepd: three processes with no more rights than they need, kept alive, ended in order.
+. "$(dirname "$0")/../support/lab.sh"
+lab_needs socat
+[[ -x ${SKEP_BUILD:-}/skepd ]] || fail "SKEP_BUILD names no build with skepd in it"
+lab_up 1
+data=$LAB/h1/data
+log=$LAB/h1/skepd.log
+
+# A node that was a manager when it stopped, as node.json says.
+mkdir -m 755 "$data"
+echo '{"manager":true,"listen_addr":"0.0.0.0:2377"}' >"$data/node.json"
+echo '{"labels": ["rack=1"]}' >"$LAB/h1/daemon.json"
+
+# skepd with the options that dockerd's test harnesses give, a descriptor that somebody left open, and
+# a service manager that listens.
+skepd_start()
+{
+  : >"$log"
+  start h1 skepd env NOTIFY_SOCKET="$LAB/h1/notify" bash -c 'exec 9</etc/hostname; exec "$@"' - \
+    "$SKEP_BUILD/skepd" --data-root "$data" --exec-root "$LAB/h1/exec" \
+    --pidfile "$LAB/h1/skepd.pid" --host "unix://$LAB/h1/skep.sock" \
+    --config-file "$LAB/h1/daemon.json" --storage-driver overlay2 --userland-proxy=false "$@"
+}
+ready() { grep -q 'skepd is ready' "$log"; }
+node_pid() { pid_of h1 skepd; }
+
+# helper NAME: the process id of the manager or the resolver.
+helper()
+{
+  local pid node; node=$(node_pid) || return 1
+  for pid in $(<"/proc/$node/task/$node/children"); do
+    if [[ $(cat "/proc/$pid/comm" 2>/dev/null) == "skepd: $1" ]]; then echo "$pid"; return; fi
+  done
+  return 1
+}
+status_line() { sed -n "s/^$2:\t//p" "/proc/$1/status" | tr '\t' ' '; }
+
+step "it starts"
+socat -u "UNIX-RECV:$LAB/h1/notify" "CREATE:$LAB/h1/notified" &
+eventually 5 test -S "$LAB/h1/notify"
+skepd_start
+eventually 10 ready
+eventually 5 grep -q READY=1 "$LAB/h1/notified"
+grep -q 'storage-driver has no effect' "$log" || fail "no warning for an option without effect"
+same 700 "$(stat -c %a "$data")" "mode of the data folder"
+same 660 "$(stat -c %a "$LAB/h1/skep.sock")" "mode of the API socket"
+same "$(on h1 cat "$LAB/h1/skepd.pid")" "$(status_line "$(node_pid)" NSpid | cut -d' ' -f2)" "pid file"
+
+step "manager and resolver hold no rights"
+for role in manager resolver; do
+  pid=$(helper $role) || fail "no $role runs"
+  user=$(status_line "$pid" Uid)
+  [[ $user != *' 0'* && $user != 0* ]] || fail "$role runs as root: $user"
+  for set in CapInh CapPrm CapEff CapBnd CapAmb; do
+    same 0000000000000000 "$(status_line "$pid" $set)" "$set of the $role"
+  done
+  same 1 "$(status_line "$pid" NoNewPrivs)" "NoNewPrivs of the $role"
+  same 2 "$(status_line "$pid" Seccomp)" "Seccomp of the $role"
+  same 0 "$(stat -c %u "/proc/$pid/mem")" "owner of /proc/PID/mem of the $role (not dumpable)"
+  same "skepd: $role" "$(tr -d '\0' <"/proc/$pid/cmdline")" "title of the $role"
+done
+[[ $(status_line "$(helper manager)" Uid) != $(status_line "$(helper resolver)" Uid) ]] ||
+  fail "manager and resolver are the same user"
+
+step "no descriptor is inherited but the channel"
+for pid in $(node_pid) $(helper manager) $(helper resolver); do
+  ! readlink /proc/"$pid"/fd/* | grep -q hostname || fail "process $pid inherited a descriptor"
+done
+unexpected=$(readlink /proc/"$(helper resolver)"/fd/* | tail -n +4 |
+  grep -Ev '^(socket|pipe):|^anon_inode:\[(eventpoll|eventfd)\]' || true)
+same '' "$unexpected" "descriptors of the resolver"
+
+step "the manager holds the cluster's socket, which the node process bound"
+sockets() { readlink /proc/"$1"/fd/* | grep '^socket:' | sort; }
+bound=$(awk '$2 == "00000000:0949" { print "socket:[" $10 "]" }' "/proc/$(node_pid)/net/tcp")
+# A socket that is bound and does not listen is not in the table: then they share it all the same.
+shared=$(comm -12 <(sockets "$(node_pid)") <(sockets "$(helper manager)"))
+[[ -n $shared && ( -z $bound || $shared == *"$bound"* ) ]] || fail "no socket in common"
+
+step "each process killed comes back, later each time; the others stay"
+for role in manager resolver; do
+  other=$([[ $role == manager ]] && echo resolver || echo manager)
+  node=$(node_pid) kept=$(helper "$other")
+  for wait_ms in 100 200 400; do
+    old=$(helper $role)
+    : >"$log"
+    kill -KILL "$old"
+    back() { [[ $(helper "$role") != "$old" ]] && grep -q "is ready role=$role" "$log"; }
+    eventually 10 back
+    grep -q "role=$role wait_ms=$wait_ms" "$log" || fail "$role did not wait $wait_ms ms"
+  done
+  same "$node" "$(node_pid)" "the node process"
+  same "$kept" "$(helper "$other")" "the $other"
+done
+
+step "SIGHUP reads the configuration again"
+: >"$log"
+echo '{"labels": ["rack=2"], "log-level": "debug"}' >"$LAB/h1/daemon.json"
+signal h1 skepd HUP
+eventually 5 grep -q 'configuration was read again changed=yes' "$log"
+echo '{"labels": ["rack=2"], "no-such-key": 1}' >"$LAB/h1/daemon.json"
+signal h1 skepd HUP
+eventually 5 grep -q "was not taken over.*no-such-key" "$log"
+echo '{}' >"$LAB/h1/daemon.json"
+
+step "a second daemon on the same files is refused"
+refused 'another skepd uses|runs already' on h1 "$SKEP_BUILD/skepd" --data-root "$data" \
+  --exec-root "$LAB/h1/exec2" --pidfile "$LAB/h1/other.pid" --host "unix://$LAB/h1/other.sock"
+[[ ! -e $LAB/h1/other.pid && ! -e $LAB/h1/other.sock ]] || fail "the second daemon left files"
+refused 'served by another|runs already' on h1 "$SKEP_BUILD/skepd" --data-root "$LAB/h1/data2" \
+  --exec-root "$LAB/h1/exec2" --pidfile "$LAB/h1/skepd.pid" --host "unix://$LAB/h1/other.sock"
+
+step "wrong command lines are refused"
+refused 'unknown flag: --nonsense' on h1 "$SKEP_BUILD/skepd" --nonsense
+refused 'userns-remap is not supported' on h1 "$SKEP_BUILD/skepd" --userns-remap=default
+
+step "when the node process dies, nobody is left; a new one starts over what it left behind"
+manager=$(helper manager) resolver=$(helper resolver)
+kill9 h1 skepd
+eventually 5 gone "$manager"
+eventually 5 gone "$resolver"
+[[ -e $LAB/h1/skepd.pid && -S $LAB/h1/skep.sock ]] || fail "a crash should leave its files"
+skepd_start
+eventually 10 ready
+
+step "SIGTERM ends all of it in order"
+manager=$(helper manager) resolver=$(helper resolver)
+stop h1 skepd
+same 0 "$(<"$LAB/h1/skepd.exit")" "exit status"
+gone "$manager" || fail "the manager is left"
+gone "$resolver" || fail "the resolver is left"
+[[ ! -e $LAB/h1/skepd.pid ]] || fail "the pid file is left"
+[[ ! -e $LAB/h1/skep.sock ]] || fail "the socket is left"
+[[ $(grep -o 'process ended role=[a-z]*' "$log" | tr '\n' ' ') == \
+  'process ended role=manager process ended role=resolver ' ]] || fail "not in order"
+grep -q STOPPING=1 "$LAB/h1/notified" || fail "the service manager was not told"
