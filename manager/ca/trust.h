@@ -12,6 +12,9 @@
 #include "proto/identity/token.h"
 #include "proto/wire/objects.pb-c.h"
 
+// Largest root certificate, bundle or key read from the cluster object.
+#define ROOTCA_TEXT_BYTES_MAX ((size_t)1 << 20)
+
 struct trust {
     char *cluster_id;
     char *roots_pem; // RootCA.ca_cert, the bytes that the tokens' digest is over
