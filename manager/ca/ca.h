@@ -13,9 +13,9 @@
 struct ca;
 
 struct ca_config {
-    struct store *store; // with a proposer
-    struct loop *loop;   // the control loop
-    const struct rng *rng;
+    struct store *store;   // with a proposer
+    struct loop *loop;     // the control loop
+    const struct rng *rng; // safe from any thread: certificates are signed on workers
 };
 
 #define CA_ERR_STOPPED  "CA signer is stopped"
@@ -38,12 +38,10 @@ void ca_stop(struct ca *ca);
 // One request under way; embedded in the caller's own. `answered` runs exactly once, on the loop,
 // maybe before the call that started it returns; until then the caller keeps it alive.
 struct ca_request {
-    struct list link; // the CA's
-    struct ca *ca;
-    struct txn_done done;
-    char *node_id;
+    struct list link; // the CA's own, as `commit`
+    struct ca_commit *commit;
     // `node` is the node's object as committed (issue: after the write; status: with a final state)
-    // and NULL exactly when `err` is not.
+    // and NULL exactly when `err` is not. Borrowed during the call.
     void (*answered)(struct ca_request *request, const struct object *node, const struct err *err);
 };
 

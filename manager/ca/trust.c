@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proto/base/buf.h"
+#include "proto/base/check.h"
 #include "proto/base/str.h"
 #include "proto/wire/defaults.h"
 
