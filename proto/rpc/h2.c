@@ -137,6 +137,11 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     (void)flags;
     struct h2 *h2 = h2_of(user_data);
     h2->block_bytes += name_size + value_size + 32;
+    if (h2->block_bytes > H2_HEADER_BOMB_BYTES) {
+        // Each further field may cost kilobytes of checking for one byte: decode no more of it.
+        h2_terminate(h2, H2_ENHANCE_YOUR_CALM, "a header block out of all proportion");
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
     if (h2->block_bytes > H2_HEADER_BYTES_MAX) {
         h2->block_oversized = true;
         return 0;
@@ -172,8 +177,11 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     int32_t stream = frame->hd.stream_id;
     switch (frame->hd.type) {
     case NGHTTP2_HEADERS:
-        if (h2->block_oversized)
+        if (h2->block_oversized) {
+            // Twice, for the refusal that answers it counts as served.
             count_unserved(h2);
+            count_unserved(h2);
+        }
         h2->events->on_headers(h2->ctx, stream, user_of(h2, stream), is_trailers(frame),
                                h2->block_oversized);
         break;

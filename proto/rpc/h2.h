@@ -40,8 +40,11 @@ enum h2_side {
 #define H2_CONTROL_PER_SECOND 500
 
 // Decoded header bytes per block; names and values plus 32 each, as HPACK counts. A block that
-// passes it fails its stream; the decoder goes on, so that a bomb costs no memory.
+// passes it fails its stream; the decoder goes on without keeping anything.
 #define H2_HEADER_BYTES_MAX (16u * 1024)
+
+// A block past this ends the connection: an honest peer has seen our SETTINGS (CVE-2016-6581).
+#define H2_HEADER_BOMB_BYTES (8 * H2_HEADER_BYTES_MAX)
 
 // Replies to PING and SETTINGS that wait for a peer that does not read.
 #define H2_OUTBOUND_ACKS_MAX 100
