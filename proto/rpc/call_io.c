@@ -58,6 +58,7 @@ struct rpc_call {
 
     // The service's.
     struct rpc_method method;
+    void *ctx;
     struct caller caller;
     struct arena arena;
     struct metadata headers;
@@ -405,6 +406,7 @@ static void on_call(void *ctx, struct stream *stream)
         return;
     }
     call->method = call->route->method;
+    call->ctx = call->route->service->ctx;
     struct err err = ERR_INIT;
     if (authorize(call, call->method.roles, &err) < 0) {
         reject(call, &err);
@@ -517,7 +519,7 @@ const struct channel_events call_events = {
 
 void *rpc_call_ctx(const struct rpc_call *call)
 {
-    return call->route->service->ctx;
+    return call->ctx;
 }
 
 const struct rpc_method *rpc_call_method(const struct rpc_call *call)
@@ -740,7 +742,7 @@ void rpc_call_failf(struct rpc_call *call, enum err_code code, const char *forma
     rpc_call_fail(call, &err);
 }
 
-void rpc_call_dispatch(struct rpc_call *call, const struct rpc_method *row)
+void rpc_call_dispatch(struct rpc_call *call, const struct rpc_method *row, void *ctx)
 {
     CHECK(!call->sent);
     CHECK(!call->finished);
@@ -748,6 +750,7 @@ void rpc_call_dispatch(struct rpc_call *call, const struct rpc_method *row)
     CHECK(method.kind == call->method.kind);
     CHECK(call->method.raw);
     call->method = method;
+    call->ctx = ctx;
     struct err err = ERR_INIT;
     if (authorize(call, method.roles, &err) < 0)
         rpc_call_fail(call, &err);

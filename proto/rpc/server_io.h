@@ -126,9 +126,9 @@ void rpc_call_failf(struct rpc_call *call, enum err_code code, const char *forma
     __attribute__((format(printf, 3, 4)));
 
 // Hands a call of a raw method on to another row, as if it had come there first: for services that
-// answer themselves or pass on, as the moment demands. Only from handle(), before anything else.
-// The row's roles are checked, its request is decoded.
-void rpc_call_dispatch(struct rpc_call *call, const struct rpc_method *method);
+// answer themselves or pass on, as the moment demands. Before anything was sent or received.
+// The row's roles are checked, its request is decoded; rpc_call_ctx is `ctx` from now on.
+void rpc_call_dispatch(struct rpc_call *call, const struct rpc_method *method, void *ctx);
 
 // ---- the server --------------------------------------------------------------------------------
 
