@@ -21,8 +21,8 @@ size_t snapshot_size(struct view view)
 {
     size_t size = 0;
     for (unsigned type = 0; type < OBJECT_TYPES; type++)
-        VIEW_EACH(object, view, (enum object_type)type, BY_ALL)
-    size += 1 + varint_size(object->packed_bytes) + object->packed_bytes;
+        VIEW_EACH (object, view, (enum object_type)type, BY_ALL)
+            size += 1 + varint_size(object->packed_bytes) + object->packed_bytes;
     return size;
 }
 
@@ -123,8 +123,8 @@ void restore_cancel(struct restore *restore)
     restore_free(restore);
 }
 
-static int restore_object(struct restore *restore, enum object_type type, const uint8_t *bytes,
-                          size_t size, struct err *err)
+int restore_object(struct restore *restore, enum object_type type, const void *bytes, size_t size,
+                   struct err *err)
 {
     struct object *object = object_of_bytes(type, bytes, size, err);
     if (!object)

@@ -32,6 +32,11 @@ struct restore *restore_begin(struct store *store);
 // OBJECT_BYTES_MAX. Unknown fields are skipped. After an error only restore_cancel is allowed.
 int restore_feed(struct restore *restore, const void *bytes, size_t size, struct err *err);
 
+// One object by itself, between feeds that ended with a whole field: for a state that is kept
+// object by object. INVALID_ARGUMENT as above.
+int restore_object(struct restore *restore, enum object_type type, const void *bytes, size_t size,
+                   struct err *err);
+
 // Publishes what was fed as the state at log index `index`; watchers see the difference. Pending
 // transactions fail first. Frees `restore`, error (an unfinished message) or not.
 int restore_finish(struct restore *restore, uint64_t index, struct err *err);

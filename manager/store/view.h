@@ -143,11 +143,11 @@ static inline struct view_iter view_found(struct view view, enum object_type typ
 // a pause without keeping the view. NULL at the end.
 const struct object *view_after(struct view view, enum object_type type, const char *after);
 
-// Walks the answers with `object` as loop variable; break and continue work.
-#define VIEW_EACH(object, view, type, by)                                                          \
-    for (struct view_iter object##_iter = view_found((view), (type), (by)),                        \
-                          *object##_once = &object##_iter;                                         \
-         object##_once; object##_once = NULL)                                                      \
-        for (const struct object *object; (object = view_next(&object##_iter));)
+// Walks the answers with `found` as loop variable; break and continue work.
+#define VIEW_EACH(found, view, type, by)                                                           \
+    for (struct view_iter found##_iter = view_found((view), (type), (by)),                         \
+                          *found##_once = &found##_iter;                                           \
+         found##_once; found##_once = NULL)                                                        \
+        for (const struct object *found; (found = view_next(&found##_iter));)
 
 #endif
