@@ -1,0 +1,43 @@
+// What one look at a service carries around: the open transaction, the time, and when to look
+// again. Internal to the room.
+#ifndef MANAGER_ORCH_STEP_H
+#define MANAGER_ORCH_STEP_H
+
+#include "manager/store/txn.h"
+#include "proto/base/rand.h"
+#include "proto/wire/defaults.h"
+#include "proto/wire/objects.pb-c.h"
+
+// Room for one service's spec and the messages built for it.
+#define STEP_ARENA_BYTES OBJECT_ARENA_BYTES
+
+struct step {
+    struct txn *txn; // replaced when it is full; NULL after an error
+    struct wall now;
+    struct rand *rand;
+    struct wall wake; // the earliest moment worth another look; ns 0: none
+    struct arena arena;
+    struct err *err;
+    int result; // the first error: everything after it does nothing
+};
+
+// Opens the first transaction.
+void step_begin(struct step *step, struct store *store, struct wall now, struct rand *rand,
+                struct err *err);
+
+// Commits what is left. Returns the first error.
+int step_end(struct step *step);
+
+// The state as this step has made it.
+struct view step_view(const struct step *step);
+
+// Asks to look again at `at`, if that is sooner than what was asked before.
+void step_wake(struct step *step, struct wall at);
+
+// Writes. Each does nothing after an error, and opens another transaction when this one is full.
+void step_create(struct step *step, Swarm__Task *task);
+void step_desire(struct step *step, const char *task_id, Swarm__TaskState state);
+void step_delete(struct step *step, const char *task_id);
+void step_update_service(struct step *step, Swarm__Service *service);
+
+#endif

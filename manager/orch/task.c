@@ -1,0 +1,90 @@
+#include "manager/orch/task.h"
+
+#include "manager/sched/constraint.h"
+#include "proto/base/check.h"
+#include "proto/base/str.h"
+#include "proto/wire/times.h"
+#include "proto/wire/wire.h"
+
+static bool is_job(const Swarm__Service *service)
+{
+    return service->spec->mode_case == SWARM__SERVICE_SPEC__MODE_REPLICATED_JOB ||
+           service->spec->mode_case == SWARM__SERVICE_SPEC__MODE_GLOBAL_JOB;
+}
+
+Swarm__TaskState task_goal(const Swarm__Service *service)
+{
+    return is_job(service) ? SWARM__TASK_STATE__COMPLETE : SWARM__TASK_STATE__RUNNING;
+}
+
+// A deep copy in `arena`; NULL stays NULL.
+static void *copy(const void *message, struct arena *arena)
+{
+    if (!message)
+        return NULL;
+    void *result = wire_copy(message, arena);
+    CHECK(result); // the arena was sized for it
+    return result;
+}
+
+Swarm__Task *task_new(struct id id, const Swarm__Service *service, const Swarm__Cluster *cluster,
+                      uint64_t slot, const char *node_id, struct wall now, struct arena *arena)
+{
+    Swarm__Task *task = wire_new(&swarm__task__descriptor, arena);
+    CHECK(task);
+    task->id = arena_strdup(arena, id.text);
+    task->service_id = arena_strdup(arena, service->id);
+    task->slot = slot;
+    task->node_id = arena_strdup(arena, node_id);
+    task->spec = copy(service->spec->task, arena);
+    task->spec_version = copy(service->spec_version, arena);
+    task->service_annotations = copy(service->spec->annotations, arena);
+    task->desired_state = task_goal(service);
+    task->status->state = SWARM__TASK_STATE__NEW;
+    task->status->message = "created";
+    task->status->timestamp = timestamp_new(now, arena);
+    task->endpoint = wire_new(&swarm__endpoint__descriptor, arena);
+    task->endpoint->spec = copy(service->spec->endpoint, arena);
+    if (service->spec->task->log_driver)
+        task->log_driver = copy(service->spec->task->log_driver, arena);
+    else if (cluster && cluster->spec->task_defaults)
+        task->log_driver = copy(cluster->spec->task_defaults->log_driver, arena);
+    if (is_job(service) && service->job_status)
+        task->job_iteration = copy(service->job_status->job_iteration, arena);
+    return task;
+}
+
+bool task_node_matches(const Swarm__Service *service, const Swarm__Node *node, struct arena *arena)
+{
+    const Swarm__Placement *placement = service->spec->task->placement;
+    if (!placement || placement->n_constraints == 0)
+        return true;
+    struct constraints constraints;
+    if (constraints_parse((const char *const *)placement->constraints, placement->n_constraints,
+                          arena, &constraints, NULL))
+        return false; // a constraint that does not parse is met by nobody
+    struct node_traits traits = node_traits_of(node, arena);
+    return constraints_match(&constraints, &traits);
+}
+
+bool task_is_dirty(const Swarm__Service *service, const Swarm__Task *task, const Swarm__Node *node,
+                   struct arena *arena)
+{
+    // Absent versions never agree: an old service without one is compared by content.
+    if (service->spec_version && task->spec_version &&
+        service->spec_version->index == task->spec_version->index)
+        return false;
+    const Swarm__EndpointSpec *endpoint = task->endpoint ? task->endpoint->spec : NULL;
+    if (task->endpoint && !wire_equal(service->spec->endpoint, endpoint))
+        return true;
+    Swarm__TaskSpec *wanted = copy(service->spec->task, arena);
+    if (node && !wire_equal(wanted->placement, task->spec->placement) &&
+        task_node_matches(service, node, arena))
+        wanted->placement = task->spec->placement;
+    bool has_image = task->status->state >= SWARM__TASK_STATE__READY &&
+                     task->status->state <= SWARM__TASK_STATE__RUNNING;
+    if (has_image && wanted->runtime_case == SWARM__TASK_SPEC__RUNTIME_CONTAINER &&
+        task->spec->runtime_case == SWARM__TASK_SPEC__RUNTIME_CONTAINER)
+        wanted->container->pull_options = task->spec->container->pull_options;
+    return !wire_equal(wanted, task->spec);
+}
