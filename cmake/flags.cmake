@@ -6,7 +6,8 @@ target_include_directories(skep_flags INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINA
 target_compile_options(skep_flags INTERFACE
   -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith
   -Wformat=2 -Wundef -Wwrite-strings -Wimplicit-fallthrough -Wno-missing-field-initializers
-  -Wno-format-truncation # cutting text at a bound is what snprintf is for here
+  # Cutting text at a bound is what snprintf is for here, and long literals are wrapped.
+  $<$<C_COMPILER_ID:GNU>:-Wno-format-truncation> $<$<C_COMPILER_ID:Clang>:-Wno-string-concatenation>
   -fno-strict-aliasing -fno-common)
 if(SKEP_WERROR)
   target_compile_options(skep_flags INTERFACE -Werror)
