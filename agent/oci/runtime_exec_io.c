@@ -326,8 +326,10 @@ static int write_process(struct runtime_exec *exec, const struct oci_exec *spec,
     return rc;
 }
 
-static int open_console(struct runtime_exec *exec, struct err *err)
+static int open_console(struct runtime_exec *exec, int stdio[3], struct err *err)
 {
+    for (int i = 0; i < 3; i++)
+        stdio[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
     int folder = open(exec->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0)
         return err_set_errno(err, errno, "open %s", exec->dir);
@@ -345,6 +347,30 @@ static int open_console(struct runtime_exec *exec, struct err *err)
     }
     close(folder);
     return rc;
+}
+
+// runc takes a console socket only when it does not stay; so it gets a terminal of ours as its own
+// three streams, and passes everything on between that and the container's.
+static bool passes_terminal_on(const struct runtime_exec *exec)
+{
+    return str_equal(exec->runtime->name, "runc");
+}
+
+static int open_terminal(struct runtime_exec *exec, int stdio[3], struct err *err)
+{
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    char name[64];
+    if (master < 0 || grantpt(master) < 0 || unlockpt(master) < 0 ||
+        ptsname_r(master, name, sizeof name) != 0) {
+        int errnum = errno;
+        if (master >= 0)
+            close(master);
+        return err_set_errno(err, errnum, "make terminal");
+    }
+    for (int i = 0; i < 3; i++)
+        stdio[i] = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    side_open(exec, SIDE_OUT, master);
+    return stdio[2] < 0 ? err_set_errno(err, errno, "open terminal") : 0;
 }
 
 // Pipes for the three streams: ours stay in `exec`, the child's go to stdio[].
@@ -383,7 +409,9 @@ static int exec_spawn(struct runtime_exec *exec, const int stdio[3], struct err 
     const char *argv[ARGS_MAX] = {
         exec->runtime->program, root, log, "--log-format=json", "exec", process, pid};
     size_t count = 7;
-    if (exec->tty)
+    if (exec->tty && passes_terminal_on(exec))
+        argv[count++] = "--tty";
+    else if (exec->tty)
         argv[count++] = console;
     argv[count++] = exec->container;
     struct process_spec spec = {.argv = argv, .cwd = exec->dir, .stdio = stdio};
@@ -418,13 +446,12 @@ int runtime_exec(struct runtime *runtime, const char *id, const struct oci_exec 
     }
     int stdio[3] = {-1, -1, -1};
     int rc = write_process(exec, spec, err);
-    if (!rc && exec->tty)
-        rc = open_console(exec, err);
-    if (!rc && exec->tty)
-        for (int i = 0; i < 3; i++)
-            stdio[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (!rc && !exec->tty)
         rc = open_pipes(exec, attach_stdin, stdio, err);
+    else if (!rc && passes_terminal_on(exec))
+        rc = open_terminal(exec, stdio, err);
+    else if (!rc)
+        rc = open_console(exec, stdio, err);
     if (!rc)
         rc = exec_spawn(exec, stdio, err);
     for (int i = 0; i < 3; i++)
@@ -480,6 +507,9 @@ void runtime_exec_resize(struct runtime_exec *exec, uint16_t rows, uint16_t colu
     struct winsize size = {.ws_row = rows, .ws_col = columns};
     if (exec->tty && exec->sides[SIDE_OUT].fd >= 0)
         ioctl(exec->sides[SIDE_OUT].fd, TIOCSWINSZ, &size);
+    // It has no controlling terminal, so the kernel tells it nothing.
+    if (exec->tty && exec->process && passes_terminal_on(exec))
+        process_kill(exec->process, SIGWINCH);
 }
 
 pid_t runtime_exec_pid(const struct runtime_exec *exec)
