@@ -65,24 +65,26 @@ int blobs_read(const char *root, const char *digest, struct buf *out, struct err
         rc = file_read(path, out, err);
     if (rc)
         return rc;
-    mbedtls_sha256_context sha;
     char found[72];
-    sha_start(&sha);
-    sha_add(&sha, out->data + before, out->len - before);
-    digest_text(&sha, found);
-    mbedtls_sha256_free(&sha);
+    blobs_digest(out->data + before, out->len - before, found);
     if (!str_equal(found, digest))
         return err_set(err, ERR_DATA_LOSS, "blob %s is damaged", digest);
     return 0;
 }
 
-int blobs_put(const char *root, const void *bytes, size_t size, char digest[72], struct err *err)
+void blobs_digest(const void *bytes, size_t size, char digest[72])
 {
     mbedtls_sha256_context sha;
     sha_start(&sha);
-    sha_add(&sha, bytes, size);
+    if (size)
+        sha_add(&sha, bytes, size);
     digest_text(&sha, digest);
     mbedtls_sha256_free(&sha);
+}
+
+int blobs_put(const char *root, const void *bytes, size_t size, char digest[72], struct err *err)
+{
+    blobs_digest(bytes, size, digest);
     char path[BLOB_PATH_BYTES];
     int rc = blobs_path(root, digest, path, err);
     return rc ? rc : file_write_atomic(path, bytes, size, 0600, err);

@@ -22,6 +22,9 @@ bool blobs_have(const char *root, const char *digest, uint64_t size);
 // Appends the blob after checking that its content is what the name says. DATA_LOSS when not.
 int blobs_read(const char *root, const char *digest, struct buf *out, struct err *err);
 
+// The digest of bytes ("sha256:<64>").
+void blobs_digest(const void *bytes, size_t size, char digest[72]);
+
 // Stores bytes; their digest comes out ("sha256:<64>", 72 bytes of room).
 int blobs_put(const char *root, const void *bytes, size_t size, char digest[72], struct err *err);
 

@@ -200,7 +200,7 @@ static void keep_image(struct map *keep, const struct image *image)
 static uint64_t sweep(struct images *images)
 {
     // Blobs of a fetch under way belong to no image yet.
-    if (images->ops)
+    if (images->writers)
         return 0;
     struct map keep;
     map_init(&keep);

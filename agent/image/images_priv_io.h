@@ -26,6 +26,7 @@ struct images {
     struct map fetches;      // key -> struct fetch under way
     struct list fetch_queue; // fetches that wait for their turn
     size_t ops;              // operations under way
+    size_t writers;          // of those, what brings blobs that no image has yet
     uint64_t stage_number;
 };
 

@@ -49,6 +49,7 @@ static void import_end(struct import *import, const struct image *image)
 {
     struct images *images = import->images;
     images->ops--;
+    images->writers--;
     images_done *done = import->done;
     void *owner = import->owner;
     struct err err = import->err;
@@ -212,6 +213,7 @@ void images_import(struct images *images, const char *tar_path, const struct imp
     MAGIC_CHECK(images, IMAGES_MAGIC);
     struct import *import = MEM_NEW(struct import);
     images->ops++;
+    images->writers++;
     import->images = images;
     import->done = done;
     import->owner = owner;

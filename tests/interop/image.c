@@ -32,6 +32,7 @@ struct answer {
     int count;
     char id[72];
     struct err err;
+    char said[2000]; // progress
 };
 
 static void on_image(void *owner, const struct image *image, const struct err *err)
@@ -246,6 +247,159 @@ START_TEST(a_broken_tar_leaves_nothing)
 }
 END_TEST
 
+// ---- registry and archives ---------------------------------------------------------------------
+
+#define REGISTRY "127.0.0.1:5055"
+
+static pid_t registry;
+
+static void start_registry(void)
+{
+    char config[400], data[2000];
+    struct err err = ERR_INIT;
+    str_format(config, sizeof config, "%s/registry.yml", fx.dir);
+    int size = snprintf(data, sizeof data,
+                        "version: 0.1\nlog: {level: error}\nstorage: {filesystem: "
+                        "{rootdirectory: %s/registry}}\nhttp: {addr: " REGISTRY "}\n",
+                        fx.dir);
+    ck_assert_int_eq(file_write_atomic(config, data, (size_t)size, 0600, &err), 0);
+    registry = fork();
+    if (!registry) {
+        int null = open("/dev/null", O_WRONLY);
+        dup2(null, 1);
+        dup2(null, 2);
+        execl("/usr/bin/docker-registry", "docker-registry", "serve", config, NULL);
+        _exit(127);
+    }
+    for (int i = 0; i < 200; i++) {
+        if (system("bash -c 'exec 3<>/dev/tcp/127.0.0.1/5055' 2>/dev/null") == 0)
+            return;
+        usleep(50000);
+    }
+    ck_abort_msg("the registry does not come up");
+}
+
+static void stop_registry(void)
+{
+    kill(registry, SIGKILL);
+    waitpid(registry, NULL, 0);
+}
+
+static int pull(const char *reference, bool always, struct answer *answer)
+{
+    memset(answer, 0, sizeof *answer);
+    struct pull_request request = {.reference = reference, .always = always};
+    images_pull(fx.images, &request, on_image, answer, NULL);
+    ck_assert_int_eq(answer->count, 0);
+    return await(answer);
+}
+
+static void on_progress(void *owner, const struct pull_progress *progress)
+{
+    struct answer *answer = owner;
+    size_t used = strlen(answer->said);
+    str_format(answer->said + used, sizeof answer->said - used, "%s|", progress->status);
+}
+
+START_TEST(an_image_travels_to_a_registry_and_back)
+{
+    if (access("/usr/bin/docker-registry", X_OK) != 0)
+        return;
+    char id[72];
+    import(REGISTRY "/test/box:1", id);
+    struct answer answer = {0};
+    start_registry();
+    images_push(fx.images, REGISTRY "/test/box:1", NULL, on_done, &answer);
+    must(await(&answer), &answer);
+    struct err err = ERR_INIT;
+    ck_assert_int_eq(images_remove(fx.images, id, true, NULL, NULL, &err), 0);
+    ck_assert_int_eq(count_entries("blobs/sha256"), 0);
+
+    // Two at once are one fetch, and both are answered.
+    struct answer first = {0}, second = {0};
+    struct pull_request request = {.reference = REGISTRY "/test/box:1"};
+    images_pull(fx.images, &request, on_image, &first, NULL);
+    images_pull(fx.images, &request, on_image, &second, NULL);
+    must(await(&first), &first);
+    must(await(&second), &second);
+    // The very same image: neither manifest nor configuration was rewritten on the way.
+    ck_assert_str_eq(first.id, id);
+    const struct image *image = library_by_id(images_library(fx.images), id);
+    ck_assert_uint_eq(image->digests_count, 1);
+    char digest[400];
+    str_copy(digest, sizeof digest, image->digests[0]);
+    ck_assert_int_eq(count_entries("blobs/sha256"), 3);
+
+    // By digest; and a tag that cannot be asked for again still starts from what is here.
+    must(pull(digest, false, &answer), &answer);
+    must(pull(digest, true, &answer), &answer);
+    ck_assert_int_eq(pull(REGISTRY "/test/none:1", false, &answer), -ERR_NOT_FOUND);
+    stop_registry();
+    must(pull(REGISTRY "/test/box:1", false, &answer), &answer);
+    ck_assert_int_eq(pull(REGISTRY "/test/box:1", true, &answer), -ERR_UNAVAILABLE);
+    ck_assert_int_eq(pull(REGISTRY "/test/other:1", false, &answer), -ERR_UNAVAILABLE);
+    ck_assert_int_eq(pull("BAD", false, &answer), -ERR_INVALID_ARGUMENT);
+    ck_assert_int_eq(count_entries("blobs/sha256"), 3);
+
+    memset(&answer, 0, sizeof answer);
+    images_unpack(fx.images, id, on_done, &answer);
+    must(await(&answer), &answer);
+}
+END_TEST
+
+START_TEST(a_pull_tells_its_progress_and_can_be_cancelled)
+{
+    if (access("/usr/bin/docker-registry", X_OK) != 0)
+        return;
+    char id[72];
+    import(REGISTRY "/test/box:2", id);
+    struct answer answer = {0}, other = {0};
+    start_registry();
+    images_push(fx.images, REGISTRY "/test/box:2", NULL, on_done, &answer);
+    must(await(&answer), &answer);
+    ck_assert_int_eq(images_remove(fx.images, id, true, NULL, NULL, NULL), 0);
+    struct images_pull *pull;
+    struct pull_request request = {.reference = REGISTRY "/test/box:2"};
+    memset(&answer, 0, sizeof answer);
+    images_pull(fx.images, &request, on_image, &answer, &pull);
+    images_pull_cancel(pull);
+    ck_assert_int_eq(await(&answer), -ERR_CANCELLED);
+    request.progress = on_progress;
+    images_pull(fx.images, &request, on_image, &other, NULL);
+    must(await(&other), &other);
+    ck_assert_ptr_nonnull(strstr(other.said, "Pulling from test/box|"));
+    ck_assert_ptr_nonnull(strstr(other.said, "Pulling fs layer|"));
+    ck_assert_ptr_nonnull(strstr(other.said, "Pull complete|Digest: sha256:"));
+    ck_assert_ptr_nonnull(strstr(other.said, "Status: Downloaded newer image for " REGISTRY));
+    stop_registry();
+}
+END_TEST
+
+START_TEST(an_image_is_saved_and_loaded_again)
+{
+    char id[72], archive[300];
+    import("test/box:3", id);
+    str_format(archive, sizeof archive, "%s/saved.tar", fx.dir);
+    struct answer answer = {0};
+    images_save(fx.images, "test/box:3", archive, on_done, &answer);
+    must(await(&answer), &answer);
+    struct err err = ERR_INIT;
+    ck_assert_int_eq(images_remove(fx.images, "test/box:3", false, NULL, NULL, &err), 0);
+    struct answer done = {0};
+    images_load(fx.images, archive, NULL, on_done, &done);
+    must(await(&done), &done);
+    const struct image *image;
+    ck_assert_int_eq(library_find(images_library(fx.images), "test/box:3", &image, &err), 0);
+    ck_assert_str_eq(image->id, id);
+    memset(&answer, 0, sizeof answer);
+    images_unpack(fx.images, id, on_done, &answer);
+    must(await(&answer), &answer);
+    memset(&done, 0, sizeof done);
+    images_load(fx.images, fx.tar, NULL, on_done, &done);
+    ck_assert_int_ne(await(&done), 0);
+}
+END_TEST
+
 static Suite *suite_image(void)
 {
     Suite *suite = suite_create("image");
@@ -256,6 +410,9 @@ static Suite *suite_image(void)
     tcase_add_test(tcase, a_container_layer_tells_its_changes);
     tcase_add_test(tcase, the_library_outlives_us_and_knows_all_names);
     tcase_add_test(tcase, a_broken_tar_leaves_nothing);
+    tcase_add_test(tcase, an_image_travels_to_a_registry_and_back);
+    tcase_add_test(tcase, a_pull_tells_its_progress_and_can_be_cancelled);
+    tcase_add_test(tcase, an_image_is_saved_and_loaded_again);
     suite_add_tcase(suite, tcase);
     return suite;
 }

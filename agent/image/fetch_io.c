@@ -1,0 +1,684 @@
+#include "agent/image/fetch_io.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/image/blobs_io.h"
+#include "proto/base/check.h"
+#include "proto/base/codec.h"
+#include "proto/base/file_io.h"
+#include "proto/base/json.h"
+#include "proto/base/log.h"
+#include "proto/base/str.h"
+
+#define FETCH_MAGIC    0x66657463u
+#define ARENA_BYTES    (16u << 20)
+#define OUTPUT_BYTES   MANIFEST_BYTES_MAX
+#define INSPECT_MS     60000
+#define TICK_MS        300
+#define ARGS_MAX       32
+#define AUTH_BYTES     65536
+#define PLATFORM_BYTES 32
+
+#if defined(__x86_64__)
+#define NATIVE_ARCH "amd64"
+#elif defined(__aarch64__)
+#define NATIVE_ARCH "arm64"
+#elif defined(__arm__)
+#define NATIVE_ARCH "arm"
+#elif defined(__powerpc64__)
+#define NATIVE_ARCH "ppc64le"
+#elif defined(__s390x__)
+#define NATIVE_ARCH "s390x"
+#else
+#define NATIVE_ARCH "riscv64"
+#endif
+
+struct fetch {
+    unsigned magic;
+    struct list link; // in the queue
+    struct images *images;
+    char root[IMAGES_PATH_BYTES];
+    char stage[IMAGES_PATH_BYTES];
+    char *source;
+    bool registry;
+    bool named;
+    bool cancelled;
+    bool stalled;
+    bool has_slot;
+    bool is_new; // layers were brought
+    bool insecure;
+    struct reference reference;
+    char os[PLATFORM_BYTES];
+    char architecture[PLATFORM_BYTES];
+    char variant[PLATFORM_BYTES];
+    int auth_fd;
+    struct arena arena;
+    struct manifest manifest;
+    char top_digest[72]; // of what the name stands for: a list's or the manifest's
+    char digest[72];     // of the manifest
+    struct buf manifest_json;
+    struct buf config_json;
+    bool *had;  // per layer: it was here before
+    bool *told; // per layer: completion was reported
+    struct process *process;
+    struct loop_timer tick;
+    struct loop_later later;
+    struct mono last_change;
+    uint64_t last_bytes;
+    struct step step;
+    struct err err;
+    images_progress *progress;
+    images_done *done;
+    void *owner;
+};
+
+// ---- talking about it ---------------------------------------------------------------------------
+
+static void tell(struct fetch *fetch, const char *id, const char *status, uint64_t current,
+                 uint64_t total)
+{
+    struct pull_progress progress = {id, status, current, total};
+    if (fetch->progress && !fetch->cancelled)
+        fetch->progress(fetch->owner, &progress);
+}
+
+static void tell_layer(struct fetch *fetch, size_t i, const char *status, uint64_t current,
+                       uint64_t total)
+{
+    char id[13];
+    str_format(id, sizeof id, "%.12s", fetch->manifest.layers[i].digest + 7);
+    tell(fetch, id, status, current, total);
+}
+
+// skopeo writes: time="..." level=fatal msg="..." with \" inside.
+static void message_of(const char *err_text, char *out, size_t size)
+{
+    const char *at = NULL;
+    for (const char *next = err_text; (next = strstr(next, "msg=\"")); next += 5)
+        at = next + 5;
+    size_t used = 0;
+    for (; at && *at && *at != '"' && used + 1 < size; at++) {
+        if (*at == '\\' && at[1])
+            at++;
+        out[used++] = *at == '\n' ? ' ' : *at;
+    }
+    out[used] = '\0';
+}
+
+int fetch_check(const struct process_result *result, const char *what, struct err *err)
+{
+    static const struct {
+        const char *words;
+        enum err_code code;
+    } rows[] = {
+        {"authentication required", ERR_UNAUTHENTICATED},
+        {"unauthorized", ERR_UNAUTHENTICATED},
+        {"invalid username/password", ERR_UNAUTHENTICATED},
+        {"denied", ERR_PERMISSION_DENIED},
+        {"manifest unknown", ERR_NOT_FOUND},
+        {"name unknown", ERR_NOT_FOUND},
+        {"not found", ERR_NOT_FOUND},
+        {"no space left", ERR_RESOURCE_EXHAUSTED},
+        {"connection refused", ERR_UNAVAILABLE},
+        {"no such host", ERR_UNAVAILABLE},
+        {"unreachable", ERR_UNAVAILABLE},
+        {"i/o timeout", ERR_UNAVAILABLE},
+        {"connection reset", ERR_UNAVAILABLE},
+        {"server misbehaving", ERR_UNAVAILABLE},
+        {"unexpected EOF", ERR_UNAVAILABLE},
+        {"pinging container registry", ERR_UNAVAILABLE},
+        {"Digest did not match", ERR_DATA_LOSS},
+        {"does not match", ERR_DATA_LOSS},
+    };
+    int rc = process_check(result, what, err);
+    if (!rc || result->timed_out)
+        return rc;
+    char message[700];
+    message_of(result->err, message, sizeof message);
+    if (!*message)
+        return rc;
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        if (strstr(message, rows[i].words))
+            return err_set(err, rows[i].code, "%s: %s", what, message);
+    return err_set(err, ERR_INTERNAL, "%s: %s", what, message);
+}
+
+// ---- credentials --------------------------------------------------------------------------------
+
+int fetch_auth_fd(const char *domain, const struct registry_auth *auth, struct err *err)
+{
+    if (auth && !str_empty(auth->registry_token))
+        return err_set(err, ERR_UNIMPLEMENTED,
+                       "registry tokens are not supported: use a password or an identity token");
+    struct buf text, pair, coded;
+    buf_init(&text, AUTH_BYTES);
+    buf_init(&pair, AUTH_BYTES / 4);
+    buf_init(&coded, AUTH_BYTES / 2);
+    struct json_out out;
+    json_out_init(&out, &text);
+    json_out_object(&out, NULL);
+    json_out_object(&out, "auths");
+    bool given = auth && (!str_empty(auth->username) || !str_empty(auth->identity_token));
+    if (given) {
+        buf_printf(&pair, "%s:%s", str_or(auth->username, "<token>"), str_or(auth->password, ""));
+        base64_encode(BASE64_STD, pair.data, pair.len, &coded);
+        json_out_object(&out, domain);
+        json_out_strn(&out, "auth", (const char *)coded.data, coded.len);
+        if (!str_empty(auth->identity_token))
+            json_out_str(&out, "identitytoken", auth->identity_token);
+        json_out_end(&out);
+    }
+    json_out_end(&out);
+    json_out_end(&out);
+    int fd = -1;
+    int rc = 0;
+    if (!json_out_done(&out) || !buf_ok(&pair) || !buf_ok(&coded))
+        rc = err_set(err, ERR_INVALID_ARGUMENT, "registry credentials are too long");
+    if (!rc && ((fd = memfd_create("auth", MFD_CLOEXEC)) < 0 ||
+                write(fd, text.data, text.len) != (ssize_t)text.len))
+        rc = err_set_errno(err, errno, "keep registry credentials");
+    buf_wipe(&text);
+    buf_wipe(&pair);
+    buf_wipe(&coded);
+    if (rc && fd >= 0)
+        close(fd);
+    return rc ? rc : fd;
+}
+
+bool fetch_insecure(const struct images *images, const char *domain)
+{
+    // As docker has it: this machine's own registries need no certificates.
+    return map_has_str(&images->insecure, domain) || str_equal(domain, "localhost") ||
+           str_starts(domain, "localhost:") || str_starts(domain, "127.") ||
+           str_starts(domain, "[::1]");
+}
+
+// ---- the end ------------------------------------------------------------------------------------
+
+static void fetch_next(struct images *images);
+
+static void fetch_free(struct fetch *fetch)
+{
+    if (fetch->auth_fd >= 0)
+        close(fetch->auth_fd);
+    loop_timer_stop(&fetch->tick);
+    arena_fini(&fetch->arena);
+    buf_fini(&fetch->manifest_json);
+    buf_fini(&fetch->config_json);
+    free(fetch->had);
+    free(fetch->told);
+    free(fetch->source);
+    MAGIC_CLEAR(fetch);
+    free(fetch);
+}
+
+static void fetch_end(struct fetch *fetch, const struct image *image)
+{
+    struct images *images = fetch->images;
+    if (fetch->cancelled)
+        err_set(&fetch->err, ERR_CANCELLED, "pull was cancelled");
+    else if (fetch->stalled && fetch->err.code)
+        err_set(&fetch->err, ERR_DEADLINE_EXCEEDED, "the registry sent nothing for %lld s",
+                (long long)(images->stall_ms / 1000));
+    if (fetch->has_slot)
+        images->pulls_free++;
+    images->ops--;
+    images->writers--;
+    images_done *done = fetch->done;
+    void *owner = fetch->owner;
+    struct err err = fetch->err;
+    fetch_free(fetch);
+    // The copy leaves its own rewritten manifest and configuration, a failed one perhaps layers.
+    images_sweep(images);
+    done(owner, err.code ? NULL : image, err.code ? &err : NULL);
+    fetch_next(images);
+}
+
+static void clean_run(void *ctx, struct err *err)
+{
+    struct fetch *fetch = ctx;
+    dir_remove(fetch->stage, err);
+}
+
+static void clean_done(void *ctx, const struct err *err)
+{
+    struct fetch *fetch = ctx;
+    if (err)
+        log_warn("pull leaves a folder", "err=\"%s\"", err->message);
+    fetch_end(fetch, NULL);
+}
+
+static void fetch_fail(struct fetch *fetch)
+{
+    CHECK(fetch->err.code || fetch->cancelled);
+    loop_timer_stop(&fetch->tick);
+    step_start(fetch->images->loop, &fetch->step, clean_run, clean_done, fetch);
+}
+
+static void fetch_finish(struct fetch *fetch)
+{
+    const struct image *image = NULL;
+    struct reference name = fetch->reference;
+    if (fetch->named && fetch->registry)
+        str_copy(name.digest, sizeof name.digest, fetch->top_digest);
+    if (library_add(fetch->images->library, fetch->digest, fetch->manifest_json.data,
+                    fetch->manifest_json.len, fetch->config_json.data, fetch->config_json.len,
+                    fetch->named ? &name : NULL, &image, &fetch->err) != 0) {
+        fetch_fail(fetch);
+        return;
+    }
+    char text[REFERENCE_TEXT_BYTES + 80], familiar[REFERENCE_TEXT_BYTES];
+    str_format(text, sizeof text, "Digest: %s", fetch->top_digest);
+    tell(fetch, "", text, 0, 0);
+    str_format(text, sizeof text, "Status: %s for %s",
+               fetch->is_new ? "Downloaded newer image" : "Image is up to date",
+               reference_familiar(&fetch->reference, familiar));
+    tell(fetch, "", text, 0, 0);
+    fetch_end(fetch, image);
+}
+
+// ---- skopeo -------------------------------------------------------------------------------------
+
+// "docker://domain/path@digest", or the archive's name as it is.
+static void source_at(const struct fetch *fetch, const char *digest, struct buf *out)
+{
+    buf_init(out, IMAGES_PATH_BYTES + REFERENCE_TEXT_BYTES);
+    buf_put_str(out, fetch->source);
+    if (!fetch->registry)
+        return;
+    const char *wanted = digest ? digest : fetch->reference.digest;
+    if (*wanted)
+        buf_printf(out, "@%s", wanted);
+    else
+        buf_printf(out, ":%s", fetch->reference.tag);
+}
+
+static int run_skopeo(struct fetch *fetch, const char *const *args, int64_t timeout_ms,
+                      process_done *done)
+{
+    const char *argv[ARGS_MAX] = {fetch->images->skopeo, "--override-os", fetch->os,
+                                  "--override-arch", fetch->architecture};
+    size_t count = 5;
+    if (*fetch->variant) {
+        argv[count++] = "--override-variant";
+        argv[count++] = fetch->variant;
+    }
+    for (; *args; args++) {
+        CHECK(count + 1 < ARGS_MAX);
+        argv[count++] = *args;
+    }
+    struct process_spec spec = {
+        .argv = argv,
+        .fds = &fetch->auth_fd,
+        .fds_count = 1,
+        .output_bytes_max = OUTPUT_BYTES,
+        .timeout_ms = timeout_ms,
+    };
+    return process_start(fetch->images->loop, &spec, done, fetch, &fetch->process, &fetch->err);
+}
+
+// Asks for a raw document: the manifest (config false) or the configuration.
+static void inspect(struct fetch *fetch, const char *digest, bool config, process_done *done)
+{
+    struct buf source;
+    source_at(fetch, digest, &source);
+    const char *args[12] = {"inspect", "--raw"};
+    size_t count = 2;
+    if (config)
+        args[count++] = "--config";
+    if (fetch->registry) {
+        args[count++] = "--authfile";
+        args[count++] = FETCH_AUTH_PATH;
+        args[count++] = fetch->insecure ? "--tls-verify=false" : "--tls-verify=true";
+        if (fetch->images->certs_dir) {
+            args[count++] = "--cert-dir";
+            args[count++] = fetch->images->certs_dir;
+        }
+    }
+    args[count++] = buf_cstr(&source);
+    int rc = run_skopeo(fetch, args, INSPECT_MS, done);
+    buf_fini(&source);
+    if (rc)
+        fetch_fail(fetch);
+}
+
+// What every program's end begins with. False: it failed, and the fetch is on its way out.
+static bool program_ended(struct fetch *fetch, const struct process_result *result,
+                          const char *what)
+{
+    MAGIC_CHECK(fetch, FETCH_MAGIC);
+    fetch->process = NULL;
+    if (!fetch->cancelled && fetch_check(result, what, &fetch->err) == 0)
+        return true;
+    fetch_fail(fetch);
+    return false;
+}
+
+// ---- layers -------------------------------------------------------------------------------------
+
+static void verify_run(void *ctx, struct err *err)
+{
+    struct fetch *fetch = ctx;
+    char path[BLOB_PATH_BYTES], digest[72];
+    int rc = 0;
+    for (size_t i = 0; i < fetch->manifest.layers_count && !rc; i++) {
+        const struct descriptor *layer = &fetch->manifest.layers[i];
+        if (fetch->had[i])
+            continue;
+        rc = blobs_path(fetch->root, layer->digest, path, err);
+        if (!rc)
+            rc = blobs_adopt(fetch->root, path, layer->digest, layer->size, err);
+    }
+    if (!rc)
+        rc = blobs_put(fetch->root, fetch->config_json.data, fetch->config_json.len, digest, err);
+    if (!rc)
+        rc = blobs_put(fetch->root, fetch->manifest_json.data, fetch->manifest_json.len, digest,
+                       err);
+    if (!rc)
+        dir_remove(fetch->stage, err);
+}
+
+static void verify_done(void *ctx, const struct err *err)
+{
+    struct fetch *fetch = ctx;
+    if (err)
+        err_copy(&fetch->err, err);
+    if (fetch->err.code || fetch->cancelled)
+        fetch_fail(fetch);
+    else
+        fetch_finish(fetch);
+}
+
+static uint64_t folder_bytes(const char *path)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+    uint64_t bytes = 0;
+    struct stat st;
+    while (dir && (entry = readdir(dir)))
+        if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            S_ISREG(st.st_mode))
+            bytes += (uint64_t)st.st_size;
+    if (dir)
+        closedir(dir);
+    return bytes;
+}
+
+// Looks how far the layers are, tells it, and notices when nothing moves any more.
+static void look(struct fetch *fetch)
+{
+    char layout[IMAGES_PATH_BYTES];
+    uint64_t arriving = 0, bytes = 0, missing = 0;
+    size_t first = fetch->manifest.layers_count;
+    if (images_path(layout, NULL, "%s/layout", fetch->stage) == 0)
+        arriving = folder_bytes(layout);
+    for (size_t i = 0; i < fetch->manifest.layers_count; i++) {
+        const struct descriptor *layer = &fetch->manifest.layers[i];
+        if (fetch->told[i] || blobs_have(fetch->root, layer->digest, layer->size)) {
+            bytes += layer->size;
+            if (!fetch->told[i])
+                tell_layer(fetch, i, "Download complete", 0, 0);
+            fetch->told[i] = true;
+        } else {
+            missing += layer->size;
+            first = i < first ? i : first;
+        }
+    }
+    bytes += arriving;
+    if (bytes != fetch->last_bytes) {
+        fetch->last_bytes = bytes;
+        fetch->last_change = loop_now(fetch->images->loop);
+        // Several layers come at once; what has come is told of the first that is not whole.
+        if (first < fetch->manifest.layers_count)
+            tell_layer(fetch, first, "Downloading", arriving < missing ? arriving : missing,
+                       missing);
+    }
+}
+
+static void ticked(struct loop_timer *timer)
+{
+    struct fetch *fetch = CONTAINER_OF(timer, struct fetch, tick);
+    MAGIC_CHECK(fetch, FETCH_MAGIC);
+    look(fetch);
+    int64_t quiet_ns = mono_since(loop_now(fetch->images->loop), fetch->last_change);
+    if (quiet_ns > fetch->images->stall_ms * NS_PER_MS && fetch->process) {
+        fetch->stalled = true;
+        process_kill(fetch->process, SIGKILL);
+        return;
+    }
+    loop_timer_start(timer, TICK_MS);
+}
+
+static void copied(void *owner, const struct process_result *result)
+{
+    struct fetch *fetch = owner;
+    loop_timer_stop(&fetch->tick);
+    if (!program_ended(fetch, result, "pull image"))
+        return;
+    look(fetch);
+    for (size_t i = 0; i < fetch->manifest.layers_count; i++)
+        if (!fetch->had[i])
+            tell_layer(fetch, i, "Pull complete", 0, 0);
+    step_start(fetch->images->loop, &fetch->step, verify_run, verify_done, fetch);
+}
+
+static void copy_layers(struct fetch *fetch)
+{
+    char blobs[IMAGES_PATH_BYTES], layout[IMAGES_PATH_BYTES + 8];
+    struct buf source;
+    if (images_path(blobs, &fetch->err, "%s/blobs", fetch->root) != 0 ||
+        dir_make(fetch->stage, 0700, &fetch->err) != 0 ||
+        !str_format(layout, sizeof layout, "oci:%s/layout:image", fetch->stage)) {
+        fetch_fail(fetch);
+        return;
+    }
+    source_at(fetch, fetch->digest, &source);
+    const char *args[20] = {"--insecure-policy",
+                            "--tmpdir",
+                            fetch->stage,
+                            "copy",
+                            "--quiet",
+                            "--dest-oci-accept-uncompressed-layers",
+                            "--dest-shared-blob-dir",
+                            blobs};
+    size_t count = 8;
+    if (fetch->registry) {
+        args[count++] = "--src-authfile";
+        args[count++] = FETCH_AUTH_PATH;
+        args[count++] = fetch->insecure ? "--src-tls-verify=false" : "--src-tls-verify=true";
+        if (fetch->images->certs_dir) {
+            args[count++] = "--src-cert-dir";
+            args[count++] = fetch->images->certs_dir;
+        }
+    }
+    args[count++] = buf_cstr(&source);
+    args[count++] = layout;
+    fetch->is_new = true;
+    fetch->last_change = loop_now(fetch->images->loop);
+    int rc = run_skopeo(fetch, args, 0, copied);
+    buf_fini(&source);
+    if (rc)
+        fetch_fail(fetch);
+    else
+        loop_timer_start(&fetch->tick, TICK_MS);
+}
+
+// ---- documents ----------------------------------------------------------------------------------
+
+static void got_config(void *owner, const struct process_result *result)
+{
+    struct fetch *fetch = owner;
+    if (!program_ended(fetch, result, "read image configuration"))
+        return;
+    char digest[72];
+    buf_put(&fetch->config_json, result->out, result->out_bytes);
+    blobs_digest(fetch->config_json.data, fetch->config_json.len, digest);
+    // skopeo ends what it prints with a newline of its own in some versions.
+    while (!str_equal(digest, fetch->manifest.config.digest) && fetch->config_json.len &&
+           fetch->config_json.data[fetch->config_json.len - 1] == '\n') {
+        fetch->config_json.len--;
+        blobs_digest(fetch->config_json.data, fetch->config_json.len, digest);
+    }
+    if (!str_equal(digest, fetch->manifest.config.digest)) {
+        err_set(&fetch->err, ERR_DATA_LOSS, "image configuration does not match its digest");
+        fetch_fail(fetch);
+        return;
+    }
+    bool missing = false;
+    for (size_t i = 0; i < fetch->manifest.layers_count; i++) {
+        const struct descriptor *layer = &fetch->manifest.layers[i];
+        fetch->had[i] = fetch->told[i] = blobs_have(fetch->root, layer->digest, layer->size);
+        missing |= !fetch->had[i];
+        tell_layer(fetch, i, fetch->had[i] ? "Already exists" : "Pulling fs layer", 0, 0);
+    }
+    if (missing)
+        copy_layers(fetch);
+    else
+        step_start(fetch->images->loop, &fetch->step, verify_run, verify_done, fetch);
+}
+
+static void got_manifest(void *owner, const struct process_result *result);
+
+static void take_manifest(struct fetch *fetch)
+{
+    fetch->had = mem_alloc_array(fetch->manifest.layers_count + 1, sizeof(bool));
+    fetch->told = mem_alloc_array(fetch->manifest.layers_count + 1, sizeof(bool));
+    char text[REFERENCE_TEXT_BYTES];
+    str_format(text, sizeof text, "Pulling from %s", fetch->reference.path);
+    tell(fetch, *fetch->reference.tag ? fetch->reference.tag : fetch->top_digest, text, 0, 0);
+    const struct image *known =
+        library_by_id(fetch->images->library, fetch->manifest.config.digest);
+    if (known) {
+        buf_put(&fetch->config_json, known->config_json, known->config_json_bytes);
+        fetch_finish(fetch);
+        return;
+    }
+    inspect(fetch, fetch->digest, true, got_config);
+}
+
+static void got_manifest(void *owner, const struct process_result *result)
+{
+    struct fetch *fetch = owner;
+    if (!program_ended(fetch, result, "read image manifest"))
+        return;
+    const struct platform wanted = {fetch->os, fetch->architecture, fetch->variant};
+    bool nested = *fetch->top_digest;
+    buf_clear(&fetch->manifest_json);
+    buf_put(&fetch->manifest_json, result->out, result->out_bytes);
+    blobs_digest(fetch->manifest_json.data, fetch->manifest_json.len, fetch->digest);
+    const char *asked = nested ? fetch->manifest.chosen.digest : fetch->reference.digest;
+    if (fetch->registry && *asked && !str_equal(asked, fetch->digest))
+        err_set(&fetch->err, ERR_DATA_LOSS, "image manifest does not match its digest %s", asked);
+    if (!nested)
+        str_copy(fetch->top_digest, sizeof fetch->top_digest, fetch->digest);
+    if (!fetch->err.code)
+        manifest_parse(fetch->manifest_json.data, fetch->manifest_json.len, &wanted, &fetch->arena,
+                       &fetch->manifest, &fetch->err);
+    if (!fetch->err.code && fetch->manifest.is_list && nested)
+        err_set(&fetch->err, ERR_INVALID_ARGUMENT, "manifest list within a manifest list");
+    if (fetch->err.code)
+        fetch_fail(fetch);
+    else if (fetch->manifest.is_list)
+        inspect(fetch, fetch->manifest.chosen.digest, false, got_manifest);
+    else
+        take_manifest(fetch);
+}
+
+// ---- starting -----------------------------------------------------------------------------------
+
+static void fetch_run(struct loop_later *later)
+{
+    struct fetch *fetch = CONTAINER_OF(later, struct fetch, later);
+    MAGIC_CHECK(fetch, FETCH_MAGIC);
+    if (fetch->err.code || fetch->cancelled)
+        fetch_fail(fetch);
+    else
+        inspect(fetch, NULL, false, got_manifest);
+}
+
+static void fetch_next(struct images *images)
+{
+    while (images->pulls_free) {
+        struct list *link = list_pop_front(&images->fetch_queue);
+        if (!link)
+            return;
+        struct fetch *fetch = LIST_ENTRY(link, struct fetch, link);
+        images->pulls_free--;
+        fetch->has_slot = true;
+        loop_later_ask(&fetch->later);
+    }
+}
+
+// "linux/arm/v7"
+static int take_platform(struct fetch *fetch, const char *platform)
+{
+    str_copy(fetch->os, sizeof fetch->os, "linux");
+    str_copy(fetch->architecture, sizeof fetch->architecture, NATIVE_ARCH);
+    if (str_empty(platform))
+        return 0;
+    char *parts[] = {fetch->os, fetch->architecture, fetch->variant};
+    const char *rest = platform;
+    struct str_part part;
+    size_t count = 0;
+    while (str_split(&rest, '/', &part)) {
+        if (count == COUNT_OF(parts) || !part.len || part.len >= PLATFORM_BYTES)
+            return err_set(&fetch->err, ERR_INVALID_ARGUMENT, "invalid platform \"%.60s\"",
+                           platform);
+        memcpy(parts[count], part.at, part.len);
+        parts[count++][part.len] = '\0';
+    }
+    return 0;
+}
+
+struct fetch *fetch_start(struct images *images, const struct fetch_spec *spec)
+{
+    struct fetch *fetch = MEM_NEW(struct fetch);
+    MAGIC_SET(fetch, FETCH_MAGIC);
+    images->ops++;
+    images->writers++;
+    fetch->images = images;
+    fetch->registry = spec->registry;
+    fetch->source = str_dup(spec->source);
+    fetch->progress = spec->progress;
+    fetch->done = spec->done;
+    fetch->owner = spec->owner;
+    str_copy(fetch->root, sizeof fetch->root, images->root);
+    images_stage(images, fetch->stage);
+    arena_init(&fetch->arena, ARENA_BYTES);
+    buf_init(&fetch->manifest_json, MANIFEST_BYTES_MAX);
+    buf_init(&fetch->config_json, IMAGE_CONFIG_BYTES_MAX);
+    loop_timer_init(&fetch->tick, images->loop, ticked);
+    loop_later_init(&fetch->later, images->loop, fetch_run);
+    list_init(&fetch->link);
+    if (spec->reference) {
+        fetch->reference = *spec->reference;
+        fetch->named = true;
+        fetch->insecure = fetch_insecure(images, fetch->reference.domain);
+    }
+    take_platform(fetch, spec->platform);
+    fetch->auth_fd = fetch_auth_fd(fetch->reference.domain, spec->auth, &fetch->err);
+    list_push_back(&images->fetch_queue, &fetch->link);
+    fetch_next(images);
+    return fetch;
+}
+
+void fetch_cancel(struct fetch *fetch)
+{
+    MAGIC_CHECK(fetch, FETCH_MAGIC);
+    fetch->cancelled = true;
+    if (fetch->process)
+        process_kill(fetch->process, SIGKILL);
+    else if (!fetch->has_slot) {
+        // It waits in the queue: it ends there.
+        list_remove(&fetch->link);
+        loop_later_ask(&fetch->later);
+    }
+}

@@ -1,0 +1,43 @@
+// One image on its way into the store: from a registry or out of an archive, by skopeo.
+//
+// The raw manifest and configuration are asked for first, so that what is kept is what the registry
+// signed for (skopeo's copy into an OCI layout rewrites both); the copy then brings the layers
+// straight into the shared store, passing over those that are there. Everything is checked against
+// the manifest's digests before the library hears of it.
+#ifndef AGENT_IMAGE_FETCH_IO_H
+#define AGENT_IMAGE_FETCH_IO_H
+
+#include "agent/image/images_priv_io.h"
+
+struct fetch;
+
+struct fetch_spec {
+    const char
+        *source;   // skopeo's name: "docker://x/y" (without tag) or "docker-archive:file[:tag]"
+    bool registry; // the source takes ":tag" and "@digest"
+    const struct reference *reference; // what to ask for and how to name the result; NULL: no name
+    const struct registry_auth *auth;  // NULL: anonymous
+    const char *platform;              // NULL: this machine's
+    images_progress *progress;         // may be NULL
+    images_done *done;                 // exactly once
+    void *owner;
+};
+
+// Starts when there is a slot. Never fails at once.
+struct fetch *fetch_start(struct images *images, const struct fetch_spec *spec);
+
+// Ends it as soon as possible; done runs with CANCELLED.
+void fetch_cancel(struct fetch *fetch);
+
+// The authentication file as a descriptor (a memory file): secrets are in no command line and on no
+// disk. -code on failure.
+int fetch_auth_fd(const char *domain, const struct registry_auth *auth, struct err *err);
+#define FETCH_AUTH_PATH "/proc/self/fd/3"
+
+// What skopeo's last words mean.
+int fetch_check(const struct process_result *result, const char *what, struct err *err);
+
+// True when the registry may be spoken to without certificates.
+bool fetch_insecure(const struct images *images, const char *domain);
+
+#endif
