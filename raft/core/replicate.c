@@ -50,8 +50,6 @@ static struct raft_batch gather(const struct raft *raft, uint64_t from)
 
 static void probe(struct raft *raft, struct progress *peer)
 {
-    if (peer->paused)
-        return;
     // Without bodies in memory it is an empty probe: it only asks whether the logs agree there.
     struct raft_batch batch = gather(raft, peer->next);
     send_append(raft, peer, peer->next - 1, &batch);
@@ -100,6 +98,8 @@ void replicate_flush(struct raft *raft)
     CHECK(raft->role == RAFT_LEADER);
     for (size_t i = 0; i < raft->peers_count; i++) {
         struct progress *peer = &raft->peers[i];
+        if (peer->state == RAFT_PROBE && peer->paused)
+            continue; // also after a snapshot that failed: not before a heartbeat is answered
         if (peer->state != RAFT_SNAPSHOT && peer->next <= raft->log.start_index) {
             // What it needs is compacted away. A silent peer could not take a snapshot anyway.
             if (is_awake(raft, peer))
