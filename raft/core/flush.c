@@ -81,13 +81,13 @@ void raft_send_durable(struct raft *raft, const struct raft_message *message)
     bool vote = message->type == RAFT_MSG_VOTE || message->type == RAFT_MSG_VOTE_RESP;
     if (vote && PLANTED(VOTE_BEFORE_SYNC))
         fence = 0;
-    // One acknowledgement for everything that one write makes durable.
+    // One acknowledgement for everything that one write makes durable. Not for two: under steady
+    // load it would wait for the next write, and the next, for ever.
     if (message->type == RAFT_MSG_APP_RESP && raft->held_count > 0) {
         struct raft_held *last = &raft->held[raft->held_count - 1];
         if (last->message.type == RAFT_MSG_APP_RESP && last->message.to == message->to &&
-            last->message.index <= message->index) {
+            last->message.index <= message->index && last->write == fence) {
             last->message = *message;
-            last->write = fence;
             return;
         }
     }

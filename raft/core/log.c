@@ -55,6 +55,7 @@ static void add_run(struct log *log, uint64_t index, uint64_t term)
 
 int log_init(struct log *log, const struct raft_boot *boot, struct err *err)
 {
+    *log = (struct log){.memory_first = 1};
     int result = check_boot(boot, err);
     if (result < 0)
         return result;

@@ -30,7 +30,7 @@ struct log {
     size_t memory_bytes;
 };
 
-// From the boot facts. DATA_LOSS when they contradict each other.
+// From the boot facts. DATA_LOSS when they contradict each other; the log is then empty.
 int log_init(struct log *log, const struct raft_boot *boot, struct err *err);
 void log_fini(struct log *log);
 

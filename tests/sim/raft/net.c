@@ -91,6 +91,10 @@ void net_send(struct sim *sim, struct sim_node *from, const struct raft_message 
     // A forwarded proposal must not arrive twice; nothing in Raft would notice.
     if (packet->type != RAFT_MSG_PROP && sim_percent(sim, sim->repeat_percent))
         post(sim, packet_copy(packet));
+    // A snapshot takes its time; sometimes it arrives when nobody needs it any more.
+    if (packet->type == RAFT_MSG_SNAP && !sim->quiet_phase && sim_percent(sim, 30))
+        sim_schedule(sim, sim_between(sim, 0, 2) * NS_PER_S, SIM_PACKET, 0)->packet =
+            packet_copy(packet);
     post(sim, packet);
 }
 
