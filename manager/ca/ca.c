@@ -126,8 +126,8 @@ static void see_everything(struct ca *ca)
     const struct object *cluster = view_get_by_name(view, OBJECT_CLUSTER, NAME_CLUSTER);
     if (cluster)
         load_cluster(ca, cluster);
-    VIEW_EACH(object, view, OBJECT_NODE, BY_ALL)
-    see_node(ca, object);
+    VIEW_EACH (object, view, OBJECT_NODE, BY_ALL)
+        see_node(ca, object);
     store_unpin(view);
 }
 

@@ -413,13 +413,13 @@ static void clear(struct sched *sched)
 void sched_load(struct sched *sched, struct view view, struct wall now)
 {
     clear(sched);
-    VIEW_EACH(object, view, OBJECT_NODE, BY_ALL)
-    node_set(sched, object);
-    VIEW_EACH(object, view, OBJECT_SERVICE, BY_ALL)
-    service_set(sched, object);
-    VIEW_EACH(object, view, OBJECT_TASK, BY_ALL)
-    if (object_task(object)->state <= SWARM__TASK_STATE__RUNNING)
-        task_set(sched, object, now);
+    VIEW_EACH (object, view, OBJECT_NODE, BY_ALL)
+        node_set(sched, object);
+    VIEW_EACH (object, view, OBJECT_SERVICE, BY_ALL)
+        service_set(sched, object);
+    VIEW_EACH (object, view, OBJECT_TASK, BY_ALL)
+        if (object_task(object)->state <= SWARM__TASK_STATE__RUNNING)
+            task_set(sched, object, now);
     wake(sched, (struct mono){.ns = 0});
 }
 

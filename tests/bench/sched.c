@@ -142,8 +142,7 @@ static void remove_tasks(void)
 {
     struct view view = store_pin(log_.store);
     struct txn *txn = fake_begin(&log_, 1);
-    VIEW_EACH(object, view, OBJECT_TASK, BY_ALL)
-    {
+    VIEW_EACH (object, view, OBJECT_TASK, BY_ALL) {
         struct err err = ERR_INIT;
         turn(&txn);
         if (txn_delete(txn, OBJECT_TASK, object_id(object), &err))

@@ -212,8 +212,7 @@ START_TEST(pinned_view_does_not_change_and_costs_only_what_changed)
     }
     ck_assert_uint_eq(view_count(pinned, OBJECT_TASK), 200);
     unsigned seen = 0;
-    VIEW_EACH(object, pinned, OBJECT_TASK, by_service("s1"))
-    {
+    VIEW_EACH (object, pinned, OBJECT_TASK, by_service("s1")) {
         ck_assert_uint_eq(object_task(object)->slot, 1);
         seen++;
     }
@@ -253,8 +252,7 @@ static void *read_pairs(void *ctx)
     while (!atomic_load(&reader->stop)) {
         struct view view = store_pin(reader->store);
         size_t count = 0;
-        VIEW_EACH(object, view, OBJECT_TASK, BY_ALL)
-        {
+        VIEW_EACH (object, view, OBJECT_TASK, BY_ALL) {
             const char *id = object_id(object);
             char partner[64];
             str_format(partner, sizeof(partner), "%c%s", id[0] == 'a' ? 'b' : 'a', id + 1);

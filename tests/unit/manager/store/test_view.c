@@ -36,8 +36,7 @@ static const char *found(enum object_type type, struct by by)
     static char text[512];
     text[0] = '\0';
     struct view view = store_pin(log_.store);
-    VIEW_EACH(object, view, type, by)
-    {
+    VIEW_EACH (object, view, type, by) {
         size_t len = strlen(text);
         str_format(text + len, sizeof(text) - len, "%s%s", len ? " " : "", object_id(object));
         ck_assert(object_matches(object, &by));
@@ -182,8 +181,7 @@ static void model_compare(struct view view, const struct model_task *model, unsi
     str_format(name, sizeof(name), "service%u", service);
     size_t by_service_count = 0;
     uint64_t slot = 0;
-    VIEW_EACH(object, view, OBJECT_TASK, by_service(name))
-    {
+    VIEW_EACH (object, view, OBJECT_TASK, by_service(name)) {
         uint64_t number;
         ck_assert(str_to_u64(object_id(object), MODEL_TASKS - 1, &number));
         ck_assert(model[number].exists);
@@ -193,8 +191,7 @@ static void model_compare(struct view view, const struct model_task *model, unsi
         by_service_count++;
     }
     size_t by_state_count = 0;
-    VIEW_EACH(object, view, OBJECT_TASK, by_number(INDEX_STATE, state))
-    {
+    VIEW_EACH (object, view, OBJECT_TASK, by_number(INDEX_STATE, state)) {
         ck_assert_uint_eq(object_task(object)->state, state);
         by_state_count++;
     }
