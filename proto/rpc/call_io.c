@@ -507,7 +507,7 @@ static void on_over(void *ctx, struct stream *stream, const struct rpc_status *s
     }
 }
 
-const struct channel_events call_events = {
+const struct grpc_conn_events call_events = {
     .on_call = on_call,
     .on_message = on_message,
     .on_end = on_end,

@@ -5,7 +5,7 @@
 #include "proto/base/check.h"
 #include "proto/net/conn_io.h"
 #include "proto/rpc/backoff.h"
-#include "proto/rpc/channel.h"
+#include "proto/rpc/grpc_conn.h"
 #include "proto/rpc/client_io.h"
 #include "proto/rpc/message.h"
 
@@ -17,7 +17,7 @@ struct client_conn {
     struct list link;
     struct rpc_client *client;
     struct conn *conn;
-    struct channel *channel; // from on_open
+    struct grpc_conn *channel; // from on_open
     struct loop_timer alarm;
     struct loop_later later;
     struct mono ready_since;

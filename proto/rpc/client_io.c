@@ -29,7 +29,7 @@ void client_conn_touch(struct client_conn *conn)
 {
     if (!conn->channel)
         return;
-    channel_set_now(conn->channel, loop_now(conn->client->config.loop));
+    grpc_conn_set_now(conn->channel, loop_now(conn->client->config.loop));
     loop_later_ask(&conn->later);
 }
 
@@ -60,13 +60,13 @@ static void on_ready(void *ctx)
 static void on_room(void *ctx)
 {
     struct client_conn *conn = ctx;
-    if (channel_draining(conn->channel))
+    if (grpc_conn_draining(conn->channel))
         retire(conn);
     if (!list_empty(&conn->client->waiting))
         client_ask(conn->client);
 }
 
-static const struct channel_events stream_events = {
+static const struct grpc_conn_events stream_events = {
     .on_headers = request_on_headers,
     .on_message = request_on_message,
     .on_writable = request_on_writable,
@@ -77,7 +77,7 @@ static const struct channel_events stream_events = {
 
 static void set_alarm(struct client_conn *conn)
 {
-    struct mono due = channel_due(conn->channel);
+    struct mono due = grpc_conn_due(conn->channel);
     if (due.ns == MONO_NEVER.ns)
         loop_timer_stop(&conn->alarm);
     else if (!loop_timer_running(&conn->alarm) || conn->alarm.timer.due.ns != due.ns)
@@ -87,12 +87,13 @@ static void set_alarm(struct client_conn *conn)
 static void on_conn_later(struct loop_later *later)
 {
     struct client_conn *conn = CONTAINER_OF(later, struct client_conn, later);
-    channel_run(conn->channel);
+    grpc_conn_run(conn->channel);
     struct buf out;
     buf_init(&out, 4 * OUTPUT_BYTES);
     for (size_t room; (room = conn_room(conn->conn)) > 0;) {
         buf_clear(&out);
-        bool more = channel_output(conn->channel, &out, room < OUTPUT_BYTES ? room : OUTPUT_BYTES);
+        bool more =
+            grpc_conn_output(conn->channel, &out, room < OUTPUT_BYTES ? room : OUTPUT_BYTES);
         if (out.len > 0)
             conn_write(conn->conn, out.data, out.len);
         if (!more)
@@ -101,9 +102,9 @@ static void on_conn_later(struct loop_later *later)
     buf_fini(&out);
     conn_flush(conn->conn);
     set_alarm(conn);
-    if (conn->ending && channel_streams(conn->channel) == 0)
+    if (conn->ending && grpc_conn_streams(conn->channel) == 0)
         conn_shutdown(conn->conn);
-    else if (channel_finished(conn->channel))
+    else if (grpc_conn_finished(conn->channel))
         conn_shutdown(conn->conn);
 }
 
@@ -111,7 +112,7 @@ static void on_conn_alarm(struct loop_timer *timer)
 {
     struct client_conn *conn = CONTAINER_OF(timer, struct client_conn, alarm);
     struct err err = ERR_INIT;
-    if (channel_tick(conn->channel, loop_now(conn->client->config.loop), &err) < 0)
+    if (grpc_conn_tick(conn->channel, loop_now(conn->client->config.loop), &err) < 0)
         conn_close(conn->conn, &err);
     else
         loop_later_ask(&conn->later);
@@ -123,7 +124,7 @@ static void on_conn_open(struct conn *it, void *owner)
     struct client_conn *conn = owner;
     struct rpc_client *client = conn->client;
     const struct rpc_client_config *config = &client->config;
-    struct channel_config channel = {
+    struct grpc_conn_config channel = {
         .side = H2_CLIENT,
         .stream_bytes = sizeof(struct client_stream),
         .message_bytes_max = config->message_bytes_max,
@@ -134,7 +135,7 @@ static void on_conn_open(struct conn *it, void *owner)
         .authority = client->authority,
         .tls = config->tls != NULL,
     };
-    conn->channel = channel_new(&channel, &stream_events, conn, loop_now(config->loop));
+    conn->channel = grpc_conn_new(&channel, &stream_events, conn, loop_now(config->loop));
     conn_set_deadline(conn->conn, config->connect_ms, "the server sent no SETTINGS");
     loop_later_ask(&conn->later);
 }
@@ -144,7 +145,8 @@ static void on_conn_data(struct conn *it, void *owner, const uint8_t *bytes, siz
     (void)it;
     struct client_conn *conn = owner;
     struct err err = ERR_INIT;
-    if (channel_receive(conn->channel, bytes, size, loop_now(conn->client->config.loop), &err) < 0)
+    if (grpc_conn_receive(conn->channel, bytes, size, loop_now(conn->client->config.loop), &err) <
+        0)
         conn_close(conn->conn, &err);
     else
         loop_later_ask(&conn->later);
@@ -184,7 +186,7 @@ static void on_conn_close(struct conn *it, void *owner, const struct err *why)
         client->current = NULL;
     list_remove(&conn->link);
     if (conn->channel)
-        channel_free(conn->channel, &err);
+        grpc_conn_free(conn->channel, &err);
     loop_later_cancel(&conn->later);
     loop_timer_stop(&conn->alarm);
     bool lived = conn->ready && mono_since(loop_now(client->config.loop), conn->ready_since) >=
@@ -230,7 +232,7 @@ static void connect_now(struct rpc_client *client)
 bool client_can_open(const struct rpc_client *client)
 {
     const struct client_conn *conn = client->current;
-    return conn && conn->ready && !client->closing && channel_can_open(conn->channel);
+    return conn && conn->ready && !client->closing && grpc_conn_can_open(conn->channel);
 }
 
 // A call that does not wait for ready fails while there is no way to the server.
@@ -347,7 +349,7 @@ void rpc_client_close(struct rpc_client *client, void (*closed)(void *ctx), void
     LIST_EACH (link, &client->conns) {
         struct client_conn *conn = LIST_ENTRY(link, struct client_conn, link);
         // What was queued, such as a last message, still leaves when nobody waits for an answer.
-        if (conn->channel && channel_streams(conn->channel) == 0)
+        if (conn->channel && grpc_conn_streams(conn->channel) == 0)
             conn_shutdown(conn->conn);
         else
             conn_close(conn->conn, NULL);

@@ -188,7 +188,7 @@ void request_open(struct rpc_request *request)
     struct client_conn *conn = request->client->current;
     client_conn_touch(conn);
     struct stream *stream =
-        channel_open(conn->channel, request->spec.path, &request->metadata, left_ns(request));
+        grpc_conn_open(conn->channel, request->spec.path, &request->metadata, left_ns(request));
     if (!stream)
         return; // stays where it is
     request_leave_waiting(request);

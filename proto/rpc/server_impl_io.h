@@ -6,7 +6,7 @@
 
 #include "proto/base/map.h"
 #include "proto/net/conn_io.h"
-#include "proto/rpc/channel.h"
+#include "proto/rpc/grpc_conn.h"
 #include "proto/rpc/message.h"
 #include "proto/rpc/server_io.h"
 
@@ -66,7 +66,7 @@ struct server_conn {
     struct list link;
     struct server_loop *on;
     struct conn *conn;
-    struct channel *channel;
+    struct grpc_conn *channel;
     struct shared_peer *peer;
     struct loop_timer alarm;
     struct loop_later later;
@@ -75,8 +75,8 @@ struct server_conn {
 
 // ---- call_io.c for server_io.c -----------------------------------------------------------------
 
-size_t call_bytes(void);                        // of a call's struct
-extern const struct channel_events call_events; // ctx is the server_conn
+size_t call_bytes(void);                          // of a call's struct
+extern const struct grpc_conn_events call_events; // ctx is the server_conn
 
 // ---- server_io.c for call_io.c -----------------------------------------------------------------
 

@@ -140,7 +140,7 @@ static void loop_check_done(struct server_loop *on);
 
 static void set_alarm(struct server_conn *conn)
 {
-    struct mono due = channel_due(conn->channel);
+    struct mono due = grpc_conn_due(conn->channel);
     if (due.ns == MONO_NEVER.ns)
         loop_timer_stop(&conn->alarm);
     else if (!loop_timer_running(&conn->alarm) || conn->alarm.timer.due.ns != due.ns)
@@ -154,7 +154,7 @@ static void flush(struct server_conn *conn)
     for (size_t room; (room = conn_room(conn->conn)) > 0;) {
         buf_clear(scratch);
         bool more =
-            channel_output(conn->channel, scratch, room < OUTPUT_BYTES ? room : OUTPUT_BYTES);
+            grpc_conn_output(conn->channel, scratch, room < OUTPUT_BYTES ? room : OUTPUT_BYTES);
         if (scratch->len > 0)
             conn_write(conn->conn, scratch->data, scratch->len);
         if (!more)
@@ -166,16 +166,16 @@ static void flush(struct server_conn *conn)
 static void on_later(struct loop_later *later)
 {
     struct server_conn *conn = CONTAINER_OF(later, struct server_conn, later);
-    channel_run(conn->channel);
+    grpc_conn_run(conn->channel);
     flush(conn);
     set_alarm(conn);
-    if (channel_finished(conn->channel))
+    if (grpc_conn_finished(conn->channel))
         conn_shutdown(conn->conn);
 }
 
 void server_conn_touch(struct server_conn *conn)
 {
-    channel_set_now(conn->channel, loop_now(conn->on->loop));
+    grpc_conn_set_now(conn->channel, loop_now(conn->on->loop));
     loop_later_ask(&conn->later);
 }
 
@@ -192,7 +192,7 @@ static void on_alarm(struct loop_timer *timer)
 {
     struct server_conn *conn = CONTAINER_OF(timer, struct server_conn, alarm);
     struct err err = ERR_INIT;
-    if (channel_tick(conn->channel, loop_now(conn->on->loop), &err) < 0)
+    if (grpc_conn_tick(conn->channel, loop_now(conn->on->loop), &err) < 0)
         conn_close(conn->conn, &err);
     else
         loop_later_ask(&conn->later);
@@ -203,7 +203,7 @@ static void on_conn_data(struct conn *it, void *owner, const uint8_t *bytes, siz
     (void)it;
     struct server_conn *conn = owner;
     struct err err = ERR_INIT;
-    if (channel_receive(conn->channel, bytes, size, loop_now(conn->on->loop), &err) < 0)
+    if (grpc_conn_receive(conn->channel, bytes, size, loop_now(conn->on->loop), &err) < 0)
         send_away(conn, &err);
     else
         loop_later_ask(&conn->later);
@@ -223,7 +223,7 @@ static void on_conn_close(struct conn *it, void *owner, const struct err *why)
     struct server_loop *on = conn->on;
     loop_later_cancel(&conn->later);
     loop_timer_stop(&conn->alarm);
-    channel_free(conn->channel, why);
+    grpc_conn_free(conn->channel, why);
     // The channel's last events may have asked once more.
     loop_later_cancel(&conn->later);
     list_remove(&conn->link);
@@ -256,13 +256,13 @@ static struct shared_peer *learn_peer(const struct conn *conn)
     return shared;
 }
 
-static struct channel *make_channel(struct server_conn *conn)
+static struct grpc_conn *make_channel(struct server_conn *conn)
 {
     const struct rpc_server_config *config = &conn->on->server->config;
     const struct peer *peer = &conn->peer->peer;
     bool manager = peer->local ||
                    (peer->authenticated && identity_has_role(&peer->identity, IDENTITY_MANAGER));
-    struct channel_config channel = {
+    struct grpc_conn_config channel = {
         .side = H2_SERVER,
         .stream_bytes = call_bytes(),
         .message_bytes_max = config->message_bytes_max,
@@ -280,7 +280,7 @@ static struct channel *make_channel(struct server_conn *conn)
         channel.streams_max = RPC_SERVER_STREAMS_MAX_ANONYMOUS;
         channel.call_ms_max = RPC_SERVER_ANONYMOUS_CALL_MS;
     }
-    return channel_new(&channel, &call_events, conn, loop_now(conn->on->loop));
+    return grpc_conn_new(&channel, &call_events, conn, loop_now(conn->on->loop));
 }
 
 static void on_accept(struct listener *listener, struct conn *it, void *owner)
@@ -496,7 +496,7 @@ static void goaway_all(struct server_loop *on, bool final)
     LIST_EACH (link, &on->conns) {
         struct server_conn *conn = LIST_ENTRY(link, struct server_conn, link);
         server_conn_touch(conn);
-        channel_goaway(conn->channel, final);
+        grpc_conn_goaway(conn->channel, final);
     }
 }
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "proto/base/str.h"
-#include "proto/rpc/channel_impl.h"
+#include "proto/rpc/grpc_conn_impl.h"
 
 // A message that waits for a paused stream, or a frame to send.
 struct parcel {
@@ -34,7 +34,7 @@ static void parcels_free(struct list *list)
 
 // ---- life of a stream --------------------------------------------------------------------------
 
-struct stream *stream_new(struct channel *channel, int32_t id)
+struct stream *stream_new(struct grpc_conn *channel, int32_t id)
 {
     struct stream *stream = mem_alloc(channel->config.stream_bytes);
     MAGIC_SET(stream, STREAM_MAGIC);
@@ -159,6 +159,9 @@ void stream_tell_over(struct stream *stream, const struct rpc_status *status)
     if (!stream->end_out || stream->channel->config.side == H2_CLIENT)
         stream_stop_timers(stream);
     stream_drop_inbox(stream);
+    // A request whose headers never were complete is nobody's.
+    if (!stream->begun)
+        stream->released = true;
     if (!stream->released)
         stream->channel->events->on_over(stream->channel->ctx, stream, status);
 }
@@ -169,7 +172,7 @@ static void end_answer(struct stream *stream, const struct rpc_status *status);
 void stream_fail(struct stream *stream, enum err_code code, const char *what)
 {
     struct rpc_status status = rpc_status_make(code, "%s", what);
-    struct channel *channel = stream->channel;
+    struct grpc_conn *channel = stream->channel;
     stream_pin(stream);
     // Half a frame cannot be followed by a status, and an answer that stalled by none at all.
     bool broken = stream->outbox_sent > 0 || stream->end_out;
@@ -204,7 +207,7 @@ bool stream_may_deliver(const struct stream *stream)
 // A message must be through in time: from its first byte, or for a single request from the headers.
 void stream_watch_slow(struct stream *stream)
 {
-    struct channel *channel = stream->channel;
+    struct grpc_conn *channel = stream->channel;
     if (channel->config.slow_ms == 0 || stream->over)
         return;
     // A paused stream waits for its owner, not for the peer.
@@ -281,7 +284,7 @@ static void send_response(struct stream *stream)
 int stream_send(struct stream *stream, uint8_t *frame, size_t size, struct err *err)
 {
     CHECK(!stream->end_out || stream->over);
-    struct channel *channel = stream->channel;
+    struct grpc_conn *channel = stream->channel;
     if (!channel || stream->over || stream->closed) {
         free(frame);
         return 0;
@@ -326,7 +329,7 @@ void stream_end(struct stream *stream)
 // Puts the status after what is queued, or alone.
 static void end_answer(struct stream *stream, const struct rpc_status *status)
 {
-    struct channel *channel = stream->channel;
+    struct grpc_conn *channel = stream->channel;
     CHECK(channel->config.side == H2_SERVER);
     stream->end_out = true;
     stream->over = true;

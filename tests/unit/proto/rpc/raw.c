@@ -118,7 +118,7 @@ static void on_over(void *ctx, struct stream *stream, const struct rpc_status *s
     stream_release(stream);
 }
 
-static const struct channel_events events = {
+static const struct grpc_conn_events events = {
     .on_call = on_call,
     .on_message = on_message,
     .on_end = on_end,
@@ -132,7 +132,7 @@ void victim_init(struct victim *victim, const struct victim_options *options)
     buf_init(&victim->in, 64 << 20);
     buf_init(&victim->out, 64 << 20);
     victim->now = (struct mono){1000 * NS_PER_S};
-    struct channel_config config = {
+    struct grpc_conn_config config = {
         .side = H2_SERVER,
         .stream_bytes = sizeof(struct victim_call),
         .message_bytes_max = GRPC_SERVER_MESSAGE_BYTES_MAX,
@@ -141,7 +141,7 @@ void victim_init(struct victim *victim, const struct victim_options *options)
         .streams_max = 1000,
         .slow_ms = options ? options->slow_ms : 0,
     };
-    victim->channel = channel_new(&config, &events, victim, victim->now);
+    victim->channel = grpc_conn_new(&config, &events, victim, victim->now);
     buf_put_str(&victim->in, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     raw_frame(&victim->in, SETTINGS, 0, 0, NULL, 0);
     raw_frame(&victim->in, SETTINGS, ACK, 0, NULL, 0);
@@ -152,14 +152,14 @@ void victim_init(struct victim *victim, const struct victim_options *options)
 
 void victim_fini(struct victim *victim)
 {
-    channel_free(victim->channel, NULL);
+    grpc_conn_free(victim->channel, NULL);
     buf_fini(&victim->in);
     buf_fini(&victim->out);
 }
 
 static void take_output(struct victim *victim)
 {
-    while (channel_output(victim->channel, &victim->out, victim->out.len + 65536))
+    while (grpc_conn_output(victim->channel, &victim->out, victim->out.len + 65536))
         ;
     ck_assert(buf_ok(&victim->out));
 }
@@ -167,27 +167,27 @@ static void take_output(struct victim *victim)
 bool victim_feed(struct victim *victim)
 {
     if (victim->err.code == ERR_OK)
-        channel_receive(victim->channel, victim->in.data, victim->in.len, victim->now,
-                        &victim->err);
+        grpc_conn_receive(victim->channel, victim->in.data, victim->in.len, victim->now,
+                          &victim->err);
     buf_clear(&victim->in);
-    channel_run(victim->channel);
+    grpc_conn_run(victim->channel);
     take_output(victim);
-    return victim->err.code == ERR_OK && !channel_finished(victim->channel);
+    return victim->err.code == ERR_OK && !grpc_conn_finished(victim->channel);
 }
 
 bool victim_pass(struct victim *victim, int64_t ms)
 {
     struct mono end = mono_add(victim->now, ms * NS_PER_MS);
-    while (!mono_before(end, channel_due(victim->channel)) && victim->err.code == ERR_OK) {
-        if (mono_before(victim->now, channel_due(victim->channel)))
-            victim->now = channel_due(victim->channel);
-        channel_tick(victim->channel, victim->now, &victim->err);
-        channel_run(victim->channel);
+    while (!mono_before(end, grpc_conn_due(victim->channel)) && victim->err.code == ERR_OK) {
+        if (mono_before(victim->now, grpc_conn_due(victim->channel)))
+            victim->now = grpc_conn_due(victim->channel);
+        grpc_conn_tick(victim->channel, victim->now, &victim->err);
+        grpc_conn_run(victim->channel);
         take_output(victim);
     }
     victim->now = end;
-    channel_set_now(victim->channel, end);
-    return victim->err.code == ERR_OK && !channel_finished(victim->channel);
+    grpc_conn_set_now(victim->channel, end);
+    return victim->err.code == ERR_OK && !grpc_conn_finished(victim->channel);
 }
 
 unsigned victim_frames(const struct victim *victim, int type, int32_t stream, struct cursor *last)

@@ -3,7 +3,7 @@
 #define TESTS_UNIT_PROTO_RPC_RAW_H
 
 #include "proto/base/buf.h"
-#include "proto/rpc/channel.h"
+#include "proto/rpc/grpc_conn.h"
 
 enum {
     DATA,
@@ -24,11 +24,11 @@ enum {
 // A server's channel, and what became of it. Its service answers TEST "/t/Echo" with the request,
 // and leaves every other call open.
 struct victim {
-    struct channel *channel;
+    struct grpc_conn *channel;
     struct mono now;
     struct buf in;  // what raw_* put and victim_feed feeds
     struct buf out; // all that the channel sent
-    struct err err; // of channel_receive or channel_tick; then the connection is over
+    struct err err; // of grpc_conn_receive or grpc_conn_tick; then the connection is over
     unsigned calls;
     unsigned over; // calls that ended before they were answered
     struct rpc_status last_over;

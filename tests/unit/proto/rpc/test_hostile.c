@@ -241,12 +241,12 @@ START_TEST(zero_window_cve_2019_9517_is_reset_in_time)
     put_echo(&victim.in, 1);
     ck_assert(victim_feed(&victim));
     ck_assert_uint_eq(victim_frames(&victim, DATA, 1, NULL), 0);
-    ck_assert_uint_eq(channel_streams(victim.channel), 1);
+    ck_assert_uint_eq(grpc_conn_streams(victim.channel), 1);
     ck_assert(victim_pass(&victim, 999));
-    ck_assert_uint_eq(channel_streams(victim.channel), 1);
+    ck_assert_uint_eq(grpc_conn_streams(victim.channel), 1);
     ck_assert(victim_pass(&victim, 2));
     ck_assert_uint_eq(victim_frames(&victim, RST_STREAM, 1, NULL), 1);
-    ck_assert_uint_eq(channel_streams(victim.channel), 0);
+    ck_assert_uint_eq(grpc_conn_streams(victim.channel), 0);
     victim_fini(&victim);
 }
 END_TEST
@@ -263,7 +263,7 @@ START_TEST(oversized_message_is_refused_at_its_prefix)
     ck_assert_uint_eq(victim.over, 1);
     ck_assert_int_eq(victim.last_over.err.code, ERR_RESOURCE_EXHAUSTED);
     ck_assert_uint_eq(victim_frames(&victim, RST_STREAM, 1, NULL), 1); // send no more of it
-    ck_assert_uint_eq(channel_streams(victim.channel), 0);
+    ck_assert_uint_eq(grpc_conn_streams(victim.channel), 0);
     victim_fini(&victim);
 }
 END_TEST
@@ -318,7 +318,7 @@ START_TEST(slow_body_ends_in_time)
     ck_assert(victim_pass(&victim, 200));
     ck_assert_uint_eq(victim.over, 1);
     ck_assert_int_eq(victim.last_over.err.code, ERR_DEADLINE_EXCEEDED);
-    ck_assert_uint_eq(channel_streams(victim.channel), 0);
+    ck_assert_uint_eq(grpc_conn_streams(victim.channel), 0);
     victim_fini(&victim);
 }
 END_TEST
@@ -356,23 +356,42 @@ START_TEST(incomplete_messages_are_bounded_over_all_streams)
 }
 END_TEST
 
+START_TEST(requests_that_never_were_complete_are_nobodys)
+{
+    struct victim victim;
+    victim_init(&victim, NULL);
+    struct buf block;
+    buf_init(&block, 1024);
+    raw_field(&block, ":method", "POST"); // and no path: an error of the stream
+    raw_frame(&victim.in, HEADERS, END_HEADERS, 1, block.data, block.len);
+    ck_assert(victim_feed(&victim));
+    ck_assert_uint_eq(victim_frames(&victim, RST_STREAM, 1, NULL), 1);
+    raw_frame(&victim.in, HEADERS, 0, 3, block.data, block.len); // to be continued
+    ck_assert(victim_feed(&victim));
+    buf_fini(&block);
+    victim_fini(&victim);
+    ck_assert_uint_eq(victim.calls, 0);
+    ck_assert_uint_eq(victim.over, 0);
+}
+END_TEST
+
 START_TEST(garbage_is_no_preface)
 {
-    struct channel_config config = {
+    struct grpc_conn_config config = {
         .side = H2_SERVER,
         .stream_bytes = sizeof(struct stream),
         .message_bytes_max = 1,
         .held_bytes_max = 1,
         .streams_max = 1,
     };
-    static const struct channel_events none;
-    struct channel *channel = channel_new(&config, &none, NULL, (struct mono){0});
+    static const struct grpc_conn_events none;
+    struct grpc_conn *channel = grpc_conn_new(&config, &none, NULL, (struct mono){0});
     struct err err = ERR_INIT;
     static const char text[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
     ck_assert_int_lt(
-        channel_receive(channel, (const uint8_t *)text, sizeof text - 1, (struct mono){0}, &err),
+        grpc_conn_receive(channel, (const uint8_t *)text, sizeof text - 1, (struct mono){0}, &err),
         0);
-    channel_free(channel, NULL);
+    grpc_conn_free(channel, NULL);
 }
 END_TEST
 
@@ -400,6 +419,7 @@ Suite *suite_hostile(void)
     tcase_add_test(bounds, slow_body_ends_in_time);
     tcase_add_test(bounds, request_without_a_body_ends_in_time);
     tcase_add_test(bounds, incomplete_messages_are_bounded_over_all_streams);
+    tcase_add_test(bounds, requests_that_never_were_complete_are_nobodys);
     tcase_add_test(bounds, garbage_is_no_preface);
     suite_add_tcase(suite, bounds);
     return suite;

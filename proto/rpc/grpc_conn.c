@@ -1,16 +1,16 @@
-#include "proto/rpc/channel.h"
+#include "proto/rpc/grpc_conn.h"
 
 #include <stdlib.h>
 
 #include "proto/base/str.h"
-#include "proto/rpc/channel_impl.h"
+#include "proto/rpc/grpc_conn_impl.h"
 
 // ---- data ------------------------------------------------------------------------------------
 
 static void on_data(void *ctx, int32_t id, void *user, const uint8_t *bytes, size_t size)
 {
     (void)id;
-    struct channel *channel = ctx;
+    struct grpc_conn *channel = ctx;
     struct stream *stream = stream_of(user);
     stream->owed += size;
     stream_pin(stream);
@@ -43,7 +43,7 @@ static void on_data(void *ctx, int32_t id, void *user, const uint8_t *bytes, siz
 static size_t on_pull(void *ctx, int32_t id, void *user, uint8_t *out, size_t max, bool *end,
                       bool *trailers)
 {
-    struct channel *channel = ctx;
+    struct grpc_conn *channel = ctx;
     struct stream *stream = stream_of(user);
     size_t got = stream_pull(stream, out, max);
     if (got > 0 && timer_is_set(&stream->slow_timer.timer) && stream->end_out)
@@ -59,7 +59,7 @@ static size_t on_pull(void *ctx, int32_t id, void *user, uint8_t *out, size_t ma
             h2_trailers(channel->h2, id, fields.list, fields.count);
         }
     }
-    // Told from channel_run: this runs in the middle of sending.
+    // Told from grpc_conn_run: this runs in the middle of sending.
     if (stream->was_full && stream->outbox_bytes <= STREAM_QUEUE_BYTES / 2)
         stream_make_ready(stream);
     return got;
@@ -69,7 +69,7 @@ static size_t on_pull(void *ctx, int32_t id, void *user, uint8_t *out, size_t ma
 
 static void on_stream(void *ctx, int32_t id)
 {
-    struct channel *channel = ctx;
+    struct grpc_conn *channel = ctx;
     h2_stream_attach(channel->h2, id, stream_new(channel, id));
 }
 
@@ -111,7 +111,7 @@ static bool refuse_request(struct stream *stream, bool oversized)
     return true;
 }
 
-static void begin_call(struct channel *channel, struct stream *stream, bool oversized)
+static void begin_call(struct grpc_conn *channel, struct stream *stream, bool oversized)
 {
     if (refuse_request(stream, oversized))
         return;
@@ -123,6 +123,7 @@ static void begin_call(struct channel *channel, struct stream *stream, bool over
         stream->deadline = mono_add(channel->now, timeout_ns);
         timers_set(&channel->timers, &stream->deadline_timer.timer, stream->deadline);
     }
+    stream->begun = true;
     channel->events->on_call(channel->ctx, stream);
     if (stream->channel && !stream->closed)
         stream_watch_slow(stream);
@@ -146,7 +147,7 @@ static struct rpc_status final_status(const struct stream *stream)
     return status;
 }
 
-static void begin_response(struct channel *channel, struct stream *stream, bool oversized)
+static void begin_response(struct grpc_conn *channel, struct stream *stream, bool oversized)
 {
     const struct head *head = &stream->head;
     if (head->http_status >= 100 && head->http_status < 200)
@@ -167,7 +168,7 @@ static void begin_response(struct channel *channel, struct stream *stream, bool 
 static void on_headers(void *ctx, int32_t id, void *user, bool trailers, bool oversized)
 {
     (void)id;
-    struct channel *channel = ctx;
+    struct grpc_conn *channel = ctx;
     if (!user)
         return;
     struct stream *stream = stream_of(user);
@@ -208,7 +209,7 @@ static void on_end(void *ctx, int32_t id, void *user)
 
 static void on_closed(void *ctx, int32_t id, void *user, uint32_t error)
 {
-    struct channel *channel = ctx;
+    struct grpc_conn *channel = ctx;
     struct stream *stream = user;
     if (!stream) {
         LIST_EACH (link, &channel->streams) {
@@ -246,7 +247,7 @@ static void on_closed(void *ctx, int32_t id, void *user, uint32_t error)
 
 static void on_settings(void *ctx)
 {
-    struct channel *channel = ctx;
+    struct grpc_conn *channel = ctx;
     if (channel->events->on_ready)
         channel->events->on_ready(channel->ctx);
 }
@@ -255,14 +256,14 @@ static void on_goaway(void *ctx, int32_t last_stream, uint32_t error)
 {
     (void)last_stream;
     (void)error;
-    struct channel *channel = ctx;
+    struct grpc_conn *channel = ctx;
     if (channel->events->on_room)
         channel->events->on_room(channel->ctx);
 }
 
 static void on_pong(void *ctx)
 {
-    struct channel *channel = ctx;
+    struct grpc_conn *channel = ctx;
     channel->ping_out = false;
 }
 
@@ -279,13 +280,13 @@ static const struct h2_events h2_events = {
     .on_pong = on_pong,
 };
 
-struct channel *channel_new(const struct channel_config *config,
-                            const struct channel_events *events, void *ctx, struct mono now)
+struct grpc_conn *grpc_conn_new(const struct grpc_conn_config *config,
+                                const struct grpc_conn_events *events, void *ctx, struct mono now)
 {
     CHECK(config->stream_bytes >= sizeof(struct stream));
     CHECK(config->side == H2_SERVER || config->authority);
-    struct channel *channel = MEM_NEW(struct channel);
-    MAGIC_SET(channel, CHANNEL_MAGIC);
+    struct grpc_conn *channel = MEM_NEW(struct grpc_conn);
+    MAGIC_SET(channel, GRPC_CONN_MAGIC);
     channel->config = *config;
     channel->events = events;
     channel->ctx = ctx;
@@ -306,9 +307,9 @@ struct channel *channel_new(const struct channel_config *config,
     return channel;
 }
 
-void channel_free(struct channel *channel, const struct err *why)
+void grpc_conn_free(struct grpc_conn *channel, const struct err *why)
 {
-    MAGIC_CHECK(channel, CHANNEL_MAGIC);
+    MAGIC_CHECK(channel, GRPC_CONN_MAGIC);
     struct rpc_status status = why && why->code != ERR_OK
                                    ? rpc_status_of_err(why)
                                    : rpc_status_make(ERR_UNAVAILABLE, "transport is closing");
@@ -334,37 +335,37 @@ void channel_free(struct channel *channel, const struct err *why)
     free(channel);
 }
 
-int channel_receive(struct channel *channel, const uint8_t *bytes, size_t size, struct mono now,
-                    struct err *err)
+int grpc_conn_receive(struct grpc_conn *channel, const uint8_t *bytes, size_t size, struct mono now,
+                      struct err *err)
 {
     channel->now = now;
     channel->heard = now;
     return h2_receive(channel->h2, bytes, size, now, err);
 }
 
-bool channel_output(struct channel *channel, struct buf *out, size_t enough)
+bool grpc_conn_output(struct grpc_conn *channel, struct buf *out, size_t enough)
 {
     return h2_output(channel->h2, out, enough);
 }
 
-bool channel_wants_output(const struct channel *channel)
+bool grpc_conn_wants_output(const struct grpc_conn *channel)
 {
     return h2_wants_output(channel->h2);
 }
 
-bool channel_finished(const struct channel *channel)
+bool grpc_conn_finished(const struct grpc_conn *channel)
 {
     return h2_finished(channel->h2);
 }
 
-struct mono channel_due(const struct channel *channel)
+struct mono grpc_conn_due(const struct grpc_conn *channel)
 {
     return timers_next_due(&channel->timers);
 }
 
-static int tick_keepalive(struct channel *channel, struct err *err)
+static int tick_keepalive(struct grpc_conn *channel, struct err *err)
 {
-    const struct channel_config *config = &channel->config;
+    const struct grpc_conn_config *config = &channel->config;
     int64_t quiet_ms = mono_since(channel->now, channel->heard) / NS_PER_MS;
     if (channel->ping_out && quiet_ms >= config->keepalive_timeout_ms)
         return err_set(err, ERR_UNAVAILABLE, "keepalive ping failed to receive ACK within timeout");
@@ -383,7 +384,7 @@ static int tick_keepalive(struct channel *channel, struct err *err)
     return 0;
 }
 
-int channel_tick(struct channel *channel, struct mono now, struct err *err)
+int grpc_conn_tick(struct grpc_conn *channel, struct mono now, struct err *err)
 {
     channel->now = now;
     for (struct timer *timer; (timer = timers_pop_due(&channel->timers, now));) {
@@ -399,12 +400,12 @@ int channel_tick(struct channel *channel, struct mono now, struct err *err)
     return 0;
 }
 
-void channel_set_now(struct channel *channel, struct mono now)
+void grpc_conn_set_now(struct grpc_conn *channel, struct mono now)
 {
     channel->now = now;
 }
 
-void channel_run(struct channel *channel)
+void grpc_conn_run(struct grpc_conn *channel)
 {
     // What these make ready waits for the next round.
     struct list batch;
@@ -425,33 +426,34 @@ void channel_run(struct channel *channel)
     }
 }
 
-void channel_goaway(struct channel *channel, bool final)
+void grpc_conn_goaway(struct grpc_conn *channel, bool final)
 {
     h2_goaway(channel->h2, final);
 }
 
-size_t channel_streams(const struct channel *channel)
+size_t grpc_conn_streams(const struct grpc_conn *channel)
 {
     return h2_streams(channel->h2);
 }
 
-bool channel_can_open(const struct channel *channel)
+bool grpc_conn_can_open(const struct grpc_conn *channel)
 {
     return h2_can_open(channel->h2);
 }
 
-bool channel_draining(const struct channel *channel)
+bool grpc_conn_draining(const struct grpc_conn *channel)
 {
     return h2_draining(channel->h2);
 }
 
-struct stream *channel_open(struct channel *channel, const char *path,
-                            const struct metadata *headers, int64_t timeout_ns)
+struct stream *grpc_conn_open(struct grpc_conn *channel, const char *path,
+                              const struct metadata *headers, int64_t timeout_ns)
 {
     CHECK(channel->config.side == H2_CLIENT);
-    if (!channel_can_open(channel))
+    if (!grpc_conn_can_open(channel))
         return NULL;
     struct stream *stream = stream_new(channel, 0);
+    stream->begun = true;
     struct head_request request = {
         .path = path,
         .authority = channel->config.authority,

@@ -1,21 +1,21 @@
-// What channel.c and stream.c know of each other. Nobody else includes it.
-#ifndef PROTO_RPC_CHANNEL_IMPL_H
-#define PROTO_RPC_CHANNEL_IMPL_H
+// What grpc_conn.c and stream.c know of each other. Nobody else includes it.
+#ifndef PROTO_RPC_GRPC_CONN_IMPL_H
+#define PROTO_RPC_GRPC_CONN_IMPL_H
 
 #include "proto/base/check.h"
-#include "proto/rpc/channel.h"
+#include "proto/rpc/grpc_conn.h"
 
-#define CHANNEL_MAGIC 0x6368616eu
-#define STREAM_MAGIC  0x7374726du
+#define GRPC_CONN_MAGIC 0x6368616eu
+#define STREAM_MAGIC    0x7374726du
 
-struct channel {
+struct grpc_conn {
     unsigned magic;
-    struct channel_config config;
-    const struct channel_events *events;
+    struct grpc_conn_config config;
+    const struct grpc_conn_events *events;
     void *ctx;
     struct h2 *h2;
     struct list streams; // stream.link: all that are not freed
-    struct list ready;   // stream.ready: wait for channel_run
+    struct list ready;   // stream.ready: wait for grpc_conn_run
     struct timers timers;
     struct timer keepalive;
     struct mono now;
@@ -32,13 +32,13 @@ static inline struct stream *stream_of(void *user)
     return stream;
 }
 
-struct stream *stream_new(struct channel *channel, int32_t id);
+struct stream *stream_new(struct grpc_conn *channel, int32_t id);
 
 // Keeps the stream's memory across callbacks; the last unpin frees one that is done.
 void stream_pin(struct stream *stream);
 void stream_unpin(struct stream *stream);
 
-// Has channel_run look at it.
+// Has grpc_conn_run look at it.
 void stream_make_ready(struct stream *stream);
 
 // Keeps how the call ends, and gives it. Details must live as long as the stream.

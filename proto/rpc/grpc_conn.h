@@ -5,10 +5,10 @@
 // A call is a struct stream, which begins the owner's own struct; the channel allocates that. It is
 // freed when the owner released it and the wire is done with it, whichever is later.
 //
-// Time: every function that reads it uses the moment given by the last channel_receive,
-// channel_tick or channel_set_now; an owner that acts out of its own sets it first.
-#ifndef PROTO_RPC_CHANNEL_H
-#define PROTO_RPC_CHANNEL_H
+// Time: every function that reads it uses the moment given by the last grpc_conn_receive,
+// grpc_conn_tick or grpc_conn_set_now; an owner that acts out of its own sets it first.
+#ifndef PROTO_RPC_GRPC_CONN_H
+#define PROTO_RPC_GRPC_CONN_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,10 +31,10 @@
 // Above this a stream is not writable; on_writable comes at half of it.
 #define STREAM_QUEUE_BYTES (256u * 1024)
 
-struct channel;
+struct grpc_conn;
 struct stream;
 
-struct channel_config {
+struct grpc_conn_config {
     enum h2_side side;
     size_t stream_bytes;      // of the owner's struct that begins with a struct stream
     size_t message_bytes_max; // of one message from the peer
@@ -51,7 +51,7 @@ struct channel_config {
 };
 
 // `ctx` is the owner of the connection. Streams are borrowed but where they are said to be new.
-struct channel_events {
+struct grpc_conn_events {
     // Servers: a call came, with path, metadata and deadline. The owner answers it with
     // stream_finish, now or later, and releases it then.
     void (*on_call)(void *ctx, struct stream *stream);
@@ -74,7 +74,7 @@ struct channel_events {
 
     void (*on_ready)(void *ctx); // clients: the server's SETTINGS came, calls may be opened
 
-    // Room for a stream came or went: look at channel_can_open. May be NULL.
+    // Room for a stream came or went: look at grpc_conn_can_open. May be NULL.
     void (*on_room)(void *ctx);
 };
 
@@ -89,7 +89,7 @@ struct stream_timer {
 struct stream {
     unsigned magic;
     int32_t id;
-    struct channel *channel;   // NULL once the connection is gone
+    struct grpc_conn *channel; // NULL once the connection is gone
     struct arena arena;        // header texts, both ways; for the connection's thread only
     struct head head;          // what the peer's headers said
     struct metadata in;        // the peer's metadata
@@ -123,55 +123,56 @@ struct stream {
     bool end_in;        // the peer sends no more
     bool end_told;
     bool end_out; // we send no more after the outbox
+    bool begun;   // its owner knows of it
     bool over_told;
     bool closed; // the wire is done with it
     bool released;
 };
 
 // `config` is copied, `events` borrowed.
-struct channel *channel_new(const struct channel_config *config,
-                            const struct channel_events *events, void *ctx, struct mono now);
+struct grpc_conn *grpc_conn_new(const struct grpc_conn_config *config,
+                                const struct grpc_conn_events *events, void *ctx, struct mono now);
 
 // Ends every call with `why` (NULL: UNAVAILABLE), then frees the channel. Not from its events.
-void channel_free(struct channel *channel, const struct err *why);
+void grpc_conn_free(struct grpc_conn *channel, const struct err *why);
 
 // Bytes from the peer. An error: send the output there is, then close.
-int channel_receive(struct channel *channel, const uint8_t *bytes, size_t size, struct mono now,
-                    struct err *err);
+int grpc_conn_receive(struct grpc_conn *channel, const uint8_t *bytes, size_t size, struct mono now,
+                      struct err *err);
 
 // Appends what is to be sent until `out` holds `enough` bytes; true when there may be more. After
 // each round of events, and again when there is room.
-bool channel_output(struct channel *channel, struct buf *out, size_t enough);
-bool channel_wants_output(const struct channel *channel);
+bool grpc_conn_output(struct grpc_conn *channel, struct buf *out, size_t enough);
+bool grpc_conn_wants_output(const struct grpc_conn *channel);
 
 // Everything was said: close the connection.
-bool channel_finished(const struct channel *channel);
+bool grpc_conn_finished(const struct grpc_conn *channel);
 
-// When channel_tick is due next; MONO_NEVER: not at all.
-struct mono channel_due(const struct channel *channel);
+// When grpc_conn_tick is due next; MONO_NEVER: not at all.
+struct mono grpc_conn_due(const struct grpc_conn *channel);
 
-// Does what is due. Error as channel_receive's: the keepalive found nobody.
-int channel_tick(struct channel *channel, struct mono now, struct err *err);
+// Does what is due. Error as grpc_conn_receive's: the keepalive found nobody.
+int grpc_conn_tick(struct grpc_conn *channel, struct mono now, struct err *err);
 
-void channel_set_now(struct channel *channel, struct mono now);
+void grpc_conn_set_now(struct grpc_conn *channel, struct mono now);
 
 // Delivers what owners asked for (resumed streams, cancelled calls). After each round of events.
-void channel_run(struct channel *channel);
+void grpc_conn_run(struct grpc_conn *channel);
 
 // No new calls; running ones go on. `final` as in h2_goaway.
-void channel_goaway(struct channel *channel, bool final);
+void grpc_conn_goaway(struct grpc_conn *channel, bool final);
 
 // Calls under way, counted until the wire is done with them.
-size_t channel_streams(const struct channel *channel);
-bool channel_can_open(const struct channel *channel); // clients
-bool channel_draining(const struct channel *channel); // the peer takes no more calls for good
+size_t grpc_conn_streams(const struct grpc_conn *channel);
+bool grpc_conn_can_open(const struct grpc_conn *channel); // clients
+bool grpc_conn_draining(const struct grpc_conn *channel); // the peer takes no more calls for good
 
 // ---- streams -----------------------------------------------------------------------------------
 
-// Opens a call. NULL when channel_can_open says no. The caller has filled no headers: `headers` is
-// copied (NULL: none). `timeout_ns` < 0: none.
-struct stream *channel_open(struct channel *channel, const char *path,
-                            const struct metadata *headers, int64_t timeout_ns);
+// Opens a call. NULL when grpc_conn_can_open says no. The caller has filled no headers: `headers`
+// is copied (NULL: none). `timeout_ns` < 0: none.
+struct stream *grpc_conn_open(struct grpc_conn *channel, const char *path,
+                              const struct metadata *headers, int64_t timeout_ns);
 
 // Queues one frame (message_frame's), whose memory it takes in any case. RESOURCE_EXHAUSTED when a
 // queue is full. What is sent on a stream that is over goes nowhere, without error.
@@ -188,7 +189,7 @@ void stream_finish(struct stream *stream, const struct rpc_status *status);
 // Ends the call on the wire now. No on_over comes for it.
 void stream_reset(struct stream *stream, uint32_t h2_error);
 
-// Clients: as stream_reset, and on_over comes from the next channel_run.
+// Clients: as stream_reset, and on_over comes from the next grpc_conn_run.
 void stream_cancel(struct stream *stream, const struct rpc_status *status);
 
 void stream_pause(struct stream *stream);
