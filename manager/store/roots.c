@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "proto/base/check.h"
+#include "proto/base/race.h"
 #include "proto/base/str.h"
 
 // glibc keeps freed pages; after this much was freed it is worth asking for them.
@@ -77,9 +78,11 @@ void roots_abort(struct roots *roots, struct root *root)
 static void grace_over(struct rcu_head *head)
 {
     struct roots *roots = CONTAINER_OF(head, struct roots, grace.head);
+    RACE_AFTER(&roots->grace); // what readers did in their sections, and grace_ask
     uint64_t ticket = roots->grace.ticket;
     atomic_store_explicit(&roots->grace.granted, ticket, memory_order_release);
     atomic_store_explicit(&roots->grace.running, false, memory_order_release);
+    RACE_BEFORE(&roots->grace); // what roots_fini does
 }
 
 // One grace period at a time covers all roots retired before it began.
@@ -90,6 +93,7 @@ static void grace_ask(struct roots *roots)
         return;
     roots->grace.ticket = roots->tickets;
     atomic_store_explicit(&roots->grace.running, true, memory_order_release);
+    RACE_BEFORE(&roots->grace);
     urcu_memb_call_rcu(&roots->grace.head, grace_over);
 }
 
@@ -119,6 +123,7 @@ void roots_publish(struct roots *roots, struct root *root)
     tree_items_fini(&edit->born);
     // From here on readers that come find the new root; those that came before hold a pin, or take
     // one before the grace period that starts now is over.
+    RACE_BEFORE(&roots->committed);
     rcu_assign_pointer(roots->committed, root);
     for (size_t i = 0; i < edit->dropped.count; i++) {
         tree_item item = edit->dropped.items[i];
@@ -155,6 +160,7 @@ void roots_fini(struct roots *roots)
     while (roots_tip(roots) != roots->committed)
         roots_abort(roots, roots_tip(roots));
     urcu_memb_barrier(); // grace_over has run
+    RACE_AFTER(&roots->grace);
     while (!list_empty(&roots->line)) {
         struct root *root = root_of(roots->line.next);
         CHECK(atomic_load(&root->pins) == 0);

@@ -2,6 +2,7 @@
 
 #include "manager/store/inner.h"
 #include "proto/base/check.h"
+#include "proto/base/race.h"
 #include "proto/base/str.h"
 
 struct store *store_new(void)
@@ -194,7 +195,9 @@ struct view store_pin(struct store *store)
     CHECK(reader_depth > 0);
     urcu_memb_read_lock();
     struct root *root = rcu_dereference(store->roots.committed);
+    RACE_AFTER(&store->roots.committed);
     atomic_fetch_add_explicit(&root->pins, 1, memory_order_relaxed);
+    RACE_BEFORE(&store->roots.grace);
     urcu_memb_read_unlock();
     return view_of(root);
 }

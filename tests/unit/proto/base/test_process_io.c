@@ -26,6 +26,9 @@ static void on_done(void *owner, const struct process_result *result)
     outcome->result = *result;
     memcpy(outcome->out, result->out, result->out_bytes + 1);
     memcpy(outcome->err, result->err, result->err_bytes + 1);
+    // What the result points to goes when this returns.
+    outcome->result.out = outcome->out;
+    outcome->result.err = outcome->err;
 }
 
 static bool is_done(void *owner)
