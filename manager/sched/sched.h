@@ -37,7 +37,8 @@ enum sched_filter {
 struct sched *sched_new(void);
 void sched_free(struct sched *sched);
 
-// Forgets everything and takes the state of a view, at leader start or after lost events.
+// Forgets everything and takes the state of a view, at leader start or after lost events. Events
+// from before that view must not follow.
 void sched_load(struct sched *sched, struct view view, struct wall now);
 
 // One event of a watch on nodes, tasks and services (others are ignored). `now` dates failures,

@@ -114,6 +114,15 @@ bool object_matches(const struct object *object, const struct by *by)
     return false;
 }
 
+bool object_has_index(const struct object *object, enum index index)
+{
+    const uint8_t *key = object->keys;
+    for (unsigned i = 0; i < object->keys_count; i++, key = key_next(key))
+        if (key_bytes(key)[0] == index)
+            return true;
+    return false;
+}
+
 // ---- answers -----------------------------------------------------------------------------------
 
 void view_find(struct view_iter *iter, struct view view, enum object_type type, struct by by)

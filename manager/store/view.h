@@ -100,6 +100,9 @@ size_t view_bytes(struct view view, enum object_type type);
 // True when the object answers the question; the view's index gives the same objects.
 bool object_matches(const struct object *object, const struct by *by);
 
+// True when the object can be found by that index at all: a task with INDEX_NETWORK has networks.
+bool object_has_index(const struct object *object, enum index index);
+
 // Depth at which the index trees stop growing: far more entries than memory holds.
 #define VIEW_DEPTH_MAX 16
 
