@@ -21,10 +21,11 @@
 #include "proto/base/json.h"
 #include "proto/base/str.h"
 
-#define EXEC_MAGIC   0x65786563u
-#define READ_BYTES   (32u << 10)
-#define READS_A_TURN 8
-#define ARGS_MAX     16
+#define EXEC_MAGIC    0x65786563u
+#define READ_BYTES    (32u << 10)
+#define READS_A_TURN  8
+#define ARGS_MAX      16
+#define KILL_AGAIN_MS 10
 
 enum { SIDE_IN, SIDE_OUT, SIDE_ERR, SIDE_SOCKET, SIDES };
 
@@ -49,6 +50,8 @@ struct runtime_exec {
     uint16_t rows;
     uint16_t columns;
     struct process *process;
+    struct loop_timer kill_again; // until the process's pid is known
+    int kill_signal;
     struct side sides[SIDES];
     unsigned polls_open;
     struct buf input;
@@ -254,8 +257,11 @@ static void exec_files_remove(struct runtime_exec *exec)
     }
 }
 
+static void kill_later(struct loop_timer *timer);
+
 static void exec_release(struct runtime_exec *exec)
 {
+    loop_timer_stop(&exec->kill_again);
     buf_fini(&exec->input);
     free(exec->container);
     free(exec->dir);
@@ -440,6 +446,7 @@ int runtime_exec(struct runtime *runtime, const char *id, const struct oci_exec 
     exec->events = events;
     exec->owner = owner;
     buf_init(&exec->input, RUNTIME_EXEC_INPUT_BYTES);
+    loop_timer_init(&exec->kill_again, runtime->loop, kill_later);
     for (int i = 0; i < SIDES; i++) {
         exec->sides[i].exec = exec;
         exec->sides[i].fd = -1;
@@ -526,14 +533,27 @@ pid_t runtime_exec_pid(const struct runtime_exec *exec)
     return pid;
 }
 
+static void kill_later(struct loop_timer *timer)
+{
+    struct runtime_exec *exec = CONTAINER_OF(timer, struct runtime_exec, kill_again);
+    MAGIC_CHECK(exec, EXEC_MAGIC);
+    runtime_exec_kill(exec, exec->kill_signal);
+}
+
 void runtime_exec_kill(struct runtime_exec *exec, int signal)
 {
+    if (exec->process_done)
+        return;
     pid_t pid = runtime_exec_pid(exec);
     struct container *container = runtime_container(exec->runtime, exec->container);
-    if (container && container_has_pid(container, pid))
+    if (container && container_has_pid(container, pid)) {
         kill(pid, signal);
-    else if (exec->process && signal == SIGKILL) // still on its way in
-        process_kill(exec->process, SIGKILL);
+        return;
+    }
+    // The runtime writes the pid when the process already runs; killing the runtime instead would
+    // leave the process behind.
+    exec->kill_signal = signal;
+    loop_timer_start(&exec->kill_again, KILL_AGAIN_MS);
 }
 
 void runtime_exec_pause(struct runtime_exec *exec, bool pause)
