@@ -354,6 +354,8 @@ int config_parse_file(struct config *config, const void *text, size_t size, size
                       const char *const *args, struct buf *warnings, struct err *err)
 {
     CHECK(size <= CONFIG_FILE_BYTES_MAX);
+    if (str_trim((struct str_part){text, size}).len == 0)
+        return 0; // an empty file says nothing, as with dockerd
     json_t *root = json_parse(text, size, err);
     if (!root)
         return err_wrap(err, "configuration file");

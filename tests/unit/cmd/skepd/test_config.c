@@ -173,7 +173,7 @@ END_TEST
 static const struct {
     const char *text, *says;
 } wrong_files[] = {
-    {"", "configuration file"},
+    {"{", "configuration file"},
     {"[]", "is no object"},
     {"{\"debug\": 1,}", "configuration file"},
     {"{\"no-such-key\": 1}", "don't match any configuration option: no-such-key"},
@@ -198,6 +198,14 @@ START_TEST(config_refuses_wrong_files)
     ck_assert_int_eq(parse_file(wrong_files[_i].text, flags, args), -ERR_INVALID_ARGUMENT);
     ck_assert_msg(strstr(err.message, wrong_files[_i].says) != NULL, "wanted '%s', got '%s'",
                   wrong_files[_i].says, err.message);
+}
+END_TEST
+
+// Goal: a file with nothing in it is as good as none.
+START_TEST(config_accepts_an_empty_file)
+{
+    ck_assert_int_eq(parse_file(" \n", 0, NULL), 0);
+    ck_assert_str_eq(config.data_root, "/var/lib/skep");
 }
 END_TEST
 
@@ -275,6 +283,7 @@ Suite *suite_config(void)
     tcase_add_test(tcase, config_accepts_harmless_values);
     tcase_add_test(tcase, config_reads_the_file);
     tcase_add_loop_test(tcase, config_refuses_wrong_files, 0, (int)COUNT_OF(wrong_files));
+    tcase_add_test(tcase, config_accepts_an_empty_file);
     tcase_add_test(tcase, config_bounds_lists);
     tcase_add_test(tcase, config_reloads);
     tcase_add_test(tcase, options_are_sound);

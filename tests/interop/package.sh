@@ -1,0 +1,36 @@
+#!/bin/bash
+# The Debian package holds the programs with their dependencies, and what it holds starts.
+. "$(dirname "$0")/../support/lab.sh"
+for program in dpkg-deb dpkg-shlibdeps strip; do
+  command -v $program >/dev/null || skip "needs $program"
+done
+[[ -x ${SKEP_BUILD:-}/skepd ]] || fail "SKEP_BUILD names no build with skepd in it"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+step "it is built"
+"$(dirname "$0")/../../cmd/package/build_deb" "$SKEP_BUILD" "$work" >/dev/null
+package=$(echo "$work"/skep_*.deb)
+
+step "it depends on what it is linked with and what it starts"
+depends=$(dpkg-deb --field "$package" Depends)
+for wanted in libc6 libuv1 libseccomp2 libjansson4 conmon 'crun | runc' skopeo umoci; do
+  [[ $depends == *"$wanted"* ]] || fail "$wanted is missing in: $depends"
+done
+
+step "its files are root's, and nobody else may write them"
+loose=$(dpkg-deb --contents "$package" | awk '$2 != "root/root" || substr($1, 6, 1) == "w" ||
+  (substr($1, 9, 1) == "w" && substr($1, 1, 1) != "l")')
+same '' "$loose" "files with other owners or modes"
+
+step "what it holds starts"
+dpkg-deb --extract "$package" "$work/root"
+[[ $("$work/root/usr/sbin/skepd" --version) == "skepd version "* ]] || fail "no version"
+same 'configuration OK' "$("$work/root/usr/sbin/skepd" --validate --host fd:// \
+  --config-file /dev/null)" "skepd --validate"
+if command -v systemd-analyze >/dev/null; then
+  sed -i "s|/usr/sbin/skepd|$work/root/usr/sbin/skepd|" "$work"/root/lib/systemd/system/skepd.service
+  said=$(systemd-analyze verify "$work"/root/lib/systemd/system/skepd.service 2>&1 |
+    grep "skepd\.\(service\|socket\):" | grep -v 'Failed to' || true)
+  same '' "$said" "what systemd says of the unit"
+fi
