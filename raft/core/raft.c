@@ -180,11 +180,15 @@ static int check_message(const struct raft *raft, const struct raft_message *mes
 {
     if (message->from == 0 || message->from == raft->config.id)
         return err_set(err, ERR_INVALID_ARGUMENT, "message from member %" PRIx64, message->from);
+    if (message->term > RAFT_NUMBER_MAX || message->index > RAFT_NUMBER_MAX)
+        return err_set(err, ERR_INVALID_ARGUMENT, "%s with term %" PRIu64 " and index %" PRIu64,
+                       raft_message_name(message->type), message->term, message->index);
     switch (message->type) {
     case RAFT_MSG_PROP:
         return 0;
     case RAFT_MSG_SNAP:
-        if (!message->snapshot || message->snapshot->index == 0)
+        if (!message->snapshot || message->snapshot->index == 0 ||
+            message->snapshot->index > RAFT_NUMBER_MAX)
             return err_set(err, ERR_INVALID_ARGUMENT, "MsgSnap without snapshot");
         break;
     case RAFT_MSG_APP:

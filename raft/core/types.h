@@ -19,6 +19,10 @@
 // The context of a MsgVote that follows a leadership transfer; it passes the lease (swarmkit 18.1).
 #define RAFT_CAMPAIGN_TRANSFER "CampaignTransfer"
 
+// Highest index or term taken from outside: far beyond what any group reaches, and far from where
+// adding one would wrap around.
+#define RAFT_NUMBER_MAX (UINT64_C(1) << 62)
+
 // ---- bodies ------------------------------------------------------------------------------------
 
 // Immutable bytes with a count. The count is not atomic: only the thread that owns the core touches
