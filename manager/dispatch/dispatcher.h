@@ -54,20 +54,25 @@ struct dispatcher_config {
 // Most streams of one kind an agent may hold open; its oldest is ended by one more.
 #define DISPATCH_STREAMS_MAX 2
 
+// Most reports that wait for the store; further calls are refused until it takes some.
+#define DISPATCH_REPORTS_MAX 200000
+
 // One server stream of an agent. The shell embeds it, sets `ops`, and keeps it alive until `end`
 // ran or dispatcher_close was called.
 struct dispatch_stream {
     const struct dispatch_stream_ops *ops;
     // The core's own.
-    struct list link;    // of its agent, or of those waiting for their registration
-    struct agent *agent; // NULL while waiting
-    struct timer timer;  // when collected changes are to be sent
-    struct assign *assign;
-    bool legacy; // Tasks: full lists
-    bool stuck;  // it was not writable when there was something to send
+    struct list link;    // of its agent
+    struct agent *agent; // NULL once ended
+    bool stuck;          // it was not writable when there was something to send
+    // Session:
+    uint64_t ready_at; // version of the node from which on the first message may go
     uint64_t sent_node;
     uint64_t sent_shared;
-    char *node_id; // while waiting for the registration
+    // Assignments, Tasks:
+    struct timer timer; // when collected changes are to be sent
+    struct assign *assign;
+    bool legacy; // Tasks: full lists
 };
 
 struct dispatch_stream_ops {
