@@ -103,8 +103,8 @@ static void load_cluster(struct ca *ca, const struct object *cluster)
         return;
     }
     arena_init(&arena, OBJECT_ARENA_BYTES);
-    const Swarm__Cluster *message = object_unpack(cluster, &arena);
-    if (message)
+    Swarm__Cluster *message = object_unpack(cluster, &arena);
+    if (message && wire_settle(message, &arena))
         trust_update(&ca->trust, message);
     else
         log_error("cluster object cannot be read", "cluster=%s", object_id(cluster));
@@ -354,10 +354,10 @@ static void issue_renewal(struct ca *ca, struct txn *txn, const struct ca_issue 
 {
     struct err err = ERR_INIT;
     Swarm__Node *node = txn_edit(txn, OBJECT_NODE, issue->renewal_of);
-    if (!node)
+    if (!node || !wire_settle(node, txn_arena(txn)))
         err_set(&err, ERR_NOT_FOUND, "node %s not found when attempting to renew certificate",
                 issue->renewal_of);
-    if (node) {
+    else {
         // The role that the cluster sees in the node now, whatever its certificate said.
         set_request(txn, node->certificate, issue, SWARM__ISSUANCE_STATUS__STATE__RENEW, node->role,
                     node->id);

@@ -55,8 +55,8 @@ static void handle_unlock_key(struct rpc_call *call)
     struct view view = store_pin(desk->store);
     const struct object *object = view_get_by_name(view, OBJECT_CLUSTER, NAME_CLUSTER);
     arena_init(&arena, OBJECT_ARENA_BYTES);
-    const Swarm__Cluster *cluster = object ? object_unpack(object, &arena) : NULL;
-    if (cluster) {
+    Swarm__Cluster *cluster = object ? object_unpack(object, &arena) : NULL;
+    if (cluster && wire_settle(cluster, &arena)) {
         Swarm__GetUnlockKeyResponse response = SWARM__GET_UNLOCK_KEY_RESPONSE__INIT;
         set_unlock_key(cluster, &response);
         rpc_call_reply(call, &response.base);
@@ -148,8 +148,8 @@ static void on_status(struct ca_request *request, const struct object *node, con
         return;
     }
     arena_init(&arena, OBJECT_ARENA_BYTES);
-    const Swarm__Node *message = object_unpack(node, &arena);
-    if (message) {
+    Swarm__Node *message = object_unpack(node, &arena);
+    if (message && wire_settle(message, &arena)) {
         Swarm__NodeCertificateStatusResponse response =
             SWARM__NODE_CERTIFICATE_STATUS_RESPONSE__INIT;
         response.status = message->certificate->status;

@@ -7,6 +7,7 @@
 #include "proto/base/str.h"
 #include "proto/identity/csr.h"
 #include "proto/wire/raw.h"
+#include "proto/wire/wire.h"
 
 // Longest bundle: a leaf and one intermediate, generously.
 #define CHAIN_BYTES_MAX 65536
@@ -107,7 +108,7 @@ static bool still_wanted(const struct signing *signing, const Swarm__Node *node)
 bool signing_store(const struct signing *signing, struct txn *txn, struct err *err)
 {
     Swarm__Node *node = txn_edit(txn, OBJECT_NODE, signing->node_id);
-    if (!node || !still_wanted(signing, node))
+    if (!node || !wire_settle(node, txn_arena(txn)) || !still_wanted(signing, node))
         return false;
     Swarm__Certificate *certificate = node->certificate;
     if (signing->err.code == ERR_OK) {

@@ -399,11 +399,11 @@ static void pack_volume(const struct assign *assign, const struct object *object
 void assign_load(struct assign *assign, struct view view)
 {
     CHECK(assign->sequence == 0);
-    VIEW_EACH(object, view, OBJECT_TASK, by_node(assign->node_id))
-    assign_task(assign, view, object);
+    VIEW_EACH (object, view, OBJECT_TASK, by_node(assign->node_id))
+        assign_task(assign, view, object);
     // Volumes have no index by node; there are few, and a stream is opened once per session.
-    VIEW_EACH(object, view, OBJECT_VOLUME, BY_ALL)
-    assign_volume(assign, object);
+    VIEW_EACH (object, view, OBJECT_VOLUME, BY_ALL)
+        assign_volume(assign, object);
 }
 
 size_t assign_pending(const struct assign *assign)

@@ -3,11 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "manager/dispatch/agents.h"
 #include "manager/dispatch/assign.h"
-#include "manager/dispatch/shared.h"
-#include "manager/dispatch/writes.h"
-#include "manager/store/watch.h"
+#include "manager/dispatch/inner.h"
 #include "proto/base/check.h"
 #include "proto/base/log.h"
 #include "proto/base/str.h"
@@ -22,192 +19,7 @@
 // The same for tasks that could not be orphaned: nobody waits for them.
 #define ORPHAN_RETRY_NS (10 * NS_PER_S)
 
-struct dispatcher {
-    unsigned magic;
-    struct dispatcher_config config;
-    struct watch *watch;
-    struct agents agents;
-    struct timers streams; // dispatch_stream.timer
-    struct list dirty;     // agents with a session message due
-    struct writes writes;
-    struct mono write_at; // MONO_NEVER: nothing waits
-    struct shared shared;
-    struct dispatcher_stats stats;
-};
-
-static struct dispatch_stream *stream_of(struct list *link)
-{
-    return LIST_ENTRY(link, struct dispatch_stream, link);
-}
-
-// ---- streams ------------------------------------------------------------------------------------
-
-// Takes the stream away from its agent; what it held is freed.
-static void stream_detach(struct dispatcher *dispatcher, struct dispatch_stream *stream)
-{
-    timers_cancel(&dispatcher->streams, &stream->timer);
-    list_remove(&stream->link);
-    assign_free(stream->assign);
-    stream->assign = NULL;
-    stream->agent = NULL;
-    dispatcher->stats.streams--;
-}
-
-static void stream_end(struct dispatcher *dispatcher, struct dispatch_stream *stream,
-                       const struct err *err)
-{
-    stream_detach(dispatcher, stream);
-    stream->ops->end(stream, err);
-}
-
-static void end_list(struct dispatcher *dispatcher, struct list *streams, enum err_code code,
-                     const char *text)
-{
-    struct err err = ERR_INIT;
-    err_set(&err, code, "%s", text);
-    while (!list_empty(streams))
-        stream_end(dispatcher, stream_of(streams->next), &err);
-}
-
-static void end_streams(struct dispatcher *dispatcher, struct agent *agent, enum err_code code,
-                        const char *text)
-{
-    end_list(dispatcher, &agent->sessions, code, text);
-    end_list(dispatcher, &agent->assignments, code, text);
-}
-
-// Adds it to its agent; one too many ends the oldest, which the agent has given up for sure.
-static void stream_attach(struct dispatcher *dispatcher, struct dispatch_stream *stream,
-                          struct agent *agent, struct list *streams)
-{
-    size_t count = 0;
-    LIST_EACH (link, streams)
-        count++;
-    if (count >= DISPATCH_STREAMS_MAX) {
-        struct err err = ERR_INIT;
-        err_set(&err, ERR_RESOURCE_EXHAUSTED, "too many streams of node %s", agent->id);
-        stream_end(dispatcher, stream_of(streams->next), &err);
-    }
-    stream->agent = agent;
-    stream->assign = NULL;
-    stream->stuck = false;
-    timer_init(&stream->timer);
-    list_push_back(streams, &stream->link);
-    dispatcher->stats.streams++;
-}
-
-// False when the stream could not take it and was ended.
-static bool stream_send(struct dispatcher *dispatcher, struct dispatch_stream *stream,
-                        const struct buf *message)
-{
-    struct err err = ERR_INIT;
-    if (!buf_ok(message)) {
-        err_set(&err, ERR_RESOURCE_EXHAUSTED, "message for node %s is too large",
-                stream->agent->id);
-    } else if (stream->ops->send(stream, message->data, message->len, &err) == 0) {
-        dispatcher->stats.sent++;
-        dispatcher->stats.sent_bytes += message->len;
-        return true;
-    }
-    stream_end(dispatcher, stream, &err);
-    return false;
-}
-
-// ---- session messages ---------------------------------------------------------------------------
-
-enum { SESSION_ID = 1, SESSION_NODE = 2 };
-
-static void mark_dirty(struct dispatcher *dispatcher, struct agent *agent)
-{
-    if (list_empty(&agent->dirty) && !list_empty(&agent->sessions))
-        list_push_back(&dispatcher->dirty, &agent->dirty);
-}
-
-static void mark_all_dirty(struct dispatcher *dispatcher)
-{
-    MAP_EACH (entry, &dispatcher->agents.table)
-        mark_dirty(dispatcher, entry->value);
-}
-
-// Sends the present state when it is news to the stream, and the stream may have it.
-static bool send_session(struct dispatcher *dispatcher, struct dispatch_stream *stream,
-                         const struct object *node)
-{
-    const struct shared *shared = &dispatcher->shared;
-    uint64_t version = object_version(node);
-    struct buf message;
-    size_t size;
-    if (version < stream->ready_at || !shared_ready(shared) ||
-        (version == stream->sent_node && shared->generation == stream->sent_shared))
-        return true;
-    stream->stuck = !stream->ops->writable(stream);
-    if (stream->stuck)
-        return true;
-    stream->ready_at = 0;
-    stream->sent_node = version;
-    stream->sent_shared = shared->generation;
-    buf_init(&message, ASSIGN_BYTES_MAX);
-    raw_put_text(&message, SESSION_ID, stream->agent->session);
-    const uint8_t *bytes = object_bytes(node, &size);
-    raw_put_message(&message, SESSION_NODE, bytes, size);
-    shared_put(shared, &message);
-    bool sent = stream_send(dispatcher, stream, &message);
-    buf_fini(&message);
-    return sent;
-}
-
-static void send_agent(struct dispatcher *dispatcher, struct view view, struct agent *agent)
-{
-    const struct object *node = view_get(view, OBJECT_NODE, agent->id);
-    if (!node)
-        return; // its removal is on the way to us
-    LIST_EACH_SAFE (link, &agent->sessions)
-        send_session(dispatcher, stream_of(link), node);
-}
-
-static void send_dirty(struct dispatcher *dispatcher)
-{
-    struct list *link;
-    if (list_empty(&dispatcher->dirty))
-        return;
-    struct view view = store_pin(dispatcher->config.store);
-    while ((link = list_pop_front(&dispatcher->dirty)))
-        send_agent(dispatcher, view, LIST_ENTRY(link, struct agent, dirty));
-    store_unpin(view);
-}
-
-// ---- assignments --------------------------------------------------------------------------------
-
-static bool send_assignments(struct dispatcher *dispatcher, struct dispatch_stream *stream)
-{
-    struct buf message;
-    stream->stuck = !stream->ops->writable(stream);
-    if (stream->stuck)
-        return true; // changes go on collecting, one per object
-    timers_cancel(&dispatcher->streams, &stream->timer);
-    buf_init(&message, ASSIGN_BYTES_MAX);
-    if (stream->legacy)
-        assign_pack_tasks(stream->assign, &message);
-    else
-        assign_pack(stream->assign, &message);
-    bool sent = stream_send(dispatcher, stream, &message);
-    buf_fini(&message);
-    return sent;
-}
-
-// Changes wait for more of their kind, counted from the first one, so that a steady trickle does
-// not hold them up; so many go at once.
-static void collect(struct dispatcher *dispatcher, struct dispatch_stream *stream,
-                    struct moment now)
-{
-    size_t pending = assign_pending(stream->assign);
-    if (pending == 0 || stream->stuck)
-        return;
-    if (pending >= ASSIGNMENT_BATCH_MAX)
-        timers_set(&dispatcher->streams, &stream->timer, now.mono);
-    else if (!timer_is_set(&stream->timer))
-        timers_set(&dispatcher->streams, &stream->timer, mono_add(now.mono, ASSIGNMENT_BATCH_NS));
-}
+// ---- following the store ------------------------------------------------------------------------
 
 static void see_task(struct dispatcher *dispatcher, struct view view,
                      const struct watch_event *event, struct moment now)
@@ -221,7 +33,7 @@ static void see_task(struct dispatcher *dispatcher, struct view view,
             assign_task_gone(stream->assign, event->now);
         else
             assign_task(stream->assign, view, event->now);
-        collect(dispatcher, stream, now);
+        streams_collect(dispatcher, stream, now);
     }
 }
 
@@ -247,17 +59,15 @@ static void see_volume(struct dispatcher *dispatcher, const struct object *volum
             continue;
         LIST_EACH (link, &agent->assignments) {
             assign_volume(stream_of(link)->assign, volume);
-            collect(dispatcher, stream_of(link), now);
+            streams_collect(dispatcher, stream_of(link), now);
         }
     }
 }
 
-// ---- following the store ------------------------------------------------------------------------
-
 static void drop_agent(struct dispatcher *dispatcher, struct agent *agent, enum err_code code,
                        const char *text)
 {
-    end_streams(dispatcher, agent, code, text);
+    streams_end(dispatcher, agent, code, text);
     agents_remove(&dispatcher->agents, agent);
 }
 
@@ -267,21 +77,21 @@ static void see_node(struct dispatcher *dispatcher, const struct watch_event *ev
     if (agent && event->action == WATCH_REMOVE)
         drop_agent(dispatcher, agent, ERR_ABORTED, DISPATCH_ERR_DISCONNECT);
     else if (agent)
-        mark_dirty(dispatcher, agent);
+        streams_mark(dispatcher, agent);
 }
 
 static void see_cluster(struct dispatcher *dispatcher, const struct object *cluster)
 {
     shared_set_cluster(&dispatcher->shared, cluster);
     dispatcher->agents.period_ns = dispatcher->shared.heartbeat_ns;
-    mark_all_dirty(dispatcher);
+    streams_mark_all(dispatcher);
 }
 
 static void load_cluster(struct dispatcher *dispatcher)
 {
     struct view view = store_pin(dispatcher->config.store);
-    VIEW_EACH(object, view, OBJECT_CLUSTER, BY_ALL)
-    see_cluster(dispatcher, object);
+    VIEW_EACH (object, view, OBJECT_CLUSTER, BY_ALL)
+        see_cluster(dispatcher, object);
     store_unpin(view);
 }
 
@@ -296,7 +106,8 @@ static void resync(struct dispatcher *dispatcher)
         if (!view_get(view, OBJECT_NODE, agent->id))
             drop_agent(dispatcher, agent, ERR_ABORTED, DISPATCH_ERR_DISCONNECT);
         else
-            end_list(dispatcher, &agent->assignments, ERR_ABORTED, "assignments begin anew");
+            streams_end_list(dispatcher, &agent->assignments, ERR_ABORTED,
+                             "assignments begin anew");
     }
     store_unpin(view);
     load_cluster(dispatcher);
@@ -384,7 +195,7 @@ static void miss(struct dispatcher *dispatcher, struct agent *agent, struct mome
     log_info("node is down", "node=%s reason=\"%s\"", agent->id, message);
     writes_node(&dispatcher->writes, agent->id, SWARM__NODE_STATUS__STATE__DOWN, message, "", NULL);
     want_write(dispatcher, now);
-    end_streams(dispatcher, agent, ERR_NOT_FOUND, DISPATCH_ERR_REGISTERED);
+    streams_end(dispatcher, agent, ERR_NOT_FOUND, DISPATCH_ERR_REGISTERED);
     agents_set_down(&dispatcher->agents, agent, now.mono);
 }
 
@@ -400,7 +211,7 @@ static void fire(struct dispatcher *dispatcher, struct moment now)
             miss(dispatcher, agent, now);
     }
     while ((timer = timers_pop_due(&dispatcher->streams, now.mono)))
-        send_assignments(dispatcher, CONTAINER_OF(timer, struct dispatch_stream, timer));
+        streams_send_assignments(dispatcher, CONTAINER_OF(timer, struct dispatch_stream, timer));
 }
 
 void dispatcher_step(struct dispatcher *dispatcher, struct moment now)
@@ -409,7 +220,7 @@ void dispatcher_step(struct dispatcher *dispatcher, struct moment now)
     follow(dispatcher, now);
     fire(dispatcher, now);
     write_out(dispatcher, now);
-    send_dirty(dispatcher);
+    streams_send_dirty(dispatcher);
 }
 
 struct mono dispatcher_due(const struct dispatcher *dispatcher)
@@ -437,8 +248,7 @@ static void await_nodes(struct dispatcher *dispatcher, struct moment now)
 {
     struct err err = ERR_INIT;
     struct view view = store_pin(dispatcher->config.store);
-    VIEW_EACH(object, view, OBJECT_NODE, BY_ALL)
-    {
+    VIEW_EACH (object, view, OBJECT_NODE, BY_ALL) {
         struct agent *agent = agents_add(&dispatcher->agents, object_id(object));
         if (object_node(object)->state == SWARM__NODE_STATUS__STATE__DOWN)
             agents_set_down(&dispatcher->agents, agent, now.mono);
@@ -479,9 +289,9 @@ struct dispatcher *dispatcher_new(const struct dispatcher_config *config, struct
 // The last word to every session: who else there is to turn to.
 static void say_goodbye(struct dispatcher *dispatcher)
 {
-    mark_all_dirty(dispatcher);
+    streams_mark_all(dispatcher);
     shared_touch(&dispatcher->shared);
-    send_dirty(dispatcher);
+    streams_send_dirty(dispatcher);
 }
 
 void dispatcher_free(struct dispatcher *dispatcher)
@@ -490,8 +300,8 @@ void dispatcher_free(struct dispatcher *dispatcher)
     say_goodbye(dispatcher);
     MAP_EACH (entry, &dispatcher->agents.table) {
         struct agent *agent = entry->value;
-        end_list(dispatcher, &agent->sessions, ERR_ABORTED, DISPATCH_ERR_DISCONNECT);
-        end_list(dispatcher, &agent->assignments, ERR_ABORTED, DISPATCH_ERR_STOPPED);
+        streams_end_list(dispatcher, &agent->sessions, ERR_ABORTED, DISPATCH_ERR_DISCONNECT);
+        streams_end_list(dispatcher, &agent->assignments, ERR_ABORTED, DISPATCH_ERR_STOPPED);
         agents_remove(&dispatcher->agents, agent);
     }
     CHECK(dispatcher->stats.streams == 0);
@@ -509,8 +319,8 @@ void dispatcher_set_managers(struct dispatcher *dispatcher, const struct dispatc
                              size_t managers_count)
 {
     if (shared_set_managers(&dispatcher->shared, managers, managers_count))
-        mark_all_dirty(dispatcher);
-    send_dirty(dispatcher);
+        streams_mark_all(dispatcher);
+    streams_send_dirty(dispatcher);
 }
 
 void dispatcher_stats(const struct dispatcher *dispatcher, struct dispatcher_stats *stats)
@@ -545,7 +355,7 @@ static struct agent *take_session(struct dispatcher *dispatcher, const char *nod
         agents_check_rate(agent, now.mono, NULL); // remembers the time
     }
     // The old session ends here, and so do its streams.
-    end_streams(dispatcher, agent, ERR_INVALID_ARGUMENT, DISPATCH_ERR_SESSION);
+    streams_end(dispatcher, agent, ERR_INVALID_ARGUMENT, DISPATCH_ERR_SESSION);
     agents_register(&dispatcher->agents, agent, dispatcher->config.rng, now.mono);
     log_debug("node registered", "node=%s", node_id);
     return agent;
@@ -562,7 +372,7 @@ int dispatcher_session(struct dispatcher *dispatcher, const char *node_id, const
     writes_node(&dispatcher->writes, node_id, SWARM__NODE_STATUS__STATE__READY, "", addr,
                 request->description);
     want_write(dispatcher, now);
-    stream_attach(dispatcher, stream, agent, &agent->sessions);
+    streams_attach(dispatcher, stream, agent, &agent->sessions);
     stream->ready_at = UINT64_MAX;
     stream->sent_node = 0;
     stream->sent_shared = 0;
@@ -593,7 +403,7 @@ int dispatcher_assignments(struct dispatcher *dispatcher, const char *node_id,
     agent = agents_with_session(&dispatcher->agents, node_id, session_id, err);
     if (!agent)
         return -(int)err->code;
-    stream_attach(dispatcher, stream, agent, &agent->assignments);
+    streams_attach(dispatcher, stream, agent, &agent->assignments);
     stream->legacy = legacy;
     stream->assign = assign_new(node_id);
     struct view view = store_pin(dispatcher->config.store);
@@ -673,7 +483,7 @@ void dispatcher_close(struct dispatcher *dispatcher, struct dispatch_stream *str
 {
     MAGIC_CHECK(dispatcher, DISPATCHER_MAGIC);
     if (stream->agent)
-        stream_detach(dispatcher, stream);
+        streams_detach(dispatcher, stream);
 }
 
 void dispatcher_writable(struct dispatcher *dispatcher, struct dispatch_stream *stream,
@@ -686,5 +496,5 @@ void dispatcher_writable(struct dispatcher *dispatcher, struct dispatch_stream *
     if (stream->assign)
         timers_set(&dispatcher->streams, &stream->timer, now.mono);
     else
-        mark_dirty(dispatcher, stream->agent);
+        streams_mark(dispatcher, stream->agent);
 }

@@ -5,6 +5,7 @@
 #include "proto/base/str.h"
 #include "proto/wire/defaults.h"
 #include "proto/wire/raw.h"
+#include "proto/wire/wire.h"
 
 #define SHARED_BYTES_MAX ((size_t)4 << 20)
 
@@ -78,8 +79,10 @@ static int64_t heartbeat_of(const struct object *object)
 {
     struct arena arena;
     arena_init(&arena, OBJECT_ARENA_BYTES);
-    const Swarm__Cluster *cluster = object_unpack(object, &arena);
-    int64_t period_ns = cluster ? defaults_cluster(cluster).heartbeat_ns : DEFAULT_HEARTBEAT_NS;
+    Swarm__Cluster *cluster = object_unpack(object, &arena);
+    int64_t period_ns = cluster && wire_settle(cluster, &arena)
+                            ? defaults_cluster(cluster).heartbeat_ns
+                            : DEFAULT_HEARTBEAT_NS;
     arena_fini(&arena);
     return period_ns;
 }

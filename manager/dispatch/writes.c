@@ -89,6 +89,13 @@ void writes_volume(struct writes *writes, const char *volume_id, const char *nod
 
 // ---- writing ------------------------------------------------------------------------------------
 
+// The object's message with all its usual parts, or NULL.
+static void *edit(struct txn *txn, enum object_type type, const char *id)
+{
+    void *message = txn_edit(txn, type, id);
+    return message && wire_settle(message, txn_arena(txn)) ? message : NULL;
+}
+
 // What one object's change failed with concerns nobody else's.
 static bool update(struct txn *txn, enum object_type type, void *message, const char *id)
 {
@@ -105,7 +112,8 @@ static void put_task(struct txn *txn, const char *id, const Swarm__TaskStatus *s
     const struct object *object = view_get(txn_view(txn), OBJECT_TASK, id);
     if (!object || object_task(object)->state > (int)status->state)
         return;
-    Swarm__Task *task = txn_edit(txn, OBJECT_TASK, id);
+    Swarm__Task *task = edit(txn, OBJECT_TASK, id);
+    CHECK(task);
     Swarm__TaskStatus shown = *status;
     // Agents repeat all they know in each new session: what is known is not written again.
     shown.applied_by = task->status->applied_by;
@@ -121,7 +129,7 @@ static void put_task(struct txn *txn, const char *id, const Swarm__TaskStatus *s
 // The version the node will have, 0 when it is gone or takes no such description.
 static uint64_t put_node(struct txn *txn, const char *id, const struct node_write *write)
 {
-    Swarm__Node *node = txn_edit(txn, OBJECT_NODE, id);
+    Swarm__Node *node = edit(txn, OBJECT_NODE, id);
     if (!node)
         return 0;
     node->status->state = write->state;
@@ -137,7 +145,7 @@ static void put_volume(struct txn *txn, const char *key)
 {
     const char *blank = strchr(key, ' ');
     char *id = arena_strndup(txn_arena(txn), key, (size_t)(blank - key));
-    Swarm__Volume *volume = txn_edit(txn, OBJECT_VOLUME, id);
+    Swarm__Volume *volume = edit(txn, OBJECT_VOLUME, id);
     bool changed = false;
     for (size_t i = 0; volume && i < volume->n_publish_status; i++) {
         Swarm__VolumePublishStatus *status = volume->publish_status[i];
@@ -201,13 +209,12 @@ int writes_flush(struct writes *writes, struct store *store, struct wall now,
 
 static int unknown_into(struct txn **txn, struct view view, struct err *err)
 {
-    VIEW_EACH(object, view, OBJECT_NODE, BY_ALL)
-    {
+    VIEW_EACH (object, view, OBJECT_NODE, BY_ALL) {
         if (object_node(object)->state == SWARM__NODE_STATUS__STATE__DOWN)
             continue;
         if (txn_turn(txn, 1, err))
             return -(int)err->code;
-        Swarm__Node *node = txn_edit(*txn, OBJECT_NODE, object_id(object));
+        Swarm__Node *node = edit(*txn, OBJECT_NODE, object_id(object));
         if (!node)
             continue;
         node->status->state = SWARM__NODE_STATUS__STATE__UNKNOWN;
@@ -219,14 +226,13 @@ static int unknown_into(struct txn **txn, struct view view, struct err *err)
 
 static int orphaned_into(struct txn **txn, struct view view, const char *node_id, struct err *err)
 {
-    VIEW_EACH(object, view, OBJECT_TASK, by_node(node_id))
-    {
+    VIEW_EACH (object, view, OBJECT_TASK, by_node(node_id)) {
         int state = object_task(object)->state;
         if (state < SWARM__TASK_STATE__ASSIGNED || state > SWARM__TASK_STATE__RUNNING)
             continue;
         if (txn_turn(txn, 1, err))
             return -(int)err->code;
-        Swarm__Task *task = txn_edit(*txn, OBJECT_TASK, object_id(object));
+        Swarm__Task *task = edit(*txn, OBJECT_TASK, object_id(object));
         if (!task)
             continue;
         task->status->state = SWARM__TASK_STATE__ORPHANED;
