@@ -6,6 +6,7 @@
 #include "proto/base/clock_io.h"
 #include "proto/base/entropy_io.h"
 #include "proto/base/str.h"
+#include "proto/identity/rng_io.h"
 #include "proto/net/addr.h"
 #include "proto/net/tls.h"
 #include "proto/rpc/client_io.h"
@@ -27,17 +28,43 @@ struct enroller {
     struct rpc_client *client;
     struct rpc_request *request;
     struct loop_timer timer;
+    unsigned closing_count; // clients on their way out
+    bool closing;
+    void (*closed)(void *ctx);
+    void *closed_ctx;
 };
 
 static void go_on(struct enroller *enroller);
+
+static void release(struct enroller *enroller)
+{
+    void (*closed)(void *ctx) = enroller->closed;
+    void *ctx = enroller->closed_ctx;
+    enroll_free(enroller->config.enroll);
+    MAGIC_CLEAR(enroller);
+    free(enroller);
+    if (closed)
+        closed(ctx);
+}
+
+static void client_closed(void *ctx)
+{
+    struct enroller *enroller = ctx;
+    MAGIC_CHECK(enroller, ENROLLER_MAGIC);
+    enroller->closing_count--;
+    if (enroller->closing && !enroller->closing_count)
+        release(enroller);
+}
 
 static void hang_up(struct enroller *enroller)
 {
     if (enroller->request)
         rpc_request_drop(enroller->request);
     enroller->request = NULL;
-    if (enroller->client)
-        rpc_client_close(enroller->client, NULL, NULL);
+    if (enroller->client) {
+        enroller->closing_count++;
+        rpc_client_close(enroller->client, client_closed, enroller);
+    }
     enroller->client = NULL;
 }
 
@@ -63,6 +90,7 @@ static int dial(struct enroller *enroller, const struct enroll_ask *ask, struct 
         .chain_pem = ask->chain_pem,
         .key_pem = ask->key_pem,
         .roots_pem = ask->roots_pem,
+        .rng = &rng_kernel,
     };
     struct tls_config *tls = tls_config_new(&options, err);
     if (!tls)
@@ -202,6 +230,10 @@ static void due(struct loop_timer *timer)
 {
     struct enroller *enroller = CONTAINER_OF(timer, struct enroller, timer);
     MAGIC_CHECK(enroller, ENROLLER_MAGIC);
+    if (enroller->closing) {
+        release(enroller);
+        return;
+    }
     struct enroll *enroll = enroller->config.enroll;
     struct enroll_ask ask = enroll_next(enroll);
     if (ask.call == ENROLL_DONE || ask.call == ENROLL_FAILED) {
@@ -238,14 +270,15 @@ struct enroller *enroller_start(const struct enroller_config *config)
     return enroller;
 }
 
-void enroller_free(struct enroller *enroller)
+void enroller_close(struct enroller *enroller, void (*closed)(void *ctx), void *ctx)
 {
-    if (!enroller)
-        return;
     MAGIC_CHECK(enroller, ENROLLER_MAGIC);
+    CHECK(!enroller->closing);
+    enroller->closing = true;
+    enroller->closed = closed;
+    enroller->closed_ctx = ctx;
     loop_timer_stop(&enroller->timer);
     hang_up(enroller);
-    enroll_free(enroller->config.enroll);
-    MAGIC_CLEAR(enroller);
-    free(enroller);
+    if (!enroller->closing_count)
+        loop_timer_start(&enroller->timer, 0);
 }

@@ -13,14 +13,15 @@ struct enroller_config {
     struct remotes *remotes; // the caller's; good and bad experience is noted in it
     struct enroll *enroll;   // taken over, freed with the enroller
     // Runs once, never before enroller_start returned: enroll_next says DONE or FAILED. It may call
-    // enroller_free.
+    // enroller_close.
     void (*done)(void *owner, struct enroll *enroll);
     void *owner;
 };
 
 struct enroller *enroller_start(const struct enroller_config *config);
 
-// Ends it, if need be in the middle, without a callback.
-void enroller_free(struct enroller *enroller);
+// Ends it, if need be in the middle, without `done`. Connections take a moment to close: `closed`
+// (may be NULL) runs when the last has, never before this returns, and the enroller is gone then.
+void enroller_close(struct enroller *enroller, void (*closed)(void *ctx), void *ctx);
 
 #endif

@@ -38,6 +38,10 @@ struct agent_session {
     struct rpc_client *client;
     struct rpc_request *requests[STREAMS];
     struct loop_timer timer;
+    unsigned closing_count; // clients on their way out
+    bool closing;
+    void (*closed)(void *ctx);
+    void *closed_ctx;
 };
 
 static void step(struct agent_session *session);
@@ -47,6 +51,26 @@ static void step_soon(struct agent_session *session)
     loop_timer_start(&session->timer, 0);
 }
 
+static void release(struct agent_session *session)
+{
+    void (*closed)(void *ctx) = session->closed;
+    void *ctx = session->closed_ctx;
+    tls_config_unref(session->config.tls);
+    MAGIC_CLEAR(session);
+    free(session);
+    if (closed)
+        closed(ctx);
+}
+
+static void client_closed(void *ctx)
+{
+    struct agent_session *session = ctx;
+    MAGIC_CHECK(session, SESSION_MAGIC);
+    session->closing_count--;
+    if (session->closing && !session->closing_count)
+        release(session);
+}
+
 static void hang_up(struct agent_session *session)
 {
     for (size_t i = 0; i < STREAMS; i++)
@@ -54,8 +78,10 @@ static void hang_up(struct agent_session *session)
             rpc_request_drop(session->requests[i]);
     for (size_t i = 0; i < STREAMS; i++)
         session->requests[i] = NULL;
-    if (session->client)
-        rpc_client_close(session->client, NULL, NULL);
+    if (session->client) {
+        session->closing_count++;
+        rpc_client_close(session->client, client_closed, session);
+    }
     session->client = NULL;
 }
 
@@ -337,7 +363,11 @@ static void step(struct agent_session *session)
 
 static void due(struct loop_timer *timer)
 {
-    step(session_of(CONTAINER_OF(timer, struct agent_session, timer)));
+    struct agent_session *session = session_of(CONTAINER_OF(timer, struct agent_session, timer));
+    if (session->closing)
+        release(session);
+    else
+        step(session);
 }
 
 // ---- the owner's side --------------------------------------------------------------------------
@@ -355,16 +385,17 @@ struct agent_session *agent_session_new(const struct agent_session_config *confi
     return session;
 }
 
-void agent_session_free(struct agent_session *session)
+void agent_session_close(struct agent_session *session, void (*closed)(void *ctx), void *ctx)
 {
-    if (!session)
-        return;
     MAGIC_CHECK(session, SESSION_MAGIC);
+    CHECK(!session->closing);
+    session->closing = true;
+    session->closed = closed;
+    session->closed_ctx = ctx;
     loop_timer_stop(&session->timer);
     hang_up(session);
-    tls_config_unref(session->config.tls);
-    MAGIC_CLEAR(session);
-    free(session);
+    if (!session->closing_count)
+        step_soon(session);
 }
 
 void agent_session_renew(struct agent_session *session, struct tls_config *tls)

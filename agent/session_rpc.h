@@ -41,7 +41,10 @@ struct agent_session_config {
 };
 
 struct agent_session *agent_session_new(const struct agent_session_config *config);
-void agent_session_free(struct agent_session *session); // NULL is fine
+
+// Ends the session without further events. Connections take a moment to close: `closed` (may be
+// NULL) runs when the last has, never before this returns, and the session is gone then.
+void agent_session_close(struct agent_session *session, void (*closed)(void *ctx), void *ctx);
 
 // Opens the session anew at once: the description changed, or (tls not NULL) the certificate did.
 void agent_session_renew(struct agent_session *session, struct tls_config *tls);
