@@ -197,6 +197,17 @@ void task_started(struct task *task, const struct executor_container *container,
         health_start(&task->health, now);
 }
 
+void task_set_ports(struct task *task, const Swarm__PortConfig *const *ports, size_t count)
+{
+    struct task_status *status = &task->status;
+    status->ports_count = count < TASK_PORTS_MAX ? count : TASK_PORTS_MAX;
+    for (size_t i = 0; i < status->ports_count; i++)
+        status->ports[i] = (struct task_port){.protocol = ports[i]->protocol,
+                                              .target = ports[i]->target_port,
+                                              .published = ports[i]->published_port};
+    task->changed = true;
+}
+
 void task_exited(struct task *task, const struct executor_exit *exit)
 {
     task->running = false;

@@ -33,6 +33,15 @@ enum task_op {
     TASK_OP_REMOVE,
 };
 
+// Most host ports reported of one task; further ones are bound but not told.
+#define TASK_PORTS_MAX 64
+
+struct task_port {
+    Swarm__PortConfig__Protocol protocol;
+    uint32_t target;
+    uint32_t published; // on the host
+};
+
 // What is reported of a task. Texts are the engine's: "accepted", "preparing", "prepared",
 // "starting", "started", "finished", "shutdown".
 struct task_status {
@@ -43,6 +52,8 @@ struct task_status {
     bool has_container;
     struct executor_container container;
     int32_t exit_code;
+    struct task_port ports[TASK_PORTS_MAX]; // bound on the host
+    size_t ports_count;
 };
 
 // What task_step found to do. All of it is to be done.
@@ -103,6 +114,7 @@ void task_found(struct task *task, enum executor_found found,
 void task_prepared(struct task *task, const struct err *err);
 void task_started(struct task *task, const struct executor_container *container,
                   const struct err *err, struct mono now);
+void task_set_ports(struct task *task, const Swarm__PortConfig *const *ports, size_t count);
 void task_exited(struct task *task, const struct executor_exit *exit);
 void task_stopped(struct task *task, const struct err *err, struct mono now);
 void task_removed(struct task *task, const struct err *err, struct mono now);

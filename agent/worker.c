@@ -1,0 +1,638 @@
+#include "agent/worker.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/check.h"
+#include "proto/base/list.h"
+#include "proto/base/log.h"
+#include "proto/base/map.h"
+#include "proto/base/str.h"
+#include "proto/wire/defaults.h"
+#include "proto/wire/names.h"
+#include "proto/wire/times.h"
+#include "proto/wire/wire.h"
+
+// Bytes of a status message that is made to be saved.
+#define STATUS_BYTES 65536
+
+struct worker_task {
+    struct list link; // in worker.eager while something is to be done
+    struct worker *worker;
+    char *id;
+    Swarm__Task *assigned; // a copy; its status is not kept up to date
+    struct task machine;
+    struct executor_task *hands; // NULL until the first operation, and when rejected
+    struct mono wake;
+    bool waits;  // restored, for the first assignments
+    bool listed; // by the complete message being applied
+    bool unsaved;
+};
+
+struct worker {
+    struct worker_config config;
+    struct map tasks;   // id -> struct worker_task
+    struct map secrets; // id -> Swarm__Secret
+    struct map configs; // id -> Swarm__Config
+    struct map unsaved; // id -> NULL: tasks that are gone and not yet forgotten on disk
+    struct list eager;
+    bool synced; // the first assignments came
+};
+
+// ---- life --------------------------------------------------------------------------------------
+
+struct worker *worker_new(const struct worker_config *config)
+{
+    struct worker *worker = MEM_NEW(struct worker);
+    worker->config = *config;
+    map_init(&worker->tasks);
+    map_init(&worker->secrets);
+    map_init(&worker->configs);
+    map_init(&worker->unsaved);
+    list_init(&worker->eager);
+    return worker;
+}
+
+static const struct executor_class *class_of(const struct worker *worker)
+{
+    return worker->config.executor->class;
+}
+
+static void task_free(struct worker_task *task)
+{
+    if (task->hands)
+        class_of(task->worker)->close(task->hands);
+    list_remove(&task->link);
+    wire_free(task->assigned);
+    free(task->id);
+    free(task);
+}
+
+static void free_messages(struct map *map)
+{
+    MAP_EACH (entry, map)
+        wire_free(entry->value);
+    map_fini(map);
+}
+
+void worker_free(struct worker *worker)
+{
+    if (!worker)
+        return;
+    MAP_EACH (entry, &worker->tasks)
+        task_free(entry->value);
+    map_fini(&worker->tasks);
+    free_messages(&worker->secrets);
+    free_messages(&worker->configs);
+    map_fini(&worker->unsaved);
+    free(worker);
+}
+
+static void stir(struct worker_task *task)
+{
+    if (list_empty(&task->link))
+        list_push_back(&task->worker->eager, &task->link);
+    task->worker->config.wake(task->worker->config.owner);
+}
+
+// ---- what the executor tells -------------------------------------------------------------------
+
+static struct mono now_of(const struct worker_task *task)
+{
+    return task->worker->config.now(task->worker->config.owner);
+}
+
+static void on_found(void *owner, enum executor_found found,
+                     const struct executor_container *container, const struct executor_exit *exit)
+{
+    struct worker_task *task = owner;
+    task_found(&task->machine, found, container, exit, now_of(task));
+    stir(task);
+}
+
+static void on_prepared(void *owner, const struct err *err)
+{
+    struct worker_task *task = owner;
+    task_prepared(&task->machine, err);
+    stir(task);
+}
+
+static void on_started(void *owner, const struct executor_container *container,
+                       const Swarm__PortConfig *const *ports, size_t ports_count,
+                       const struct err *err)
+{
+    struct worker_task *task = owner;
+    if (!err)
+        task_set_ports(&task->machine, ports, ports_count);
+    task_started(&task->machine, container, err, now_of(task));
+    stir(task);
+}
+
+static void on_exited(void *owner, const struct executor_exit *exit)
+{
+    struct worker_task *task = owner;
+    task_exited(&task->machine, exit);
+    stir(task);
+}
+
+static void on_stopped(void *owner, const struct err *err)
+{
+    struct worker_task *task = owner;
+    task_stopped(&task->machine, err, now_of(task));
+    stir(task);
+}
+
+static void on_removed(void *owner, const struct err *err)
+{
+    struct worker_task *task = owner;
+    task_removed(&task->machine, err, now_of(task));
+    stir(task);
+}
+
+static void on_checked(void *owner, int code, const char *output, const struct err *err)
+{
+    struct worker_task *task = owner;
+    (void)output;
+    task_checked(&task->machine, !err && code == 0, now_of(task));
+    stir(task);
+}
+
+static const struct executor_events events = {
+    .found = on_found,
+    .prepared = on_prepared,
+    .started = on_started,
+    .exited = on_exited,
+    .stopped = on_stopped,
+    .removed = on_removed,
+    .checked = on_checked,
+};
+
+// ---- taking a task in hand ---------------------------------------------------------------------
+
+static const Swarm__ContainerSpec *container_of_task(const Swarm__Task *task)
+{
+    return task->spec->runtime_case == SWARM__TASK_SPEC__RUNTIME_CONTAINER ? task->spec->container
+                                                                           : NULL;
+}
+
+// Adds the data of one reference, expanded if it is a template.
+static int add_file(const struct template_context *context, const char *kind, const char *id,
+                    const ProtobufCBinaryData *data, const Swarm__Driver *templating,
+                    struct executor_file *file, struct arena *arena, struct err *err)
+{
+    if (!data)
+        return err_set(err, ERR_NOT_FOUND, "%s %s was not assigned to this node", kind, id);
+    file->data = data->data;
+    file->size = data->len;
+    if (!templating || str_empty(templating->name))
+        return 0;
+    if (!str_equal(templating->name, NAME_TEMPLATING_GOLANG))
+        return err_set(err, ERR_INVALID_ARGUMENT, "%s %s: unrecognized template type \"%s\"", kind,
+                       id, templating->name);
+    struct buf out;
+    buf_init(&out, TEMPLATE_PAYLOAD_BYTES);
+    int result = template_expand(context, (const char *)data->data, data->len, true, &out, err);
+    if (!result) {
+        file->data = arena_memdup(arena, out.data, out.len);
+        file->size = file->data ? out.len : 0;
+    } else {
+        err_wrap(err, "%s %s", kind, id);
+    }
+    buf_wipe(&out);
+    return result;
+}
+
+// A secret that a driver made for one task alone comes under an id of its own (section 9.4).
+static const Swarm__Secret *find_secret(const struct worker *worker, const char *id,
+                                        const char *task_id)
+{
+    char *own = str_printf("%s.%s", id, task_id);
+    const Swarm__Secret *secret = map_get_str(&worker->secrets, own);
+    free(own);
+    return secret ? secret : map_get_str(&worker->secrets, id);
+}
+
+// The secrets and configs the task refers to. Templates see the unexpanded ones.
+static int gather_files(struct worker *worker, const Swarm__Task *task,
+                        struct executor_order *order, struct arena *arena, struct err *err)
+{
+    const Swarm__ContainerSpec *spec = container_of_task(task);
+    size_t count = spec ? spec->n_secrets + spec->n_configs : 0;
+    struct executor_file *raw = arena_alloc_array(arena, count, sizeof *raw);
+    struct executor_file *files = arena_alloc_array(arena, count, sizeof *files);
+    if (!raw || !files)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "too many secrets and configs");
+    struct template_context context = {
+        .task = task, .node = &worker->config.node, .files = raw, .files_count = count};
+    for (int expand = 0; expand < 2; expand++) {
+        struct executor_file *to = expand ? files : raw;
+        for (size_t i = 0; i < count; i++) {
+            bool is_secret = i < spec->n_secrets;
+            const Swarm__SecretReference *secret_ref = is_secret ? spec->secrets[i] : NULL;
+            const Swarm__ConfigReference *config_ref =
+                is_secret ? NULL : spec->configs[i - spec->n_secrets];
+            const char *id = is_secret ? secret_ref->secret_id : config_ref->config_id;
+            const Swarm__Secret *secret = is_secret ? find_secret(worker, id, task->id) : NULL;
+            const Swarm__Config *config = is_secret ? NULL : map_get_str(&worker->configs, id);
+            const ProtobufCBinaryData *data = secret   ? &secret->spec->data
+                                              : config ? &config->spec->data
+                                                       : NULL;
+            const Swarm__Driver *templating = secret   ? secret->spec->templating
+                                              : config ? config->spec->templating
+                                                       : NULL;
+            to[i] = (struct executor_file){.secret = secret_ref, .config = config_ref};
+            int result = add_file(&context, is_secret ? "secret" : "config", id, data,
+                                  expand ? templating : NULL, &to[i], arena, err);
+            if (result)
+                return result;
+        }
+    }
+    order->files = files;
+    order->files_count = count;
+    return 0;
+}
+
+// Opens the executor's side. `with_files`: for making the container, not only for finding it.
+static int take_in_hand(struct worker_task *task, bool with_files, struct err *err)
+{
+    struct worker *worker = task->worker;
+    struct arena arena;
+    arena_init(&arena, WORKER_TASK_BYTES);
+    struct template_context context = {.task = task->assigned, .node = &worker->config.node};
+    struct executor_order order = {.task = template_expand_task(&context, &arena, err)};
+    int result = order.task ? 0 : -ERR_INVALID_ARGUMENT;
+    if (!result && with_files)
+        result = gather_files(worker, order.task, &order, &arena, err);
+    if (!result) {
+        if (task->hands)
+            class_of(worker)->close(task->hands);
+        task->hands = class_of(worker)->open(worker->config.executor, &order, &events, task, err);
+        result = task->hands ? 0 : -ERR_INVALID_ARGUMENT;
+    }
+    arena_fini(&arena);
+    return result;
+}
+
+// ---- going on ----------------------------------------------------------------------------------
+
+// A task that cannot be taken in hand answers its operation with the error.
+static void refuse_op(struct worker_task *task, enum task_op op, const struct err *err)
+{
+    switch (op) {
+    case TASK_OP_FIND:
+        // Nothing of it can be here; what is wrong with it is said when it is made.
+        task_found(&task->machine, EXECUTOR_ABSENT, NULL, NULL, now_of(task));
+        break;
+    case TASK_OP_PREPARE:
+        task_prepared(&task->machine, err);
+        break;
+    case TASK_OP_START:
+        task_started(&task->machine, NULL, err, now_of(task));
+        break;
+    case TASK_OP_STOP:
+        task_stopped(&task->machine, NULL, now_of(task));
+        break;
+    case TASK_OP_REMOVE:
+        task_removed(&task->machine, NULL, now_of(task));
+        break;
+    case TASK_OP_NONE:
+        return;
+    }
+    stir(task);
+}
+
+static void begin_op(struct worker_task *task, enum task_op op)
+{
+    const struct executor_class *class = class_of(task->worker);
+    struct err err = ERR_INIT;
+    // A prepare begins anew with the files; everything else makes do with what there is.
+    bool open = op == TASK_OP_PREPARE || !task->hands;
+    if (op != TASK_OP_NONE && open && take_in_hand(task, op == TASK_OP_PREPARE, &err)) {
+        refuse_op(task, op, &err);
+        return;
+    }
+    switch (op) {
+    case TASK_OP_NONE:
+        return;
+    case TASK_OP_FIND:
+        class->find(task->hands);
+        return;
+    case TASK_OP_PREPARE:
+        class->prepare(task->hands);
+        return;
+    case TASK_OP_START:
+        class->start(task->hands);
+        return;
+    case TASK_OP_STOP:
+        class->stop(task->hands, task->machine.stop_grace_ns);
+        return;
+    case TASK_OP_REMOVE:
+        class->remove(task->hands);
+        return;
+    }
+    UNREACHABLE("task operation");
+}
+
+static void check_health(struct worker_task *task)
+{
+    const Swarm__ContainerSpec *spec = container_of_task(task->assigned);
+    CHECK(spec && spec->healthcheck);
+    class_of(task->worker)
+        ->check(task->hands, (const char *const *)spec->healthcheck->test,
+                spec->healthcheck->n_test, task->machine.health.timeout_ns);
+}
+
+static void go_on(struct worker_task *task)
+{
+    struct worker *worker = task->worker;
+    struct task_asks asks =
+        task_step(&task->machine, now_of(task), worker->config.wall(worker->config.owner));
+    task->wake = asks.wake;
+    if (asks.report) {
+        reporter_set(worker->config.reporter, task->id, &task->machine.status);
+        task->unsaved = true;
+        worker->config.wake(worker->config.owner);
+    }
+    if (asks.gone) {
+        reporter_forget(worker->config.reporter, task->id);
+        map_put_str(&worker->unsaved, task->id, NULL);
+        map_remove_str(&worker->tasks, task->id);
+        task_free(task);
+        worker->config.wake(worker->config.owner);
+        return;
+    }
+    if (asks.abort && task->hands)
+        class_of(worker)->abort(task->hands);
+    if (asks.check)
+        check_health(task);
+    begin_op(task, asks.op);
+}
+
+struct mono worker_run(struct worker *worker)
+{
+    struct mono now = worker->config.now(worker->config.owner);
+    MAP_EACH (entry, &worker->tasks) {
+        struct worker_task *task = entry->value;
+        if (!task->waits && !mono_before(now, task->wake) && list_empty(&task->link))
+            list_push_back(&worker->eager, &task->link);
+    }
+    // What is stirred on the way is done in the next run, so that one run ends.
+    struct list round;
+    list_init(&round);
+    for (struct list *link; (link = list_pop_front(&worker->eager));)
+        list_push_back(&round, link);
+    for (struct list *link; (link = list_pop_front(&round));)
+        go_on(LIST_ENTRY(link, struct worker_task, link));
+    struct mono next = list_empty(&worker->eager) ? MONO_NEVER : now;
+    MAP_EACH (entry, &worker->tasks) {
+        const struct worker_task *task = entry->value;
+        if (!task->waits && mono_before(task->wake, next))
+            next = task->wake;
+    }
+    return next;
+}
+
+// ---- assignments -------------------------------------------------------------------------------
+
+static struct worker_task *task_add(struct worker *worker, const Swarm__Task *message,
+                                    const struct task_status *known)
+{
+    struct worker_task *task = MEM_NEW(struct worker_task);
+    list_init(&task->link);
+    task->worker = worker;
+    task->id = str_dup(message->id);
+    task->assigned = wire_copy(message, NULL);
+    task->wake = MONO_NEVER;
+    task->unsaved = true;
+    const Swarm__ContainerSpec *spec = container_of_task(task->assigned);
+    struct task_config config = {
+        .desired = message->desired_state,
+        .stop_grace_ns = spec ? defaults_stop_grace_ns(spec) : DEFAULT_STOP_GRACE_NS,
+        .health = spec ? spec->healthcheck : NULL,
+        .known = known,
+    };
+    task_init(&task->machine, &config);
+    map_put_str(&worker->tasks, task->id, task);
+    return task;
+}
+
+// The messages of the states, for statuses that come from elsewhere: the machine keeps no copies.
+static const char *message_of(Swarm__TaskState state)
+{
+    static const struct {
+        Swarm__TaskState state;
+        const char *message;
+    } rows[] = {
+        {SWARM__TASK_STATE__ACCEPTED, "accepted"},  {SWARM__TASK_STATE__PREPARING, "preparing"},
+        {SWARM__TASK_STATE__READY, "prepared"},     {SWARM__TASK_STATE__STARTING, "starting"},
+        {SWARM__TASK_STATE__RUNNING, "started"},    {SWARM__TASK_STATE__COMPLETE, "finished"},
+        {SWARM__TASK_STATE__SHUTDOWN, "shutdown"},  {SWARM__TASK_STATE__FAILED, "started"},
+        {SWARM__TASK_STATE__REJECTED, "preparing"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        if (rows[i].state == state)
+            return rows[i].message;
+    return "";
+}
+
+static struct task_status known_status(const Swarm__TaskStatus *message)
+{
+    struct task_status status = {.state = message->state,
+                                 .message = message_of(message->state),
+                                 .at = timestamp_to_wall(message->timestamp)};
+    str_copy(status.err, sizeof status.err, str_or(message->err, ""));
+    if (message->runtime_status_case == SWARM__TASK_STATUS__RUNTIME_STATUS_CONTAINER) {
+        status.has_container = true;
+        str_copy(status.container.id, sizeof status.container.id,
+                 str_or(message->container->container_id, ""));
+        status.container.pid = message->container->pid;
+        status.exit_code = message->container->exit_code;
+    }
+    const Swarm__PortStatus *ports = message->port_status;
+    for (size_t i = 0; ports && i < ports->n_ports && i < TASK_PORTS_MAX; i++)
+        status.ports[status.ports_count++] =
+            (struct task_port){.protocol = ports->ports[i]->protocol,
+                               .target = ports->ports[i]->target_port,
+                               .published = ports->ports[i]->published_port};
+    return status;
+}
+
+void worker_restore(struct worker *worker, const Swarm__Task *task, const Swarm__TaskStatus *status)
+{
+    CHECK(!worker->synced);
+    if (str_empty(task->id) || map_has_str(&worker->tasks, task->id))
+        return;
+    struct task_status known = known_status(status);
+    struct worker_task *added = task_add(worker, task, &known);
+    added->unsaved = false;
+    added->waits = known.state < SWARM__TASK_STATE__STARTING;
+    if (!added->waits)
+        stir(added);
+}
+
+static void assign_task(struct worker *worker, const Swarm__Task *message)
+{
+    struct worker_task *task = map_get_str(&worker->tasks, message->id);
+    if (!task) {
+        bool is_known = message->status && message->status->state > SWARM__TASK_STATE__ASSIGNED;
+        struct task_status known =
+            is_known ? known_status(message->status) : (struct task_status){0};
+        task = task_add(worker, message, is_known ? &known : NULL);
+    } else if (message->desired_state > task->machine.desired) {
+        // Nothing else of an assigned task changes (section 12).
+        task_want(&task->machine, message->desired_state);
+        task->assigned->desired_state = message->desired_state;
+        task->unsaved = true;
+    }
+    task->listed = true;
+    stir(task);
+}
+
+static void forget_task(struct worker_task *task)
+{
+    task_forget(&task->machine);
+    task->waits = false;
+    stir(task);
+}
+
+// Puts a copy of the message under its id, or with `remove` takes it out.
+static void set_object(struct map *map, const char *id, const void *message, bool remove)
+{
+    wire_free(remove ? map_remove_str(map, id) : map_put_str(map, id, wire_copy(message, NULL)));
+}
+
+static int refuse(struct err *err, const char *what)
+{
+    return err_set(err, ERR_INVALID_ARGUMENT, "assignment left out: %s", what);
+}
+
+static int assign_object(struct map *map, const char *id, const void *message, bool remove,
+                         struct err *err)
+{
+    if (str_empty(id))
+        return refuse(err, "no id");
+    if (!remove && !map_has_str(map, id) && map_count(map) >= WORKER_OBJECTS_MAX)
+        return refuse(err, "too many secrets or configs");
+    set_object(map, id, message, remove);
+    return 0;
+}
+
+static int assign_one_task(struct worker *worker, const Swarm__Task *message, bool remove,
+                           struct err *err)
+{
+    if (str_empty(message->id))
+        return refuse(err, "no id");
+    struct worker_task *task = map_get_str(&worker->tasks, message->id);
+    if (remove) {
+        if (task)
+            forget_task(task);
+        return 0;
+    }
+    if (!task && map_count(&worker->tasks) >= WORKER_TASKS_MAX)
+        return refuse(err, "too many tasks");
+    assign_task(worker, message);
+    return 0;
+}
+
+// Applies the changes of one kind; secrets and configs come before the tasks that need them,
+// whatever the order in the message.
+static int apply(struct worker *worker, const Swarm__AssignmentsMessage *message,
+                 Swarm__Assignment__ItemCase kind, struct err *err)
+{
+    int result = 0;
+    for (size_t i = 0; i < message->n_changes; i++) {
+        const Swarm__AssignmentChange *change = message->changes[i];
+        const Swarm__Assignment *item = change->assignment;
+        if (!item || item->item_case != kind)
+            continue;
+        bool remove = change->action == SWARM__ASSIGNMENT_CHANGE__ASSIGNMENT_ACTION__REMOVE;
+        struct err why = ERR_INIT;
+        switch (kind) {
+        case SWARM__ASSIGNMENT__ITEM_SECRET:
+            assign_object(&worker->secrets, item->secret->id, item->secret, remove, &why);
+            break;
+        case SWARM__ASSIGNMENT__ITEM_CONFIG:
+            assign_object(&worker->configs, item->config->id, item->config, remove, &why);
+            break;
+        default:
+            assign_one_task(worker, item->task, remove, &why);
+        }
+        if (why.code != ERR_OK && !result)
+            result = err_copy(err, &why);
+    }
+    return result;
+}
+
+int worker_assign(struct worker *worker, const Swarm__AssignmentsMessage *message, struct err *err)
+{
+    static const Swarm__Assignment__ItemCase order[] = {SWARM__ASSIGNMENT__ITEM_SECRET,
+                                                        SWARM__ASSIGNMENT__ITEM_CONFIG,
+                                                        SWARM__ASSIGNMENT__ITEM_TASK};
+    bool complete = message->type == SWARM__ASSIGNMENTS_MESSAGE__TYPE__COMPLETE;
+    if (complete) {
+        free_messages(&worker->secrets);
+        free_messages(&worker->configs);
+        map_init(&worker->secrets);
+        map_init(&worker->configs);
+        MAP_EACH (entry, &worker->tasks)
+            ((struct worker_task *)entry->value)->listed = false;
+    }
+    int result = 0;
+    for (size_t i = 0; i < COUNT_OF(order); i++) {
+        struct err why = ERR_INIT;
+        if (apply(worker, message, order[i], &why) && !result)
+            result = err_copy(err, &why);
+    }
+    worker->synced = worker->synced || complete;
+    MAP_EACH (entry, &worker->tasks) {
+        struct worker_task *task = entry->value;
+        if (complete && !task->listed)
+            forget_task(task);
+        else if (worker->synced && task->waits) {
+            task->waits = false;
+            stir(task);
+        }
+    }
+    return result;
+}
+
+// ---- remembering -------------------------------------------------------------------------------
+
+void worker_save(struct worker *worker,
+                 void (*put)(void *owner, const char *task_id, const Swarm__Task *task,
+                             const Swarm__TaskStatus *status),
+                 void *owner)
+{
+    MAP_EACH (entry, &worker->unsaved)
+        put(owner, entry->key, NULL, NULL);
+    map_clear(&worker->unsaved);
+    MAP_EACH (entry, &worker->tasks) {
+        struct worker_task *task = entry->value;
+        if (!task->unsaved)
+            continue;
+        struct arena arena;
+        arena_init(&arena, STATUS_BYTES);
+        const Swarm__TaskStatus *status = reporter_message(&task->machine.status, &arena);
+        CHECK(status); // its texts are bounded far below STATUS_BYTES
+        put(owner, task->id, task->assigned, status);
+        task->unsaved = false;
+        arena_fini(&arena);
+    }
+}
+
+size_t worker_count(const struct worker *worker)
+{
+    return map_count(&worker->tasks);
+}
+
+struct executor_task *worker_find(const struct worker *worker, const char *task_id)
+{
+    const struct worker_task *task = map_get_str(&worker->tasks, task_id);
+    return task ? task->hands : NULL;
+}
+
+const Swarm__Task *worker_task(const struct worker *worker, const char *task_id)
+{
+    const struct worker_task *task = map_get_str(&worker->tasks, task_id);
+    return task ? task->assigned : NULL;
+}
