@@ -93,13 +93,13 @@ lab_up()
 
 lab_down()
 {
-  local status=$? host
+  local status=$? host job
   trap - EXIT HUP INT TERM
   set +e
   if [[ $status != 0 && $status != "$LAB_SKIPPED" ]]; then lab_logs >&2; fi
   for host in "${LAB_HOSTS[@]}"; do host_kill "$host"; done
   # The test's own background jobs; one left would keep its output open for ever.
-  jobs -p | xargs -r kill -KILL 2>/dev/null
+  for job in $(jobs -p); do kill -KILL "$job"; wait "$job"; done 2>/dev/null
   lab_remove "$LAB_ID" "$LAB"
   exit "$status"
 }
