@@ -520,8 +520,8 @@ static int assign_object(struct map *map, const char *id, const void *message, b
 static int assign_one_task(struct worker *worker, const Swarm__Task *message, bool remove,
                            struct err *err)
 {
-    if (str_empty(message->id))
-        return refuse(err, "no id");
+    if (str_empty(message->id) || strlen(message->id) > WORKER_ID_CHARS_MAX)
+        return refuse(err, "no usable id");
     struct worker_task *task = map_get_str(&worker->tasks, message->id);
     if (remove) {
         if (task)

@@ -20,6 +20,8 @@
 // Most tasks, and most secrets or configs, that a node takes in hand.
 #define WORKER_TASKS_MAX   16384
 #define WORKER_OBJECTS_MAX 16384
+// Longest task id taken; ours have 25 characters.
+#define WORKER_ID_CHARS_MAX 128
 // Memory for one task's expanded spec.
 #define WORKER_TASK_BYTES (8u << 20)
 
