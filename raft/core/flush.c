@@ -307,10 +307,15 @@ int flush_loaded(struct raft *raft, uint64_t load, const struct raft_entry *entr
     bool apply = load == raft->apply_load;
     if (!apply && !peer)
         return 0; // nobody waits for it any more
-    if (apply)
+    if (apply) {
         raft->apply_load = 0;
-    else
+    } else {
+        bool stale = peer->load_stale;
         peer->load = 0;
+        peer->load_stale = false;
+        if (stale)
+            return 0;
+    }
     // Compaction may have gone past some of them while they were read.
     while (count > 0 && entries[0].index <= raft->log.start_index) {
         entries++;

@@ -28,7 +28,7 @@ static void leave_state(struct progress *progress)
     progress->snapshot_wanted = false;
     progress->snapshot_asked = false;
     progress->snapshot_index = 0;
-    progress->load = 0;
+    progress->load_stale = progress->load != 0;
     window_clear(progress);
 }
 

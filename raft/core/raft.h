@@ -249,6 +249,7 @@ struct raft_write {
     size_t entries_count;             // 0: no entries
 };
 
+// At most one per peer and two for `apply` are unanswered at any time.
 struct raft_load {
     uint64_t number;
     uint64_t first; // entries wanted: from here,
@@ -304,7 +305,7 @@ uint64_t raft_leader(const struct raft *raft); // 0: unknown
 enum raft_role raft_role(const struct raft *raft);
 const char *raft_role_name(enum raft_role role);
 uint64_t raft_commit(const struct raft *raft);
-uint64_t raft_applied(const struct raft *raft);
+uint64_t raft_applied(const struct raft *raft);     // a snapshot counts as soon as it is taken
 uint64_t raft_first_index(const struct raft *raft); // of the log; last + 1 when it is empty
 uint64_t raft_last_index(const struct raft *raft);
 const struct raft_conf *raft_conf(const struct raft *raft);

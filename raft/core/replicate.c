@@ -117,7 +117,6 @@ void replicate_flush(struct raft *raft)
 void replicate_loaded(struct raft *raft, struct progress *peer, const struct raft_entry *entries,
                       size_t count)
 {
-    peer->load = 0;
     size_t at = 0;
     // An answer may have moved `next` while the disk was read.
     while (at < count && entries[at].index < peer->next)

@@ -1,20 +1,46 @@
 // A fake disk: what was synced stays; a write in flight when the power fails may be gone, whole, or
 // torn. Records carry a checksum, so that a torn one is known for what it is.
+//
+// On a sealed disk, entries and hard state are kept as the rows that raft/disk makes of them, and a
+// restart has nothing but those rows to start from.
 #include <stdlib.h>
 #include <string.h>
 
 #include "proto/base/buf.h"
 #include "tests/sim/raft/sim.h"
 
-void disk_init(struct sim_disk *disk)
+#define ROW_BYTES_MAX 65536
+
+static struct rand *nonces;
+
+static void draw(void *out, size_t size)
+{
+    rand_bytes(nonces, out, size);
+}
+
+void disk_init(struct sim_disk *disk, struct rand *rand, bool sealed)
 {
     *disk = (struct sim_disk){0};
+    buf_init(&disk->hard_row, ROW_BYTES_MAX);
+    if (!sealed)
+        return;
+    struct seal_key key;
+    rand_bytes(rand, key.bytes, sizeof key.bytes);
+    nonces = rand;
+    disk->seal = seal_new(&key, NULL, draw);
+}
+
+static void drop(struct sim_disk *disk, size_t from, size_t to)
+{
+    for (size_t i = from; i < to; i++) {
+        raft_blob_unref(disk->entries[i].data);
+        raft_blob_unref(disk->rows[i]);
+    }
 }
 
 static void drop_from(struct sim_disk *disk, size_t at)
 {
-    for (size_t i = at; i < disk->count; i++)
-        raft_blob_unref(disk->entries[i].data);
+    drop(disk, at, disk->count);
     if (at < disk->count)
         disk->count = at;
 }
@@ -23,7 +49,34 @@ void disk_fini(struct sim_disk *disk)
 {
     drop_from(disk, 0);
     free(disk->entries);
-    disk->entries = NULL;
+    free(disk->rows);
+    buf_fini(&disk->hard_row);
+    seal_free(disk->seal);
+    *disk = (struct sim_disk){0};
+}
+
+// The row of an entry, or NULL on a disk that is not sealed.
+static struct raft_blob *seal_entry(struct sim_disk *disk, const struct raft_entry *entry)
+{
+    if (!disk->seal)
+        return NULL;
+    struct buf row;
+    buf_init(&row, ROW_BYTES_MAX);
+    row_put_entry(disk->seal, entry, &row);
+    CHECK(buf_ok(&row));
+    struct raft_blob *blob = raft_blob_new(row.data, row.len);
+    buf_fini(&row);
+    return blob;
+}
+
+static void push(struct sim_disk *disk, const struct raft_entry *entry)
+{
+    size_t rows_cap = disk->cap;
+    disk->entries = raft_grow(disk->entries, disk->count, &disk->cap, sizeof *disk->entries);
+    disk->rows = raft_grow(disk->rows, disk->count, &rows_cap, sizeof *disk->rows);
+    disk->rows[disk->count] = seal_entry(disk, entry);
+    disk->entries[disk->count++] = *entry;
+    raft_blob_ref(entry->data);
 }
 
 uint64_t disk_last(const struct sim_disk *disk)
@@ -58,12 +111,13 @@ static void perform(struct sim_disk *disk, const struct raft_write *write)
         CHECK(write->entries[0].index <= disk_last(disk) + 1);
         drop_from(disk, write->entries[0].index - disk->start_index - 1);
     }
-    for (size_t i = 0; i < write->entries_count; i++) {
-        disk->entries = raft_grow(disk->entries, disk->count, &disk->cap, sizeof *disk->entries);
-        disk->entries[disk->count++] = write->entries[i];
-        raft_blob_ref(write->entries[i].data);
-    }
+    for (size_t i = 0; i < write->entries_count; i++)
+        push(disk, &write->entries[i]);
     disk->hard = write->hard;
+    if (disk->seal) {
+        buf_clear(&disk->hard_row);
+        row_put_hard(disk->seal, &write->hard, &disk->hard_row);
+    }
 }
 
 void disk_sync(struct sim_disk *disk)
@@ -183,12 +237,38 @@ void disk_compact(struct sim_disk *disk, uint64_t index)
     CHECK(index <= disk_last(disk));
     uint64_t term = disk_term(disk, index);
     size_t gone = index - disk->start_index;
-    for (size_t i = 0; i < gone; i++)
-        raft_blob_unref(disk->entries[i].data);
+    drop(disk, 0, gone);
     memmove(disk->entries, disk->entries + gone, (disk->count - gone) * sizeof *disk->entries);
+    memmove(disk->rows, disk->rows + gone, (disk->count - gone) * sizeof *disk->rows);
     disk->count -= gone;
     disk->start_index = index;
     disk->start_term = term;
+}
+
+// Forgets what is in memory and reads the rows again.
+static int reread(struct sim_disk *disk, struct err *err)
+{
+    for (size_t i = 0; i < disk->count; i++) {
+        uint64_t index = disk->start_index + 1 + i;
+        uint64_t term = row_entry_term(disk->rows[i]->bytes, disk->rows[i]->len);
+        raft_blob_unref(disk->entries[i].data);
+        disk->entries[i] = (struct raft_entry){0};
+        int result = row_get_entry(disk->seal, index, disk->rows[i]->bytes, disk->rows[i]->len,
+                                   &disk->entries[i], err);
+        if (result < 0)
+            return result;
+        if (disk->entries[i].index != index || disk->entries[i].term != term)
+            return err_set(err, ERR_DATA_LOSS, "row of another entry");
+    }
+    if (disk->hard_row.len == 0)
+        return 0;
+    disk->hard = (struct raft_hard_state){0};
+    return row_get_hard(disk->seal, disk->hard_row.data, disk->hard_row.len, &disk->hard, err);
+}
+
+int disk_reread(struct sim_disk *disk, struct err *err)
+{
+    return disk->seal ? reread(disk, err) : 0;
 }
 
 void disk_boot(const struct sim_disk *disk, struct raft_boot *boot, struct raft_run *runs)

@@ -33,6 +33,11 @@ void node_start(struct sim *sim, struct sim_node *node)
     config.seed = rand_u64(&sim->rand);
     if (node->stock)
         config.quick = config.patient;
+    struct err err = ERR_INIT;
+    if (disk_reread(&node->disk, &err) < 0) {
+        sim_fail(sim, "%d cannot read its disk: %s", (int)node->id, err.message);
+        return;
+    }
     struct raft_boot boot = {.applied = node->store.applied, .conf = node->store.conf};
     struct raft_run *runs = malloc((node->disk.count + 1) * sizeof *runs);
     CHECK(runs);
@@ -43,7 +48,6 @@ void node_start(struct sim *sim, struct sim_node *node)
     for (uint64_t id = 1; remembers && id <= SIM_IDS_MAX; id++)
         if (sim->nodes[id].exists && !sim->nodes[id].stock)
             ours[boot.ours_count++] = id;
-    struct err err = ERR_INIT;
     struct mono now = local_time(sim, node);
     if (raft_new(&config, &boot, now, &node->raft, &err) < 0) {
         sim_fail(sim, "%d cannot start: %s", (int)node->id, err.message);
@@ -103,7 +107,7 @@ void node_create(struct sim *sim, uint64_t id, const struct raft_conf *conf)
     node->clock_ppm = sim_between(sim, 920000, 1080000);
     node->disk_ns = sim_between(sim, 1, 5) * NS_PER_MS;
     node->apply_ns = sim_between(sim, 1, 5) * NS_PER_MS;
-    disk_init(&node->disk);
+    disk_init(&node->disk, &sim->rand, sim->with_seal);
     if (conf)
         found(sim, node, conf);
     node_start(sim, node);

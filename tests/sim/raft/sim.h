@@ -11,6 +11,8 @@
 
 #include "proto/base/rand.h"
 #include "raft/core/core.h"
+#include "raft/disk/row.h"
+#include "raft/disk/seal.h"
 
 #define SIM_IDS_MAX 14 // members that may ever exist in one run; ids 1..SIM_IDS_MAX
 
@@ -21,12 +23,16 @@ struct sim_disk {
     uint64_t start_index;
     uint64_t start_term;
     struct raft_entry *entries; // start_index + 1 ...
+    struct raft_blob **rows;    // sealed, one per entry
     size_t count;
     size_t cap;
+    struct seal *seal; // NULL: the disk is not sealed
+    struct buf hard_row;
     const struct raft_write *in_flight; // borrowed from the core
 };
 
-void disk_init(struct sim_disk *disk);
+// Keys and nonces of a sealed disk come from `rand`.
+void disk_init(struct sim_disk *disk, struct rand *rand, bool sealed);
 void disk_fini(struct sim_disk *disk);
 void disk_submit(struct sim_disk *disk, const struct raft_write *write);
 
@@ -41,6 +47,9 @@ uint64_t disk_crash(struct sim_disk *disk, struct rand *rand, bool *sound);
 uint64_t disk_last(const struct sim_disk *disk);
 uint64_t disk_term(const struct sim_disk *disk, uint64_t index); // 0: not there
 void disk_compact(struct sim_disk *disk, uint64_t index);
+
+// As after a restart: nothing is known but what the rows say.
+int disk_reread(struct sim_disk *disk, struct err *err);
 
 // The stored facts. `runs` has room for one per entry.
 void disk_boot(const struct sim_disk *disk, struct raft_boot *boot, struct raft_run *runs);
@@ -197,6 +206,7 @@ struct sim {
     int64_t faults_until_ns;
     int64_t deadline_ns;
     bool with_stock;
+    bool with_seal;
     bool with_joint;
     bool with_members;
     struct raft_config limits; // what the members of this run are configured with

@@ -126,6 +126,7 @@ static void begin(struct sim *sim)
 {
     choose_limits(sim);
     sim->with_stock = sim_percent(sim, 20);
+    sim->with_seal = sim_percent(sim, 25);
     sim->with_members = sim_percent(sim, 60);
     sim->with_joint = sim_percent(sim, 25);
     sim->lose_percent = sim_percent(sim, 50) ? (uint32_t)sim_between(sim, 0, 15) : 0;
