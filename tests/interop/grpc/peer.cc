@@ -2,7 +2,7 @@
 //
 //   peer serve CERTS                 prints the port; ends when its standard input does
 //   peer check ADDRESS CERTS         exits 0 when all is as it should be
-//   peer load ADDRESS CERTS CONNECTIONS CALLS_AT_ONCE SECONDS
+//   peer load ADDRESS CERTS CONNECTIONS CALLS_AT_ONCE SECONDS   starts at a line of input
 //   peer idle ADDRESS CERTS CONNECTIONS   holds them until its standard input ends
 //
 // CERTS is a folder with ca.pem, and chain and key of server and client, or "none" for plain text.
@@ -463,6 +463,10 @@ int load(const std::string &address, const std::string &certs, int connections, 
     for (auto &channel : channels)
         stubs.push_back(Echo::NewStub(channel));
     Load load;
+    std::string line;
+    std::cout << "connected" << std::endl;
+    if (!std::getline(std::cin, line))
+        return 1;
     rusage before, after;
     getrusage(RUSAGE_SELF, &before);
     auto start = steady_clock::now();
