@@ -509,6 +509,11 @@ const struct url *http_url(const struct http_exchange *x)
     return &x->url;
 }
 
+const struct route *http_route(const struct http_exchange *x)
+{
+    return x->match.route;
+}
+
 const char *http_version(const struct http_exchange *x)
 {
     return x->version;

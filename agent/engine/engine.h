@@ -1,0 +1,30 @@
+// The routes of the Engine API. Each noun's file exports its table; engine_io.c joins them.
+#ifndef AGENT_ENGINE_ENGINE_H
+#define AGENT_ENGINE_ENGINE_H
+
+#include <stddef.h>
+
+#include "agent/engine/request.h"
+
+// The versions served: 1.24 to 1.50 (1.<minor>).
+#define ENGINE_MINOR_MIN 24
+#define ENGINE_MINOR_MAX 50
+
+struct endpoint {
+    const char *method;
+    const char *pattern; // as proto/http/router.h
+    void (*handle)(struct request *request);
+};
+
+struct endpoints {
+    const struct endpoint *rows;
+    size_t count;
+};
+
+#define ENDPOINTS(name_, rows_)                                                                    \
+    const struct endpoints name_ = {rows_, sizeof(rows_) / sizeof((rows_)[0])}
+
+extern const struct endpoints system_endpoints, swarm_endpoints, node_endpoints, service_endpoints,
+    task_endpoints, network_endpoints, secret_endpoints;
+
+#endif

@@ -1,0 +1,88 @@
+// One request of the Engine API as its handlers see it: what came, calls to the manager's Control
+// API on its behalf, and the answer. Pure: engine_io.c puts HTTP and gRPC under it.
+//
+// A handler answers at once, or starts one call whose continuation answers or starts the next. When
+// the client goes away in between, the continuation never runs.
+#ifndef AGENT_ENGINE_REQUEST_H
+#define AGENT_ENGINE_REQUEST_H
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/engine/backend.h"
+#include "proto/base/arena.h"
+#include "proto/base/err.h"
+#include "proto/base/json.h"
+
+struct request;
+
+// ---- what came ---------------------------------------------------------------------------------
+
+const char *request_param(const struct request *request, const char *name); // of the path
+const char *request_query(const struct request *request, const char *name); // NULL when absent
+bool request_flag(const struct request *request, const char *name); // as dockerd reads booleans
+const char *request_header(const struct request *request, const char *name);
+unsigned request_minor(const struct request *request); // API 1.<minor> that the client speaks
+struct arena *request_arena(struct request *request);
+const struct backend *request_backend(const struct request *request, void **ctx);
+
+// The JSON body, which lives as long as the request; NULL after answering 400 in dockerd's words.
+const json_t *request_json(struct request *request);
+
+// `version` of the query; false after answering 400. `what`: "node", "service".
+bool request_index(struct request *request, const char *what, uint64_t *out);
+
+// For handlers that go on in several steps: theirs, kept in the arena.
+void request_keep(struct request *request, void *state);
+void *request_kept(const struct request *request);
+
+// ---- the manager -------------------------------------------------------------------------------
+
+// False after answering 503 in stock's words: this node is no manager.
+bool request_needs_manager(struct request *request);
+
+bool request_has_manager(const struct request *request);
+
+typedef void request_then(struct request *request, const void *response);
+typedef void request_else(struct request *request, const struct err *err);
+
+// Calls a method of proto/wire/methods.h by its path, then goes on with the response, which is
+// valid until `then` returns. Errors are answered as dockerd does, unless `otherwise` takes them.
+void request_call(struct request *request, const char *path, const void *message,
+                  request_then *then, request_else *otherwise);
+
+// A new message of the method's request type in the arena; never NULL for messages without limits
+// of their own.
+void *request_message(struct request *request, const char *path);
+
+#define CONTROL(name) "/docker.swarmkit.v1.Control/" name
+
+// ---- long operations of the node ---------------------------------------------------------------
+
+// Give `done` and `owner` to a backend function; `then` goes on with its text.
+typedef void request_text_then(struct request *request, const char *text);
+backend_done *request_backend_done(struct request *request, request_text_then *then, void **owner);
+
+// ---- the answer --------------------------------------------------------------------------------
+
+void request_empty(struct request *request, int status);
+void request_plain(struct request *request, int status, const char *type, const char *text);
+void request_fail(struct request *request, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+// The status of a failed call in dockerd's words: "rpc error: code = NotFound desc = ...".
+void request_fail_call(struct request *request, const struct err *err);
+
+// INVALID_ARGUMENT is 400 with the bare text, anything else as request_fail_call.
+void request_fail_err(struct request *request, const struct err *err);
+
+// A JSON answer: write one value, then send it.
+struct json_out *request_write(struct request *request);
+void request_send(struct request *request, int status);
+
+// Header of the answer; before it.
+void request_reply_header(struct request *request, const char *name, const char *value);
+
+#endif

@@ -1,0 +1,357 @@
+// /services
+#include <string.h>
+
+#include "agent/engine/engine.h"
+#include "agent/engine/noun.h"
+#include "agent/engine/objects.h"
+#include "proto/base/check.h"
+#include "proto/base/str.h"
+#include "proto/wire/control.pb-c.h"
+#include "proto/wire/wire.h"
+
+static const struct filter_row service_filters[] = {
+    {"id", FILTER_TEXTS, "id_prefixes", NULL},   {"name", FILTER_TEXTS, "name_prefixes", NULL},
+    {"label", FILTER_LABELS, "labels", NULL},    {"mode", FILTER_KNOWN, NULL, NULL},
+    {"runtime", FILTER_TEXTS, "runtimes", NULL},
+};
+
+const struct noun noun_service = {
+    .word = "service",
+    .get = CONTROL("GetService"),
+    .id_field = "service_id",
+    .list = CONTROL("ListServices"),
+    .remove = CONTROL("RemoveService"),
+    .fields = &service_fields,
+    .filters = service_filters,
+    .filters_count = COUNT_OF(service_filters),
+};
+
+// ---- listing -----------------------------------------------------------------------------------
+
+struct listing {
+    struct filters filters;
+    bool with_status;
+    const Swarm__ListServicesResponse *services; // a copy in the arena, while the status is asked
+};
+
+static const char *mode_of(const Swarm__Service *service)
+{
+    switch (service->spec->mode_case) {
+    case SWARM__SERVICE_SPEC__MODE_GLOBAL:
+        return "global";
+    case SWARM__SERVICE_SPEC__MODE_REPLICATED_JOB:
+        return "replicated-job";
+    case SWARM__SERVICE_SPEC__MODE_GLOBAL_JOB:
+        return "global-job";
+    default:
+        return "replicated";
+    }
+}
+
+static void write_status(const Swarm__ListServiceStatusesResponse__ServiceStatus *status,
+                         struct json_out *out)
+{
+    json_out_object(out, "ServiceStatus");
+    json_out_uint(out, "RunningTasks", status->running_tasks);
+    json_out_uint(out, "DesiredTasks", status->desired_tasks);
+    json_out_uint(out, "CompletedTasks", status->completed_tasks);
+    json_out_end(out);
+}
+
+static void send_list(struct request *request, const Swarm__ListServicesResponse *services,
+                      const Swarm__ListServiceStatusesResponse *statuses)
+{
+    const struct listing *listing = request_kept(request);
+    struct json_out *out = request_write(request);
+    json_out_array(out, NULL);
+    for (size_t i = 0; i < services->n_services; i++) {
+        const Swarm__Service *service = services->services[i];
+        if (!filters_match(&listing->filters, "mode", mode_of(service), false))
+            continue;
+        json_out_object(out, NULL);
+        fields_write(&service_fields, service, out);
+        // The answers come in the order of the question.
+        if (statuses && i < statuses->n_statuses)
+            write_status(statuses->statuses[i], out);
+        json_out_end(out);
+    }
+    json_out_end(out);
+    request_send(request, 200);
+}
+
+static void with_statuses(struct request *request, const void *response)
+{
+    const struct listing *listing = request_kept(request);
+    send_list(request, listing->services, response);
+}
+
+static void listed(struct request *request, const void *response)
+{
+    struct listing *listing = request_kept(request);
+    const Swarm__ListServicesResponse *services = response;
+    if (!listing->with_status || services->n_services == 0) {
+        send_list(request, services, NULL);
+        return;
+    }
+    struct arena *arena = request_arena(request);
+    Swarm__ListServiceStatusesRequest *message =
+        request_message(request, CONTROL("ListServiceStatuses"));
+    listing->services = wire_copy(services, arena);
+    const char **ids = arena_alloc_array(arena, services->n_services, sizeof *ids);
+    if (!listing->services || !ids) {
+        request_fail(request, 500, "more services than one answer holds with their status");
+        return;
+    }
+    for (size_t i = 0; i < services->n_services; i++)
+        ids[i] = listing->services->services[i]->id;
+    message->services = ids;
+    message->n_services = services->n_services;
+    request_call(request, CONTROL("ListServiceStatuses"), message, with_statuses, NULL);
+}
+
+static void list(struct request *request)
+{
+    struct listing *listing = ARENA_NEW(request_arena(request), struct listing);
+    CHECK(listing);
+    listing->with_status = request_flag(request, "status");
+    request_keep(request, listing);
+    noun_list_then(request, &noun_service, &listing->filters, listed);
+}
+
+// ---- one service -------------------------------------------------------------------------------
+
+static void show_with_defaults(struct request *request, const void *response)
+{
+    const Swarm__GetServiceResponse *got = response;
+    struct json_out *out = request_write(request);
+    json_out_object(out, NULL);
+    fields_write(&service_fields, got->service, out);
+    json_out_end(out);
+    request_send(request, 200);
+}
+
+static void found_for_defaults(struct request *request, const void *object)
+{
+    Swarm__GetServiceRequest *message = request_message(request, CONTROL("GetService"));
+    message->service_id = str_or(arena_strdup(request_arena(request), noun_id(object)), "");
+    message->insert_defaults = 1;
+    request_call(request, CONTROL("GetService"), message, show_with_defaults, NULL);
+}
+
+static void inspect(struct request *request)
+{
+    if (!request_flag(request, "insertDefaults"))
+        noun_inspect(request, &noun_service);
+    else if (request_needs_manager(request))
+        noun_find(request, &noun_service, request_param(request, "id"), found_for_defaults);
+}
+
+static void remove_service(struct request *request)
+{
+    noun_remove(request, &noun_service, 200, false);
+}
+
+// ---- creating and updating ---------------------------------------------------------------------
+
+// A spec under way: the networks it names are looked up one after the other, then `go` sends it.
+struct draft {
+    Swarm__ServiceSpec *spec;
+    size_t next_network; // of the task's, then of the legacy list
+    void (*go)(struct request *request);
+    Swarm__UpdateServiceRequest *update;
+    bool keep_auth; // from the present or the previous spec
+    bool auth_of_previous;
+};
+
+static Swarm__NetworkAttachmentConfig *network_at(const struct draft *draft, size_t index)
+{
+    Swarm__TaskSpec *task = draft->spec->task;
+    if (index < task->n_networks)
+        return task->networks[index];
+    index -= task->n_networks;
+    return index < draft->spec->n_networks ? draft->spec->networks[index] : NULL;
+}
+
+static void next_network(struct request *request);
+
+static void network_found(struct request *request, const void *object)
+{
+    struct draft *draft = request_kept(request);
+    network_at(draft, draft->next_network)->target =
+        str_or(arena_strdup(request_arena(request), noun_id(object)), "");
+    draft->next_network++;
+    next_network(request);
+}
+
+static void next_network(struct request *request)
+{
+    struct draft *draft = request_kept(request);
+    const Swarm__NetworkAttachmentConfig *network = network_at(draft, draft->next_network);
+    if (!network)
+        draft->go(request);
+    else
+        noun_find(request, &noun_network, network->target, network_found);
+}
+
+static void set_auth(struct request *request, Swarm__ServiceSpec *spec, const char *auth)
+{
+    if (spec->task->runtime_case != SWARM__TASK_SPEC__RUNTIME_CONTAINER || str_empty(auth))
+        return;
+    struct arena *arena = request_arena(request);
+    Swarm__ContainerSpec *container = spec->task->container;
+    container->pull_options = wire_new(&swarm__container_spec__pull_options__descriptor, arena);
+    const char *copy = arena_strdup(arena, auth);
+    if (container->pull_options && copy)
+        container->pull_options->registry_auth = copy;
+}
+
+// What the table cannot say about a spec. False after answering.
+static bool check_spec(struct request *request, const json_t *json, Swarm__ServiceSpec *spec)
+{
+    const json_t *template = fields_member(json, "TaskTemplate");
+    const json_t *runtime = template ? fields_member(template, "Runtime") : NULL;
+    const char *text = runtime ? str_or(json_string_value(runtime), "") : "";
+    bool plugin = template && fields_member(template, "PluginSpec") != NULL;
+    if (strcmp(text, "plugin") == 0 || plugin) {
+        request_fail(request, 501, "services of plugins are not supported");
+        return false;
+    }
+    if (*text && strcmp(text, "container") != 0) {
+        request_fail(request, 400, "unsupported runtime");
+        return false;
+    }
+    if (!spec->task)
+        spec->task = wire_new(&swarm__task_spec__descriptor, request_arena(request));
+    if (!spec->task || !spec->annotations) {
+        request_fail(request, 500, "the request is too large");
+        return false;
+    }
+    if (spec->mode_case == SWARM__SERVICE_SPEC__MODE__NOT_SET) {
+        spec->replicated = wire_new(&swarm__replicated_service__descriptor, request_arena(request));
+        spec->mode_case = SWARM__SERVICE_SPEC__MODE_REPLICATED;
+        spec->replicated->replicas = 1;
+    }
+    // Since 1.44 only the template's networks count.
+    if (request_minor(request) >= 44)
+        spec->n_networks = 0;
+    return true;
+}
+
+static struct draft *read_draft(struct request *request, void (*go)(struct request *request))
+{
+    struct err err = ERR_INIT;
+    struct arena *arena = request_arena(request);
+    if (!request_needs_manager(request))
+        return NULL;
+    const json_t *json = request_json(request);
+    if (!json)
+        return NULL;
+    struct draft *draft = ARENA_NEW(arena, struct draft);
+    CHECK(draft);
+    draft->go = go;
+    draft->spec = wire_new(&swarm__service_spec__descriptor, arena);
+    if (fields_read(&service_spec_fields, json, draft->spec, arena, &err) != 0) {
+        request_fail_err(request, &err);
+        return NULL;
+    }
+    if (!check_spec(request, json, draft->spec))
+        return NULL;
+    set_auth(request, draft->spec, request_header(request, "X-Registry-Auth"));
+    request_keep(request, draft);
+    return draft;
+}
+
+static void created(struct request *request, const void *response)
+{
+    const Swarm__CreateServiceResponse *it = response;
+    struct json_out *out = request_write(request);
+    json_out_object(out, NULL);
+    json_out_str(out, "ID", it->service->id);
+    json_out_end(out);
+    request_send(request, 201);
+}
+
+static void send_create(struct request *request)
+{
+    const struct draft *draft = request_kept(request);
+    Swarm__CreateServiceRequest *message = request_message(request, CONTROL("CreateService"));
+    message->spec = draft->spec;
+    request_call(request, CONTROL("CreateService"), message, created, NULL);
+}
+
+static void create(struct request *request)
+{
+    if (read_draft(request, send_create))
+        next_network(request);
+}
+
+static void updated(struct request *request, const void *response)
+{
+    (void)response;
+    struct json_out *out = request_write(request);
+    json_out_object(out, NULL);
+    json_out_null(out, "Warnings");
+    json_out_end(out);
+    request_send(request, 200);
+}
+
+static void send_update(struct request *request)
+{
+    const struct draft *draft = request_kept(request);
+    request_call(request, CONTROL("UpdateService"), draft->update, updated, NULL);
+}
+
+// Without an X-Registry-Auth of its own an update keeps the one it had.
+static void keep_auth(struct request *request, const Swarm__Service *service, struct draft *draft)
+{
+    const Swarm__ServiceSpec *from =
+        draft->auth_of_previous ? service->previous_spec : service->spec;
+    if (!from || from->task->runtime_case != SWARM__TASK_SPEC__RUNTIME_CONTAINER ||
+        !from->task->container->pull_options)
+        return;
+    set_auth(request, draft->spec, from->task->container->pull_options->registry_auth);
+}
+
+static void update_found(struct request *request, const void *object)
+{
+    struct draft *draft = request_kept(request);
+    draft->update->service_id = str_or(arena_strdup(request_arena(request), noun_id(object)), "");
+    if (draft->keep_auth)
+        keep_auth(request, object, draft);
+    next_network(request);
+}
+
+static void update(struct request *request)
+{
+    struct arena *arena = request_arena(request);
+    uint64_t index;
+    if (!request_needs_manager(request) || !request_index(request, "service", &index))
+        return;
+    const char *rollback = str_or(request_query(request, "rollback"), "");
+    if (*rollback && strcmp(rollback, "previous") != 0 && strcmp(rollback, "none") != 0) {
+        request_fail(request, 500, "unrecognized rollback option %.100s", rollback);
+        return;
+    }
+    struct draft *draft = read_draft(request, send_update);
+    if (!draft)
+        return;
+    draft->keep_auth = str_empty(request_header(request, "X-Registry-Auth"));
+    draft->auth_of_previous =
+        str_equal(request_query(request, "registryAuthFrom"), "previous-spec");
+    draft->update = request_message(request, CONTROL("UpdateService"));
+    draft->update->spec = draft->spec;
+    draft->update->service_version = wire_new(&swarm__version__descriptor, arena);
+    draft->update->service_version->index = index;
+    if (strcmp(rollback, "previous") == 0)
+        draft->update->rollback = SWARM__UPDATE_SERVICE_REQUEST__ROLLBACK__PREVIOUS;
+    noun_find(request, &noun_service, request_param(request, "id"), update_found);
+}
+
+static const struct endpoint rows[] = {
+    {"GET", "/services", list},
+    {"POST", "/services/create", create},
+    {"GET", "/services/{id}", inspect},
+    {"DELETE", "/services/{id}", remove_service},
+    {"POST", "/services/{id}/update", update},
+};
+ENDPOINTS(service_endpoints, rows);

@@ -1,0 +1,399 @@
+// /swarm
+#include "agent/engine/swarm.h"
+
+#include <string.h>
+
+#include "agent/engine/engine.h"
+#include "agent/engine/noun.h"
+#include "agent/engine/objects.h"
+#include "agent/engine/parts.h"
+#include "proto/base/check.h"
+#include "proto/base/codec.h"
+#include "proto/base/str.h"
+#include "proto/identity/x509.h"
+#include "proto/wire/ca.pb-c.h"
+#include "proto/wire/control.pb-c.h"
+#include "proto/wire/wire.h"
+
+#define GET_UNLOCK_KEY "/docker.swarmkit.v1.CA/GetUnlockKey"
+#define DATA_PATH_PORT 4789 // where the cluster does not say
+#define ROOT_PEM_BYTES (64 * 1024)
+
+// ---- showing -----------------------------------------------------------------------------------
+
+static void write_base64(const char *key, const struct buf *bytes, struct json_out *out)
+{
+    struct buf text;
+    buf_init(&text, base64_length(BASE64_STD, bytes->len) + 1);
+    base64_encode(BASE64_STD, bytes->data, bytes->len, &text);
+    json_out_strn(out, key, (const char *)text.data, text.len);
+    buf_fini(&text);
+}
+
+// The root, and what identifies its key: `node ls` compares them with what each node reports.
+static void write_tls_info(const Swarm__RootCA *root, struct json_out *out)
+{
+    json_out_object(out, "TLSInfo");
+    if (root && root->ca_cert.len > 0 && root->ca_cert.len < ROOT_PEM_BYTES) {
+        struct buf pem;
+        struct x509_issuer issuer;
+        buf_init(&pem, ROOT_PEM_BYTES + 1);
+        buf_put(&pem, root->ca_cert.data, root->ca_cert.len);
+        json_out_str(out, "TrustRoot", buf_cstr(&pem));
+        // A root is its own issuer.
+        if (x509_issuer(buf_cstr(&pem), buf_cstr(&pem), &issuer, NULL) == 0) {
+            write_base64("CertIssuerSubject", &issuer.subject, out);
+            write_base64("CertIssuerPublicKey", &issuer.public_key, out);
+            x509_issuer_fini(&issuer);
+        }
+        buf_fini(&pem);
+    }
+    json_out_end(out);
+}
+
+void cluster_write(const void *object, bool tokens, struct json_out *out)
+{
+    const Swarm__Cluster *cluster = object;
+    const Swarm__RootCA *root = cluster->root_ca;
+    fields_write(&cluster_fields, cluster, out);
+    write_tls_info(root, out);
+    json_out_bool(out, "RootRotationInProgress", root && root->root_rotation);
+    if (cluster->n_defaultaddresspool == 0) {
+        json_out_null(out, "DefaultAddrPool");
+    } else {
+        json_out_array(out, "DefaultAddrPool");
+        for (size_t i = 0; i < cluster->n_defaultaddresspool; i++)
+            json_out_str(out, NULL, cluster->defaultaddresspool[i]);
+        json_out_end(out);
+    }
+    json_out_uint(out, "SubnetSize", cluster->subnetsize);
+    json_out_uint(out, "DataPathPort",
+                  cluster->vxlanudpport ? cluster->vxlanudpport : DATA_PATH_PORT);
+    if (!tokens)
+        return;
+    json_out_object(out, "JoinTokens");
+    json_out_str(out, "Worker", root && root->join_tokens ? root->join_tokens->worker : "");
+    json_out_str(out, "Manager", root && root->join_tokens ? root->join_tokens->manager : "");
+    json_out_end(out);
+}
+
+static void show(struct request *request, const void *response)
+{
+    size_t count;
+    void *const *clusters = noun_objects(response, &count);
+    if (count == 0) {
+        request_fail(request, 404, "swarm not found");
+        return;
+    }
+    struct json_out *out = request_write(request);
+    json_out_object(out, NULL);
+    cluster_write(clusters[0], true, out);
+    json_out_end(out);
+    request_send(request, 200);
+}
+
+static void inspect(struct request *request)
+{
+    if (request_needs_manager(request))
+        request_call(request, CONTROL("ListClusters"),
+                     request_message(request, CONTROL("ListClusters")), show, NULL);
+}
+
+// ---- updating ----------------------------------------------------------------------------------
+
+static void updated(struct request *request, const void *response)
+{
+    (void)response;
+    request_empty(request, 200);
+}
+
+// The body is a whole spec; what it leaves out falls back to the present one's, as in dockerd.
+static void update_found(struct request *request, const void *response)
+{
+    struct err err = ERR_INIT;
+    struct arena *arena = request_arena(request);
+    Swarm__UpdateClusterRequest *message = request_kept(request);
+    size_t count;
+    void *const *clusters = noun_objects(response, &count);
+    if (count == 0) {
+        request_fail(request, 404, "swarm not found");
+        return;
+    }
+    const Swarm__Cluster *cluster = clusters[0];
+    message->cluster_id = str_or(arena_strdup(arena, cluster->id), "");
+    message->spec = wire_copy(cluster->spec, arena);
+    const json_t *json = request_json(request);
+    if (!json)
+        return;
+    if (!message->spec || fields_read(&cluster_spec_fields, json, message->spec, arena, &err) != 0)
+        request_fail_err(request, &err);
+    else if (!str_equal(message->spec->annotations->name, "default"))
+        request_fail(request, 400, "swarm spec must be named \"default\"");
+    else
+        request_call(request, CONTROL("UpdateCluster"), message, updated, NULL);
+}
+
+// The three flags are strict booleans.
+static bool strict_flag(struct request *request, const char *name, protobuf_c_boolean *out)
+{
+    static const char *const trues[] = {"1", "t", "T", "TRUE", "true", "True"};
+    static const char *const falses[] = {"0", "f", "F", "FALSE", "false", "False"};
+    const char *text = request_query(request, name);
+    *out = 0;
+    if (str_empty(text))
+        return true;
+    for (size_t i = 0; i < COUNT_OF(trues); i++) {
+        if (strcmp(text, trues[i]) == 0)
+            *out = 1;
+        if (strcmp(text, trues[i]) == 0 || strcmp(text, falses[i]) == 0)
+            return true;
+    }
+    request_fail(request, 400,
+                 "invalid value for %s: %.100s: strconv.ParseBool: parsing \"%.100s\": invalid "
+                 "syntax",
+                 name, text, text);
+    return false;
+}
+
+static void update(struct request *request)
+{
+    struct arena *arena = request_arena(request);
+    uint64_t index;
+    if (!request_needs_manager(request) || !request_index(request, "swarm", &index))
+        return;
+    Swarm__UpdateClusterRequest *message = request_message(request, CONTROL("UpdateCluster"));
+    Swarm__KeyRotation *rotation = wire_new(&swarm__key_rotation__descriptor, arena);
+    if (!strict_flag(request, "rotateWorkerToken", &rotation->worker_join_token) ||
+        !strict_flag(request, "rotateManagerToken", &rotation->manager_join_token) ||
+        !strict_flag(request, "rotateManagerUnlockKey", &rotation->manager_unlock_key))
+        return;
+    message->rotation = rotation;
+    message->cluster_version = wire_new(&swarm__version__descriptor, arena);
+    message->cluster_version->index = index;
+    request_keep(request, message);
+    request_call(request, CONTROL("ListClusters"),
+                 request_message(request, CONTROL("ListClusters")), update_found, NULL);
+}
+
+// ---- the unlock key ----------------------------------------------------------------------------
+
+static void show_key(struct request *request, const void *response)
+{
+    const Swarm__GetUnlockKeyResponse *key = response;
+    struct buf text;
+    buf_init(&text, 256);
+    if (key->unlock_key.len > 0) {
+        buf_put_str(&text, "SWMKEY-1-");
+        base64_encode(BASE64_STD_RAW, key->unlock_key.data, key->unlock_key.len, &text);
+    }
+    struct json_out *out = request_write(request);
+    json_out_object(out, NULL);
+    json_out_str(out, "UnlockKey", buf_cstr(&text));
+    json_out_end(out);
+    buf_wipe(&text);
+    request_send(request, 200);
+}
+
+static void unlock_key(struct request *request)
+{
+    if (request_needs_manager(request))
+        request_call(request, GET_UNLOCK_KEY, request_message(request, GET_UNLOCK_KEY), show_key,
+                     NULL);
+}
+
+// ---- init, join, leave, unlock: the node's own business ----------------------------------------
+
+static void done_with_text(struct request *request, const char *text)
+{
+    struct json_out *out = request_write(request);
+    json_out_str(out, NULL, text);
+    request_send(request, 200);
+}
+
+static void done_empty(struct request *request, const char *text)
+{
+    (void)text;
+    request_empty(request, 200);
+}
+
+// A member of the wanted kind: false after answering when it is there but of another.
+static bool text_of(struct request *request, const json_t *json, const char *name, const char *type,
+                    const char **out)
+{
+    const json_t *value = fields_member(json, name);
+    *out = "";
+    if (!value)
+        return true;
+    if (json_is_string(value)) {
+        *out = json_string_value(value);
+        return true;
+    }
+    request_fail(request, 400, "json: cannot unmarshal into Go struct field %s.%s of type string",
+                 type, name);
+    return false;
+}
+
+static bool number_of(struct request *request, const json_t *json, const char *name, uint32_t *out)
+{
+    const json_t *value = fields_member(json, name);
+    *out = 0;
+    if (!value)
+        return true;
+    if (json_is_integer(value) && json_integer_value(value) >= 0 &&
+        json_integer_value(value) <= UINT32_MAX) {
+        *out = (uint32_t)json_integer_value(value);
+        return true;
+    }
+    request_fail(request, 400,
+                 "json: cannot unmarshal into Go struct field InitRequest.%s of type uint32", name);
+    return false;
+}
+
+static bool texts_of(struct request *request, const json_t *json, const char *name,
+                     const char *const **out, size_t *count)
+{
+    const json_t *value = fields_member(json, name);
+    *count = value && json_is_array(value) ? json_array_size(value) : 0;
+    const char **texts = arena_alloc_array(request_arena(request), *count, sizeof *texts);
+    *out = texts;
+    bool fits = texts && (!value || json_is_array(value));
+    for (size_t i = 0; fits && i < *count; i++) {
+        texts[i] = json_string_value(json_array_get(value, i));
+        fits = texts[i] != NULL;
+    }
+    if (!fits)
+        request_fail(request, 400, "json: cannot unmarshal into %s of type []string", name);
+    return fits;
+}
+
+// False after answering: the standing does not allow it, or the node cannot do it.
+static bool may_enter(struct request *request, bool able)
+{
+    void *ctx;
+    const struct backend *backend = request_backend(request, &ctx);
+    struct backend_swarm swarm = {0};
+    backend->swarm(ctx, &swarm);
+    if (swarm.standing != STANDING_INACTIVE && swarm.standing != STANDING_ERROR)
+        request_fail(request, 503,
+                     "This node is already part of a swarm. Use \"docker swarm leave\" to leave "
+                     "this swarm and join another one.");
+    else if (!able)
+        request_fail(request, 501, "this node is not set up to take part in swarms");
+    else
+        return true;
+    return false;
+}
+
+static void init(struct request *request)
+{
+    void *ctx, *owner;
+    const struct backend *backend = request_backend(request, &ctx);
+    struct backend_init it = {0};
+    struct err err = ERR_INIT;
+    const json_t *json = request_json(request);
+    if (!json)
+        return;
+    const char *type = "InitRequest";
+    if (!text_of(request, json, "ListenAddr", type, &it.listen_addr) ||
+        !text_of(request, json, "AdvertiseAddr", type, &it.advertise_addr) ||
+        !text_of(request, json, "DataPathAddr", type, &it.data_path_addr) ||
+        !text_of(request, json, "Availability", type, &it.availability) ||
+        !number_of(request, json, "DataPathPort", &it.data_path_port) ||
+        !number_of(request, json, "SubnetSize", &it.subnet_size) ||
+        !texts_of(request, json, "DefaultAddrPool", &it.address_pools, &it.address_pools_count))
+        return;
+    it.force_new_cluster = json_is_true(fields_member(json, "ForceNewCluster"));
+    it.auto_lock = json_is_true(fields_member(json, "AutoLockManagers"));
+    const json_t *spec = fields_member(json, "Spec");
+    if (spec) {
+        void *message = wire_new(&swarm__cluster_spec__descriptor, request_arena(request));
+        CHECK(message);
+        if (fields_read(&cluster_spec_fields, spec, message, request_arena(request), &err) != 0) {
+            request_fail_err(request, &err);
+            return;
+        }
+        it.spec = message;
+    }
+    if (!it.force_new_cluster && !may_enter(request, backend->init != NULL))
+        return;
+    if (!backend->init) {
+        request_fail(request, 501, "this node is not set up to take part in swarms");
+        return;
+    }
+    backend_done *done = request_backend_done(request, done_with_text, &owner);
+    backend->init(ctx, &it, done, owner);
+}
+
+static void join(struct request *request)
+{
+    void *ctx, *owner;
+    const struct backend *backend = request_backend(request, &ctx);
+    struct backend_join it = {0};
+    const json_t *json = request_json(request);
+    if (!json)
+        return;
+    const char *type = "JoinRequest";
+    if (!text_of(request, json, "ListenAddr", type, &it.listen_addr) ||
+        !text_of(request, json, "AdvertiseAddr", type, &it.advertise_addr) ||
+        !text_of(request, json, "DataPathAddr", type, &it.data_path_addr) ||
+        !text_of(request, json, "JoinToken", type, &it.token) ||
+        !text_of(request, json, "Availability", type, &it.availability) ||
+        !texts_of(request, json, "RemoteAddrs", &it.remotes, &it.remotes_count))
+        return;
+    if (!may_enter(request, backend->join != NULL))
+        return;
+    backend_done *done = request_backend_done(request, done_empty, &owner);
+    backend->join(ctx, &it, done, owner);
+}
+
+static void leave(struct request *request)
+{
+    void *ctx, *owner;
+    const struct backend *backend = request_backend(request, &ctx);
+    struct backend_swarm swarm = {0};
+    backend->swarm(ctx, &swarm);
+    if (swarm.standing == STANDING_INACTIVE) {
+        request_fail(request, 503, "This node is not part of a swarm");
+        return;
+    }
+    if (!backend->leave) {
+        request_fail(request, 501, "this node is not set up to take part in swarms");
+        return;
+    }
+    backend_done *done = request_backend_done(request, done_empty, &owner);
+    backend->leave(ctx, request_flag(request, "force"), done, owner);
+}
+
+static void unlock(struct request *request)
+{
+    void *ctx, *owner;
+    const char *key;
+    const struct backend *backend = request_backend(request, &ctx);
+    struct backend_swarm swarm = {0};
+    const json_t *json = request_json(request);
+    if (!json || !text_of(request, json, "UnlockKey", "UnlockRequest", &key))
+        return;
+    backend->swarm(ctx, &swarm);
+    if (swarm.standing != STANDING_LOCKED) {
+        request_fail(request, 409, "swarm is not locked");
+        return;
+    }
+    if (!str_starts(key, "SWMKEY-1-")) {
+        request_fail(request, 400, "invalid key string");
+        return;
+    }
+    if (!backend->unlock) {
+        request_fail(request, 501, "this node is not set up to take part in swarms");
+        return;
+    }
+    backend_done *done = request_backend_done(request, done_empty, &owner);
+    backend->unlock(ctx, key, done, owner);
+}
+
+static const struct endpoint rows[] = {
+    {"GET", "/swarm", inspect},        {"POST", "/swarm/init", init},
+    {"POST", "/swarm/join", join},     {"POST", "/swarm/leave", leave},
+    {"POST", "/swarm/update", update}, {"GET", "/swarm/unlockkey", unlock_key},
+    {"POST", "/swarm/unlock", unlock},
+};
+ENDPOINTS(swarm_endpoints, rows);
