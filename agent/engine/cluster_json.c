@@ -114,7 +114,7 @@ static const struct field raft_rows[] = {
 static FIELDS(raft_fields, "RaftConfig", swarm__raft_config__descriptor, raft_rows);
 
 static const struct field dispatcher_rows[] = {
-    {"HeartbeatPeriod", "heartbeat_period", FIELD_DURATION, 0, NULL},
+    {"HeartbeatPeriod", "heartbeat_period", FIELD_DURATION, FIELD_NONZERO, NULL},
 };
 static FIELDS(dispatcher_fields, "DispatcherConfig", swarm__dispatcher_config__descriptor,
               dispatcher_rows);
@@ -134,7 +134,7 @@ static FIELDS(external_ca_fields, "ExternalCA", swarm__external_ca__descriptor, 
 
 // The signing key goes in and never comes out.
 static const struct field ca_rows[] = {
-    {"NodeCertExpiry", "node_cert_expiry", FIELD_DURATION, 0, NULL},
+    {"NodeCertExpiry", "node_cert_expiry", FIELD_DURATION, FIELD_NONZERO, NULL},
     {"ExternalCAs", "external_cas", FIELD_OBJECTS, 0, &external_ca_fields},
     {"SigningCACert", "signing_ca_cert", FIELD_TEXT, 0, NULL},
     {"SigningCAKey", "signing_ca_key", FIELD_TEXT, FIELD_READ_ONLY, NULL},

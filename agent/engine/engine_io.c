@@ -221,8 +221,8 @@ static const char *why_no_manager(enum swarm_standing standing)
     case STANDING_ERROR:
         break;
     }
-    return "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to "
-           "connect this node to swarm and try again.";
+    return "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" "
+           "to connect this node to swarm and try again.";
 }
 
 bool request_needs_manager(struct request *request)

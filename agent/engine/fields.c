@@ -212,7 +212,8 @@ static void write_row(const struct fields *fields, const struct field *row, cons
         write_text(row, field_name_text(row->sub, *(const int32_t *)at), out);
         break;
     case FIELD_DURATION:
-        if (pointer || (row->flags & FIELD_ALWAYS))
+        if ((pointer && !(row->flags & FIELD_NONZERO)) || (row->flags & FIELD_ALWAYS) ||
+            duration_to_ns(pointer, 0) != 0)
             json_out_int(out, row->json, duration_to_ns(pointer, 0));
         break;
     case FIELD_TIME:

@@ -37,10 +37,11 @@ enum field_kind {
 };
 
 enum field_flags {
-    FIELD_ALWAYS = 1,    // written also when empty: "", 0, false, {}, or null for lists and maps
-    FIELD_EMPTY = 2,     // with FIELD_ALWAYS: [] or {} instead of null for lists and maps
-    FIELD_READ_ONLY = 4, // never written
-    FIELD_WRITE_ONLY = 8 // never read
+    FIELD_ALWAYS = 1,     // written also when empty: "", 0, false, {}, or null for lists and maps
+    FIELD_EMPTY = 2,      // with FIELD_ALWAYS: [] or {} instead of null for lists and maps
+    FIELD_READ_ONLY = 4,  // never written
+    FIELD_WRITE_ONLY = 8, // never read
+    FIELD_NONZERO = 16    // durations: 0 is left out also when it is there
 };
 
 struct field {

@@ -36,9 +36,9 @@ static FIELD_NAMES(resolution_names, "invalid resolution mode: \"%s\"", 0, resol
 
 static const struct field update_rows[] = {
     {"Parallelism", "parallelism", FIELD_INT, FIELD_ALWAYS, NULL},
-    {"Delay", "delay", FIELD_DURATION, 0, NULL},
+    {"Delay", "delay", FIELD_DURATION, FIELD_NONZERO, NULL},
     {"FailureAction", "failure_action", FIELD_ENUM, 0, &failure_action_names},
-    {"Monitor", "monitor", FIELD_DURATION, 0, NULL},
+    {"Monitor", "monitor", FIELD_DURATION, FIELD_NONZERO, NULL},
     {"MaxFailureRatio", "max_failure_ratio", FIELD_FLOAT, FIELD_ALWAYS, NULL},
     {"Order", "order", FIELD_ENUM, 0, &order_names},
 };

@@ -159,10 +159,10 @@ static FIELDS(mount_fields, "Mount", swarm__mount__descriptor, mount_rows);
 
 static const struct field health_rows[] = {
     {"Test", "test", FIELD_STRINGS, 0, NULL},
-    {"Interval", "interval", FIELD_DURATION, 0, NULL},
-    {"Timeout", "timeout", FIELD_DURATION, 0, NULL},
-    {"StartPeriod", "start_period", FIELD_DURATION, 0, NULL},
-    {"StartInterval", "start_interval", FIELD_DURATION, 0, NULL},
+    {"Interval", "interval", FIELD_DURATION, FIELD_NONZERO, NULL},
+    {"Timeout", "timeout", FIELD_DURATION, FIELD_NONZERO, NULL},
+    {"StartPeriod", "start_period", FIELD_DURATION, FIELD_NONZERO, NULL},
+    {"StartInterval", "start_interval", FIELD_DURATION, FIELD_NONZERO, NULL},
     {"Retries", "retries", FIELD_INT, 0, NULL},
 };
 static FIELDS(health_fields, "HealthConfig", swarm__health_config__descriptor, health_rows);
