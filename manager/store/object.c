@@ -113,6 +113,11 @@ static void keys_close(struct keys *keys, size_t start)
 {
     uint16_t size = (uint16_t)(keys->bytes.len - start - sizeof(uint16_t));
     memcpy(keys->bytes.data + start, &size, sizeof(size));
+    // Objects come from peers: their number of keys must not make this slow.
+    if (keys->count == INDEX_KEYS_MAX) {
+        keys->bytes.len = start;
+        return;
+    }
     const uint8_t *key = keys->bytes.data;
     for (unsigned i = 0; i < keys->count; i++, key = key_next(key))
         if (key_size(key) == size &&
@@ -267,10 +272,11 @@ static struct object *object_make(enum object_type type, const void *message, co
 
     const Swarm__Annotations *annotations = table->annotations(message);
     struct keys keys = {.count = 0};
-    buf_init(&keys.bytes, 4 * OBJECT_BYTES_MAX);
+    buf_init(&keys.bytes, (size_t)(INDEX_KEYS_MAX + 1) * UINT16_MAX);
     collect_keys(table, message, id, annotations, &keys);
     CHECK(buf_ok(&keys.bytes));
-    CHECK(keys.count <= UINT16_MAX);
+    static_assert(INDEX_KEYS_MAX <= UINT16_MAX, "keys are counted in 16 bits");
+    static_assert(2 * (INDEX_TEXT_BYTES + 1) < UINT16_MAX, "a key's size has 16 bits");
 
     const char *name = annotations ? str_or(annotations->name, "") : "";
     size_t name_bytes = *name ? strlen(name) + 1 : 0;

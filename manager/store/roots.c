@@ -149,10 +149,14 @@ void roots_reclaim(struct roots *roots)
             root_destroy(roots, root);
     }
     grace_ask(roots);
-    if (roots->freed_bytes >= TRIM_BYTES) {
-        roots->freed_bytes = 0;
-        malloc_trim(0);
-    }
+}
+
+void roots_trim(struct roots *roots)
+{
+    if (roots->freed_bytes < TRIM_BYTES)
+        return;
+    roots->freed_bytes = 0;
+    malloc_trim(0);
 }
 
 void roots_fini(struct roots *roots)

@@ -62,6 +62,9 @@ void roots_publish(struct roots *roots, struct root *root);
 // Frees what readers are through with.
 void roots_reclaim(struct roots *roots);
 
+// Gives freed pages back to the system when they are many. Walks the heap: not for every commit.
+void roots_trim(struct roots *roots);
+
 // Editing. The object (with its reference) becomes the root's; `was` is the one it replaces.
 void root_put(struct root *root, enum object_type type, struct object *object,
               const struct object *was);

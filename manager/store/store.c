@@ -58,7 +58,6 @@ static void give_up(struct store *store, const struct err *err)
     CHECK(!store->open);
     if (list_empty(&store->pending))
         return;
-    struct list *first = store->pending.next;
     LIST_EACH (it, &store->pending)
         changes_fini(&pending_of(it)->changes);
     for (struct list *it = store->pending.prev; it != &store->pending; it = it->prev) {
@@ -70,8 +69,7 @@ static void give_up(struct store *store, const struct err *err)
     struct txn_done **waiting = mem_alloc_array(store->pending_count, sizeof(struct txn_done *));
     size_t count = 0;
     while (!list_empty(&store->pending)) {
-        first = list_pop_front(&store->pending);
-        struct pending *pending = pending_of(first);
+        struct pending *pending = pending_of(list_pop_front(&store->pending));
         waiting[count++] = pending->done;
         pending->done = NULL;
         list_push_back(&store->lost, &pending->link);
@@ -213,6 +211,7 @@ void store_tidy(struct store *store)
 {
     MAGIC_CHECK(store, STORE_MAGIC);
     roots_reclaim(&store->roots);
+    roots_trim(&store->roots);
 }
 
 void store_stats(const struct store *store, struct store_stats *out)

@@ -95,9 +95,9 @@ void store_reader_leave(void);
 struct view store_pin(struct store *store);
 void store_unpin(struct view view);
 
-// Gives back what no reader needs any more, and returns freed pages to the system after large
-// deletions. Runs in passing after each commit; the owner calls it also on a slow timer (1 s), so
-// that an idle store shrinks. Control thread.
+// Gives back what no reader needs any more (which each commit does in passing as well), and after
+// large deletions freed pages to the system. The owner calls it on a slow timer (1 s), so that an
+// idle store shrinks. Control thread.
 void store_tidy(struct store *store);
 
 // ---- figures -----------------------------------------------------------------------------------

@@ -7,8 +7,9 @@
 
 #define TXN_MAGIC 0x74786e21u
 
-// Messages built and unpacked by one transaction: as much as its actions could unpack to.
-#define TXN_ARENA_BYTES OBJECT_ARENA_BYTES
+// Messages built and unpacked by one transaction. What goes in here are objects of the store, which
+// met their limits when they came: this only stops a caller that never ends its transaction.
+#define TXN_ARENA_BYTES ((size_t)4 << 30)
 
 struct txn {
     unsigned magic;

@@ -31,8 +31,10 @@ enum index {
     INDEX_KIND,          // resources
     INDEX_CUSTOM,        // all: annotations.indices, key and value
 };
-// Indexed texts are compared up to INDEX_TEXT_BYTES; ids are at most OBJECT_ID_BYTES long.
+// Indexed texts are compared up to INDEX_TEXT_BYTES; ids are at most OBJECT_ID_BYTES long. Of one
+// object's keys the first INDEX_KEYS_MAX count: what has more references is not found by the rest.
 #define INDEX_TEXT_BYTES 4000
+#define INDEX_KEYS_MAX   4096
 
 // One question. Strings are borrowed until the walk ends.
 struct by {

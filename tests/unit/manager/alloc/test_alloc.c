@@ -502,14 +502,12 @@ static void check_all(void)
     struct map seen;
     map_init(&seen);
     struct view view = store_pin(log_.store);
-    VIEW_EACH(object, view, OBJECT_NETWORK, BY_ALL)
-    {
+    VIEW_EACH (object, view, OBJECT_NETWORK, BY_ALL) {
         Swarm__Network *network = object_unpack(object, &arena);
         if (network->driver_state)
             note(&seen, "vni", network->driver_state->options[0]->value);
     }
-    VIEW_EACH(object, view, OBJECT_SERVICE, BY_ALL)
-    {
+    VIEW_EACH (object, view, OBJECT_SERVICE, BY_ALL) {
         Swarm__Service *service = object_unpack(object, &arena);
         for (size_t i = 0; service->endpoint && i < service->endpoint->n_virtual_ips; i++)
             note(&seen, service->endpoint->virtual_ips[i]->network_id,
@@ -518,14 +516,12 @@ static void check_all(void)
             note(&seen, "port",
                  arena_printf(&arena, "%u", service->endpoint->ports[i]->published_port));
     }
-    VIEW_EACH(object, view, OBJECT_NODE, BY_ALL)
-    {
+    VIEW_EACH (object, view, OBJECT_NODE, BY_ALL) {
         Swarm__Node *node = object_unpack(object, &arena);
         for (size_t i = 0; i < node->n_attachments; i++)
             note(&seen, node->attachments[i]->network->id, node->attachments[i]->addresses[0]);
     }
-    VIEW_EACH(object, view, OBJECT_TASK, BY_ALL)
-    {
+    VIEW_EACH (object, view, OBJECT_TASK, BY_ALL) {
         Swarm__Task *task = object_unpack(object, &arena);
         if (task->status->state > SWARM__TASK_STATE__RUNNING)
             continue;
@@ -555,10 +551,10 @@ static void random_step(struct rand *rand)
     unsigned state = task ? object_task(task)->state : 0;
     bool has_network = view_get(view, OBJECT_NETWORK, network_id) != NULL;
     bool used = false;
-    VIEW_EACH(object, view, OBJECT_TASK, by_key(INDEX_NETWORK, network_id))
-    used = true;
-    VIEW_EACH(object, view, OBJECT_SERVICE, by_key(INDEX_NETWORK, network_id))
-    used = true;
+    VIEW_EACH (object, view, OBJECT_TASK, by_key(INDEX_NETWORK, network_id))
+        used = true;
+    VIEW_EACH (object, view, OBJECT_SERVICE, by_key(INDEX_NETWORK, network_id))
+        used = true;
     store_unpin(view);
     switch (rand_below(rand, 8)) {
     case 0:
