@@ -26,14 +26,14 @@
     CALL_IF(mmap, 2, PROT_EXEC, 0), CALL_IF(mprotect, 2, PROT_EXEC, 0), CALL(munmap),              \
     CALL(mremap), CALL(madvise), CALL(brk),                                                        \
     CALL_IF(clone, 0, CLONE_THREAD, CLONE_THREAD), CALL(set_robust_list), CALL(rseq),              \
-    CALL(futex), CALL(gettid), CALL(getpid), CALL(sched_yield), CALL(sched_getaffinity),           \
+    CALL(futex), CALL(getpid),                                                                     \
     CALL_IF(prctl, 0, ALL_BITS, PR_SET_NAME), CALL(getrandom), CALL(clock_gettime),                \
     CALL(rt_sigprocmask), CALL(rt_sigaction), CALL(rt_sigreturn), CALL(restart_syscall),           \
     CALL(tgkill), CALL(exit), CALL(exit_group)
 
 // The event loop, and sockets that are open already.
 #define CALLS_TO_SERVE                                                                             \
-    CALL(epoll_wait),  CALL(epoll_ctl), CALL(epoll_create1), CALL(eventfd2), CALL(pipe2),          \
+    CALL(epoll_wait), CALL(epoll_ctl), CALL(epoll_create1), CALL(eventfd2), CALL(pipe2),           \
     CALL(read), CALL(write), CALL(writev), CALL(recvmsg), CALL(sendmsg), CALL(close),              \
     CALL(listen), CALL(accept4), CALL(shutdown), CALL(getsockname), CALL(getpeername),             \
     CALL(getsockopt), CALL(setsockopt), CALL(fcntl), CALL_IF(ioctl, 1, ALL_BITS, FIONBIO)
@@ -43,12 +43,13 @@ static const struct confine_call manager_rows[] = {
     CALLS_TO_SERVE,
     // Other managers and external certificate authorities.
     CALL_IF(socket, 0, ALL_BITS, AF_INET), CALL_IF(socket, 0, ALL_BITS, AF_INET6),
-    CALL_IF(socket, 0, ALL_BITS, AF_UNIX), CALL(connect), CALL(bind),
+    CALL_IF(socket, 0, ALL_BITS, AF_UNIX), CALL(connect),
     // Its folder: LMDB and whole files.
-    CALL(openat), CALL(fstat), CALL(newfstatat), CALL(pread64), CALL(pwrite64), CALL(pwritev),
-    CALL(ftruncate), CALL(fdatasync), CALL(fsync), CALL(rename), CALL(unlink), CALL(uname),
-    // The readers' side of the store.
-    CALL(membarrier),
+    CALL(openat), CALL(fstat), CALL(newfstatat), CALL(lseek), CALL(pread64), CALL(pwrite64),
+    CALL(pwritev), CALL(ftruncate), CALL(fdatasync), CALL(fsync), CALL(rename), CALL(unlink),
+    CALL(mkdir), CALL(chmod), CALL(fchmod),
+    // Grace periods of the store.
+    CALL(membarrier), CALL(poll),
 };
 const struct role_calls calls_manager = {manager_rows, COUNT_OF(manager_rows)};
 

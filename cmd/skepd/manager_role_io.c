@@ -64,6 +64,9 @@ static void stop(void *state)
     role_stopped(frame);
 }
 
+// libuv keeps one descriptor in reserve, for the moment when there are no others.
+static const struct confine_path paths[] = {{.path = "/dev/null"}};
+
 static const struct channel_rule rules[] = {MESSAGE_ROWS_FROM_NODE};
 
 const struct role manager_role = {
@@ -71,6 +74,8 @@ const struct role manager_role = {
     .title = "skepd: manager",
     .rules = {rules, COUNT_OF(rules)},
     .calls = &calls_manager,
+    .paths = paths,
+    .paths_count = COUNT_OF(paths),
     .start = start,
     .message = on_message,
     .stop = stop,

@@ -47,6 +47,9 @@ static void stop(void *state)
     role_stopped(frame);
 }
 
+// As the manager's.
+static const struct confine_path paths[] = {{.path = "/dev/null"}};
+
 static const struct channel_rule rules[] = {MESSAGE_ROWS_FROM_NODE};
 
 const struct role resolver_role = {
@@ -54,6 +57,8 @@ const struct role resolver_role = {
     .title = "skepd: resolver",
     .rules = {rules, COUNT_OF(rules)},
     .calls = &calls_resolver,
+    .paths = paths,
+    .paths_count = COUNT_OF(paths),
     .start = start,
     .message = on_message,
     .stop = stop,
