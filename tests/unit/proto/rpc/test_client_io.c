@@ -1,0 +1,276 @@
+// How the client meets servers that are not there, go away, say nothing or lie; and who may call
+// over TLS.
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "proto/base/str.h"
+#include "proto/identity/rng_io.h"
+#include "proto/net/addr_io.h"
+#include "proto/net/listener_io.h"
+#include "tests/support/pems.h"
+#include "tests/unit/proto/rpc/rig.h"
+
+// ---- servers made of a socket ----------------------------------------------------------------------
+
+// A rig whose server is a bare listening socket: what comes, and what is said, is the test's.
+struct bare {
+    struct rig rig;
+    int fd;
+    int conn; // accepted, or -1
+};
+
+static void bare_start(struct bare *bare)
+{
+    memset(bare, 0, sizeof *bare);
+    struct rig *rig = &bare->rig;
+    bare->conn = -1;
+    loop_init(&rig->loop);
+    struct err err = ERR_INIT;
+    ck_assert_int_eq(addr_parse("127.0.0.1:1", 0, &rig->addr, &err), 0);
+    rig->addr.port = 0;
+    bare->fd = listener_bind(&rig->addr, 0, &err);
+    ck_assert_msg(bare->fd >= 0, "%s", err.message);
+    struct sockaddr_storage sock;
+    socklen_t size = sizeof sock;
+    ck_assert_int_eq(getsockname(bare->fd, (struct sockaddr *)&sock, &size), 0);
+    ck_assert_int_eq(addr_from_sock((struct sockaddr *)&sock, size, &rig->addr, &err), 0);
+    ck_assert_int_eq(listen(bare->fd, 16), 0);
+}
+
+static void bare_client(struct bare *bare, const struct rpc_client_config *with)
+{
+    struct rpc_client_config config = *with;
+    config.loop = &bare->rig.loop;
+    config.addr = bare->rig.addr;
+    bare->rig.client = rpc_client_new(&config);
+}
+
+// Takes the next connection, running the loop until it comes.
+static void bare_accept(struct bare *bare)
+{
+    if (bare->conn >= 0)
+        close(bare->conn);
+    for (int i = 0; i < RIG_WAIT_MS; i++) {
+        bare->conn = accept(bare->fd, NULL, NULL);
+        if (bare->conn >= 0)
+            return;
+        rig_idle(&bare->rig, 1);
+    }
+    ck_abort_msg("no connection came");
+}
+
+static void bare_say(struct bare *bare, const void *bytes, size_t size)
+{
+    ck_assert_int_eq(write(bare->conn, bytes, size), (ssize_t)size);
+}
+
+static void set_flag(void *ctx)
+{
+    *(bool *)ctx = true;
+}
+
+static bool is_set(void *ctx)
+{
+    return *(bool *)ctx;
+}
+
+static void bare_stop(struct bare *bare)
+{
+    rpc_client_close(bare->rig.client, set_flag, &bare->rig.client_closed);
+    if (bare->conn >= 0)
+        close(bare->conn);
+    ck_assert(loop_run_until(&bare->rig.loop, is_set, &bare->rig.client_closed, RIG_WAIT_MS));
+    close(bare->fd);
+    loop_fini(&bare->rig.loop);
+}
+
+static const uint8_t settings[9] = {0, 0, 0, 4, 0, 0, 0, 0, 0};
+
+static void ended(struct rig_call *call, enum err_code code, const char *part)
+{
+    ck_assert(call->done);
+    ck_assert_msg(call->status.err.code == code, "%d %s", call->status.err.code,
+                  call->status.err.message);
+    ck_assert_msg(strstr(call->status.err.message, part) != NULL, "%s", call->status.err.message);
+    rig_call_free(call);
+}
+
+START_TEST(nobody_there_is_tried_again_until_the_deadline)
+{
+    struct bare bare;
+    bare_start(&bare);
+    close(bare.fd);
+    bare.fd = -1;
+    bare_client(&bare, &(struct rpc_client_config){0});
+    struct rig_call *patient = rig_call(&bare.rig, TEST_ECHO, RPC_UNARY, "", 0, 300);
+    rig_wait(&bare.rig, patient);
+    ended(patient, ERR_DEADLINE_EXCEEDED, "connection error");
+    bare_stop(&bare);
+}
+END_TEST
+
+START_TEST(server_without_settings_is_no_server)
+{
+    struct bare bare;
+    bare_start(&bare);
+    bare_client(&bare, &(struct rpc_client_config){.connect_ms = 100});
+    struct rig_call *call = rig_call(&bare.rig, TEST_ECHO, RPC_UNARY, "", 0, 400);
+    bare_accept(&bare);
+    rig_idle(&bare.rig, 50);
+    ck_assert(!rpc_client_connected(bare.rig.client));
+    rig_wait(&bare.rig, call);
+    ended(call, ERR_DEADLINE_EXCEEDED, "SETTINGS");
+    bare_stop(&bare);
+}
+END_TEST
+
+START_TEST(server_that_goes_away_in_mid_stream_is_unavailable)
+{
+    struct bare bare;
+    bare_start(&bare);
+    bare_client(&bare, &(struct rpc_client_config){0});
+    struct rig_call *call = rig_call(&bare.rig, TEST_HANG, RPC_SERVER_STREAM, "", 0, 0);
+    bare_accept(&bare);
+    bare_say(&bare, settings, sizeof settings);
+    rig_idle(&bare.rig, 30);
+    ck_assert(rpc_client_connected(bare.rig.client));
+    close(bare.conn);
+    bare.conn = -1;
+    rig_wait(&bare.rig, call);
+    ended(call, ERR_UNAVAILABLE, "connection error");
+    bare_stop(&bare);
+}
+END_TEST
+
+START_TEST(server_that_speaks_another_protocol_is_unavailable)
+{
+    struct bare bare;
+    bare_start(&bare);
+    bare_client(&bare, &(struct rpc_client_config){0});
+    struct rig_call *call = rig_call(&bare.rig, TEST_ECHO, RPC_UNARY, "", 0, 300);
+    bare_accept(&bare);
+    bare_say(&bare, "HTTP/1.1 400 Bad Request\r\n\r\n", 28);
+    rig_wait(&bare.rig, call);
+    ended(call, ERR_DEADLINE_EXCEEDED, "");
+    bare_stop(&bare);
+}
+END_TEST
+
+START_TEST(client_comes_back_to_a_server_that_left)
+{
+    struct bare bare;
+    bare_start(&bare);
+    bare_client(&bare, &(struct rpc_client_config){.backoff_ms_max = 50});
+    for (int i = 0; i < 3; i++) {
+        struct rig_call *call = rig_call(&bare.rig, TEST_ECHO, RPC_UNARY, "", 0, 0);
+        bare_accept(&bare);
+        bare_say(&bare, settings, sizeof settings);
+        rig_idle(&bare.rig, 20);
+        ck_assert(rpc_client_connected(bare.rig.client));
+        close(bare.conn);
+        bare.conn = -1;
+        rig_wait(&bare.rig, call);
+        ended(call, ERR_UNAVAILABLE, "connection error");
+        ck_assert(!rpc_client_connected(bare.rig.client));
+    }
+    bare_stop(&bare);
+}
+END_TEST
+
+START_TEST(waiting_calls_are_bounded_and_cancelled_alike)
+{
+    struct bare bare;
+    bare_start(&bare);
+    bare_client(&bare, &(struct rpc_client_config){0});
+    struct rig_call *first = rig_call(&bare.rig, TEST_ECHO, RPC_UNARY, "", 0, 0);
+    rpc_request_cancel(first->request);
+    ck_assert(!first->done);
+    rig_wait(&bare.rig, first);
+    ended(first, ERR_CANCELLED, "canceled");
+    struct rig_call *calls[RPC_CLIENT_WAITING_MAX + 1];
+    for (size_t i = 0; i < RPC_CLIENT_WAITING_MAX + 1; i++)
+        calls[i] = rig_call(&bare.rig, TEST_ECHO, RPC_UNARY, "", 0, 0);
+    rig_wait(&bare.rig, calls[RPC_CLIENT_WAITING_MAX]);
+    ended(calls[RPC_CLIENT_WAITING_MAX], ERR_RESOURCE_EXHAUSTED, "too many calls");
+    for (size_t i = 0; i < RPC_CLIENT_WAITING_MAX; i++) {
+        ck_assert(!calls[i]->done);
+        rpc_request_drop(calls[i]->request);
+        rig_call_free(calls[i]);
+    }
+    bare_stop(&bare);
+}
+END_TEST
+
+// ---- over TLS --------------------------------------------------------------------------------------
+
+static struct tls_config *make_tls(bool server, const char *chain, const char *key)
+{
+    struct tls_options options = {
+        .server = server,
+        .verify = server ? TLS_VERIFY_IF_GIVEN : TLS_VERIFY_REQUIRED,
+        .alpn = TLS_ALPN_H2,
+        .chain_pem = chain,
+        .key_pem = key,
+        .roots_pem = pem_ca,
+        .rng = &rng_kernel,
+    };
+    struct err err = ERR_INIT;
+    struct tls_config *config = tls_config_new(&options, &err);
+    ck_assert_msg(config != NULL, "%s", err.message);
+    return config;
+}
+
+static struct rig_call *call_as(const char *chain, const char *key, const char *path)
+{
+    static const struct authority authority = {.cluster_id = "cluster1"};
+    struct rig_options options = {
+        .tcp = true,
+        .server_tls = make_tls(true, pem_manager, pem_manager_key),
+        .client_tls = make_tls(false, chain, key),
+        .server_name = "swarm-manager",
+        .authority = &authority,
+    };
+    struct rig rig;
+    rig_start(&rig, &options);
+    struct rig_call *call = rig_call(&rig, path, RPC_UNARY, "hello", 5, 2000);
+    rig_wait(&rig, call);
+    rig_stop(&rig);
+    tls_config_unref(options.server_tls);
+    tls_config_unref(options.client_tls);
+    return call;
+}
+
+START_TEST(certificates_decide_who_may_call)
+{
+    struct rig_call *call = call_as(NULL, NULL, TEST_ECHO);
+    ck_assert_msg(call->status.err.code == ERR_OK, "%s", call->status.err.message);
+    rig_call_free(call);
+    ended(call_as(NULL, NULL, TEST_GUARDED), ERR_PERMISSION_DENIED,
+          "no client certificates in request");
+    ended(call_as(pem_worker, pem_worker_key, TEST_GUARDED), ERR_PERMISSION_DENIED,
+          "not part of OUs: [swarm-manager]");
+    ended(call_as(pem_manager, pem_manager_key, TEST_GUARDED), ERR_OK, "");
+    ended(call_as(pem_stranger, pem_stranger_key, TEST_ECHO), ERR_DEADLINE_EXCEEDED, "");
+    ended(call_as(pem_expired, pem_expired_key, TEST_ECHO), ERR_DEADLINE_EXCEEDED, "");
+}
+END_TEST
+
+Suite *suite_client_io(void);
+Suite *suite_client_io(void)
+{
+    Suite *suite = suite_create("client_io");
+    TCase *faults = tcase_create("faults");
+    tcase_set_timeout(faults, 60);
+    tcase_add_test(faults, nobody_there_is_tried_again_until_the_deadline);
+    tcase_add_test(faults, server_without_settings_is_no_server);
+    tcase_add_test(faults, server_that_goes_away_in_mid_stream_is_unavailable);
+    tcase_add_test(faults, server_that_speaks_another_protocol_is_unavailable);
+    tcase_add_test(faults, client_comes_back_to_a_server_that_left);
+    tcase_add_test(faults, waiting_calls_are_bounded_and_cancelled_alike);
+    tcase_add_test(faults, certificates_decide_who_may_call);
+    suite_add_tcase(suite, faults);
+    return suite;
+}
