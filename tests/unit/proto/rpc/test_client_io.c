@@ -13,7 +13,7 @@
 #include "tests/support/pems.h"
 #include "tests/unit/proto/rpc/rig.h"
 
-// ---- servers made of a socket ----------------------------------------------------------------------
+// ---- servers made of a socket -------------------------------------------------------------------
 
 // A rig whose server is a bare listening socket: what comes, and what is said, is the test's.
 struct bare {
@@ -204,7 +204,7 @@ START_TEST(waiting_calls_are_bounded_and_cancelled_alike)
 }
 END_TEST
 
-// ---- over TLS --------------------------------------------------------------------------------------
+// ---- over TLS -----------------------------------------------------------------------------------
 
 static struct tls_config *make_tls(bool server, const char *chain, const char *key)
 {
