@@ -301,14 +301,14 @@ static int put_seccomp(struct json_out *out, const struct oci_container *c,
     if (c->privileged || c->seccomp == OCI_SECCOMP_UNCONFINED)
         return 0;
     if (c->seccomp == OCI_SECCOMP_CUSTOM)
-        return seccomp_write(c->seccomp_profile, c->seccomp_profile_bytes, caps,
+        return seccomp_write(c->seccomp_profile, c->seccomp_profile_bytes, SECCOMP_AS_IS, caps,
                              host->kernel_release, out, "seccomp", err);
     if (!host->seccomp_json)
         return err_set(err, ERR_FAILED_PRECONDITION,
                        "the default seccomp profile is not on this node (Debian package "
                        "golang-github-containers-common)");
-    return seccomp_write(host->seccomp_json, host->seccomp_json_bytes, caps, host->kernel_release,
-                         out, "seccomp", err);
+    return seccomp_write(host->seccomp_json, host->seccomp_json_bytes, SECCOMP_NARROWED, caps,
+                         host->kernel_release, out, "seccomp", err);
 }
 
 // The root's own propagation must be as wide as the widest mount's, or the kernel refuses that one.
@@ -376,6 +376,11 @@ int bundle_write(const struct oci_container *container, const struct oci_host *h
     json_out_object(&out, "annotations");
     for (size_t i = 0; i < container->annotations_count; i++)
         json_out_str(&out, container->annotations[i].key, container->annotations[i].value);
+    bool standard = !container->privileged && container->seccomp == OCI_SECCOMP_DEFAULT;
+    const char *program =
+        standard && host->seccomp_bpf ? host->seccomp_bpf(host->seccomp_ctx, caps) : NULL;
+    if (program)
+        json_out_str(&out, SECCOMP_BPF_ANNOTATION, program);
     json_out_end(&out);
     rc = put_linux(&out, container, host, caps, err);
     if (rc)

@@ -181,7 +181,7 @@ struct oci_container {
     struct oci_namespace uts;
     bool cgroup_ns_host;
 
-    const struct oci_pair *annotations; // kept in config.json; labels may travel here
+    const struct oci_pair *annotations; // kept in config.json; "run.oci." is not for users
     size_t annotations_count;
 };
 
@@ -199,6 +199,10 @@ struct oci_host {
     const char *init_path; // static init program on the host; NULL: none found
     const char *seccomp_json; // the default profile; NULL: not there
     size_t seccomp_json_bytes;
+    // The default profile compiled for these capabilities, in base64, valid until the next call;
+    // may be NULL, and may answer NULL: then the runtime compiles it.
+    const char *(*seccomp_bpf)(void *ctx, uint64_t caps);
+    void *seccomp_ctx;
     const char *kernel_release; // "6.1.0"
     const char *files_dir;      // host folder with files named 0, 1, ... as in `files`
     const char *etc_dir;        // host folder with hosts, hostname, resolv.conf

@@ -171,6 +171,10 @@ static int check_counts(const struct oci_container *c, struct err *err)
     for (size_t i = 0; i < c->sysctls_count && !rc; i++)
         if (str_empty(c->sysctls[i].key) || strchr(c->sysctls[i].key, '/'))
             rc = bad(err, "invalid sysctl \"%s\"", c->sysctls[i].key);
+    // crun takes orders in annotations of that name, one of which replaces the seccomp profile.
+    for (size_t i = 0; i < c->annotations_count && !rc; i++)
+        if (str_empty(c->annotations[i].key) || str_starts(c->annotations[i].key, "run.oci."))
+            rc = bad(err, "annotation \"%s\" is not allowed", c->annotations[i].key);
     return rc;
 }
 

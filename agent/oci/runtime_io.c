@@ -48,6 +48,7 @@ int runtime_open(const struct runtime_config *config, struct runtime **out, stru
     runtime->cgroup_parent = str_dup(str_or(config->cgroup_parent, CGROUP_PARENT));
     list_init(&runtime->waiting);
     map_init(&runtime->containers);
+    map_init(&runtime->compiled);
     buf_init(&runtime->seccomp, SECCOMP_PROFILE_BYTES);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     runtime->slots =
@@ -87,6 +88,9 @@ void runtime_close(struct runtime *runtime)
     MAP_EACH (entry, &runtime->containers)
         container_free(entry->value);
     map_fini(&runtime->containers);
+    MAP_EACH (program, &runtime->compiled)
+        free(program->value);
+    map_fini(&runtime->compiled);
     buf_fini(&runtime->seccomp);
     free(runtime->state_dir);
     free(runtime->program_root);
@@ -522,6 +526,8 @@ void runtime_host(const struct runtime *runtime, const struct container *contain
         .init_path = *runtime->init ? runtime->init : NULL,
         .seccomp_json = runtime->seccomp.len ? (const char *)runtime->seccomp.data : NULL,
         .seccomp_json_bytes = runtime->seccomp.len,
+        .seccomp_bpf = str_equal(runtime->name, "crun") ? runtime_seccomp_bpf : NULL,
+        .seccomp_ctx = (void *)runtime,
         .kernel_release = runtime->kernel,
         .caps = runtime->caps,
     };

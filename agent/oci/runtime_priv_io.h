@@ -30,7 +30,8 @@ struct runtime {
     char *state_dir;               // <state_dir>/<id>/ per container
     char *program_root;            // the runtime's own state
     char *cgroup_parent;
-    struct buf seccomp; // the default profile's text; empty: none
+    struct buf seccomp;  // the default profile's text; empty: none
+    struct map compiled; // capability set -> the profile's program in base64, "" where it cannot be
     struct cgroup cgroup;
     uint64_t caps;
     uint64_t nofile_hard_max;
@@ -116,6 +117,9 @@ int container_clean(struct container *container, struct err *err);
 // Runs the runtime program ("--root=..." is put in) with up to 8 further arguments.
 int runtime_run(struct runtime *runtime, const char *const *args, process_done *done, void *owner,
                 struct err *err);
+
+// The default profile's program for a capability set (oci_host.seccomp_bpf); ctx is the runtime.
+const char *runtime_seccomp_bpf(void *ctx, uint64_t caps);
 
 // The host part of a bundle for this container.
 void runtime_host(const struct runtime *runtime, const struct container *container,

@@ -8,12 +8,17 @@
 #include <unistd.h>
 
 #include "agent/oci/runtime_priv_io.h"
+#include "agent/oci/seccomp.h"
+#include "agent/oci/seccomp_bpf_io.h"
 #include "proto/base/check.h"
+#include "proto/base/codec.h"
 #include "proto/base/file_io.h"
 #include "proto/base/log.h"
 #include "proto/base/str.h"
 
 #define PROBE_MS 10000
+// Capability sets whose program is kept: a node sees few different ones.
+#define COMPILED_MAX 64
 
 struct probe {
     bool done;
@@ -172,4 +177,46 @@ void runtime_look(struct runtime *runtime, const char *init_program)
     runtime->has_apparmor = file_begins("/sys/module/apparmor/parameters/enabled", 'Y');
     runtime->has_selinux = access("/sys/fs/selinux/enforce", F_OK) == 0;
     runtime->has_cgroup_ns = access("/proc/self/ns/cgroup", F_OK) == 0;
+}
+
+// ---- the default seccomp profile, compiled ------------------------------------------------------
+
+static char *compile(const struct runtime *runtime, uint64_t caps, struct err *err)
+{
+    struct buf text, program, coded;
+    struct json_out out;
+    buf_init(&text, SECCOMP_PROFILE_BYTES);
+    buf_init(&program, SECCOMP_PROFILE_BYTES);
+    buf_init(&coded, 2 * SECCOMP_PROFILE_BYTES);
+    json_out_init(&out, &text);
+    int rc = seccomp_write(runtime->seccomp.data, runtime->seccomp.len, SECCOMP_NARROWED, caps,
+                           runtime->kernel, &out, NULL, err);
+    json_t *json = rc ? NULL : json_parse(text.data, text.len, err);
+    if (json && seccomp_compile(json, &program, err) == 0)
+        base64_encode(BASE64_STD, program.data, program.len, &coded);
+    json_decref(json);
+    char *result = coded.len && buf_cstr(&coded) ? str_dup(buf_cstr(&coded)) : NULL;
+    buf_fini(&text);
+    buf_fini(&program);
+    buf_fini(&coded);
+    return result;
+}
+
+const char *runtime_seccomp_bpf(void *ctx, uint64_t caps)
+{
+    struct runtime *runtime = ctx;
+    MAGIC_CHECK(runtime, RUNTIME_MAGIC);
+    if (!runtime->seccomp.len)
+        return NULL;
+    char *known = map_get_u64(&runtime->compiled, caps);
+    if (!known && map_count(&runtime->compiled) < COMPILED_MAX) {
+        struct err err = ERR_INIT;
+        known = compile(runtime, caps, &err);
+        if (!known) {
+            log_warn("seccomp profile left to the runtime", "err=\"%s\"", err.message);
+            known = str_dup("");
+        }
+        map_put_u64(&runtime->compiled, caps, known);
+    }
+    return str_empty(known) ? NULL : known;
 }

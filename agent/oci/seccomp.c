@@ -32,10 +32,55 @@
 
 struct profile {
     json_t *root;
+    enum seccomp_kind kind;
     uint64_t caps;
     unsigned kernel_major;
     unsigned kernel_minor;
 };
+
+// Numbers of capabilities that open system calls.
+#define PTRACE (UINT64_C(1) << 19)
+#define ADMIN  (UINT64_C(1) << 21)
+#define BOOT   (UINT64_C(1) << 22)
+#define NICE   (UINT64_C(1) << 23)
+#define SYSLOG (UINT64_C(1) << 34)
+#define NOBODY UINT64_C(0)
+
+// What Docker's default profile allows only with one of these capabilities, or never.
+static const struct {
+    const char *name;
+    uint64_t caps;
+} gates[] = {
+    {"clone", ADMIN},           {"clone3", ADMIN},
+    {"unshare", ADMIN},         {"setns", ADMIN},
+    {"mount", ADMIN},           {"umount", ADMIN},
+    {"umount2", ADMIN},         {"mount_setattr", ADMIN},
+    {"move_mount", ADMIN},      {"open_tree", ADMIN},
+    {"fsopen", ADMIN},          {"fsmount", ADMIN},
+    {"fsconfig", ADMIN},        {"fspick", ADMIN},
+    {"quotactl_fd", ADMIN},     {"reboot", BOOT},
+    {"get_mempolicy", NICE},    {"mbind", NICE},
+    {"set_mempolicy", NICE},    {"set_mempolicy_home_node", NICE},
+    {"syslog", ADMIN | SYSLOG}, {"pidfd_getfd", PTRACE},
+    {"pivot_root", NOBODY},     {"keyctl", NOBODY},
+    {"add_key", NOBODY},        {"request_key", NOBODY},
+};
+
+// Flags of clone that make namespaces; it stays allowed for threads and processes without them.
+#define CLONE_NAMESPACES 0x7e020000
+#if defined(__s390x__)
+#define CLONE_FLAGS_ARG 1 // the order of arguments differs there
+#else
+#define CLONE_FLAGS_ARG 0
+#endif
+
+static bool gate_closed(const struct profile *profile, const char *name)
+{
+    for (size_t i = 0; profile->kind == SECCOMP_NARROWED && i < COUNT_OF(gates); i++)
+        if (str_equal(gates[i].name, name))
+            return !(gates[i].caps & profile->caps);
+    return false;
+}
 
 static void parse_kernel(const char *release, unsigned *major, unsigned *minor)
 {
@@ -193,15 +238,29 @@ static void write_errno(const json_t *from, const char *key, struct json_out *ou
         json_out_value(out, key, value);
 }
 
-static void write_rule(const json_t *rule, struct json_out *out)
+// Names that the profile's rule is for, without those whose gate is closed.
+static size_t count_names(const struct profile *profile, const json_t *rule)
 {
+    const json_t *names = json_object_get(rule, "names");
+    const char *name = json_string_value(json_object_get(rule, "name"));
+    size_t count = !str_empty(name) && !gate_closed(profile, name);
+    for (size_t i = 0; i < json_array_size(names); i++)
+        count += !gate_closed(profile, json_string_value(json_array_get(names, i)));
+    return count;
+}
+
+static void write_rule(const struct profile *profile, const json_t *rule, struct json_out *out)
+{
+    if (!count_names(profile, rule))
+        return;
     json_out_object(out, NULL);
     json_out_array(out, "names");
     const json_t *names = json_object_get(rule, "names");
     for (size_t i = 0; i < json_array_size(names); i++)
-        json_out_value(out, NULL, json_array_get(names, i));
+        if (!gate_closed(profile, json_string_value(json_array_get(names, i))))
+            json_out_value(out, NULL, json_array_get(names, i));
     const char *name = json_string_value(json_object_get(rule, "name"));
-    if (!str_empty(name))
+    if (!str_empty(name) && !gate_closed(profile, name))
         json_out_str(out, NULL, name);
     json_out_end(out);
     json_out_value(out, "action", json_object_get(rule, "action"));
@@ -223,13 +282,53 @@ static void write_rule(const json_t *rule, struct json_out *out)
     json_out_end(out);
 }
 
-int seccomp_write(const void *bytes, size_t size, uint64_t caps, const char *kernel_release,
-                  struct json_out *out, const char *key, struct err *err)
+static void write_refusal(struct json_out *out, const char *name, unsigned errno_ret)
+{
+    json_out_object(out, NULL);
+    json_out_array(out, "names");
+    json_out_str(out, NULL, name);
+    json_out_end(out);
+    json_out_str(out, "action", "SCMP_ACT_ERRNO");
+    json_out_uint(out, "errnoRet", errno_ret);
+    json_out_end(out);
+}
+
+// What closed gates say. clone3 hides its flags from filters, so it does not exist (ENOSYS): C
+// libraries then use clone.
+static void write_gates(const struct profile *profile, struct json_out *out)
+{
+    for (size_t i = 0; i < COUNT_OF(gates); i++) {
+        if (!gate_closed(profile, gates[i].name))
+            continue;
+        if (!str_equal(gates[i].name, "clone")) {
+            write_refusal(out, gates[i].name, str_equal(gates[i].name, "clone3") ? 38 : 1);
+            continue;
+        }
+        json_out_object(out, NULL);
+        json_out_array(out, "names");
+        json_out_str(out, NULL, "clone");
+        json_out_end(out);
+        json_out_str(out, "action", "SCMP_ACT_ALLOW");
+        json_out_array(out, "args");
+        json_out_object(out, NULL);
+        json_out_uint(out, "index", CLONE_FLAGS_ARG);
+        json_out_uint(out, "value", CLONE_NAMESPACES);
+        json_out_uint(out, "valueTwo", 0);
+        json_out_str(out, "op", "SCMP_CMP_MASKED_EQ");
+        json_out_end(out);
+        json_out_end(out);
+        json_out_end(out);
+    }
+}
+
+int seccomp_write(const void *bytes, size_t size, enum seccomp_kind kind, uint64_t caps,
+                  const char *kernel_release, struct json_out *out, const char *key,
+                  struct err *err)
 {
     if (size > SECCOMP_PROFILE_BYTES)
         return err_set(err, ERR_INVALID_ARGUMENT, "seccomp profile: larger than %u bytes",
                        SECCOMP_PROFILE_BYTES);
-    struct profile profile = {.caps = caps};
+    struct profile profile = {.kind = kind, .caps = caps};
     parse_kernel(kernel_release, &profile.kernel_major, &profile.kernel_minor);
     profile.root = json_parse(bytes, size, err);
     if (!profile.root)
@@ -247,7 +346,8 @@ int seccomp_write(const void *bytes, size_t size, uint64_t caps, const char *ker
         const json_t *rules = json_object_get(profile.root, "syscalls");
         for (size_t i = 0; i < json_array_size(rules); i++)
             if (rule_applies(&profile, json_array_get(rules, i)))
-                write_rule(json_array_get(rules, i), out);
+                write_rule(&profile, json_array_get(rules, i), out);
+        write_gates(&profile, out);
         json_out_end(out);
         json_out_end(out);
     }

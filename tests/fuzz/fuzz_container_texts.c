@@ -50,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         buf_init(&out, 1 << 20);
         json_out_init(&json, &out);
         json_out_object(&json, NULL);
-        seccomp_write(text, strlen(text), 0, "6.1", &json, "seccomp", NULL);
+        seccomp_write(text, strlen(text), SECCOMP_NARROWED, 0, "6.1", &json, "seccomp", NULL);
         buf_fini(&out);
     }
     free(text);

@@ -239,6 +239,11 @@ START_TEST(what_cannot_be_is_refused_in_words)
     c.sysctls_count = 1;
     refused(&c, ERR_INVALID_ARGUMENT, "not in a separate kernel namespace");
     c = plain();
+    struct oci_pair order = {"run.oci.seccomp_bpf_data", "AAAA"};
+    c.annotations = &order;
+    c.annotations_count = 1;
+    refused(&c, ERR_INVALID_ARGUMENT, "not allowed");
+    c = plain();
     c.device_rules = (struct oci_strings){(const char *const[]){"c 1:3 rwmx"}, 1};
     refused(&c, ERR_INVALID_ARGUMENT, "invalid device cgroup rule");
 }
