@@ -328,6 +328,36 @@ kill9()
   eventually "$LAB_STOP_SECONDS" gone "$starter"
 }
 
+# ---- Skep -------------------------------------------------------------------------------------
+
+# skep_start HOST [skepd option...]: starts the skepd of $SKEP_BUILD; returns when it is ready. A host
+# may run skepd and dockerd side by side.
+skep_start()
+{
+  local host=$1 dir=$LAB/$1 before=0; shift
+  [[ -x ${SKEP_BUILD:-}/skepd ]] || fail "SKEP_BUILD names no build with skepd in it"
+  [[ ! -e $dir/skepd.log ]] || before=$(stat -c %s "$dir/skepd.log")
+  start "$host" skepd "$SKEP_BUILD/skepd" --host "unix://$dir/skep.sock" --data-root "$dir/skep" \
+    --exec-root "$dir/exec" --pidfile "$dir/skepd.pid" --config-file /dev/null "$@"
+  eventually 20 skep_settled "$host" "$before"
+  alive "$host" skepd || fail "skepd on $host ended"
+}
+
+# skep_settled HOST BYTES: it has ended, or said that it is ready after so many bytes of its log.
+skep_settled()
+{
+  ! alive "$1" skepd || tail -c "+$(($2 + 1))" "$LAB/$1/skepd.log" | grep -q 'skepd is ready'
+}
+
+skep_stop() { stop "$1" skepd; }
+
+# skep HOST docker-argument...: the docker command against the host's skepd.
+skep()
+{
+  local host=$1; shift
+  DOCKER_CONFIG=$LAB/docker-config "$LAB_DOCKER" --host "unix://$LAB/$host/skep.sock" "$@"
+}
+
 # ---- stock Docker -----------------------------------------------------------------------------
 
 # stock_start HOST [dockerd option...]: returns when its API answers.
