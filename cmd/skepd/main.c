@@ -50,12 +50,7 @@ static int run_node(struct config *config, size_t count, const char *const *args
         // Whoever started us may have left descriptors open; none of them is ours.
         confine_close_from(NOTIFY_FIRST_FD + notify_listen_fds());
         log_setup(2, LOG_INFO, str_equal(config->log_format, "json") ? LOG_JSON : LOG_TEXT, NULL);
-        const char *rest = buf_cstr(&warnings);
-        struct str_part line;
-        while (str_split(&rest, '\n', &line))
-            if (line.len)
-                log_warn("configuration", "note=\"%.*s\"", (int)line.len, line.at);
-        status = node_run(config, count, args);
+        status = node_run(config, count, args, &warnings);
     }
     buf_fini(&warnings);
     return status;

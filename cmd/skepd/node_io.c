@@ -95,6 +95,7 @@ static enum log_format format_of(const struct config *config)
     return str_equal(config->log_format, "json") ? LOG_JSON : LOG_TEXT;
 }
 
+// One line each, and the buf is empty afterwards.
 static void log_warnings(struct buf *warnings)
 {
     const char *rest = buf_cstr(warnings);
@@ -394,7 +395,7 @@ static void clean_up(struct node *node)
         close(node->lock_fd);
 }
 
-int node_run(struct config *config, size_t count, const char *const *args)
+int node_run(struct config *config, size_t count, const char *const *args, struct buf *warnings)
 {
     struct err err = ERR_INIT;
     struct node *node = MEM_NEW(struct node);
@@ -404,6 +405,7 @@ int node_run(struct config *config, size_t count, const char *const *args)
     node->lock_fd = -1;
     node->cluster.fd = -1;
     log_set_level(level_of(config));
+    log_warnings(warnings);
     loop_init(&node->loop);
     watch_signals(node);
     int result = prepare(node, &err);
