@@ -1,0 +1,727 @@
+#include "agent/agent.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/description_io.h"
+#include "agent/enroll_rpc.h"
+#include "agent/managers.h"
+#include "agent/reporter.h"
+#include "agent/session_rpc.h"
+#include "agent/task_db_io.h"
+#include "proto/base/check.h"
+#include "proto/base/clock_io.h"
+#include "proto/base/entropy_io.h"
+#include "proto/base/file_io.h"
+#include "proto/base/log.h"
+#include "proto/base/str.h"
+#include "proto/identity/certdir_io.h"
+#include "proto/identity/renewal.h"
+#include "proto/identity/rng_io.h"
+#include "proto/identity/rootca.h"
+#include "proto/identity/x509.h"
+#include "proto/net/tls.h"
+#include "proto/wire/defaults.h"
+#include "proto/wire/wire.h"
+
+#define AGENT_MAGIC       0x61676e74u
+#define DESCRIPTION_BYTES (1u << 20)
+#define REPORT_BYTES      65536
+
+// What one job writes; everything in it is the job's own.
+struct save {
+    struct loop_work work;
+    struct agent *agent;
+    struct task_batch *batch;
+    struct buf managers; // empty: unchanged
+    bool has_credentials;
+    struct credentials credentials;
+    struct keyfile keyfile; // the headers, borrowed
+    bool has_lock_key;
+    uint8_t lock_key[LOCK_KEY_BYTES];
+    struct err err;
+};
+
+struct agent {
+    unsigned magic;
+    struct agent_config config;
+    char *dir;
+    char *certificates;
+    struct rand rand;
+    struct remotes remotes;
+    struct credentials credentials;
+    struct keyfile keyfile; // its headers; the key is in credentials
+    bool has_lock_key;
+    uint8_t lock_key[LOCK_KEY_BYTES];
+    struct tls_config *tls;
+    struct worker *worker;
+    struct reporter reporter;
+    struct task_db *db;
+    struct agent_session *session;
+    struct enroller *enroller; // a renewal under way
+    enum identity_role wanted_role;
+    unsigned renewal_failures;
+
+    char hostname[DESCRIPTION_TEXT_BYTES]; // as templates see it: of this start
+    char architecture[DESCRIPTION_TEXT_BYTES];
+    struct arena description_arena;
+    struct buf description; // encoded, as told in the present session
+    Swarm__NodeDescription *described;
+
+    struct loop_timer renewal;
+    struct loop_timer look; // at the description
+    struct loop_timer run;  // the worker
+    struct loop_timer retry_report;
+    bool saving;
+    bool save_again;
+    bool managers_changed;
+    struct buf managers_saved;
+    struct credentials fresh; // to be saved, then used
+    bool has_fresh;
+    bool fresh_has_lock_key;
+    uint8_t fresh_lock_key[LOCK_KEY_BYTES];
+
+    bool closing;
+    unsigned ends_awaited;
+    void (*closed)(void *ctx);
+    void *closed_ctx;
+};
+
+static void save_soon(struct agent *agent);
+
+static char *path_of(const char *dir, const char *name)
+{
+    return str_printf("%s/%s", dir, name);
+}
+
+// ---- certificate -------------------------------------------------------------------------------
+
+static struct tls_config *make_tls(const struct credentials *credentials, struct err *err)
+{
+    struct tls_options options = {
+        .verify = TLS_VERIFY_REQUIRED, .alpn = TLS_ALPN_H2, .rng = &rng_kernel, .tickets = true};
+    return tls_config_of(credentials, &options, err);
+}
+
+static void plan_renewal(struct agent *agent)
+{
+    int64_t delay = renewal_delay_ns(agent->credentials.not_before, agent->credentials.not_after,
+                                     wall_now(), &agent->rand);
+    loop_timer_start(&agent->renewal, delay / NS_PER_MS);
+}
+
+// The saved credentials are the ones to use from now on.
+static void adopt(struct agent *agent, const struct credentials *credentials)
+{
+    struct err err = ERR_INIT;
+    struct tls_config *tls = make_tls(credentials, &err);
+    if (!tls) {
+        log_error("new certificate cannot be used", "node=%s err=\"%s\"",
+                  agent->credentials.identity.node_id, err.message);
+        return;
+    }
+    credentials_fini(&agent->credentials);
+    credentials_copy(&agent->credentials, credentials);
+    tls_config_unref(agent->tls);
+    agent->tls = tls;
+    log_info("certificate in use", "node=%s role=%s", agent->credentials.identity.node_id,
+             agent->credentials.identity.units[0]);
+    if (agent->session)
+        agent_session_renew(agent->session, tls);
+    plan_renewal(agent);
+    if (agent->config.events.credentials)
+        agent->config.events.credentials(agent->config.owner, &agent->credentials);
+}
+
+static void part_closed(void *ctx);
+
+static void renewed(void *owner, struct enroll *enroll)
+{
+    struct agent *agent = owner;
+    MAGIC_CHECK(agent, AGENT_MAGIC);
+    if (enroll_next(enroll).call == ENROLL_FAILED) {
+        agent->renewal_failures++;
+        const struct err *err = enroll_error(enroll);
+        log_warn("certificate renewal failed", "node=%s tries=%u err=\"%s\"",
+                 agent->credentials.identity.node_id, agent->renewal_failures, err->message);
+        int64_t pause = renewal_backoff_ns(agent->renewal_failures, &agent->rand);
+        loop_timer_start(&agent->renewal, pause / NS_PER_MS);
+    } else {
+        uint64_t version;
+        const uint8_t *lock_key = enroll_lock_key(enroll, &version);
+        agent->renewal_failures = 0;
+        if (agent->has_fresh)
+            credentials_fini(&agent->fresh);
+        credentials_copy(&agent->fresh, enroll_credentials(enroll));
+        agent->has_fresh = true;
+        agent->fresh_has_lock_key = lock_key != NULL;
+        if (lock_key) {
+            memcpy(agent->fresh_lock_key, lock_key, LOCK_KEY_BYTES);
+            agent->keyfile.kek_version = version;
+        }
+        save_soon(agent);
+    }
+    struct enroller *enroller = agent->enroller;
+    agent->enroller = NULL;
+    agent->ends_awaited++;
+    enroller_close(enroller, part_closed, agent);
+}
+
+static void renew(struct loop_timer *timer)
+{
+    struct agent *agent = CONTAINER_OF(timer, struct agent, renewal);
+    if (agent->enroller || agent->closing)
+        return;
+    struct enroller_config config = {
+        .loop = agent->config.loop,
+        .remotes = &agent->remotes,
+        .enroll = enroll_renew(&agent->credentials, agent->wanted_role, &rng_kernel,
+                               rand_u64(&agent->rand)),
+        .done = renewed,
+        .owner = agent,
+    };
+    agent->enroller = enroller_start(&config);
+}
+
+void agent_renew(struct agent *agent)
+{
+    MAGIC_CHECK(agent, AGENT_MAGIC);
+    if (!agent->enroller && !agent->closing)
+        loop_timer_start(&agent->renewal, RENEWAL_TRIGGER_DELAY_MS);
+}
+
+// A root that the session brought counts only if it vouches for the certificate this node has.
+static void consider_roots(struct agent *agent, const ProtobufCBinaryData *roots)
+{
+    if (!roots->len || roots->len > PEM_TEXT_BYTES_MAX || agent->has_fresh)
+        return;
+    char *text = str_ndup((const char *)roots->data, roots->len);
+    struct err err = ERR_INIT;
+    struct x509_check check = {.chain_pem = agent->credentials.chain_pem,
+                               .roots_pem = text,
+                               .now = wall_now(),
+                               .usage = X509_CLIENT};
+    if (!str_equal(text, agent->credentials.roots_pem)) {
+        int result = rootca_check(text, check.now, &err);
+        if (!result)
+            result = x509_check_chain(&check, &err);
+        if (!result)
+            result = credentials_init(&agent->fresh, agent->credentials.chain_pem,
+                                      agent->credentials.key_pem, text, &err);
+        if (result) {
+            log_warn("new root certificate not taken", "err=\"%s\"", err.message);
+        } else {
+            agent->has_fresh = true;
+            agent->fresh_has_lock_key = agent->has_lock_key;
+            memcpy(agent->fresh_lock_key, agent->lock_key, LOCK_KEY_BYTES);
+            save_soon(agent);
+        }
+    }
+    free(text);
+}
+
+// ---- saving ------------------------------------------------------------------------------------
+
+static int save_credentials(struct save *save, struct err *err)
+{
+    const struct agent *agent = save->agent;
+    struct keyfile file = save->keyfile;
+    const char *key_pem = save->credentials.key_pem;
+    int result = key_parse_pem(&file.key, key_pem, strlen(key_pem), err);
+    if (result)
+        return result;
+    result = certdir_save_roots(agent->certificates, save->credentials.roots_pem, err);
+    if (!result)
+        result = certdir_save_node(agent->certificates, save->credentials.chain_pem, &file,
+                                   save->has_lock_key ? save->lock_key : NULL, &rng_kernel, err);
+    key_fini(&file.key);
+    return result;
+}
+
+// In a worker thread: touches nothing of the agent but what never changes while it runs.
+static void save_work(struct loop_work *work)
+{
+    struct save *save = CONTAINER_OF(work, struct save, work);
+    int result = task_db_write(save->agent->db, save->batch, &save->err);
+    if (!result && save->managers.len) {
+        char *path = path_of(save->agent->dir, MANAGERS_FILE);
+        result = file_write_atomic(path, save->managers.data, save->managers.len, 0600, &save->err);
+        free(path);
+    }
+    if (!result && save->has_credentials)
+        save_credentials(save, &save->err);
+}
+
+static void maybe_closed(struct agent *agent);
+
+static void save_done(struct loop_work *work)
+{
+    struct save *save = CONTAINER_OF(work, struct save, work);
+    struct agent *agent = save->agent;
+    MAGIC_CHECK(agent, AGENT_MAGIC);
+    agent->saving = false;
+    if (save->err.code != ERR_OK) {
+        log_error("agent state not saved", "dir=%s err=\"%s\"", agent->dir, save->err.message);
+    } else if (save->has_credentials) {
+        agent->has_lock_key = save->has_lock_key;
+        memcpy(agent->lock_key, save->lock_key, LOCK_KEY_BYTES);
+        if (!agent->closing)
+            adopt(agent, &save->credentials);
+    }
+    task_batch_free(save->batch);
+    buf_fini(&save->managers);
+    credentials_fini(&save->credentials);
+    explicit_bzero(save->lock_key, sizeof save->lock_key);
+    free(save);
+    if (agent->save_again)
+        save_soon(agent);
+    maybe_closed(agent);
+}
+
+static void put_task(void *owner, const char *task_id, const Swarm__Task *task,
+                     const Swarm__TaskStatus *status)
+{
+    task_batch_put(owner, task_id, task, status);
+}
+
+// The list of managers, left empty when it is what the file holds already.
+static void take_managers(struct agent *agent, struct buf *out)
+{
+    managers_write(&agent->remotes, out);
+    struct buf *saved = &agent->managers_saved;
+    if (out->len == saved->len && memcmp(out->data, saved->data, out->len) == 0) {
+        buf_fini(out);
+        return;
+    }
+    buf_clear(saved);
+    buf_put(saved, out->data, out->len);
+}
+
+static void save_soon(struct agent *agent)
+{
+    if (agent->saving) {
+        agent->save_again = true;
+        return;
+    }
+    agent->save_again = false;
+    struct save *save = MEM_NEW(struct save);
+    save->agent = agent;
+    save->batch = task_batch_new();
+    buf_init(&save->managers, MANAGERS_BYTES_MAX);
+    worker_save(agent->worker, put_task, save->batch);
+    if (agent->managers_changed)
+        take_managers(agent, &save->managers);
+    agent->managers_changed = false;
+    if (agent->has_fresh) {
+        save->has_credentials = true;
+        save->keyfile = agent->keyfile;
+        save->credentials = agent->fresh; // moved
+        save->has_lock_key = agent->fresh_has_lock_key;
+        memcpy(save->lock_key, agent->fresh_lock_key, LOCK_KEY_BYTES);
+        agent->fresh = (struct credentials){0};
+        agent->has_fresh = false;
+    }
+    if (!task_batch_count(save->batch) && !save->managers.len && !save->has_credentials) {
+        task_batch_free(save->batch);
+        free(save);
+        return;
+    }
+    agent->saving = true;
+    loop_work_start(agent->config.loop, &save->work, save_work, save_done);
+}
+
+// ---- tasks and reports -------------------------------------------------------------------------
+
+static void report_next(struct agent *agent)
+{
+    const char *task_id;
+    struct arena arena;
+    if (!agent->session || !agent_session_id(agent->session))
+        return;
+    const struct task_status *status = reporter_next(&agent->reporter, &task_id);
+    if (!status)
+        return;
+    arena_init(&arena, REPORT_BYTES);
+    Swarm__TaskStatus *message = reporter_message(status, &arena);
+    CHECK(message); // bounded texts
+    if (!agent_session_report(agent->session, task_id, message))
+        reporter_answered(&agent->reporter, false);
+    arena_fini(&arena);
+}
+
+static void run_worker(struct loop_timer *timer)
+{
+    struct agent *agent = CONTAINER_OF(timer, struct agent, run);
+    struct mono next = worker_run(agent->worker);
+    if (next.ns != MONO_NEVER.ns)
+        loop_timer_start_at(&agent->run, next);
+    save_soon(agent);
+    report_next(agent);
+}
+
+static void worker_wakes(void *owner)
+{
+    struct agent *agent = owner;
+    if (!agent->closing)
+        loop_timer_start(&agent->run, 0);
+}
+
+static struct mono agent_mono(void *owner)
+{
+    (void)owner;
+    return mono_now();
+}
+
+static struct wall agent_wall(void *owner)
+{
+    (void)owner;
+    return wall_now();
+}
+
+static void retry_report(struct loop_timer *timer)
+{
+    report_next(CONTAINER_OF(timer, struct agent, retry_report));
+}
+
+// ---- session -----------------------------------------------------------------------------------
+
+// Looks at the node anew; true when it is not what was told last.
+static bool describe_anew(struct agent *agent)
+{
+    struct description_facts facts = {.engine_version = agent->config.engine_version,
+                                      .labels = agent->config.labels,
+                                      .labels_count = agent->config.labels_count};
+    struct err err = ERR_INIT;
+    struct arena arena;
+    struct buf encoded;
+    arena_init(&arena, DESCRIPTION_BYTES);
+    buf_init(&encoded, DESCRIPTION_BYTES);
+    Swarm__NodeDescription *description = NULL;
+    if (description_look(&facts, &err) == 0)
+        description = description_make(&facts, &agent->credentials, &arena, &err);
+    if (!description || wire_pack(description, &encoded, &err)) {
+        log_warn("node description not made", "err=\"%s\"", err.message);
+        arena_fini(&arena);
+        buf_fini(&encoded);
+        return false;
+    }
+    bool changed = encoded.len != agent->description.len ||
+                   memcmp(encoded.data, agent->description.data, encoded.len) != 0;
+    arena_fini(&agent->description_arena);
+    buf_fini(&agent->description);
+    agent->description_arena = arena;
+    agent->description = encoded;
+    agent->described = description;
+    return changed;
+}
+
+static const Swarm__NodeDescription *describe(void *owner)
+{
+    static const Swarm__NodeDescription nothing = SWARM__NODE_DESCRIPTION__INIT;
+    struct agent *agent = owner;
+    describe_anew(agent);
+    return agent->described ? agent->described : &nothing;
+}
+
+static void look(struct loop_timer *timer)
+{
+    struct agent *agent = CONTAINER_OF(timer, struct agent, look);
+    loop_timer_start(&agent->look, DESCRIPTION_CHECK_NS / NS_PER_MS);
+    if (agent_session_id(agent->session) && describe_anew(agent))
+        agent_session_renew(agent->session, NULL);
+}
+
+static void session_up(void *owner)
+{
+    struct agent *agent = owner;
+    log_info("session registered", "node=%s", agent->credentials.identity.node_id);
+    reporter_restart(&agent->reporter);
+    worker_wakes(agent);
+    if (agent->config.events.connected)
+        agent->config.events.connected(agent->config.owner, NULL);
+}
+
+static void session_down(void *owner, const struct err *err)
+{
+    struct agent *agent = owner;
+    log_warn("session lost", "node=%s err=\"%s\"", agent->credentials.identity.node_id,
+             err->message);
+    if (agent->config.events.connected)
+        agent->config.events.connected(agent->config.owner, err);
+}
+
+static void consider_node(struct agent *agent, const Swarm__Node *node)
+{
+    enum identity_role now;
+    agent->wanted_role =
+        node->spec->desired_role == SWARM__NODE_ROLE__MANAGER ? IDENTITY_MANAGER : IDENTITY_WORKER;
+    bool other_role =
+        identity_own_role(&agent->credentials.identity, &now) && now != agent->wanted_role;
+    bool rotate = node->certificate && node->certificate->status &&
+                  node->certificate->status->state == SWARM__ISSUANCE_STATUS__STATE__ROTATE;
+    // A renewal that failed has its own pace.
+    if ((other_role || rotate) && !agent->renewal_failures)
+        agent_renew(agent);
+}
+
+static void session_message_came(void *owner, const Swarm__SessionMessage *message)
+{
+    struct agent *agent = owner;
+    agent->managers_changed = true;
+    if (message->node)
+        consider_node(agent, message->node);
+    consider_roots(agent, &message->rootca);
+    save_soon(agent);
+    if (agent->config.events.session)
+        agent->config.events.session(agent->config.owner, message);
+}
+
+static void assignments_came(void *owner, const Swarm__AssignmentsMessage *message)
+{
+    struct agent *agent = owner;
+    struct err err = ERR_INIT;
+    if (worker_assign(agent->worker, message, &err))
+        log_warn("assignments applied in part", "node=%s err=\"%s\"",
+                 agent->credentials.identity.node_id, err.message);
+    worker_wakes(agent);
+}
+
+static void subscription_came(void *owner, const Swarm__SubscriptionMessage *message)
+{
+    struct agent *agent = owner;
+    if (agent->config.events.subscription)
+        agent->config.events.subscription(agent->config.owner, message);
+}
+
+static void reported(void *owner, const struct err *err)
+{
+    struct agent *agent = owner;
+    reporter_answered(&agent->reporter, !err);
+    if (err)
+        loop_timer_start(&agent->retry_report, REPORTER_PAUSE_NS / NS_PER_MS);
+    else
+        report_next(agent);
+}
+
+static void start_session(struct agent *agent)
+{
+    struct agent_session_config config = {
+        .loop = agent->config.loop,
+        .remotes = &agent->remotes,
+        .tls = agent->tls,
+        .describe = describe,
+        .events = {.up = session_up,
+                   .down = session_down,
+                   .message = session_message_came,
+                   .assignments = assignments_came,
+                   .subscription = subscription_came,
+                   .reported = reported},
+        .owner = agent,
+    };
+    agent->session = agent_session_new(&config);
+}
+
+// ---- life --------------------------------------------------------------------------------------
+
+int agent_keep(const char *dir, const struct enroll *enroll, const char *manager_addr,
+               struct err *err)
+{
+    const struct credentials *credentials = enroll_credentials(enroll);
+    struct keyfile file = {0};
+    struct remotes remotes;
+    struct buf managers;
+    char *certificates = path_of(dir, "certificates");
+    char *state = path_of(dir, MANAGERS_FILE);
+    const char *key_pem = credentials->key_pem;
+    const uint8_t *lock_key = enroll_lock_key(enroll, &file.kek_version);
+    remotes_init(&remotes);
+    buf_init(&managers, MANAGERS_BYTES_MAX);
+    remotes_observe(&remotes, "", manager_addr, REMOTES_OBSERVED_GOOD);
+    managers_write(&remotes, &managers);
+    int result = key_parse_pem(&file.key, key_pem, strlen(key_pem), err);
+    if (!result)
+        result = certdir_save_roots(certificates, credentials->roots_pem, err);
+    if (!result)
+        result = certdir_save_node(certificates, credentials->chain_pem, &file, lock_key,
+                                   &rng_kernel, err);
+    if (!result)
+        result = file_write_atomic(state, managers.data, managers.len, 0600, err);
+    keyfile_fini(&file);
+    remotes_fini(&remotes);
+    buf_fini(&managers);
+    free(certificates);
+    free(state);
+    return result;
+}
+
+static void restore(void *owner, const Swarm__Task *task, const Swarm__TaskStatus *status)
+{
+    struct agent *agent = owner;
+    worker_restore(agent->worker, task, status);
+}
+
+static int read_managers(struct agent *agent, struct err *err)
+{
+    struct buf text;
+    char *path = path_of(agent->dir, MANAGERS_FILE);
+    buf_init(&text, MANAGERS_BYTES_MAX);
+    int result = file_read(path, &text, err);
+    if (!result)
+        result = managers_read(text.data, text.len, &agent->remotes, err);
+    if (!result && !agent->remotes.count)
+        result = err_set(err, ERR_FAILED_PRECONDITION, "%s names no manager", path);
+    buf_fini(&text);
+    free(path);
+    return result;
+}
+
+static int read_folder(struct agent *agent, struct err *err)
+{
+    const uint8_t *lock_key = agent->has_lock_key ? agent->lock_key : NULL;
+    char *tasks = path_of(agent->dir, "worker");
+    int result =
+        certdir_load(agent->certificates, lock_key, &agent->credentials, &agent->keyfile, err);
+    if (!result) {
+        // Only its headers are needed from here on; the key is in the credentials.
+        key_fini(&agent->keyfile.key);
+        result = read_managers(agent, err);
+    }
+    if (!result)
+        result = task_db_open(tasks, &agent->db, err);
+    if (!result) {
+        agent->tls = make_tls(&agent->credentials, err);
+        result = agent->tls ? 0 : -ERR_INVALID_ARGUMENT;
+    }
+    free(tasks);
+    return result;
+}
+
+static void agent_free(struct agent *agent)
+{
+    worker_free(agent->worker);
+    reporter_fini(&agent->reporter);
+    task_db_close(agent->db);
+    tls_config_unref(agent->tls);
+    credentials_fini(&agent->credentials);
+    credentials_fini(&agent->fresh);
+    keyfile_fini(&agent->keyfile);
+    remotes_fini(&agent->remotes);
+    arena_fini(&agent->description_arena);
+    buf_fini(&agent->description);
+    buf_fini(&agent->managers_saved);
+    free(agent->dir);
+    free(agent->certificates);
+    explicit_bzero(agent, sizeof *agent);
+    free(agent);
+}
+
+int agent_open(const struct agent_config *config, struct agent **out, struct err *err)
+{
+    struct agent *agent = MEM_NEW(struct agent);
+    MAGIC_SET(agent, AGENT_MAGIC);
+    agent->config = *config;
+    agent->dir = str_dup(config->dir);
+    agent->certificates = path_of(config->dir, "certificates");
+    entropy_seed(&agent->rand);
+    remotes_init(&agent->remotes);
+    reporter_init(&agent->reporter);
+    arena_init(&agent->description_arena, DESCRIPTION_BYTES);
+    buf_init(&agent->description, DESCRIPTION_BYTES);
+    buf_init(&agent->managers_saved, MANAGERS_BYTES_MAX);
+    agent->has_lock_key = config->lock_key != NULL;
+    if (config->lock_key)
+        memcpy(agent->lock_key, config->lock_key, LOCK_KEY_BYTES);
+    int result = read_folder(agent, err);
+    if (result) {
+        agent_free(agent);
+        return result;
+    }
+    loop_timer_init(&agent->renewal, config->loop, renew);
+    loop_timer_init(&agent->look, config->loop, look);
+    loop_timer_init(&agent->run, config->loop, run_worker);
+    loop_timer_init(&agent->retry_report, config->loop, retry_report);
+    identity_own_role(&agent->credentials.identity, &agent->wanted_role);
+    describe_anew(agent);
+    struct worker_config worker = {
+        .executor = config->executor,
+        .reporter = &agent->reporter,
+        .node = {.id = agent->credentials.identity.node_id, .os = "linux"},
+        .now = agent_mono,
+        .wall = agent_wall,
+        .wake = worker_wakes,
+        .owner = agent,
+    };
+    if (agent->described) {
+        str_copy(agent->hostname, sizeof agent->hostname, agent->described->hostname);
+        str_copy(agent->architecture, sizeof agent->architecture,
+                 agent->described->platform->architecture);
+    }
+    worker.node.hostname = agent->hostname;
+    worker.node.architecture = agent->architecture;
+    agent->worker = worker_new(&worker);
+    result = task_db_load(agent->db, restore, agent, err);
+    if (result) {
+        agent_free(agent);
+        return result;
+    }
+    plan_renewal(agent);
+    loop_timer_start(&agent->look, DESCRIPTION_CHECK_NS / NS_PER_MS);
+    start_session(agent);
+    *out = agent;
+    return 0;
+}
+
+static void maybe_closed(struct agent *agent)
+{
+    if (!agent->closing || agent->ends_awaited || agent->saving)
+        return;
+    void (*closed)(void *ctx) = agent->closed;
+    void *ctx = agent->closed_ctx;
+    MAGIC_CLEAR(agent);
+    agent_free(agent);
+    if (closed)
+        closed(ctx);
+}
+
+static void part_closed(void *ctx)
+{
+    struct agent *agent = ctx;
+    agent->ends_awaited--;
+    maybe_closed(agent);
+}
+
+void agent_close(struct agent *agent, void (*closed)(void *ctx), void *ctx)
+{
+    MAGIC_CHECK(agent, AGENT_MAGIC);
+    CHECK(!agent->closing);
+    agent->closing = true;
+    agent->closed = closed;
+    agent->closed_ctx = ctx;
+    loop_timer_stop(&agent->renewal);
+    loop_timer_stop(&agent->look);
+    loop_timer_stop(&agent->run);
+    loop_timer_stop(&agent->retry_report);
+    agent->ends_awaited++;
+    agent_session_close(agent->session, part_closed, agent);
+    if (agent->enroller) {
+        agent->ends_awaited++;
+        enroller_close(agent->enroller, part_closed, agent);
+        agent->enroller = NULL;
+    }
+    save_soon(agent);
+}
+
+struct worker *agent_worker(struct agent *agent)
+{
+    return agent->worker;
+}
+
+const struct credentials *agent_credentials(const struct agent *agent)
+{
+    return &agent->credentials;
+}
+
+const struct remotes *agent_remotes(const struct agent *agent)
+{
+    return &agent->remotes;
+}

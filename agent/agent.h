@@ -1,0 +1,69 @@
+// A node's agent put together: its certificate and renewal, its session with the managers, its
+// tasks and what it remembers of all this.
+//
+// The folder holds what dockerd's `swarm` folder holds: certificates/ (certdir_io.h), state.json
+// (the known managers) and worker/ (task_db_io.h). Everything runs on the loop's thread; writing to
+// disk happens in worker jobs, one at a time.
+#ifndef AGENT_AGENT_H
+#define AGENT_AGENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/description.h"
+#include "agent/enroll.h"
+#include "agent/task/executor.h"
+#include "agent/worker.h"
+#include "proto/base/loop_io.h"
+#include "proto/identity/credentials.h"
+#include "proto/rpc/remotes.h"
+#include "proto/wire/dispatcher.pb-c.h"
+#include "proto/wire/logbroker.pb-c.h"
+
+struct agent;
+
+// Any may be NULL. Messages live until the callback returns.
+struct agent_events {
+    // The node's own object, the list of managers or the network keys may have changed: all of it.
+    void (*session)(void *owner, const Swarm__SessionMessage *message);
+    // Log subscriptions.
+    void (*subscription)(void *owner, const Swarm__SubscriptionMessage *message);
+    // The session is up (err NULL) or was lost.
+    void (*connected)(void *owner, const struct err *err);
+    // A new certificate or new roots are in use: after a renewal (the role may be another now) or a
+    // rotation. Valid until the next such call.
+    void (*credentials)(void *owner, const struct credentials *credentials);
+};
+
+struct agent_config {
+    struct loop *loop;
+    const char *dir;
+    struct executor *executor;
+    const char *engine_version;
+    const struct description_pair *labels; // borrowed for ever
+    size_t labels_count;
+    const uint8_t *lock_key; // of a locked key file (LOCK_KEY_BYTES), copied; NULL: none
+    struct agent_events events;
+    void *owner;
+};
+
+// Writes what a finished enroll of joining gave into the folder, with the manager joined at as the
+// only known one. Blocks: at start-up, or in a worker job.
+int agent_keep(const char *dir, const struct enroll *enroll, const char *manager_addr,
+               struct err *err);
+
+// Reads the folder and starts. The errors of certdir_load; FAILED_PRECONDITION without any manager
+// in state.json. Blocks for the reading.
+int agent_open(const struct agent_config *config, struct agent **out, struct err *err);
+
+// Saves what is not saved yet and ends; containers run on. `closed` runs once, later.
+void agent_close(struct agent *agent, void (*closed)(void *ctx), void *ctx);
+
+// Renews the certificate soon, as after a trigger from a manager.
+void agent_renew(struct agent *agent);
+
+struct worker *agent_worker(struct agent *agent);
+const struct credentials *agent_credentials(const struct agent *agent);
+const struct remotes *agent_remotes(const struct agent *agent);
+
+#endif
