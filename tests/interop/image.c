@@ -253,15 +253,22 @@ END_TEST
 
 static pid_t registry;
 
-static void start_registry(void)
+// A registry on loopback; with `locked` it wants user "keeper" and password "correct horse".
+static void start_registry(bool locked)
 {
-    char config[400], data[2000];
+    static const char users[] =
+        "keeper:$2y$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2\n";
+    char config[400], data[2000], passwords[400];
     struct err err = ERR_INIT;
+    str_format(passwords, sizeof passwords, "%s/passwords", fx.dir);
+    ck_assert_int_eq(file_write_atomic(passwords, users, sizeof users - 1, 0600, &err), 0);
     str_format(config, sizeof config, "%s/registry.yml", fx.dir);
     int size = snprintf(data, sizeof data,
                         "version: 0.1\nlog: {level: error}\nstorage: {filesystem: "
-                        "{rootdirectory: %s/registry}}\nhttp: {addr: " REGISTRY "}\n",
-                        fx.dir);
+                        "{rootdirectory: %s/registry}}\nhttp: {addr: " REGISTRY "}\n"
+                        "%s%s%s\n",
+                        fx.dir, locked ? "auth: {htpasswd: {realm: x, path: " : "",
+                        locked ? passwords : "", locked ? "}}" : "");
     ck_assert_int_eq(file_write_atomic(config, data, (size_t)size, 0600, &err), 0);
     registry = fork();
     if (!registry) {
@@ -308,7 +315,7 @@ START_TEST(an_image_travels_to_a_registry_and_back)
     char id[72];
     import(REGISTRY "/test/box:1", id);
     struct answer answer = {0};
-    start_registry();
+    start_registry(false);
     images_push(fx.images, REGISTRY "/test/box:1", NULL, on_done, &answer);
     must(await(&answer), &answer);
     struct err err = ERR_INIT;
@@ -354,7 +361,7 @@ START_TEST(a_pull_tells_its_progress_and_can_be_cancelled)
     char id[72];
     import(REGISTRY "/test/box:2", id);
     struct answer answer = {0}, other = {0};
-    start_registry();
+    start_registry(false);
     images_push(fx.images, REGISTRY "/test/box:2", NULL, on_done, &answer);
     must(await(&answer), &answer);
     ck_assert_int_eq(images_remove(fx.images, id, true, NULL, NULL, NULL), 0);
@@ -372,6 +379,34 @@ START_TEST(a_pull_tells_its_progress_and_can_be_cancelled)
     ck_assert_ptr_nonnull(strstr(other.said, "Pull complete|Digest: sha256:"));
     ck_assert_ptr_nonnull(strstr(other.said, "Status: Downloaded newer image for " REGISTRY));
     stop_registry();
+}
+END_TEST
+
+START_TEST(a_locked_registry_opens_with_credentials_only)
+{
+    if (access("/usr/bin/docker-registry", X_OK) != 0)
+        return;
+    char id[72];
+    import(REGISTRY "/test/box:4", id);
+    start_registry(true);
+    struct registry_auth wrong = {.username = "keeper", .password = "guess"};
+    struct registry_auth right = {.username = "keeper", .password = "correct horse"};
+    struct answer answer = {0};
+    images_push(fx.images, REGISTRY "/test/box:4", &wrong, on_done, &answer);
+    ck_assert_int_eq(await(&answer), -ERR_UNAUTHENTICATED);
+    memset(&answer, 0, sizeof answer);
+    images_push(fx.images, REGISTRY "/test/box:4", &right, on_done, &answer);
+    must(await(&answer), &answer);
+    ck_assert_int_eq(images_remove(fx.images, id, true, NULL, NULL, NULL), 0);
+    ck_assert_int_eq(pull(REGISTRY "/test/box:4", false, &answer), -ERR_UNAUTHENTICATED);
+    ck_assert_ptr_null(strstr(answer.err.message, "horse"));
+    struct pull_request request = {.reference = REGISTRY "/test/box:4", .auth = &right};
+    memset(&answer, 0, sizeof answer);
+    images_pull(fx.images, &request, on_image, &answer, NULL);
+    must(await(&answer), &answer);
+    stop_registry();
+    // Neither password nor its base64 is anywhere on the disk.
+    shell("! grep -rqE 'correct horse|Y29ycmVjdCBob3JzZ|a2VlcGVyOm' %s%s", fx.store, "");
 }
 END_TEST
 
@@ -412,6 +447,7 @@ static Suite *suite_image(void)
     tcase_add_test(tcase, a_broken_tar_leaves_nothing);
     tcase_add_test(tcase, an_image_travels_to_a_registry_and_back);
     tcase_add_test(tcase, a_pull_tells_its_progress_and_can_be_cancelled);
+    tcase_add_test(tcase, a_locked_registry_opens_with_credentials_only);
     tcase_add_test(tcase, an_image_is_saved_and_loaded_again);
     suite_add_tcase(suite, tcase);
     return suite;
