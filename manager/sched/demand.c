@@ -156,6 +156,7 @@ void demand_free(struct demand *demand)
 {
     CHECK(list_empty(&demand->pending));
     CHECK(list_empty(&demand->waiting));
+    free(demand->reason);
     generic_fini(&demand->generic);
     free(demand->constraints.list);
     for (size_t i = 0; i < demand->plugins_count; i++)

@@ -31,9 +31,13 @@ struct spread_want {
 };
 
 struct demand {
-    struct list pending;           // sched_task.pending: tasks that wait, oldest first
+    struct list pending;           // sched_task.pending: tasks that wait, oldest first; those
+                                   // that were told `reason` before those that were not
     struct list waiting;           // sched.waiting, while `pending` has members
     struct sched_service *service; // NULL for tasks without one
+    size_t pending_count;          // members of `pending`
+    size_t unwanted_count;         // of these: not wanted any more
+    char *reason;                  // why they wait, as told last; NULL for nothing
     unsigned refs;                 // tasks that have it
     bool shared;                   // known by service and spec version, else of one task alone
     uint64_t spec_version;

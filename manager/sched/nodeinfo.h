@@ -24,7 +24,8 @@ struct sched_task {
     struct sched_node *node;
     struct demand *demand;
     struct generic_set *taken; // generic resources it holds; NULL for none
-    char *err;                 // why it waits, as told last; NULL for nothing
+    char *err;                 // preassigned: why it waits, as told last; NULL for nothing
+    bool told;                 // its demand's reason
     char *home;                // the node it was given when it was made, else NULL
     bool active;               // desired <= COMPLETE: counted
     bool preassigned;          // its node was given when it was made

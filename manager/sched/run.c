@@ -30,7 +30,7 @@ static struct sched_decision *decide(struct sched *sched, enum sched_verdict ver
     return decision;
 }
 
-// Says why the task waits, unless that is what was said last.
+// Says why a preassigned task waits, unless that is what was said last.
 static void explain(struct sched *sched, struct sched_task *task, const char *reason)
 {
     if (str_equal(task->err, reason))
@@ -59,8 +59,7 @@ static void run_preassigned(struct sched *sched)
             explain(sched, task, reason);
             continue;
         }
-        list_remove(&task->pending);
-        sched->pending--;
+        task_dequeue(sched, task);
         MEM_FREE(task->err);
         nodeinfo_add(node, task, NULL);
         decide(sched, SCHED_CONFIRM, task);
@@ -77,9 +76,7 @@ struct run {
 static void assign(struct place *place, struct sched_task *task, struct sched_node *node)
 {
     struct sched *sched = CONTAINER_OF(place, struct run, place)->sched;
-    list_remove(&task->pending);
-    sched->pending--;
-    MEM_FREE(task->err);
+    task_dequeue(sched, task);
     nodeinfo_add(node, task, NULL);
     decide(sched, SCHED_ASSIGN, task);
 }
@@ -113,21 +110,40 @@ static bool outdated(const struct demand *demand)
 }
 
 // Takes those out that nobody wants any more, before they take somebody's place.
-static size_t sort_out(struct sched *sched, struct demand *demand)
+static void sort_out(struct sched *sched, struct demand *demand)
 {
-    size_t wanted = 0;
+    bool old = outdated(demand);
+    if (demand->unwanted_count == 0)
+        return;
     LIST_EACH_SAFE (it, &demand->pending) {
         struct sched_task *task = LIST_ENTRY(it, struct sched_task, pending);
-        if (!task->unwanted) {
-            wanted++;
+        if (!task->unwanted)
             continue;
-        }
-        if (outdated(demand))
+        if (old)
             decide(sched, SCHED_SHUT_DOWN, task);
-        list_remove(&task->pending);
-        sched->pending--;
+        task_dequeue(sched, task);
     }
-    return wanted;
+    CHECK(demand->unwanted_count == 0);
+}
+
+// Tells those that wait, unless they know: with the same reason as before only the newest do not.
+static void tell(struct sched *sched, struct demand *demand, const char *reason)
+{
+    bool same = str_equal(demand->reason, reason);
+    if (!same) {
+        free(demand->reason);
+        demand->reason = str_dup(reason);
+    }
+    const char *text = NULL;
+    for (struct list *it = demand->pending.prev; it != &demand->pending; it = it->prev) {
+        struct sched_task *task = LIST_ENTRY(it, struct sched_task, pending);
+        if (same && task->told)
+            return;
+        if (!text)
+            text = arena_strdup(&sched->arena, reason);
+        task->told = true;
+        decide(sched, SCHED_EXPLAIN, task)->err = text;
+    }
 }
 
 static void explain_group(struct sched *sched, struct demand *demand)
@@ -141,21 +157,18 @@ static void explain_group(struct sched *sched, struct demand *demand)
     str_format(text, sizeof(text), *reasons ? "no suitable node (%s)" : "no suitable node",
                reasons);
     bool orphans = demand->service && !demand->service->exists;
-    bool old = outdated(demand);
-    LIST_EACH_SAFE (it, &demand->pending) {
-        struct sched_task *task = LIST_ENTRY(it, struct sched_task, pending);
-        if (orphans || old) {
-            list_remove(&task->pending);
-            sched->pending--;
-        } else {
-            explain(sched, task, text);
-        }
+    if (!orphans && !outdated(demand)) {
+        tell(sched, demand, text);
+        return;
     }
+    LIST_EACH_SAFE (it, &demand->pending)
+        task_dequeue(sched, LIST_ENTRY(it, struct sched_task, pending));
 }
 
 static void run_group(struct sched *sched, struct demand *demand, struct wall now)
 {
-    size_t wanted = sort_out(sched, demand);
+    sort_out(sched, demand);
+    size_t wanted = demand->pending_count;
     if (wanted > 0) {
         struct run run = {
             .place =

@@ -218,20 +218,24 @@ void task_dequeue(struct sched *sched, struct sched_task *task)
         return;
     list_remove(&task->pending);
     sched->pending--;
-    if (list_empty(&task->demand->pending))
-        list_remove(&task->demand->waiting);
+    task->told = false;
+    if (task->preassigned)
+        return;
+    task->demand->pending_count--;
+    task->demand->unwanted_count -= task->unwanted;
 }
 
 static void task_enqueue(struct sched *sched, struct sched_task *task)
 {
-    if (!list_empty(&task->pending))
-        return;
+    CHECK(list_empty(&task->pending));
     sched->pending++;
     if (task->preassigned) {
         list_push_back(&sched->preassigned, &task->pending);
         return;
     }
     list_push_back(&task->demand->pending, &task->pending);
+    task->demand->pending_count++;
+    task->demand->unwanted_count += task->unwanted;
     if (list_empty(&task->demand->waiting))
         list_push_back(&sched->waiting, &task->demand->waiting);
 }
@@ -323,13 +327,16 @@ void task_set(struct sched *sched, const struct object *object, struct wall now)
     bool active = facts->desired_state <= SWARM__TASK_STATE__COMPLETE;
     bool unassigned = facts->state < SWARM__TASK_STATE__ASSIGNED;
     task = task_get(sched, object);
-    task->unwanted = !active;
     if (!unassigned) {
         task_place(sched, task, object, active);
         return;
     }
     task_leave(sched, task);
     task->active = active;
+    if (!list_empty(&task->pending) && task->unwanted == !active)
+        return; // it waits as before, and knows why
+    task_dequeue(sched, task);
+    task->unwanted = !active;
     task->preassigned = *facts->node_id != '\0';
     if (task->preassigned && !task->home)
         task->home = str_dup(facts->node_id);
@@ -380,8 +387,10 @@ void sched_resync(struct sched *sched, struct view view, const char *task_id, st
 {
     const struct object *object = view_get(view, OBJECT_TASK, task_id);
     struct sched_task *task = map_get_str(&sched->tasks, task_id);
-    if (task)
+    if (task) {
         MEM_FREE(task->err);
+        task_dequeue(sched, task);
+    }
     if (object)
         task_set(sched, object, now);
     else if (task)

@@ -37,7 +37,8 @@ void task_set(struct sched *sched, const struct object *object, struct wall now)
 // Forgets a task.
 void task_drop(struct sched *sched, struct sched_task *task);
 
-// Takes a task out of the queue it waits in, if any.
+// Takes a task out of the queue it waits in, if any. A demand that nobody waits with stays in
+// sched.waiting only during a run.
 void task_dequeue(struct sched *sched, struct sched_task *task);
 
 #endif
