@@ -285,6 +285,7 @@ static void add_row(struct forward *forward, const struct rpc_method *method, vo
     forward->rows[forward->count++] = (struct rpc_method){
         .path = method->path,
         .kind = method->kind,
+        .raw = true,
         // A forwarded call is authorised by the leader, with the identity that goes along.
         .roles = through ? ROLE_ANYONE : method->roles,
         .handle = through ? handle : handle_here,
