@@ -229,13 +229,6 @@ static void on_writable(struct rpc_request *request, void *ctx)
         send_pieces(letter);
 }
 
-static void ignore_message(struct rpc_request *request, void *ctx, const ProtobufCMessage *message)
-{
-    (void)request;
-    (void)ctx;
-    (void)message;
-}
-
 static int64_t timeout_of(const struct letter *letter)
 {
     size_t pieces = letter->data ? letter->data->len / PEERS_CHUNK_BYTES + 1 : 0;
@@ -251,7 +244,6 @@ static void send_letter(struct peer_link *peer, struct letter *letter)
                                   : &swarm__stream_raft_message_response__descriptor,
         .timeout_ms = timeout_of(letter),
         .on_headers = on_headers,
-        .on_message = ignore_message,
         .on_writable = on_writable,
         .on_done = on_done,
         .ctx = letter,
@@ -468,7 +460,6 @@ struct check {
     struct rpc_client *own; // made for this check
     peers_health_fn done;
     void *ctx;
-    bool serving;
     struct loop_post post; // when it fails before any call
     struct err err;
 };
@@ -483,23 +474,16 @@ static void check_end(struct check *check, const struct err *err)
     finish_closing(peers);
 }
 
-static void on_check_message(struct rpc_request *request, void *ctx,
-                             const ProtobufCMessage *message)
-{
-    (void)request;
-    const Swarm__HealthCheckResponse *response = (const Swarm__HealthCheckResponse *)message;
-    ((struct check *)ctx)->serving =
-        response->status == SWARM__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING;
-}
-
 static void on_check_done(struct rpc_request *request, void *ctx, const struct rpc_status *status,
                           const struct metadata *trailers)
 {
-    (void)request;
     (void)trailers;
     struct check *check = ctx;
     struct err err = status->err;
-    if (err.code == ERR_OK && !check->serving)
+    const Swarm__HealthCheckResponse *response =
+        err.code == ERR_OK ? (const Swarm__HealthCheckResponse *)rpc_request_message(request)
+                           : NULL;
+    if (response && response->status != SWARM__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING)
         err_set(&err, ERR_UNAVAILABLE, "member is not serving");
     check_end(check, err.code == ERR_OK ? NULL : &err);
 }
@@ -524,7 +508,6 @@ static void check_start(struct check *check, struct rpc_client *client)
         .kind = RPC_UNARY,
         .response = &swarm__health_check_response__descriptor,
         .timeout_ms = PEERS_HEALTH_MS,
-        .on_message = on_check_message,
         .on_done = on_check_done,
         .ctx = check,
     };

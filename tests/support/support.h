@@ -9,4 +9,7 @@ const char *support_tmpdir(void);
 // Removes a folder made by support_tmpdir with all it holds.
 void support_tmpdir_remove(const char *path);
 
+// A TCP port on 127.0.0.1 that was free a moment ago, for servers that must know theirs beforehand.
+int support_port(void);
+
 #endif
