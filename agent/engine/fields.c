@@ -381,14 +381,11 @@ static int read_enum(const struct field_names *names, const json_t *value, void 
     if (!json_is_string(value))
         return wrong_type(place, value, "string");
     if (!field_name_value(names, json_string_value(value), &number)) {
-        char *text = arena_strndup(place->arena, json_string_value(value), 200);
-        char complaint[128];
         const char *percent = strstr(names->complaint, "%s");
         CHECK(percent);
-        str_format(complaint, sizeof complaint, "%.*s", (int)(percent - names->complaint),
-                   names->complaint);
-        return err_set(place->err, ERR_INVALID_ARGUMENT, "%s%s%s", complaint, str_or(text, ""),
-                       percent + 2);
+        return err_set(place->err, ERR_INVALID_ARGUMENT, "%.*s%.200s%s",
+                       (int)(percent - names->complaint), names->complaint,
+                       json_string_value(value), percent + 2);
     }
     *(int32_t *)at = number;
     return 0;
