@@ -87,14 +87,18 @@ void election_become_follower(struct raft *raft, uint64_t term, uint64_t leader)
 {
     if (raft->role == RAFT_LEADER)
         leader_stop(raft);
-    bool fresh = term != raft->hard.term || leader != 0 || raft->patient_at.ns == 0;
+    bool was_leader = raft->role == RAFT_LEADER;
+    bool stays = raft->role == RAFT_FOLLOWER && leader == 0 && raft->election_at.ns != 0;
     set_term(raft, term);
     raft->role = RAFT_FOLLOWER;
     raft->leader = leader;
     clear_votes(raft);
-    election_reset_timer(raft);
-    // A lost pre-vote must not postpone the real election that rule 5 promises.
-    if (fresh)
+    // A candidate's later term alone does not postpone our own candidacy, only a vote for it does:
+    // with a log that is behind it would ask, and with a quick clock ask again, and never win.
+    if (!stays)
+        election_reset_timer(raft);
+    // Nor does it, or a lost pre-vote, postpone the real election that rule 5 promises.
+    if (leader != 0 || was_leader || raft->patient_at.ns == 0)
         reset_patience(raft);
 }
 

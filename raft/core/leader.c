@@ -111,9 +111,14 @@ void leader_tick(struct raft *raft)
 struct mono leader_wake_at(const struct raft *raft)
 {
     struct mono at = raft->transfer_to != 0 ? raft->transfer_until : MONO_NEVER;
-    for (size_t i = 0; i < raft->peers_count; i++)
-        if (mono_before(raft->peers[i].heartbeat_at, at))
-            at = raft->peers[i].heartbeat_at;
+    for (size_t i = 0; i < raft->peers_count; i++) {
+        const struct progress *peer = &raft->peers[i];
+        if (mono_before(peer->heartbeat_at, at))
+            at = peer->heartbeat_at;
+        bool telling = peer->state == RAFT_REPLICATE && !progress_is_paused(peer);
+        if (telling && mono_before(peer->tell_at, at))
+            at = peer->tell_at;
+    }
     return at;
 }
 

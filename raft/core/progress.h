@@ -24,6 +24,7 @@ struct progress {
     bool snapshot_asked;  // the want was handed out
     uint64_t snapshot_index;  // of the snapshot on its way; 0: none
     uint64_t commit_sent;     // highest commit index told
+    struct mono tell_at;      // the commit index is told by then; MONO_NEVER: no news
     uint64_t read_acked;      // highest read round answered
     uint64_t load;            // number of the load under way; 0: none
     bool load_stale;          // its answer is of no use any more, but no other is asked for before

@@ -27,6 +27,7 @@ struct raft_config raft_config_default(uint64_t id, uint64_t seed)
         .write_bytes_max = RAFT_WRITE_BYTES_MAX,
         .cache_bytes_max = RAFT_CACHE_BYTES_MAX,
         .reads_max = RAFT_READS_MAX,
+        .commit_delay_ms = RAFT_COMMIT_DELAY_MS,
     };
 }
 

@@ -95,7 +95,8 @@ struct raft_pace {
 #define RAFT_APPLY_BYTES_MAX       ((size_t)8 << 20)   // handed out for apply and not yet reported
 #define RAFT_WRITE_BYTES_MAX       ((size_t)16 << 20)  // entries in one write (one at least)
 #define RAFT_CACHE_BYTES_MAX       ((size_t)4 << 20)   // bodies kept although durable and applied
-#define RAFT_READS_MAX             65536               // read barriers waiting
+#define RAFT_COMMIT_DELAY_MS       5
+#define RAFT_READS_MAX             65536 // read barriers waiting
 
 struct raft_config {
     uint64_t id;   // own member id, not 0
@@ -109,7 +110,9 @@ struct raft_config {
     size_t write_bytes_max;
     size_t cache_bytes_max;
     uint32_t reads_max;
-    bool forward_proposals; // a follower sends proposals on to a leader of ours, as MsgProp
+    uint32_t commit_delay_ms; // members of ours are told a new commit index by the next append or
+                              // heartbeat, or after this long; stock members at once, as etcd does
+    bool forward_proposals;   // a follower sends proposals on to a leader of ours, as MsgProp
 };
 
 // The values above, for member `id`.

@@ -15,6 +15,7 @@ struct group *group_new(void)
     CHECK(group);
     group->now = (struct mono){NS_PER_S};
     group->limits = raft_config_default(1, 0);
+    group->limits.commit_delay_ms = 0; // tests look at followers at once
     buf_init(&group->text, TEXT_MAX);
     return group;
 }

@@ -117,6 +117,7 @@ static void choose_limits(struct sim *sim)
     limits->apply_bytes_max = applies[rand_below(&sim->rand, COUNT_OF(applies))];
     limits->cache_bytes_max = caches[rand_below(&sim->rand, COUNT_OF(caches))];
     limits->uncommitted_bytes_max = 20000;
+    limits->commit_delay_ms = sim_percent(sim, 50) ? 0 : RAFT_COMMIT_DELAY_MS;
     limits->forward_proposals = sim_percent(sim, 30);
     sim->compact_every = (uint64_t)sim_between(sim, 10, 300);
     sim->compact_keep = (uint64_t)sim_between(sim, 0, 50);

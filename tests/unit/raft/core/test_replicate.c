@@ -452,6 +452,28 @@ START_TEST(only_entries_of_the_own_term_are_committed_by_counting)
 }
 END_TEST
 
+START_TEST(ours_are_told_of_a_commit_a_little_later_or_with_the_next_append)
+{
+    struct group *group = group_new();
+    group->limits.commit_delay_ms = RAFT_COMMIT_DELAY_MS;
+    group_found(group, 3);
+    group_at(group, 3)->stock = true;
+    group_elect(group, 1);
+    group_run(group, 1050);
+    group_propose(group, 1, "a", NULL);
+    group_settle(group);
+    ck_assert_uint_eq(raft_commit(group_raft(group, 1)), 3);
+    ck_assert_uint_eq(raft_commit(group_raft(group, 2)), 2);
+    ck_assert_uint_eq(raft_commit(group_raft(group, 3)), 3); // stock: at once
+    group_propose(group, 1, "b", NULL);
+    group_settle(group);
+    ck_assert_uint_eq(raft_commit(group_raft(group, 2)), 3);
+    group_run(group, RAFT_COMMIT_DELAY_MS);
+    ck_assert_uint_eq(raft_commit(group_raft(group, 2)), 4);
+    group_free(group);
+}
+END_TEST
+
 Suite *suite_replicate(void);
 Suite *suite_replicate(void)
 {
@@ -478,6 +500,7 @@ Suite *suite_replicate(void)
     tcase_add_test(tcase, a_restarted_member_loads_what_it_has_not_applied);
     tcase_add_test(tcase, a_load_whose_terms_are_wrong_is_an_alarm);
     tcase_add_test(tcase, only_entries_of_the_own_term_are_committed_by_counting);
+    tcase_add_test(tcase, ours_are_told_of_a_commit_a_little_later_or_with_the_next_append);
     suite_add_tcase(suite, tcase);
     return suite;
 }
