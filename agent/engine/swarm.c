@@ -253,7 +253,7 @@ static bool texts_of(struct request *request, const json_t *json, const char *na
                      const char *const **out, size_t *count)
 {
     const json_t *value = fields_member(json, name);
-    *count = value && json_is_array(value) ? json_array_size(value) : 0;
+    *count = json_array_size(value);
     const char **texts = arena_alloc_array(request_arena(request), *count, sizeof *texts);
     *out = texts;
     bool fits = texts && (!value || json_is_array(value));

@@ -76,7 +76,7 @@ size_t http_server_conns(const struct http_server *server);
 const struct http_head *http_request(const struct http_exchange *x);
 const struct url *http_url(const struct http_exchange *x);
 const struct route *http_route(const struct http_exchange *x); // the row that fitted
-const char *http_version(const struct http_exchange *x); // "1.41" of the path, or NULL
+const char *http_version(const struct http_exchange *x);       // "1.41" of the path, or NULL
 const char *http_param(const struct http_exchange *x, const char *name);
 const char *http_query(const struct http_exchange *x, const char *name); // NULL when absent
 const uint8_t *http_body(const struct http_exchange *x, size_t *size);   // collected; never NULL

@@ -43,7 +43,7 @@ guest_fetch()
   (
     trap 'rm -rf "$folder"' EXIT
     cd "$folder"
-    apt-get -qq download "$package"
+    apt-get -qq -o APT::Sandbox::User=root download "$package"
     dpkg -x "$package"_*.deb root
     depmod -b root "$(ls root/lib/modules)"
     # Debian's image ships no maps or debug files that we need; keep the kernel and its modules.
