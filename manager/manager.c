@@ -579,6 +579,7 @@ static void on_part_closed(void *ctx)
 static void on_node_closed(void *ctx)
 {
     struct manager *manager = manager_of(ctx);
+    replica_set_node(manager->replica, NULL);
     manager->node = NULL;
     on_part_closed(ctx);
 }
@@ -609,8 +610,8 @@ static void close_next(struct manager *manager)
     if (manager->server || manager->local_server) {
         close_servers(manager);
     } else if (manager->node) {
+        // What still commits while the node closes is published and kept, as ever.
         stop_leading(manager);
-        replica_set_node(manager->replica, NULL);
         manager->closing++;
         raft_node_close(manager->node, on_node_closed, manager);
     } else if (manager->peers) {
