@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "manager/ca/guesses.h"
+#include "manager/ca/rotate.h"
 #include "manager/ca/signing.h"
 #include "manager/ca/trust.h"
 #include "manager/store/watch.h"
@@ -49,6 +50,7 @@ struct ca {
     struct watch *watch;
     struct loop_later later;
     struct loop_timer retry;
+    struct loop_timer round; // while a rotation is under way
     struct trust trust;
     bool stale;         // the cluster changed while a job had the signer
     struct map wanted;  // ids of nodes whose certificate is to be signed; no values
@@ -109,6 +111,8 @@ static void load_cluster(struct ca *ca, const struct object *cluster)
     else
         log_error("cluster object cannot be read", "cluster=%s", object_id(cluster));
     arena_fini(&arena);
+    if (ca->trust.rotating && !loop_timer_running(&ca->round))
+        loop_timer_start(&ca->round, ROTATE_ROUND_MS);
 }
 
 static void see_node(struct ca *ca, const struct object *node)
@@ -288,6 +292,20 @@ static void retry(struct loop_timer *timer)
     struct ca *ca = CONTAINER_OF(timer, struct ca, retry);
     MAGIC_CHECK(ca, CA_MAGIC);
     sign_next(ca);
+}
+
+// ---- rotation -----------------------------------------------------------------------------------
+
+static void next_round(struct loop_timer *timer)
+{
+    struct ca *ca = CONTAINER_OF(timer, struct ca, round);
+    struct err err = ERR_INIT;
+    MAGIC_CHECK(ca, CA_MAGIC);
+    if (!ca->trust.rotating)
+        return;
+    if (rotate_round(ca->config.store, ca->config.rng, wall_now(), &err))
+        log_warn("root rotation cannot go on", "err=\"%s\"", err.message);
+    loop_timer_start(&ca->round, ROTATE_ROUND_MS);
 }
 
 // ---- writes that somebody waits for -------------------------------------------------------------
@@ -503,6 +521,7 @@ struct ca *ca_start(const struct ca_config *config)
     ca->config = *config;
     loop_later_init(&ca->later, config->loop, follow);
     loop_timer_init(&ca->retry, config->loop, retry);
+    loop_timer_init(&ca->round, config->loop, next_round);
     map_init(&ca->wanted);
     map_init(&ca->waiting);
     list_init(&ca->commits);
@@ -536,6 +555,7 @@ void ca_stop(struct ca *ca)
     MAGIC_CHECK(ca, CA_MAGIC);
     loop_later_cancel(&ca->later);
     loop_timer_stop(&ca->retry);
+    loop_timer_stop(&ca->round);
     watch_close(ca->watch);
     if (ca->job) {
         ca->job->ca = NULL;

@@ -132,6 +132,7 @@ void trust_update(struct trust *trust, const Swarm__Cluster *cluster)
         trust->worker_token[0] = 0;
     if (!str_copy(trust->manager_token, sizeof trust->manager_token, tokens ? tokens->manager : ""))
         trust->manager_token[0] = 0;
+    trust->rotating = ca->root_rotation != NULL;
     trust->expiry_ns = defaults_cluster(cluster).cert_expiry_ns;
     update_signer(trust, cluster);
 }

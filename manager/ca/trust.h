@@ -21,6 +21,7 @@ struct trust {
     char worker_token[TOKEN_TEXT_BYTES];
     char manager_token[TOKEN_TEXT_BYTES];
     int64_t expiry_ns;     // of node certificates
+    bool rotating;         // to another root
     bool external;         // an external CA is to sign, which this program does not speak to
     struct signer *signer; // NULL when there is no key to sign with; see `why`
     struct err why;        // why there is no signer
