@@ -111,7 +111,8 @@ struct raft_config {
     size_t cache_bytes_max;
     uint32_t reads_max;
     uint32_t commit_delay_ms; // members of ours are told a new commit index by the next append or
-                              // heartbeat, or after this long; stock members at once, as etcd does
+                              // heartbeat, or after this long; stock members, and all of a
+                              // membership change, at once, as etcd does
     bool forward_proposals;   // a follower sends proposals on to a leader of ours, as MsgProp
 };
 

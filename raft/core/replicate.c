@@ -72,7 +72,10 @@ static bool must_tell(const struct raft *raft, struct progress *peer)
 {
     if (peer->commit_sent >= raft->log.commit || progress_is_paused(peer))
         return false;
-    if (!pace_is_ours(raft, peer->id))
+    // A membership change is told at once: applying it here may be the end of talking to this peer,
+    // which then would never learn that it was removed.
+    bool change = peer->commit_sent < raft->conf_pending && raft->log.commit >= raft->conf_pending;
+    if (change || !pace_is_ours(raft, peer->id))
         return true;
     if (peer->tell_at.ns == MONO_NEVER.ns)
         peer->tell_at = mono_add(raft->now, raft->config.commit_delay_ms * NS_PER_MS);

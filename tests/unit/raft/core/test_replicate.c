@@ -474,6 +474,20 @@ START_TEST(ours_are_told_of_a_commit_a_little_later_or_with_the_next_append)
 }
 END_TEST
 
+START_TEST(a_removed_member_is_told_before_it_is_dropped)
+{
+    struct group *group = group_new();
+    group->limits.commit_delay_ms = RAFT_COMMIT_DELAY_MS;
+    group_found(group, 3);
+    group_elect(group, 1);
+    group_run(group, 1050);
+    ck_assert_int_eq(group_change(group, 1, RAFT_CHANGE_REMOVE, 3, NULL), 0);
+    group_settle(group);
+    ck_assert_uint_eq(raft_conf(group_raft(group, 3))->voters_count, 2);
+    group_free(group);
+}
+END_TEST
+
 Suite *suite_replicate(void);
 Suite *suite_replicate(void)
 {
@@ -501,6 +515,7 @@ Suite *suite_replicate(void)
     tcase_add_test(tcase, a_load_whose_terms_are_wrong_is_an_alarm);
     tcase_add_test(tcase, only_entries_of_the_own_term_are_committed_by_counting);
     tcase_add_test(tcase, ours_are_told_of_a_commit_a_little_later_or_with_the_next_append);
+    tcase_add_test(tcase, a_removed_member_is_told_before_it_is_dropped);
     suite_add_tcase(suite, tcase);
     return suite;
 }
