@@ -68,10 +68,22 @@ static void task_free(struct worker_task *task)
     free(task);
 }
 
-static void free_messages(struct map *map)
+// Payloads of secrets do not stay behind in freed memory. NULL is fine.
+static void object_free(void *object)
+{
+    ProtobufCMessage *message = object;
+    if (message && message->descriptor == &swarm__secret__descriptor) {
+        Swarm__Secret *secret = object;
+        if (secret->spec && secret->spec->data.len)
+            explicit_bzero(secret->spec->data.data, secret->spec->data.len);
+    }
+    wire_free(object);
+}
+
+static void free_objects(struct map *map)
 {
     MAP_EACH (entry, map)
-        wire_free(entry->value);
+        object_free(entry->value);
     map_fini(map);
 }
 
@@ -82,8 +94,8 @@ void worker_free(struct worker *worker)
     MAP_EACH (entry, &worker->tasks)
         task_free(entry->value);
     map_fini(&worker->tasks);
-    free_messages(&worker->secrets);
-    free_messages(&worker->configs);
+    free_objects(&worker->secrets);
+    free_objects(&worker->configs);
     map_fini(&worker->unsaved);
     free(worker);
 }
@@ -498,7 +510,7 @@ static void forget_task(struct worker_task *task)
 // Puts a copy of the message under its id, or with `remove` takes it out.
 static void set_object(struct map *map, const char *id, const void *message, bool remove)
 {
-    wire_free(remove ? map_remove_str(map, id) : map_put_str(map, id, wire_copy(message, NULL)));
+    object_free(remove ? map_remove_str(map, id) : map_put_str(map, id, wire_copy(message, NULL)));
 }
 
 static int refuse(struct err *err, const char *what)
@@ -570,8 +582,8 @@ int worker_assign(struct worker *worker, const Swarm__AssignmentsMessage *messag
                                                         SWARM__ASSIGNMENT__ITEM_TASK};
     bool complete = message->type == SWARM__ASSIGNMENTS_MESSAGE__TYPE__COMPLETE;
     if (complete) {
-        free_messages(&worker->secrets);
-        free_messages(&worker->configs);
+        free_objects(&worker->secrets);
+        free_objects(&worker->configs);
         map_init(&worker->secrets);
         map_init(&worker->configs);
         MAP_EACH (entry, &worker->tasks)

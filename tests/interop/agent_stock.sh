@@ -67,3 +67,4 @@ no_tasks() { [[ -z $(stock h1 node ps "$id" --format '{{.ID}}') ]]; }
 eventually 30 no_tasks
 stop h2 agent
 grep -q '"addr":"'"$(ip_of h1):2377"'"' "$dir/state.json" || fail "state.json: $(<"$dir/state.json")"
+if grep -E 'Sanitizer|runtime error|broken invariant' "$LAB/h2/agent.log"; then fail "the agent did not end cleanly"; fi
