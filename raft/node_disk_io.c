@@ -224,7 +224,10 @@ static void on_loaded(struct loop_work *work)
                                    .u.loaded = {.load = load->wanted[0].number,
                                                 .entries = load->entries,
                                                 .count = load->count}};
-        node_step(node, &event, NULL);
+        // Entries that are not those the core knows of: the stored log is damaged.
+        struct err err = ERR_INIT;
+        if (node_step(node, &event, &err) == -ERR_DATA_LOSS)
+            node_fail(node, &err);
     }
     for (size_t i = 0; i < load->count; i++)
         raft_blob_unref(load->entries[i].data);
