@@ -78,6 +78,10 @@ static void write_bytes(const struct field *row, const ProtobufCBinaryData *data
 {
     if (data->len == 0 && !(row->flags & FIELD_ALWAYS))
         return;
+    if (data->len == 0) {
+        json_out_str(out, row->json, "");
+        return;
+    }
     if (row->kind == FIELD_TEXT) {
         json_out_strn(out, row->json, (const char *)data->data, data->len);
         return;
