@@ -140,6 +140,8 @@ void victim_init(struct victim *victim, const struct victim_options *options)
         .queue_bytes_max = 64 << 20,
         .streams_max = 1000,
         .slow_ms = options ? options->slow_ms : 0,
+        .keepalive_ms = options ? options->keepalive_ms : 0,
+        .keepalive_timeout_ms = 1000,
     };
     victim->channel = grpc_conn_new(&config, &events, victim, victim->now);
     buf_put_str(&victim->in, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");

@@ -38,6 +38,7 @@ struct victim {
 struct victim_options {
     size_t held_bytes_max; // 0: 64 MiB
     int64_t slow_ms;       // 0: none
+    int64_t keepalive_ms;  // 0: none; an answer may take 1 s
 };
 
 // With preface and SETTINGS exchanged. NULL: no options.

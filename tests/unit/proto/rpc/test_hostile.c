@@ -375,6 +375,27 @@ START_TEST(requests_that_never_were_complete_are_nobodys)
 }
 END_TEST
 
+START_TEST(half_dead_peer_is_pinged_then_given_up)
+{
+    struct victim victim;
+    victim_init(&victim, &(struct victim_options){.keepalive_ms = 10000});
+    ck_assert(victim_pass(&victim, 9999));
+    ck_assert_uint_eq(victim_frames(&victim, PING, 0, NULL), 0);
+    ck_assert(victim_pass(&victim, 2));
+    struct cursor last;
+    ck_assert_uint_eq(victim_frames(&victim, PING, 0, &last), 1);
+    raw_frame(&victim.in, PING, ACK, 0, last.at, 8); // alive after all
+    ck_assert(victim_feed(&victim));
+    ck_assert(victim_pass(&victim, 9000));
+    ck_assert_uint_eq(victim_frames(&victim, PING, 0, NULL), 1);
+    ck_assert(victim_pass(&victim, 1001));
+    ck_assert_uint_eq(victim_frames(&victim, PING, 0, NULL), 2);
+    ck_assert(!victim_pass(&victim, 1001));
+    ck_assert_int_eq(victim.err.code, ERR_UNAVAILABLE);
+    victim_fini(&victim);
+}
+END_TEST
+
 START_TEST(garbage_is_no_preface)
 {
     struct grpc_conn_config config = {
@@ -420,6 +441,7 @@ Suite *suite_hostile(void)
     tcase_add_test(bounds, request_without_a_body_ends_in_time);
     tcase_add_test(bounds, incomplete_messages_are_bounded_over_all_streams);
     tcase_add_test(bounds, requests_that_never_were_complete_are_nobodys);
+    tcase_add_test(bounds, half_dead_peer_is_pinged_then_given_up);
     tcase_add_test(bounds, garbage_is_no_preface);
     suite_add_tcase(suite, bounds);
     return suite;
