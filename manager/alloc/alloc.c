@@ -169,22 +169,19 @@ void alloc_free(struct alloc *alloc)
 void alloc_load(struct alloc *alloc, struct view view, struct mono tick)
 {
     clear(alloc);
-    VIEW_EACH(object, view, OBJECT_CLUSTER, BY_ALL)
-    pools_set(alloc, object);
-    VIEW_EACH(object, view, OBJECT_NETWORK, BY_ALL)
-    net_set(alloc, object);
-    VIEW_EACH(object, view, OBJECT_NODE, BY_ALL)
-    {
+    VIEW_EACH (object, view, OBJECT_CLUSTER, BY_ALL)
+        pools_set(alloc, object);
+    VIEW_EACH (object, view, OBJECT_NETWORK, BY_ALL)
+        net_set(alloc, object);
+    VIEW_EACH (object, view, OBJECT_NODE, BY_ALL) {
         nod_set(alloc, object, tick);
         nod_claim(alloc, object);
     }
-    VIEW_EACH(object, view, OBJECT_SERVICE, BY_ALL)
-    {
+    VIEW_EACH (object, view, OBJECT_SERVICE, BY_ALL) {
         svc_claim(alloc, object);
         queue_want(&alloc->svc_queue, object_id(object));
     }
-    VIEW_EACH(object, view, OBJECT_TASK, BY_ALL)
-    {
+    VIEW_EACH (object, view, OBJECT_TASK, BY_ALL) {
         const struct task_facts *facts = object_task(object);
         // A task given up with its node keeps its addresses as if that had happened just now.
         if (facts->state == SWARM__TASK_STATE__ORPHANED)
@@ -264,22 +261,22 @@ struct mono alloc_due(const struct alloc *alloc)
     return due;
 }
 
-// A transaction with room for one action. Looking takes memory of the transaction's too, so one
-// that only looks is ended now and then as well.
-static int writer_ready(struct writer *writer, struct err *err)
+// A transaction with room to rewrite the object. Looking takes memory of the transaction's too, so
+// one that only looks is ended now and then as well.
+static int writer_ready(struct writer *writer, enum object_type type, const char *id,
+                        struct err *err)
 {
-    if (writer->txn && (txn_full(writer->txn, 1) || writer->looks >= STORE_ACTIONS_MAX)) {
-        int rc = txn_commit(writer->txn, NULL, err);
-        writer->txn = NULL;
-        if (rc < 0)
-            return rc;
+    if (writer->txn && (txn_full(writer->txn, 1) || writer->looks >= STORE_ACTIONS_MAX ||
+                        !txn_has_room(writer->txn, view_get(txn_view(writer->txn), type, id)))) {
+        writer->looks = 0;
+        return txn_renew(&writer->txn, err);
     }
-    writer->looks = writer->txn ? writer->looks + 1 : 0;
+    writer->looks++;
     return writer->txn ? 0 : txn_begin(writer->store, writer->now, &writer->txn, err);
 }
 
 // Looks at all ids of one queue. Those that come in meanwhile wait for the next round.
-static int queue_run(struct writer *writer, struct queue *queue,
+static int queue_run(struct writer *writer, struct queue *queue, enum object_type type,
                      int (*allocate)(struct writer *writer, const char *id, struct err *err),
                      struct err *err)
 {
@@ -287,7 +284,7 @@ static int queue_run(struct writer *writer, struct queue *queue,
     map_init(&queue->wanted);
     int rc = 0;
     MAP_EACH (entry, &todo) {
-        rc = writer_ready(writer, err);
+        rc = writer_ready(writer, type, entry->key, err);
         if (!rc)
             rc = allocate(writer, entry->key, err);
         if (rc < 0)
@@ -305,19 +302,19 @@ static int run_round(struct writer *writer, struct err *err)
     struct alloc *alloc = writer->alloc;
     // The routing mesh's network first, then what depends on networks, then what depends on all.
     if (alloc->ingress && !alloc->ingress->allocated) {
-        int rc = writer_ready(writer, err);
+        int rc = writer_ready(writer, OBJECT_NETWORK, alloc->ingress->id, err);
         if (!rc)
             rc = net_allocate(writer, alloc->ingress->id, err);
         if (rc < 0)
             return rc;
     }
-    int rc = queue_run(writer, &alloc->net_queue, net_allocate, err);
+    int rc = queue_run(writer, &alloc->net_queue, OBJECT_NETWORK, net_allocate, err);
     if (!rc)
-        rc = queue_run(writer, &alloc->nod_queue, nod_allocate, err);
+        rc = queue_run(writer, &alloc->nod_queue, OBJECT_NODE, nod_allocate, err);
     if (!rc)
-        rc = queue_run(writer, &alloc->svc_queue, svc_allocate, err);
+        rc = queue_run(writer, &alloc->svc_queue, OBJECT_SERVICE, svc_allocate, err);
     if (!rc)
-        rc = queue_run(writer, &alloc->tsk_queue, tsk_allocate, err);
+        rc = queue_run(writer, &alloc->tsk_queue, OBJECT_TASK, tsk_allocate, err);
     return rc;
 }
 

@@ -533,8 +533,7 @@ int alloc_check_network(struct view view, const Swarm__NetworkSpec *spec, struct
                 return overlap_error(&mine[i], &mine[k],
                                      spec->annotations ? str_or(spec->annotations->name, "") : "",
                                      err);
-        VIEW_EACH(object, view, OBJECT_NETWORK, BY_ALL)
-        {
+        VIEW_EACH (object, view, OBJECT_NETWORK, BY_ALL) {
             rc = mine[i].bytes ? check_against(object, &mine[i], err) : 0;
             if (rc)
                 return rc;

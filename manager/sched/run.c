@@ -294,6 +294,8 @@ int sched_run_and_write(struct sched *sched, struct store *store, struct wall no
     for (size_t i = 0; i < count && !rc; i++) {
         bool ok;
         rc = txn_turn(&txn, 1, err);
+        if (!rc && !txn_has_room(txn, view_get(txn_view(txn), OBJECT_TASK, decisions[i].task_id)))
+            rc = txn_renew(&txn, err);
         if (!rc)
             rc = sched_write(sched, &decisions[i], txn, now, &ok, err);
     }

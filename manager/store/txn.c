@@ -220,6 +220,15 @@ bool txn_full(const struct txn *txn, size_t reserve)
            txn->changes.count >= STORE_ACTIONS_MAX || txn->actions.len >= STORE_ENTRY_BYTES / 4 * 3;
 }
 
+bool txn_has_room(const struct txn *txn, const struct object *object)
+{
+    if (txn->changes.count == 0)
+        return true;
+    size_t bytes = (object ? object->packed_bytes : 0) + TXN_GROWTH_BYTES;
+    return txn->changes.count < STORE_ACTIONS_MAX &&
+           txn->actions.len + action_size(OBJECT_TASK, bytes) <= STORE_ENTRY_BYTES;
+}
+
 // ---- the end -----------------------------------------------------------------------------------
 
 int txn_commit(struct txn *txn, struct txn_done *done, struct err *err)
@@ -269,9 +278,12 @@ void txn_abandon(struct txn *txn)
 
 int txn_turn(struct txn **txn, size_t reserve, struct err *err)
 {
+    return txn_full(*txn, reserve) ? txn_renew(txn, err) : 0;
+}
+
+int txn_renew(struct txn **txn, struct err *err)
+{
     MAGIC_CHECK(*txn, TXN_MAGIC);
-    if (!txn_full(*txn, reserve))
-        return 0;
     struct store *store = (*txn)->store;
     struct wall now = (*txn)->now;
     int rc = txn_commit(*txn, NULL, err);

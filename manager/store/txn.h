@@ -52,6 +52,13 @@ size_t txn_count(const struct txn *txn); // actions so far
 // begin another (SwarmKit's batch rule). `reserve` actions more must fit.
 bool txn_full(const struct txn *txn, size_t reserve);
 
+// What a write may add to an object without asking again: for txn_has_room.
+#define TXN_GROWTH_BYTES ((size_t)64 * 1024)
+
+// True when a rewrite of the stored object (NULL: a small new one) fits beside what is there. An
+// empty transaction always has room.
+bool txn_has_room(const struct txn *txn, const struct object *object);
+
 // Proposes the changes and frees the transaction, error or not. 0: `done` (may be NULL) will run.
 // TXN_EMPTY: nothing was changed, so nothing was proposed, and done never runs. On error done never
 // runs either.
@@ -64,5 +71,8 @@ void txn_abandon(struct txn *txn);
 // For long lists of changes: when txn_full(*txn, reserve), commits it (nobody waits for it) and
 // begins another with the same time. On error *txn is NULL.
 int txn_turn(struct txn **txn, size_t reserve, struct err *err);
+
+// The same, whether it is full or not.
+int txn_renew(struct txn **txn, struct err *err);
 
 #endif

@@ -222,11 +222,15 @@ START_TEST(transaction_is_bounded_in_actions_and_bytes)
         ASSERT_OK(txn_create(txn, OBJECT_SECRET, secret, err));
     }
     ck_assert(txn_full(txn, 0));
+    ck_assert(!txn_has_room(txn, view_get(txn_view(txn), OBJECT_SECRET, "s1")));
     Swarm__Secret *secret = fake_secret(&arena, "s4");
     secret->spec->data.data = (uint8_t *)big;
     secret->spec->data.len = 500000;
     ASSERT_FAILS(ERR_UNKNOWN, STORE_ERR_LARGE, txn_create(txn, OBJECT_SECRET, secret, err));
     ck_assert_ptr_null(view_get(txn_view(txn), OBJECT_SECRET, "s4"));
+    ASSERT_OK(txn_renew(&txn, err));
+    ck_assert(txn_has_room(txn, view_get(txn_view(txn), OBJECT_SECRET, "s1")));
+    ASSERT_OK(txn_create(txn, OBJECT_SECRET, secret, err));
     fake_write(&log_, txn);
 }
 END_TEST
