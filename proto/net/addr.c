@@ -13,7 +13,8 @@ struct addr addr_of_ip(const uint8_t *ip, size_t size, uint16_t port)
     CHECK(size == 4 || size == 16);
     struct addr addr = {.kind = size == 4 ? ADDR_IP4 : ADDR_IP6, .port = port};
     memcpy(addr.ip, ip, size);
-    CHECK(inet_ntop(size == 4 ? AF_INET : AF_INET6, ip, addr.host, sizeof addr.host));
+    const char *text = inet_ntop(size == 4 ? AF_INET : AF_INET6, ip, addr.host, sizeof addr.host);
+    CHECK(text);
     return addr;
 }
 

@@ -33,7 +33,8 @@ struct gate *gate_new(const struct admission_limits *limits)
     struct gate *gate = MEM_NEW(struct gate);
     struct admission_limits defaults = admission_limits_default();
     atomic_init(&gate->refs, 1);
-    CHECK(uv_mutex_init(&gate->lock) == 0);
+    int rc = uv_mutex_init(&gate->lock);
+    CHECK(rc == 0);
     admission_init(&gate->admission, limits ? limits : &defaults);
     return gate;
 }

@@ -146,7 +146,8 @@ struct tls_session *tls_session_new(struct tls_config *config, const char *serve
     buf_init(&session->output, TLS_OUTPUT_BYTES_MAX);
     mbedtls_ssl_context *ssl = &session->ssl;
     mbedtls_ssl_init(ssl);
-    CHECK(mbedtls_ssl_setup(ssl, &config->ssl) == 0); // fails only without memory
+    int ret = mbedtls_ssl_setup(ssl, &config->ssl);
+    CHECK(ret == 0); // fails only without memory
     free(ssl->in_buf);
     free(ssl->out_buf);
     ssl->in_buf = lent.in;
@@ -156,7 +157,8 @@ struct tls_session *tls_session_new(struct tls_config *config, const char *serve
     mbedtls_ssl_set_verify(ssl, on_certificate, session);
     if (server_name) {
         session->server_name = str_dup(server_name);
-        CHECK(mbedtls_ssl_set_hostname(ssl, server_name) == 0); // at most 255 characters
+        ret = mbedtls_ssl_set_hostname(ssl, server_name);
+        CHECK(ret == 0); // at most 255 characters
     }
     if (resume_key && config->tickets) {
         session->resume_key = str_printf("%s %s", resume_key, server_name ? server_name : "");
@@ -340,7 +342,8 @@ int tls_session_write(struct tls_session *session, const void *bytes, size_t siz
         at += ret;
         size -= (size_t)ret;
     }
-    CHECK(lend_end(session)); // wire_send takes everything
+    bool clean = lend_end(session);
+    CHECK(clean); // wire_send takes everything
     return 0;
 }
 

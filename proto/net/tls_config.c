@@ -183,6 +183,18 @@ struct tls_config *tls_config_ref(struct tls_config *config)
     return config;
 }
 
+static void lock(struct tls_config *config)
+{
+    int ret = mbedtls_mutex_lock(&config->lock);
+    CHECK(ret == 0);
+}
+
+static void unlock(struct tls_config *config)
+{
+    int ret = mbedtls_mutex_unlock(&config->lock);
+    CHECK(ret == 0);
+}
+
 static void free_remembered(mbedtls_ssl_session *session)
 {
     if (!session)
@@ -213,13 +225,13 @@ void tls_config_unref(struct tls_config *config)
 
 void tls_config_recall(struct tls_config *config, const char *key, mbedtls_ssl_context *ssl)
 {
-    CHECK(0 == mbedtls_mutex_lock(&config->lock));
+    lock(config);
     const mbedtls_ssl_session *session = map_get_str(&config->resume, key);
     // A session that cannot be offered again only costs the full handshake.
     if (session &&
         !(session->peer_cert && mbedtls_x509_time_is_past(&session->peer_cert->valid_to)))
         (void)mbedtls_ssl_set_session(ssl, session);
-    CHECK(0 == mbedtls_mutex_unlock(&config->lock));
+    unlock(config);
 }
 
 void tls_config_remember(struct tls_config *config, const char *key, const mbedtls_ssl_context *ssl)
@@ -230,7 +242,7 @@ void tls_config_remember(struct tls_config *config, const char *key, const mbedt
         free_remembered(session);
         return;
     }
-    CHECK(0 == mbedtls_mutex_lock(&config->lock));
+    lock(config);
     free_remembered(map_remove_str(&config->resume, key));
     if (map_count(&config->resume) >= TLS_RESUME_MAX) {
         size_t position = 0;
@@ -238,12 +250,12 @@ void tls_config_remember(struct tls_config *config, const char *key, const mbedt
         free_remembered(map_remove(&config->resume, oldest->key, oldest->key_size));
     }
     map_put_str(&config->resume, key, session);
-    CHECK(0 == mbedtls_mutex_unlock(&config->lock));
+    unlock(config);
 }
 
 void tls_config_forget(struct tls_config *config, const char *key)
 {
-    CHECK(0 == mbedtls_mutex_lock(&config->lock));
+    lock(config);
     free_remembered(map_remove_str(&config->resume, key));
-    CHECK(0 == mbedtls_mutex_unlock(&config->lock));
+    unlock(config);
 }
