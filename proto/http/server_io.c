@@ -43,6 +43,7 @@ struct channel {
     struct http_exchange *x;
     struct buf ahead; // bytes that came before their turn
     struct loop_later later;
+    struct loop_timer slow; // runs from a request's first byte to the end of its head
 };
 
 enum body_state { BODY_NONE, BODY_COLLECT, BODY_STREAM, BODY_DROP };
@@ -169,6 +170,7 @@ static void begin(struct channel *channel)
     const struct http_server_options *options = &channel->server->options;
     struct http_exchange *x = exchange_new(channel);
     channel->x = x;
+    loop_timer_stop(&channel->slow);
     x->head_only = strcmp(head->method, "HEAD") == 0;
     x->close_after = !head->keep_alive || channel->server->stopping;
     // Refused before it was told to go on, a client may send the body or not: only a close is
@@ -247,12 +249,25 @@ static void start_message(struct channel *channel)
 {
     http_parse_request(&channel->parse);
     channel->parsing = true;
-    conn_set_deadline(channel->conn, HTTP_HEAD_MS, "the request head was not finished in time");
+    int64_t head_ms = channel->server->options.head_ms;
+    conn_set_deadline(channel->conn, 0, NULL);
+    loop_timer_start(&channel->slow, head_ms ? head_ms : HTTP_HEAD_MS);
+}
+
+static void on_slow(struct loop_timer *timer)
+{
+    struct channel *channel = CONTAINER_OF(timer, struct channel, slow);
+    MAGIC_CHECK(channel, CHANNEL_MAGIC);
+    if (!channel->conn || conn_closing(channel->conn) || channel->x)
+        return;
+    channel->x = exchange_new(channel);
+    refuse(channel->x, 408, "the request head was not finished in time");
 }
 
 static void broken(struct channel *channel, const struct err *err)
 {
     int status = channel->parse.refusal;
+    loop_timer_stop(&channel->slow);
     if (!channel->x)
         channel->x = exchange_new(channel);
     if (channel->x->ended)
@@ -361,6 +376,7 @@ static void channel_free(struct channel *channel)
     forget_message(channel);
     list_remove(&channel->link);
     loop_later_cancel(&channel->later);
+    loop_timer_stop(&channel->slow);
     buf_fini(&channel->ahead);
     MAGIC_CLEAR(channel);
     free(channel);
@@ -464,6 +480,7 @@ void http_server_take(struct http_server *server, struct conn *conn)
     channel->conn = conn;
     buf_init(&channel->ahead, TLS_INPUT_BYTES_MAX + HTTP_AHEAD_BYTES_MAX);
     loop_later_init(&channel->later, server->loop, on_later);
+    loop_timer_init(&channel->slow, server->loop, on_slow);
     list_push_back(&server->channels, &channel->link);
     server->channels_count++;
     conn_set_handler(conn, &channel_handler, channel);

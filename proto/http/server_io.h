@@ -52,6 +52,7 @@ struct http_server_options {
     void *context;                     // for every handler
     const struct http_header *headers; // put on every answer
     size_t headers_count;
+    int64_t head_ms; // 0: HTTP_HEAD_MS
     // Called for requests no route fits (404, 405); answers them. NULL: a plain text answer.
     void (*unrouted)(struct http_exchange *x, int status, void *context);
     // Called before the route is looked for, with the version of "/v1.NN" (NULL: none); false when

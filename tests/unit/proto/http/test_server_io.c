@@ -157,6 +157,7 @@ static void setup(void)
     struct http_server_options options = {.routes = routes,
                                           .routes_count = sizeof routes / sizeof routes[0],
                                           .context = &loop,
+                                          .head_ms = 300,
                                           .headers = common,
                                           .headers_count = 1};
     char path[200];
@@ -373,6 +374,20 @@ START_TEST(expectation_is_met_before_the_body)
         "HTTP/1.1 100 Continue");
     has(raw_say(&raw, "body", "body"), "201 Created");
     raw_finish(&raw);
+}
+END_TEST
+
+START_TEST(head_that_never_ends_is_refused_while_others_are_served)
+{
+    struct raw slow, other;
+    raw_open(&slow);
+    raw_open(&other);
+    conn_write(slow.conn, "GET /hello/you HTTP/1.1\r\nHost: x\r\nX-", 36);
+    has(raw_say(&other, "GET /hello/you HTTP/1.1\r\nHost: x\r\n\r\n", "hello"), "200 OK");
+    has(raw_say(&slow, "Slow", NULL), "408 Request Timeout");
+    has(raw_say(&other, "GET /hello/you HTTP/1.1\r\nHost: x\r\n\r\n", "hello"), "200 OK");
+    raw_finish(&slow);
+    raw_finish(&other);
 }
 END_TEST
 
@@ -593,6 +608,7 @@ Suite *suite_server_io(void)
     tcase_add_test(tcase, body_limit_holds_at_its_edge_also_in_chunks);
     tcase_add_test(tcase, oversized_heads_are_refused);
     tcase_add_test(tcase, expectation_is_met_before_the_body);
+    tcase_add_test(tcase, head_that_never_ends_is_refused_while_others_are_served);
     tcase_add_test(tcase, client_that_leaves_is_noticed_while_it_waits);
     tcase_add_test(tcase, answer_may_come_later);
     tcase_add_test(tcase, http_1_0_client_reads_until_the_close);
