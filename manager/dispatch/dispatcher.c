@@ -415,6 +415,7 @@ int dispatcher_assignments(struct dispatcher *dispatcher, const char *node_id,
 }
 
 // Whether the reports are the node's to make. Unknown tasks and missing statuses do not matter.
+// States past REJECTED are the managers' own: a node that sets one could make a task immortal.
 static int check_reports(struct dispatcher *dispatcher, const char *node_id,
                          const Swarm__UpdateTaskStatusRequest *request, struct err *err)
 {
@@ -426,6 +427,9 @@ static int check_reports(struct dispatcher *dispatcher, const char *node_id,
             update->status ? view_get(view, OBJECT_TASK, update->task_id) : NULL;
         if (task && !str_equal(object_task(task)->node_id, node_id))
             result = err_set(err, ERR_PERMISSION_DENIED, DISPATCH_ERR_FOREIGN);
+        else if (task && update->status->state > SWARM__TASK_STATE__REJECTED)
+            result = err_set(err, ERR_INVALID_ARGUMENT, "state %d of task %s is not for agents",
+                             (int)update->status->state, update->task_id);
     }
     store_unpin(view);
     return result;

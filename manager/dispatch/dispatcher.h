@@ -121,8 +121,8 @@ int dispatcher_assignments(struct dispatcher *dispatcher, const char *node_id,
                            struct moment now, struct err *err);
 
 // UpdateTaskStatus. PERMISSION_DENIED DISPATCH_ERR_FOREIGN, and nothing of the call counts, when it
-// names another node's task; UNAVAILABLE when reports cannot be written and too many wait. Written
-// within STATUS_BATCH_NS.
+// names another node's task; INVALID_ARGUMENT for states that agents do not have; UNAVAILABLE when
+// reports cannot be written and too many wait. Written within STATUS_BATCH_NS.
 int dispatcher_report(struct dispatcher *dispatcher, const char *node_id,
                       const Swarm__UpdateTaskStatusRequest *request, struct moment now,
                       struct err *err);

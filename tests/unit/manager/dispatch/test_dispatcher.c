@@ -725,6 +725,19 @@ START_TEST(one_foreign_task_refuses_the_whole_call)
 }
 END_TEST
 
+START_TEST(states_of_managers_are_not_an_agents_to_report)
+{
+    static struct sink sink;
+    struct err err = ERR_INIT;
+    const char *session = join(&sink, "n1");
+    put(OBJECT_TASK, make_task("a", "n1", SWARM__TASK_STATE__ASSIGNED));
+    ck_assert_int_eq(report("n1", session, "a", SWARM__TASK_STATE__ORPHANED, &err),
+                     -ERR_INVALID_ARGUMENT);
+    ck_assert_int_eq(report("n1", session, "a", 100000, &err), -ERR_INVALID_ARGUMENT);
+    ck_assert_int_eq(report("n1", session, "a", SWARM__TASK_STATE__REJECTED, &err), 0);
+}
+END_TEST
+
 START_TEST(reports_wait_while_the_store_takes_none)
 {
     static struct sink sink;
@@ -853,6 +866,7 @@ Suite *suite_dispatcher(void)
     tcase_add_test(tcase, reports_are_stored_with_who_and_when);
     tcase_add_test(tcase, states_never_go_back_and_repeats_are_not_written);
     tcase_add_test(tcase, one_foreign_task_refuses_the_whole_call);
+    tcase_add_test(tcase, states_of_managers_are_not_an_agents_to_report);
     tcase_add_test(tcase, reports_wait_while_the_store_takes_none);
     tcase_add_test(tcase, volumes_given_back_are_marked_for_the_controller);
     tcase_add_test(tcase, a_crowd_of_agents_takes_little_memory_and_registers_in_few_entries);
