@@ -232,19 +232,9 @@ static void take_exit(struct container *container)
     container->pidfd = -1;
 }
 
-static void monitor_ended(uv_poll_t *poll, int status, int events)
+void container_tell_exit(struct container *container)
 {
-    (void)status;
-    (void)events;
-    struct container *container = poll->data;
-    MAGIC_CHECK(container, CONTAINER_MAGIC);
     struct runtime *runtime = container->runtime;
-    unwatch(container);
-    take_exit(container);
-    if (container->grace.fire)
-        loop_timer_stop(&container->grace);
-    log_debug("container ended", "container=%s code=%d oom=%d", container->id, container->exit.code,
-              container->exit.oom_killed);
     // The waiters are taken out first: their answers and `exited` may delete the container.
     struct list waiters;
     list_init(&waiters);
@@ -254,6 +244,7 @@ static void monitor_ended(uv_poll_t *poll, int status, int events)
     struct runtime_exit exit = container->exit;
     char id[OCI_ID_CHARS_MAX + 1];
     str_copy(id, sizeof id, container->id);
+    container->exit_untold = false;
     runtime->exited(runtime->owner, id, &exit);
     while ((link = list_pop_front(&waiters))) {
         struct stop_wait *wait = LIST_ENTRY(link, struct stop_wait, link);
@@ -261,6 +252,24 @@ static void monitor_ended(uv_poll_t *poll, int status, int events)
         wait->done(wait->owner, NULL);
         free(wait);
     }
+}
+
+static void monitor_ended(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    struct container *container = poll->data;
+    MAGIC_CHECK(container, CONTAINER_MAGIC);
+    unwatch(container);
+    take_exit(container);
+    if (container->grace.fire)
+        loop_timer_stop(&container->grace);
+    log_debug("container ended", "container=%s code=%d oom=%d", container->id, container->exit.code,
+              container->exit.oom_killed);
+    // A short life may end before "crun start" has: its answer still comes first.
+    container->exit_untold = true;
+    if (!container->starting)
+        container_tell_exit(container);
 }
 
 int container_watch(struct container *container, pid_t pid, pid_t monitor, struct err *err)

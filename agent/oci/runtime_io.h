@@ -48,7 +48,8 @@ struct runtime_status {
 };
 
 // Called once per container when it ended, for created, started and adopted ones alike; never from
-// inside another call. The container stays until runtime_delete.
+// inside another call, never before the answer to a runtime_start under way. The container stays
+// until runtime_delete.
 typedef void runtime_exited(void *owner, const char *id, const struct runtime_exit *exit);
 
 struct runtime_config {

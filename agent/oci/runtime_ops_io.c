@@ -381,6 +381,17 @@ void runtime_create(struct runtime *runtime, const struct oci_container *spec, c
 
 // ---- start -------------------------------------------------------------------------------------
 
+// The answer to runtime_start, and after it the end of a container that did not wait for it.
+static void start_end(struct op *op)
+{
+    struct container *container = op->container;
+    container->starting = false;
+    op_end(op, op->err.code ? &op->err : NULL);
+    // Nothing frees a container inside a call, so this one is still there.
+    if (container->exit_untold)
+        container_tell_exit(container);
+}
+
 static void start_done(void *owner, const struct process_result *result)
 {
     struct op *op = owner;
@@ -396,7 +407,7 @@ static void start_done(void *owner, const struct process_result *result)
         // What cannot start must not wait for ever; conmon then reports its end.
         syscall(SYS_pidfd_send_signal, container->pidfd, SIGKILL, NULL, 0);
     }
-    op_end(op, rc ? &op->err : NULL);
+    start_end(op);
 }
 
 static void start_run(struct op *op)
@@ -407,14 +418,16 @@ static void start_run(struct op *op)
                 op->container->id);
     else if (runtime_run(op->runtime, args, start_done, op, &op->err) == 0)
         return;
-    op_end(op, &op->err);
+    start_end(op);
 }
 
 void runtime_start(struct runtime *runtime, const char *id, runtime_done *done, void *owner)
 {
     struct op *op = op_new(runtime, done, owner);
-    if (op_take(op, id))
-        op_start(op, start_run);
+    if (!op_take(op, id))
+        return;
+    op->container->starting = true;
+    op_start(op, start_run);
 }
 
 // ---- stop --------------------------------------------------------------------------------------

@@ -55,8 +55,10 @@ struct container {
     char *dir;
     char *cgroup_path;
     enum runtime_state state;
-    bool creating; // runtime_create is under way: nobody else sees it yet
-    bool busy;     // an operation is under way
+    bool creating;    // runtime_create is under way: nobody else sees it yet
+    bool busy;        // an operation is under way
+    bool starting;    // of these, runtime_start
+    bool exit_untold; // it ended, and `exited` waits for runtime_start's answer
     bool tty;
     pid_t pid;
     int pidfd; // of the first process; -1: gone
@@ -107,6 +109,9 @@ void container_free(struct container *container); // also from the map, when it 
 
 // Watches over a container whose conmon is `monitor`; opens its descriptors. INTERNAL.
 int container_watch(struct container *container, pid_t pid, pid_t monitor, struct err *err);
+
+// Calls `exited` and answers those who wait for the end.
+void container_tell_exit(struct container *container);
 
 // Whether the process is one of this container's.
 bool container_has_pid(const struct container *container, pid_t pid);

@@ -191,6 +191,12 @@ static struct oci_container spec_of(const char *id, const char *const *args, siz
 
 #define SHELL(id, script) spec_of(id, (const char *const[]){"sh", "-c", script}, 3)
 
+static void on_started_first(void *owner, const struct err *err)
+{
+    ck_assert_int_eq(fx.exits, 0);
+    on_done(owner, err);
+}
+
 static void create_and_start(const struct oci_container *spec)
 {
     struct answer answer;
@@ -223,6 +229,19 @@ static const char *output(int stream)
     text[used] = '\0';
     buf_fini(&log);
     return text;
+}
+
+static bool is_ready(void)
+{
+    return strstr(output(1), "ready\n") != NULL;
+}
+
+// Waits for the container's script to say "ready".
+static void await_ready(void)
+{
+    for (int i = 0; i < WAIT_MS / 20 && !is_ready(); i++)
+        usleep(20000);
+    ck_assert(is_ready());
 }
 
 // Runs the container to its end and takes it away; its standard output comes back.
@@ -281,6 +300,19 @@ START_TEST(output_and_exit_code_are_kept)
 }
 END_TEST
 
+START_TEST(the_end_is_told_after_the_start)
+{
+    struct oci_container spec = SHELL("brief", "exit 0");
+    struct answer answer;
+    must(create(&spec, &answer), &answer);
+    memset(&answer, 0, sizeof answer);
+    runtime_start(fx.runtime, "brief", on_started_first, &answer);
+    must(await(&answer), &answer);
+    await_exits(1);
+    delete ("brief");
+}
+END_TEST
+
 START_TEST(a_missing_program_is_said_in_words)
 {
     struct oci_container spec = spec_of("missing", (const char *const[]){"/no/such"}, 1);
@@ -300,22 +332,24 @@ END_TEST
 START_TEST(stop_asks_first_and_kills_after_the_grace_period)
 {
     struct oci_container polite =
-        SHELL("polite", "trap 'echo bye; exit 3' TERM; while :; do sleep 0.1; done");
+        SHELL("polite", "trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.1; done");
     create_and_start(&polite);
     struct runtime_status status;
     ck_assert_int_eq(runtime_inspect(fx.runtime, "polite", &status, NULL), 0);
     ck_assert_int_eq(status.state, RUNTIME_RUNNING);
     // The shell needs a moment to set its trap.
     struct answer answer = {0};
-    usleep(200000);
+    await_ready();
     runtime_stop(fx.runtime, "polite", SIGTERM, 10000, on_done, &answer);
     must(await(&answer), &answer);
     ck_assert_int_eq(fx.exit.code, 3);
     delete ("polite");
+    unlink(fx.log);
 
-    struct oci_container deaf = SHELL("deaf", "trap '' TERM; while :; do sleep 0.1; done");
+    struct oci_container deaf =
+        SHELL("deaf", "trap '' TERM; echo ready; while :; do sleep 0.1; done");
     create_and_start(&deaf);
-    usleep(200000);
+    await_ready();
     memset(&answer, 0, sizeof answer);
     runtime_stop(fx.runtime, "deaf", SIGTERM, 300, on_done, &answer);
     must(await(&answer), &answer);
@@ -337,13 +371,13 @@ static void adopt_found(void *owner, const struct runtime_status *status)
 
 START_TEST(a_container_survives_our_restart)
 {
-    struct oci_container spec = SHELL("survivor", "sleep 1; echo still here; sleep 100");
+    struct oci_container spec = SHELL("survivor", "sleep 1; echo ready; sleep 100");
     create_and_start(&spec);
-    struct oci_container brief = SHELL("brief", "sleep 0.2; exit 5");
+    struct oci_container brief = SHELL("brief", "exit 5");
     create_and_start(&brief);
     runtime_close(fx.runtime);
     loop_fini(&fx.loop);
-    usleep(600000);
+    await_ready();
     loop_init(&fx.loop);
     open_runtime();
     struct runtime_status seen[4];
@@ -867,6 +901,7 @@ static Suite *suite_oci(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, output_and_exit_code_are_kept);
+    tcase_add_test(tcase, the_end_is_told_after_the_start);
     tcase_add_test(tcase, a_missing_program_is_said_in_words);
     tcase_add_test(tcase, stop_asks_first_and_kills_after_the_grace_period);
     tcase_add_test(tcase, a_container_survives_our_restart);
