@@ -22,6 +22,7 @@
 #include "proto/base/clock_io.h"
 #include "proto/base/file_io.h"
 #include "proto/base/str.h"
+#include "tests/support/busybox_root.h"
 #include "tests/support/support.h"
 
 #define WAIT_MS 20000
@@ -47,40 +48,6 @@ static int count_fds(void)
         count++;
     closedir(dir);
     return count;
-}
-
-static void make_root(void)
-{
-    static const char *const applets[] = {"sh",    "cat",   "sleep", "echo",     "id",    "stat",
-                                          "touch", "mkdir", "mount", "ls",       "chown", "grep",
-                                          "head",  "true",  "kill",  "hostname", "stty",  "unshare",
-                                          "dd",    "wc",    "tr",    "readlink", "seq"};
-    char path[400];
-    static const char *const folders[] = {"", "/bin", "/etc", "/tmp", "/proc", "/sys", "/dev"};
-    for (size_t i = 0; i < COUNT_OF(folders); i++) {
-        str_format(path, sizeof path, "%s%s", fx.root, folders[i]);
-        ck_assert_int_eq(mkdir(path, 0755), 0);
-    }
-    str_format(path, sizeof path, "%s/tmp", fx.root);
-    chmod(path, 01777);
-    struct buf busybox;
-    struct err err = ERR_INIT;
-    buf_init(&busybox, 16u << 20);
-    ck_assert_int_eq(file_read("/bin/busybox", &busybox, &err), 0);
-    str_format(path, sizeof path, "%s/bin/busybox", fx.root);
-    ck_assert_int_eq(file_write_atomic(path, busybox.data, busybox.len, 0755, &err), 0);
-    buf_fini(&busybox);
-    for (size_t i = 0; i < COUNT_OF(applets); i++) {
-        str_format(path, sizeof path, "%s/bin/%s", fx.root, applets[i]);
-        ck_assert_int_eq(symlink("busybox", path), 0);
-    }
-    static const char passwd[] =
-        "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/srv/app:/bin/sh\n";
-    static const char group[] = "root:x:0:\nappgroup:x:1001:\nextra:x:2000:app\n";
-    str_format(path, sizeof path, "%s/etc/passwd", fx.root);
-    ck_assert_int_eq(file_write_atomic(path, passwd, sizeof passwd - 1, 0644, &err), 0);
-    str_format(path, sizeof path, "%s/etc/group", fx.root);
-    ck_assert_int_eq(file_write_atomic(path, group, sizeof group - 1, 0644, &err), 0);
 }
 
 static void on_exited(void *owner, const char *id, const struct runtime_exit *exit)
@@ -112,7 +79,7 @@ static void setup(void)
     str_format(fx.root, sizeof fx.root, "%s/root", fx.dir);
     str_format(fx.state, sizeof fx.state, "%s/state", fx.dir);
     str_format(fx.log, sizeof fx.log, "%s/log", fx.dir);
-    make_root();
+    busybox_root_make(fx.root);
     // libuv keeps two descriptors of its own from its first loop on.
     loop_init(&fx.loop);
     loop_fini(&fx.loop);
@@ -709,8 +676,8 @@ END_TEST
 
 START_TEST(a_terminal_is_resized_and_read_through_attach)
 {
-    struct oci_container spec =
-        SHELL("tty", "read x; until stty size 2>/dev/null; do sleep 0.1; done; echo $TERM");
+    struct oci_container spec = SHELL(
+        "tty", "read x; until stty size 2>/dev/null | grep .; do sleep 0.1; done; echo $TERM");
     spec.tty = true;
     spec.open_stdin = true;
     struct answer answer;
