@@ -459,6 +459,17 @@ static void remove_group(const char *dir, void *ctx)
         *(int *)ctx = errno;
 }
 
+// A stray group is a plain folder with a plain file in it; in a real tree the file cannot be
+// removed.
+static void remove_stray(const char *dir, void *ctx)
+{
+    (void)ctx;
+    char file[PATH_BYTES];
+    if (str_format(file, sizeof file, "%s/cgroup.procs", dir))
+        unlink(file);
+    rmdir(dir);
+}
+
 int cgroup_remove(const struct cgroup *cgroup, const char *path, struct err *err)
 {
     CHECK(strlen(path) > 1);
@@ -470,7 +481,7 @@ int cgroup_remove(const struct cgroup *cgroup, const char *path, struct err *err
     int ignored = 0;
     if (cgroup->layout != CGROUP_V2 && str_format(dir, sizeof dir, STRAY_ROOT "%s", path) &&
         access(dir, F_OK) == 0)
-        each_group(dir, 0, remove_group, &ignored);
+        each_group(dir, 0, remove_stray, NULL);
     // The v1 hierarchy of systemd's own names holds a group too.
     if (cgroup->layout != CGROUP_V2 &&
         str_format(dir, sizeof dir, "/sys/fs/cgroup/systemd%s", path) && access(dir, F_OK) == 0)
