@@ -45,17 +45,25 @@ struct key {
     char bytes[1 + OBJECT_ID_BYTES];
 };
 
+// A secret or config that tasks of the node use.
+struct need {
+    size_t users;
+    const struct held *last; // while a task's needs are found: that task, so that each counts once
+    size_t size;
+    char bytes[]; // its key
+};
+
 // A task the agent knows.
 struct held {
     const struct object *task; // as last seen
-    struct key *needs;         // what it uses, each once
+    struct need **needs;       // what it uses, each once
     size_t needs_count;
 };
 
 struct assign {
     char *node_id;
     struct map tasks;   // id -> struct held
-    struct map needs;   // key -> how many tasks use it, as a pointer
+    struct map needs;   // key -> struct need
     struct map volumes; // ids of volumes the agent was given; no values
     struct map changes; // key -> object to send, or NULL to remove
     uint64_t sequence;
@@ -105,6 +113,8 @@ void assign_free(struct assign *assign)
         return;
     MAP_EACH (entry, &assign->tasks)
         held_free(entry->value);
+    MAP_EACH (entry, &assign->needs)
+        free(entry->value);
     drop_changes(assign);
     map_fini(&assign->tasks);
     map_fini(&assign->needs);
@@ -116,10 +126,11 @@ void assign_free(struct assign *assign)
 
 // ---- changes ------------------------------------------------------------------------------------
 
-static void change(struct assign *assign, const struct key *key, const struct object *object)
+static void change(struct assign *assign, const char *key, size_t key_size,
+                   const struct object *object)
 {
     const struct object *old =
-        map_put(&assign->changes, key->bytes, key->size, object ? object_ref(object) : NULL);
+        map_put(&assign->changes, key, key_size, object ? object_ref(object) : NULL);
     object_unref(old);
 }
 
@@ -137,57 +148,65 @@ static struct cursor packed(const struct object *object)
 
 // ---- secrets and configs ------------------------------------------------------------------------
 
-static void add_need(struct held *held, enum kind kind, const void *id, size_t size)
+static void add_need(struct assign *assign, struct held *held, enum kind kind, const void *id,
+                     size_t size)
 {
     struct key key;
     if (!key_make(&key, kind, id, size))
         return;
-    for (size_t i = 0; i < held->needs_count; i++)
-        if (held->needs[i].size == key.size &&
-            memcmp(held->needs[i].bytes, key.bytes, key.size) == 0)
-            return;
-    held->needs = mem_realloc(held->needs, (held->needs_count + 1) * sizeof(*held->needs));
-    held->needs[held->needs_count++] = key;
+    struct need *need = map_get(&assign->needs, key.bytes, key.size);
+    if (!need) {
+        need = mem_alloc(sizeof *need + key.size);
+        need->size = key.size;
+        memcpy(need->bytes, key.bytes, key.size);
+        map_put(&assign->needs, need->bytes, need->size, need);
+    }
+    if (need->last == held)
+        return;
+    need->last = held;
+    held->needs = mem_realloc(held->needs, (held->needs_count + 1) * sizeof(held->needs[0]));
+    held->needs[held->needs_count++] = need;
 }
 
 // The id field of a reference.
-static void add_reference(struct held *held, enum kind kind, const struct raw *reference,
-                          uint32_t id_field)
+static void add_reference(struct assign *assign, struct held *held, enum kind kind,
+                          const struct raw *reference, uint32_t id_field)
 {
     struct raw id;
     if (raw_find(reference->bytes, reference->size, id_field, &id))
-        add_need(held, kind, id.bytes, id.size);
+        add_need(assign, held, kind, id.bytes, id.size);
 }
 
-static void add_container(struct held *held, struct cursor container)
+static void add_container(struct assign *assign, struct held *held, struct cursor container)
 {
     struct raw field;
     while (raw_next(&container, &field)) {
         if (field.number == CONTAINER_SECRETS)
-            add_reference(held, KIND_SECRET, &field, REFERENCE_ID);
+            add_reference(assign, held, KIND_SECRET, &field, REFERENCE_ID);
         else if (field.number == CONTAINER_CONFIGS)
-            add_reference(held, KIND_CONFIG, &field, REFERENCE_ID);
+            add_reference(assign, held, KIND_CONFIG, &field, REFERENCE_ID);
     }
 }
 
-static void add_spec(struct held *held, struct cursor spec)
+static void add_spec(struct assign *assign, struct held *held, struct cursor spec)
 {
     struct raw field;
     while (raw_next(&spec, &field)) {
         if (field.number == SPEC_CONTAINER) {
-            add_container(held, cursor_of(field.bytes, field.size));
+            add_container(assign, held, cursor_of(field.bytes, field.size));
         } else if (field.number == SPEC_REFERENCES) {
             uint64_t type = raw_uint(field.bytes, field.size, REFERENCE_TYPE);
             if (type == SWARM__RESOURCE_TYPE__SECRET)
-                add_reference(held, KIND_SECRET, &field, REFERENCE_ID);
+                add_reference(assign, held, KIND_SECRET, &field, REFERENCE_ID);
             else if (type == SWARM__RESOURCE_TYPE__CONFIG)
-                add_reference(held, KIND_CONFIG, &field, REFERENCE_ID);
+                add_reference(assign, held, KIND_CONFIG, &field, REFERENCE_ID);
         }
     }
 }
 
 // The plugin of a volume on the node needs the volume's secrets.
-static void add_volume(struct held *held, struct view view, const struct raw *attachment)
+static void add_volume(struct assign *assign, struct held *held, struct view view,
+                       const struct raw *attachment)
 {
     struct raw id;
     char text[OBJECT_ID_BYTES + 1];
@@ -203,18 +222,18 @@ static void add_volume(struct held *held, struct view view, const struct raw *at
     struct raw field;
     while (raw_next(&spec, &field))
         if (field.number == VOLUME_SECRETS)
-            add_reference(held, KIND_SECRET, &field, VOLUME_SECRET_ID);
+            add_reference(assign, held, KIND_SECRET, &field, VOLUME_SECRET_ID);
 }
 
-static void find_needs(struct held *held, struct view view)
+static void find_needs(struct assign *assign, struct held *held, struct view view)
 {
     struct cursor task = packed(held->task);
     struct raw field;
     while (raw_next(&task, &field)) {
         if (field.number == TASK_SPEC)
-            add_spec(held, cursor_of(field.bytes, field.size));
+            add_spec(assign, held, cursor_of(field.bytes, field.size));
         else if (field.number == TASK_VOLUMES)
-            add_volume(held, view, &field);
+            add_volume(assign, held, view, &field);
     }
 }
 
@@ -231,19 +250,18 @@ static bool sendable(const struct object *object)
 static void take_needs(struct assign *assign, struct held *held, struct view view)
 {
     char id[OBJECT_ID_BYTES + 1];
-    find_needs(held, view);
+    find_needs(assign, held, view);
     for (size_t i = 0; i < held->needs_count; i++) {
-        const struct key *key = &held->needs[i];
-        uintptr_t users = (uintptr_t)map_get(&assign->needs, key->bytes, key->size);
-        map_put(&assign->needs, key->bytes, key->size, (void *)(users + 1));
-        if (users > 0)
+        struct need *need = held->needs[i];
+        need->last = NULL;
+        if (need->users++ > 0)
             continue;
-        memcpy(id, key->bytes + 1, key->size - 1);
-        id[key->size - 1] = 0;
-        enum object_type type = key->bytes[0] == KIND_SECRET ? OBJECT_SECRET : OBJECT_CONFIG;
+        memcpy(id, need->bytes + 1, need->size - 1);
+        id[need->size - 1] = 0;
+        enum object_type type = need->bytes[0] == KIND_SECRET ? OBJECT_SECRET : OBJECT_CONFIG;
         const struct object *object = view_get(view, type, id);
         if (object && sendable(object))
-            change(assign, key, object);
+            change(assign, need->bytes, need->size, object);
     }
 }
 
@@ -251,15 +269,13 @@ static void take_needs(struct assign *assign, struct held *held, struct view vie
 static void release_needs(struct assign *assign, struct held *held)
 {
     for (size_t i = 0; i < held->needs_count; i++) {
-        const struct key *key = &held->needs[i];
-        uintptr_t users = (uintptr_t)map_get(&assign->needs, key->bytes, key->size);
-        CHECK(users > 0);
-        if (users > 1) {
-            map_put(&assign->needs, key->bytes, key->size, (void *)(users - 1));
-        } else {
-            map_remove(&assign->needs, key->bytes, key->size);
-            change(assign, key, NULL);
-        }
+        struct need *need = held->needs[i];
+        CHECK(need->users > 0);
+        if (--need->users > 0)
+            continue;
+        change(assign, need->bytes, need->size, NULL);
+        map_remove(&assign->needs, need->bytes, need->size);
+        free(need);
     }
     MEM_FREE(held->needs);
     held->needs_count = 0;
@@ -314,7 +330,7 @@ void assign_task(struct assign *assign, struct view view, const struct object *t
     if (facts->state > SWARM__TASK_STATE__RUNNING)
         release_needs(assign, held);
     if (send)
-        change(assign, &key, task);
+        change(assign, key.bytes, key.size, task);
 }
 
 void assign_task_gone(struct assign *assign, const struct object *task)
@@ -327,7 +343,7 @@ void assign_task_gone(struct assign *assign, const struct object *task)
     release_needs(assign, held);
     held_free(held);
     if (key_make(&key, KIND_TASK, id, strlen(id)))
-        change(assign, &key, NULL);
+        change(assign, key.bytes, key.size, NULL);
 }
 
 // ---- volumes ------------------------------------------------------------------------------------
@@ -357,10 +373,10 @@ void assign_volume(struct assign *assign, const struct object *volume)
         return;
     if (state == SWARM__VOLUME_PUBLISH_STATUS__STATE__PUBLISHED && !given) {
         map_put_str(&assign->volumes, id, NULL);
-        change(assign, &key, volume);
+        change(assign, key.bytes, key.size, volume);
     } else if (state == SWARM__VOLUME_PUBLISH_STATUS__STATE__PENDING_NODE_UNPUBLISH && given) {
         map_remove_str(&assign->volumes, id);
-        change(assign, &key, NULL);
+        change(assign, key.bytes, key.size, NULL);
     }
 }
 
