@@ -7,6 +7,7 @@
 #include "proto/base/check.h"
 #include "proto/base/clock.h"
 #include "proto/base/str.h"
+#include "proto/wire/wire.h"
 
 // ---- reading -----------------------------------------------------------------------------------
 
@@ -59,6 +60,10 @@ void *object_unpack(const struct object *object, struct arena *arena)
         message_unpack(&tables[object->type], object->packed, object->packed_bytes, arena);
     // The bytes were unpacked once when the object was made: only the arena can say no.
     CHECK(message || arena_overflowed(arena));
+    // What peers always write may still be missing in an object of an old release: every reader of
+    // the message counts on it.
+    if (message && !wire_settle(message, arena))
+        return NULL;
     return message;
 }
 

@@ -76,8 +76,8 @@ const uint8_t *object_bytes(const struct object *object, size_t *len);
 const struct task_facts *object_task(const struct object *object);
 const struct node_facts *object_node(const struct object *object);
 
-// The decoded message (the protobuf-c struct of the object's type) in `arena`, the caller's to
-// change. NULL only when the arena's limit is hit.
+// The decoded message (the protobuf-c struct of the object's type) in `arena`, settled (wire.h),
+// the caller's to change. NULL only when the arena's limit is hit.
 void *object_unpack(const struct object *object, struct arena *arena);
 
 // Counted from any thread. An object found in a view lives as long as the view; take a reference
