@@ -35,6 +35,7 @@ struct leading {
     struct orch *orch;
     struct ca *ca;
     struct dispatch *dispatch;
+    struct logs *logs;
     bool reload; // the planners must read the whole state again
     bool failed;
 };
@@ -278,6 +279,7 @@ static void start_services(struct leading *leader)
         .node_id = leader->config.node_id,
     };
     leader->dispatch = dispatch_start(leader->loop, &dispatcher);
+    leader->logs = logs_start(leader->loop, leader->store, leader->config.rng);
 }
 
 struct leading *leading_start(const struct leading_config *config)
@@ -313,6 +315,7 @@ void leading_stop(struct leading *leader)
     log_info("no longer leading the cluster", "node=%s", leader->config.node_id);
     ca_stop(leader->ca);
     dispatch_stop(leader->dispatch);
+    logs_stop(leader->logs);
     watch_close(leader->watch);
     loop_later_cancel(&leader->turn);
     loop_timer_stop(&leader->wake);
@@ -332,6 +335,11 @@ struct ca *leading_ca(struct leading *leader)
 struct dispatch *leading_dispatch(struct leading *leader)
 {
     return leader->dispatch;
+}
+
+struct logs *leading_logs(struct leading *leader)
+{
+    return leader->logs;
 }
 
 void leading_set_members(struct leading *leader, const struct members *members)

@@ -8,6 +8,7 @@
 
 #include "manager/ca/ca.h"
 #include "manager/dispatch/dispatch.h"
+#include "manager/logs/logs.h"
 #include "manager/store/txn.h"
 #include "proto/base/loop_io.h"
 #include "proto/identity/rng.h"
@@ -41,6 +42,7 @@ void leading_stop(struct leading *leader);
 // For the services' desks.
 struct ca *leading_ca(struct leading *leader);
 struct dispatch *leading_dispatch(struct leading *leader);
+struct logs *leading_logs(struct leading *leader);
 
 // The managers that agents are told of.
 void leading_set_members(struct leading *leader, const struct members *members);

@@ -6,11 +6,13 @@
 
 #include "manager/ca/bootstrap.h"
 #include "manager/ca/ca_rpc.h"
+#include "manager/ca/rotate.h"
 #include "manager/control/control.h"
 #include "manager/dispatch/dispatch_rpc.h"
 #include "manager/forward_rpc.h"
 #include "manager/health_rpc.h"
 #include "manager/leading.h"
+#include "manager/logs/logs_rpc.h"
 #include "manager/removed_io.h"
 #include "manager/replica.h"
 #include "manager/store/watch.h"
@@ -31,7 +33,15 @@
 #define CLUSTER_ARENA_BYTES ((size_t)32 << 20)
 
 // The services, in the order of `services`.
-enum { SERVE_CA, SERVE_DISPATCH, SERVE_MEMBERSHIP, SERVE_CONTROL, SERVE_COUNT };
+enum {
+    SERVE_CA,
+    SERVE_DISPATCH,
+    SERVE_MEMBERSHIP,
+    SERVE_CONTROL,
+    SERVE_LOGS,
+    SERVE_LOG_BROKER,
+    SERVE_COUNT
+};
 
 struct manager {
     unsigned magic;
@@ -55,6 +65,7 @@ struct manager {
     struct ca_desk ca_desk;
     struct dispatch_desk dispatch_desk;
     struct control_desk control_desk;
+    struct logs_desk logs_desk;
     struct health_desk health, local_health;
     struct rpc_service services[SERVE_COUNT];
     struct forward *forward, *local_forward;
@@ -131,6 +142,7 @@ static void lead(struct manager *manager)
     leading_set_members(manager->leader, raft_node_members(manager->node));
     manager->ca_desk.ca = leading_ca(manager->leader);
     manager->dispatch_desk.dispatch = leading_dispatch(manager->leader);
+    manager->logs_desk.logs = leading_logs(manager->leader);
 }
 
 static void stop_leading(struct manager *manager)
@@ -139,6 +151,7 @@ static void stop_leading(struct manager *manager)
         return;
     manager->ca_desk.ca = NULL;
     manager->dispatch_desk.dispatch = NULL;
+    manager->logs_desk.logs = NULL;
     leading_stop(manager->leader);
     manager->leader = NULL;
 }
@@ -291,6 +304,7 @@ static void fill_services(struct manager *manager)
         .check_removal = control_check_removal,
         .rotate_tokens = bootstrap_rotate_tokens,
         .rotate_unlock_key = bootstrap_rotate_unlock_key,
+        .rotate_root = rotate_begin,
         .ctx = manager,
     };
     manager->local_health.local = true;
@@ -298,6 +312,9 @@ static void fill_services(struct manager *manager)
     manager->services[SERVE_DISPATCH] = dispatch_service(&manager->dispatch_desk, manager->loop);
     manager->services[SERVE_MEMBERSHIP] = raft_rpc_membership(manager->raft_rpc);
     manager->services[SERVE_CONTROL] = control_service(&manager->control_desk, manager->loop);
+    manager->logs_desk.node_id = manager->credentials.identity.node_id;
+    manager->services[SERVE_LOGS] = logs_service(&manager->logs_desk, manager->loop);
+    manager->services[SERVE_LOG_BROKER] = log_broker_service(&manager->logs_desk, manager->loop);
 }
 
 // Raft messages are every member's own; all else goes through forwarding.

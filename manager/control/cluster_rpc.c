@@ -3,6 +3,7 @@
 #include "manager/control/answer_rpc.h"
 #include "manager/control/nouns_rpc.h"
 #include "proto/base/check.h"
+#include "proto/base/clock_io.h"
 #include "proto/base/str.h"
 #include "proto/wire/control.pb-c.h"
 #include "proto/wire/defaults.h"
@@ -78,16 +79,29 @@ static int check_spec(const Swarm__ClusterSpec *spec, struct err *err)
     return 0;
 }
 
-// A new root means cross-signing and new certificates everywhere; that it is not silently ignored
-// is what this is for.
-static int check_rotation(const Swarm__Cluster *cluster, const Swarm__ClusterSpec *spec,
-                          struct err *err)
+static const char *text_or_null(ProtobufCBinaryData pem, struct arena *arena)
 {
-    const Swarm__CAConfig *ca = spec->ca_config;
-    bool forced = ca && ca->force_rotate != cluster->root_ca->last_forced_rotation;
-    if (forced || (ca && (ca->signing_ca_cert.len || ca->signing_ca_key.len)))
-        return err_set(err, ERR_UNIMPLEMENTED, "rotating the root CA is not supported");
-    return 0;
+    return pem.len ? arena_strndup(arena, (const char *)pem.data, pem.len) : NULL;
+}
+
+// A new root is asked for by another force_rotate than the last, or by naming one (swarmkit 5.1).
+static int rotate_root(const struct control_desk *desk, Swarm__Cluster *cluster,
+                       const Swarm__ClusterSpec *before, struct arena *arena, struct err *err)
+{
+    const Swarm__CAConfig *ca = cluster->spec->ca_config;
+    if (!ca)
+        return 0;
+    bool forced = ca->force_rotate != cluster->root_ca->last_forced_rotation;
+    const Swarm__CAConfig *old = before->ca_config;
+    bool named =
+        ca->signing_ca_cert.len > 0 &&
+        (!old || old->signing_ca_cert.len != ca->signing_ca_cert.len ||
+         memcmp(old->signing_ca_cert.data, ca->signing_ca_cert.data, ca->signing_ca_cert.len) != 0);
+    if (!forced && !named)
+        return 0;
+    return desk->rotate_root(cluster, text_or_null(ca->signing_ca_cert, arena),
+                             text_or_null(ca->signing_ca_key, arena), desk->rng, wall_now(), arena,
+                             err);
 }
 
 static bool locks(const Swarm__ClusterSpec *spec)
@@ -95,10 +109,11 @@ static bool locks(const Swarm__ClusterSpec *spec)
     return spec->encryption_config && spec->encryption_config->auto_lock_managers;
 }
 
-static void change(const struct control_desk *desk, Swarm__Cluster *cluster,
-                   const Swarm__UpdateClusterRequest *request, struct arena *arena)
+static int change(const struct control_desk *desk, Swarm__Cluster *cluster,
+                  const Swarm__UpdateClusterRequest *request, struct arena *arena, struct err *err)
 {
-    bool locked_before = locks(cluster->spec);
+    const Swarm__ClusterSpec *before = cluster->spec;
+    bool locked_before = locks(before);
     cluster->spec = request->spec;
     const Swarm__KeyRotation *rotation = request->rotation;
     if (rotation && (rotation->worker_join_token || rotation->manager_join_token))
@@ -107,6 +122,7 @@ static void change(const struct control_desk *desk, Swarm__Cluster *cluster,
     if (locks(cluster->spec) != locked_before ||
         (rotation && rotation->manager_unlock_key && locks(cluster->spec)))
         desk->rotate_unlock_key(cluster, desk->rng, arena);
+    return rotate_root(desk, cluster, before, arena, err);
 }
 
 void handle_update_cluster(struct rpc_call *call)
@@ -130,12 +146,10 @@ void handle_update_cluster(struct rpc_call *call)
         answer_fail(call, txn, ERR_NOT_FOUND, "cluster %s not found", request->cluster_id);
         return;
     }
-    int result = check_rotation(cluster, request->spec, &err);
     cluster->meta->version->index = request->cluster_version->index;
-    if (!result) {
-        change(rpc_call_ctx(call), cluster, request, txn_arena(txn));
+    int result = change(rpc_call_ctx(call), cluster, request, txn_arena(txn), &err);
+    if (!result)
         result = txn_update(txn, OBJECT_CLUSTER, cluster, &err);
-    }
     if (result)
         answer_err(call, txn, &err);
     else

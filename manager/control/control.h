@@ -8,6 +8,7 @@
 #define MANAGER_CONTROL_CONTROL_H
 
 #include "manager/store/store.h"
+#include "proto/base/clock.h"
 #include "proto/identity/rng.h"
 #include "proto/rpc/server_io.h"
 #include "proto/wire/objects.pb-c.h"
@@ -36,6 +37,10 @@ struct control_desk {
     void (*rotate_tokens)(Swarm__Cluster *cluster, bool worker, bool manager, const struct rng *rng,
                           struct arena *arena);
     void (*rotate_unlock_key)(Swarm__Cluster *cluster, const struct rng *rng, struct arena *arena);
+    // Begins moving the cluster to a new root (given, or NULL for a fresh one).
+    int (*rotate_root)(Swarm__Cluster *cluster, const char *root_pem, const char *key_pem,
+                       const struct rng *rng, struct wall now, struct arena *arena,
+                       struct err *err);
     void *ctx;
 };
 
