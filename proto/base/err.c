@@ -82,6 +82,8 @@ int err_copy(struct err *err, const struct err *from)
 
 void err_clear(struct err *err)
 {
+    if (!err)
+        return;
     err->code = ERR_OK;
     err->message[0] = '\0';
 }

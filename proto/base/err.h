@@ -62,13 +62,15 @@ int err_setv(struct err *err, enum err_code code, const char *format, va_list ar
 int err_set_errno(struct err *err, int errnum, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-// Puts "<context>: " before the message and keeps the code. Returns -code.
+// Puts "<context>: " before the message and keeps the code. Returns -code. `err` holds an error, or
+// is NULL: nobody reads the message then, and as the code is not known here, UNKNOWN comes back. A
+// function whose caller may pass NULL and want the code gives an error of its own to what it calls.
 int err_wrap(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 // Copies `from` (not NULL) into `err` (may be NULL). Returns -code.
 int err_copy(struct err *err, const struct err *from);
 
-// Back to "no error".
+// Back to "no error". NULL is fine.
 void err_clear(struct err *err);
 
 // The code's name in gRPC's spelling, such as "NOT_FOUND"; "OK" for 0; "CODE(n)" is never returned:

@@ -25,6 +25,18 @@ START_TEST(wrap_puts_context_before_and_keeps_the_code)
 }
 END_TEST
 
+START_TEST(without_an_error_to_fill_nothing_breaks)
+{
+    ck_assert_int_eq(err_wrap(NULL, "open segment %d", 42), -ERR_UNKNOWN);
+    err_clear(NULL);
+    struct err err = ERR_INIT;
+    err_set(&err, ERR_DATA_LOSS, "bad checksum");
+    err_clear(&err);
+    ck_assert_int_eq(err.code, ERR_OK);
+    ck_assert_str_eq(err.message, "");
+}
+END_TEST
+
 START_TEST(a_message_may_be_built_from_itself)
 {
     struct err err = ERR_INIT;
@@ -77,6 +89,7 @@ Suite *suite_err(void)
     tcase_add_test(tcase, set_returns_the_negative_code_and_keeps_the_message);
     tcase_add_test(tcase, wrap_puts_context_before_and_keeps_the_code);
     tcase_add_test(tcase, a_message_may_be_built_from_itself);
+    tcase_add_test(tcase, without_an_error_to_fill_nothing_breaks);
     tcase_add_test(tcase, long_messages_are_cut_with_dots);
     tcase_add_test(tcase, errno_gives_text_and_code_of_either_sign);
     tcase_add_test(tcase, code_names_are_grpcs);
