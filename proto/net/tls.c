@@ -128,6 +128,9 @@ static int on_certificate(void *context, mbedtls_x509_crt *crt, int depth, uint3
     if (depth == 0 && session->server_name && !(crt->ext_types & MBEDTLS_X509_EXT_SUBJECT_ALT_NAME))
         *flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
     session->verify_flags |= *flags;
+    // The handshake's own signature, which is checked next, is by this key.
+    if (depth == 0)
+        tls_sign_take_key(&session->config->signing, &crt->pk);
     // "Optional" would let a client in with a certificate that does not verify.
     if (depth == 0 && session->verify_flags && session->config->verify == TLS_VERIFY_IF_GIVEN)
         return MBEDTLS_ERR_X509_FATAL_ERROR;
@@ -285,7 +288,9 @@ int tls_session_feed(struct tls_session *session, const void *bytes, size_t size
         return 0;
     size_t before = session->input.len;
     lend_start(session);
+    tls_sign_enter(&session->config->signing);
     int rc = shake_hands(session, err);
+    tls_sign_leave();
     bool clean = lend_end(session);
     if (rc != 0)
         return rc;

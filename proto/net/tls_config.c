@@ -20,11 +20,11 @@ static const int suites[] = {
     0,
 };
 
+// X25519 first: a quarter less work than P-256 here, and what Go and gRPC C++ offer first. For keys
+// in certificates it is none of the choices.
 static const mbedtls_ecp_group_id curves[] = {
-    MBEDTLS_ECP_DP_SECP256R1,
-    MBEDTLS_ECP_DP_SECP384R1,
-    MBEDTLS_ECP_DP_SECP521R1,
-    MBEDTLS_ECP_DP_NONE,
+    MBEDTLS_ECP_DP_CURVE25519, MBEDTLS_ECP_DP_SECP256R1, MBEDTLS_ECP_DP_SECP384R1,
+    MBEDTLS_ECP_DP_SECP521R1,  MBEDTLS_ECP_DP_NONE,
 };
 
 static const int hashes[] = {MBEDTLS_MD_SHA256, MBEDTLS_MD_SHA384, MBEDTLS_MD_SHA512,
@@ -72,12 +72,14 @@ static int load_pems(struct tls_config *config, const struct tls_options *option
         ret = mbedtls_ssl_conf_own_cert(&config->ssl, &config->chain, &config->key);
         if (ret != 0)
             return tls_error(err, ERR_INTERNAL, ret, "own certificate");
+        tls_sign_take_key(&config->signing, &config->key);
     }
     if (options->roots_pem) {
         ret = mbedtls_x509_crt_parse(&config->roots, (const unsigned char *)options->roots_pem,
                                      strlen(options->roots_pem) + 1);
         if (ret != 0)
             return tls_error(err, ERR_INVALID_ARGUMENT, ret, "root certificates");
+        tls_sign_take_roots(&config->signing, &config->roots);
         mbedtls_ssl_conf_ca_chain(&config->ssl, &config->roots, NULL);
     }
     return 0;
@@ -152,6 +154,7 @@ struct tls_config *tls_config_new(const struct tls_options *options, struct err 
     config->tickets = options->tickets;
     config->verify = options->verify;
     config->rng = *options->rng;
+    tls_sign_init(&config->signing);
     mbedtls_ssl_config_init(&config->ssl);
     mbedtls_x509_crt_init(&config->chain);
     mbedtls_x509_crt_init(&config->roots);
@@ -218,6 +221,7 @@ void tls_config_unref(struct tls_config *config)
     mbedtls_x509_crt_free(&config->chain);
     mbedtls_x509_crt_free(&config->roots);
     mbedtls_pk_free(&config->key);
+    tls_sign_fini(&config->signing);
     mbedtls_mutex_free(&config->lock);
     MAGIC_CLEAR(config);
     free(config);

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "proto/base/map.h"
+#include "proto/net/tls_sign.h"
 #include "proto/net/tls.h"
 
 struct tls_config {
@@ -18,6 +19,7 @@ struct tls_config {
     bool tickets;
     enum tls_verify verify;
     struct rng rng;
+    struct tls_sign signing; // how the keys below do their work
     mbedtls_ssl_config ssl;
     mbedtls_x509_crt chain;
     mbedtls_pk_context key;

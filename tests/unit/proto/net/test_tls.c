@@ -144,6 +144,21 @@ START_TEST(both_sides_open_see_each_other_and_agree_on_h2)
 }
 END_TEST
 
+START_TEST(keys_are_agreed_on_x25519_when_both_have_it)
+{
+    static const uint8_t x25519[] = {3, 0, 29, 32}; // named curve, its number, size of the point
+    struct pair pair = mutual();
+    start(&pair, "swarm-manager");
+    tls_session_feed(pair.client, NULL, 0, &pair.client_err);
+    move(pair.client, pair.server, SIZE_MAX, &pair.server_err);
+    const struct buf *flight = tls_session_output(pair.server);
+    ck_assert_ptr_nonnull(memmem(flight->data, flight->len, x25519, sizeof x25519));
+    shake(&pair);
+    assert_talks(&pair);
+    finish(&pair);
+}
+END_TEST
+
 // A stock client hands bytes over as its socket likes.
 START_TEST(handshake_survives_any_cutting_of_the_bytes)
 {
@@ -400,6 +415,7 @@ Suite *suite_tls(void)
     Suite *suite = suite_create("tls");
     TCase *tcase = tcase_create("handshake");
     tcase_add_test(tcase, both_sides_open_see_each_other_and_agree_on_h2);
+    tcase_add_test(tcase, keys_are_agreed_on_x25519_when_both_have_it);
     tcase_add_test(tcase, handshake_survives_any_cutting_of_the_bytes);
     tcase_add_test(tcase, client_without_certificate_and_alpn_is_let_in_unverified);
     tcase_add_loop_test(tcase, bad_client_certificate_ends_the_handshake_though_none_is_required, 0,
