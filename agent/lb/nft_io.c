@@ -1,0 +1,115 @@
+#include "agent/lb/nft_io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <nftables/libnftables.h>
+#include <sched.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/base/check.h"
+
+// How much of nft's complaint goes into an error: its first line says what, the rest quotes.
+#define NFT_COMPLAINT_BYTES 400
+
+// Enters the namespace; *home_fd leads back, or is -1 when there is no need.
+static int netns_enter(int netns_fd, int *home_fd, struct err *err)
+{
+    *home_fd = -1;
+    if (netns_fd == NFT_NETNS_OWN)
+        return 0;
+    int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_set_errno(err, errno, "open own network namespace");
+    if (setns(netns_fd, CLONE_NEWNET) < 0) {
+        int errnum = errno;
+        close(fd);
+        return err_set_errno(err, errnum, "enter network namespace");
+    }
+    *home_fd = fd;
+    return 0;
+}
+
+static void netns_leave(int home_fd)
+{
+    if (home_fd < 0)
+        return;
+    int rc = setns(home_fd, CLONE_NEWNET);
+    CHECK(rc == 0);
+    close(home_fd);
+}
+
+static int complain(struct nft_ctx *ctx, struct err *err)
+{
+    const char *text = nft_ctx_get_error_buffer(ctx);
+    size_t length = text ? strcspn(text, "\n") : 0;
+    if (length > NFT_COMPLAINT_BYTES)
+        length = NFT_COMPLAINT_BYTES;
+    if (length == 0)
+        return err_set(err, ERR_ABORTED, "nftables refuses without a reason");
+    return err_set(err, ERR_ABORTED, "nftables: %.*s", (int)length, text);
+}
+
+// A context whose socket belongs to the namespace the thread is in.
+static struct nft_ctx *context_open(struct err *err)
+{
+    struct nft_ctx *ctx = nft_ctx_new(NFT_CTX_DEFAULT);
+    if (!ctx || nft_ctx_buffer_error(ctx) != 0 || nft_ctx_buffer_output(ctx) != 0) {
+        err_set(err, ERR_RESOURCE_EXHAUSTED, "cannot set up nftables");
+        if (ctx)
+            nft_ctx_free(ctx);
+        return NULL;
+    }
+    return ctx;
+}
+
+int nft_apply(int netns_fd, const char *commands, struct err *err)
+{
+    CHECK(commands);
+    int home_fd;
+    int rc = netns_enter(netns_fd, &home_fd, err);
+    if (rc < 0)
+        return rc;
+    struct nft_ctx *ctx = context_open(err);
+    if (!ctx) {
+        rc = -ERR_RESOURCE_EXHAUSTED;
+    } else {
+        if (nft_run_cmd_from_buffer(ctx, commands) != 0)
+            rc = complain(ctx, err);
+        nft_ctx_free(ctx);
+    }
+    netns_leave(home_fd);
+    return rc;
+}
+
+static int read_here(struct nft_ctx *ctx, struct ruleset *out, struct err *err)
+{
+    if (nft_run_cmd_from_buffer(ctx, "list tables ip") != 0)
+        return complain(ctx, err);
+    const char *tables = nft_ctx_get_output_buffer(ctx);
+    if (!tables || !ruleset_is_listed(tables, strlen(tables)))
+        return 0;
+    if (nft_run_cmd_from_buffer(ctx, "list table ip skep_lb") != 0)
+        return complain(ctx, err);
+    const char *listing = nft_ctx_get_output_buffer(ctx);
+    return ruleset_parse(out, listing, listing ? strlen(listing) : 0, err);
+}
+
+int nft_read(int netns_fd, struct ruleset *out, struct err *err)
+{
+    CHECK(!out->present);
+    int home_fd;
+    int rc = netns_enter(netns_fd, &home_fd, err);
+    if (rc < 0)
+        return rc;
+    struct nft_ctx *ctx = context_open(err);
+    if (!ctx) {
+        rc = -ERR_RESOURCE_EXHAUSTED;
+    } else {
+        nft_ctx_output_set_flags(ctx, NFT_CTX_OUTPUT_JSON);
+        rc = read_here(ctx, out, err);
+        nft_ctx_free(ctx);
+    }
+    netns_leave(home_fd);
+    return rc;
+}

@@ -1,0 +1,88 @@
+// The kernel's side of balancing: what one sandbox's nftables table should hold for a set of
+// services, and the transaction that leads there from what it holds. Pure.
+//
+// The table `ip skep_lb` has a fixed frame and three collections that all services share:
+//
+//   vips   virtual address -> goto pick_N       the only look-up that other traffic pays, and only
+//                                               the first packet of a connection (nat hooks)
+//   slots  virtual address . number -> backend  N numbers per service, as many per backend as its
+//                                               weight asks for
+//   idle   virtual addresses without a backend  new connections there are refused at once
+//
+// A chain pick_N, shared by all services with N slots, draws a number below N for each new
+// connection; conntrack keeps the connection there from then on, whatever happens to the slots. So
+// a change is a few map elements, and the cost of a connection does not grow with the services. The
+// number is random: a counter would start at the same backend in every sandbox, and services called
+// in turn would fall into step; a hash of the ports spreads over the few ports a client uses.
+#ifndef AGENT_LB_RULESET_H
+#define AGENT_LB_RULESET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/lb/services.h"
+#include "proto/base/buf.h"
+#include "proto/base/err.h"
+
+// Weights whose sum (divided by what they have in common) is larger than this are rounded to shares
+// of this many; each backend that is not draining keeps at least one.
+#define RULESET_SLOTS_SHARED 1024
+
+// Most slots of one service: those shares, each rounded up.
+#define RULESET_SLOTS_MAX (RULESET_SLOTS_SHARED + SERVICES_BACKENDS_COUNT_MAX)
+
+// Room that a transaction may need: a buf for ruleset_diff has at least this limit.
+#define RULESET_TEXT_BYTES_MAX (256u << 20)
+
+struct ruleset_vip {
+    uint32_t vip;         // host byte order
+    uint32_t slots_count; // 0: idle
+};
+
+struct ruleset_slot {
+    uint32_t vip;
+    uint32_t number;
+    uint32_t backend;
+};
+
+struct ruleset {
+    bool present; // the table is there
+    bool sound;   // and its frame (collections, hooks, rules) is ours and complete
+    struct ruleset_vip *vips;
+    size_t vips_count, vips_cap;
+    struct ruleset_slot *slots;
+    size_t slots_count, slots_cap;
+    bool pick[RULESET_SLOTS_MAX + 1]; // chains pick_N that exist
+};
+
+// What a namespace holds that was never touched: nothing.
+void ruleset_init(struct ruleset *ruleset);
+void ruleset_fini(struct ruleset *ruleset);
+
+// Fills `out` (initialised, empty) with what the kernel should hold for these services.
+void ruleset_compile(struct ruleset *out, const struct services *services);
+
+// Fills `out` (initialised, empty) from libnftables' JSON listing of the table. What is not as this
+// file writes it only clears `sound`, so that the next transaction starts afresh; INVALID_ARGUMENT
+// is for text that is no listing. `out` may be partly filled then.
+int ruleset_parse(struct ruleset *out, const void *json, size_t size, struct err *err);
+
+// True when a JSON listing of tables names ours.
+bool ruleset_is_listed(const void *json, size_t size);
+
+// Puts into `out` the commands (nft's language, one transaction) that turn `actual` into `wanted`.
+// False when there is nothing to do. Both are sorted, as compile and parse leave them. Where the
+// frame is not sound everything is loaded afresh; open connections go on either way. Chains pick_N
+// that no service uses any more stay: there are at most RULESET_SLOTS_MAX, and the next rolling
+// update wants them again. CHECKs that `out` took it all.
+bool ruleset_diff(const struct ruleset *actual, const struct ruleset *wanted, struct buf *out);
+
+// After the kernel took the transaction: `actual` becomes what it holds now, `wanted` is left
+// empty.
+void ruleset_applied(struct ruleset *actual, struct ruleset *wanted);
+
+// Puts the commands that remove the table into `out`, whether it is there or not.
+void ruleset_teardown(struct buf *out);
+
+#endif

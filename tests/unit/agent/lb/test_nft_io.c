@@ -1,0 +1,214 @@
+// The kernel takes our transactions, and what it lists is what we sent. Needs the right to make
+// network namespaces; without it these tests have nothing to say and pass.
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/lb/nft_io.h"
+#include "proto/base/rand.h"
+
+static struct services services;
+static struct ruleset actual;
+
+// Each test runs in a process of its own, so its namespace vanishes with it.
+static bool own_namespace(void)
+{
+    if (unshare(CLONE_NEWNET) == 0)
+        return true;
+    ck_assert_int_eq(errno, EPERM);
+    printf("skipped: no right to make a network namespace\n");
+    return false;
+}
+
+static void setup(void)
+{
+    services_init(&services);
+    ruleset_init(&actual);
+}
+
+static void teardown(void)
+{
+    services_fini(&services);
+    ruleset_fini(&actual);
+}
+
+static void read_back(int netns_fd)
+{
+    struct err err = ERR_INIT;
+    ruleset_fini(&actual);
+    int rc = nft_read(netns_fd, &actual, &err);
+    ck_assert_msg(rc == 0, "%s", err.message);
+}
+
+// Brings the kernel to the services. False when there was nothing to do.
+static bool bring(int netns_fd)
+{
+    struct err err = ERR_INIT;
+    struct ruleset wanted;
+    struct buf buf;
+    ruleset_init(&wanted);
+    buf_init(&buf, RULESET_TEXT_BYTES_MAX);
+    ruleset_compile(&wanted, &services);
+    bool some = ruleset_diff(&actual, &wanted, &buf);
+    if (some) {
+        int rc = nft_apply(netns_fd, buf_cstr(&buf), &err);
+        ck_assert_msg(rc == 0, "%s", err.message);
+    }
+    ruleset_applied(&actual, &wanted);
+    buf_fini(&buf);
+    return some;
+}
+
+static void set(uint32_t vip, uint32_t backends_count)
+{
+    struct err err = ERR_INIT;
+    struct backend backends[16];
+    for (uint32_t i = 0; i < backends_count; i++)
+        backends[i] = (struct backend){0x0a010000 + i, 1 + i % 3};
+    ck_assert_int_eq(services_set(&services, vip, backends, backends_count, &err), 0);
+}
+
+START_TEST(the_kernel_lists_what_deltas_made)
+{
+    if (!own_namespace())
+        return;
+    struct rand rand;
+    rand_init(&rand, 7);
+    for (int step = 0; step < 60; step++) {
+        uint32_t vip = 0x0a000100u + (uint32_t)rand_below(&rand, 10);
+        if (rand_chance(&rand, 1, 5))
+            services_remove(&services, vip);
+        else
+            set(vip, (uint32_t)rand_below(&rand, 9));
+        bring(NFT_NETNS_OWN);
+        read_back(NFT_NETNS_OWN);
+        ck_assert(actual.present);
+        ck_assert(actual.sound);
+        ck_assert(!bring(NFT_NETNS_OWN)); // what is there is what is wanted
+    }
+}
+END_TEST
+
+START_TEST(damage_is_seen_and_repaired)
+{
+    const char *damages[] = {
+        "delete table ip skep_lb",
+        "flush chain ip skep_lb out",
+        "flush chain ip skep_lb pick_3",
+        "add rule ip skep_lb pre accept",
+        "add chain ip skep_lb stranger",
+        "flush map ip skep_lb slots",
+        "delete element ip skep_lb vips { 10.0.1.0 }",
+        "add element ip skep_lb idle { 10.0.1.0 }",
+        "add table ip skep_lb { flags dormant; }",
+        "add element ip skep_lb slots { 10.0.1.0 . 77 : 10.0.9.9 }",
+    };
+    if (!own_namespace())
+        return;
+    set(0x0a000100, 2);
+    set(0x0a000101, 0);
+    bring(NFT_NETNS_OWN);
+    for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
+        struct err err = ERR_INIT;
+        ck_assert_msg(nft_apply(NFT_NETNS_OWN, damages[i], &err) == 0, "%s", err.message);
+        read_back(NFT_NETNS_OWN);
+        ck_assert_msg(bring(NFT_NETNS_OWN), "not seen: %s", damages[i]);
+        read_back(NFT_NETNS_OWN);
+        ck_assert(actual.sound);
+        ck_assert_msg(!bring(NFT_NETNS_OWN), "not repaired: %s", damages[i]);
+    }
+}
+END_TEST
+
+START_TEST(a_refused_transaction_changes_nothing)
+{
+    if (!own_namespace())
+        return;
+    struct err err = ERR_INIT;
+    set(0x0a000100, 2);
+    bring(NFT_NETNS_OWN);
+    ck_assert_int_eq(nft_apply(NFT_NETNS_OWN,
+                               "add element ip skep_lb idle { 10.0.7.7 }\n"
+                               "delete element ip skep_lb idle { 10.0.8.8 }\n",
+                               &err),
+                     -ERR_ABORTED);
+    ck_assert_ptr_nonnull(strstr(err.message, "nftables: "));
+    ck_assert_int_eq(nft_apply(NFT_NETNS_OWN, "no such language", &err), -ERR_ABORTED);
+    read_back(NFT_NETNS_OWN);
+    ck_assert(!bring(NFT_NETNS_OWN));
+}
+END_TEST
+
+START_TEST(another_namespace_is_changed_and_this_one_not)
+{
+    if (!own_namespace())
+        return;
+    int other_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    ck_assert_int_ge(other_fd, 0);
+    ck_assert(own_namespace());
+    struct stat before, after;
+    ck_assert_int_eq(stat("/proc/self/ns/net", &before), 0);
+    set(0x0a000100, 3);
+    ck_assert(bring(other_fd));
+    read_back(other_fd);
+    ck_assert(actual.sound);
+    ck_assert_uint_eq(actual.vips_count, 1);
+    read_back(NFT_NETNS_OWN);
+    ck_assert(!actual.present);
+    ck_assert_int_eq(stat("/proc/self/ns/net", &after), 0);
+    ck_assert(before.st_ino == after.st_ino);
+    close(other_fd);
+}
+END_TEST
+
+START_TEST(what_is_no_namespace_is_an_error)
+{
+    struct err err = ERR_INIT;
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_lt(nft_apply(fd, "list tables", &err), 0);
+    ck_assert_int_lt(nft_read(fd, &actual, &err), 0);
+    ck_assert_ptr_nonnull(strstr(err.message, "enter network namespace"));
+    close(fd);
+}
+END_TEST
+
+START_TEST(teardown_leaves_no_table_and_may_be_repeated)
+{
+    if (!own_namespace())
+        return;
+    struct err err = ERR_INIT;
+    struct buf buf;
+    set(0x0a000100, 2);
+    bring(NFT_NETNS_OWN);
+    buf_init(&buf, 4096);
+    ruleset_teardown(&buf);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(nft_apply(NFT_NETNS_OWN, buf_cstr(&buf), &err), 0);
+    read_back(NFT_NETNS_OWN);
+    ck_assert(!actual.present);
+    buf_fini(&buf);
+}
+END_TEST
+
+Suite *suite_nft_io(void);
+Suite *suite_nft_io(void)
+{
+    Suite *suite = suite_create("nft_io");
+    TCase *tcase = tcase_create("nft_io");
+    tcase_set_timeout(tcase, 60);
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, the_kernel_lists_what_deltas_made);
+    tcase_add_test(tcase, damage_is_seen_and_repaired);
+    tcase_add_test(tcase, a_refused_transaction_changes_nothing);
+    tcase_add_test(tcase, another_namespace_is_changed_and_this_one_not);
+    tcase_add_test(tcase, what_is_no_namespace_is_an_error);
+    tcase_add_test(tcase, teardown_leaves_no_table_and_may_be_repeated);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
