@@ -4,20 +4,24 @@
 #include <fcntl.h>
 #include <nftables/libnftables.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "proto/base/check.h"
+#include "proto/base/str.h"
 
 // How much of nft's complaint goes into an error: its first line says what, the rest quotes.
 #define NFT_COMPLAINT_BYTES 400
 
-// Enters the namespace; *home_fd leads back, or is -1 when there is no need.
+struct nft {
+    int netns_fd;
+    struct nft_ctx *ctx; // for transactions; readings would leave all they read in its cache
+};
+
+// Enters the namespace; *home_fd leads back.
 static int netns_enter(int netns_fd, int *home_fd, struct err *err)
 {
-    *home_fd = -1;
-    if (netns_fd == NFT_NETNS_OWN)
-        return 0;
     int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return err_set_errno(err, errno, "open own network namespace");
@@ -32,8 +36,6 @@ static int netns_enter(int netns_fd, int *home_fd, struct err *err)
 
 static void netns_leave(int home_fd)
 {
-    if (home_fd < 0)
-        return;
     int rc = setns(home_fd, CLONE_NEWNET);
     CHECK(rc == 0);
     close(home_fd);
@@ -63,23 +65,52 @@ static struct nft_ctx *context_open(struct err *err)
     return ctx;
 }
 
-int nft_apply(int netns_fd, const char *commands, struct err *err)
+// A context in the namespace.
+static struct nft_ctx *context_open_in(int netns_fd, struct err *err)
 {
-    CHECK(commands);
-    int home_fd;
-    int rc = netns_enter(netns_fd, &home_fd, err);
-    if (rc < 0)
-        return rc;
+    int home_fd = -1;
+    if (netns_enter(netns_fd, &home_fd, err) < 0)
+        return NULL;
     struct nft_ctx *ctx = context_open(err);
-    if (!ctx) {
-        rc = -ERR_RESOURCE_EXHAUSTED;
-    } else {
-        if (nft_run_cmd_from_buffer(ctx, commands) != 0)
-            rc = complain(ctx, err);
-        nft_ctx_free(ctx);
-    }
     netns_leave(home_fd);
-    return rc;
+    return ctx;
+}
+
+struct nft *nft_open(int netns_fd, struct err *err)
+{
+    int fd = netns_fd == NFT_NETNS_OWN ? open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
+                                       : fcntl(netns_fd, F_DUPFD_CLOEXEC, 3);
+    if (fd < 0) {
+        err_set_errno(err, errno, "open network namespace");
+        return NULL;
+    }
+    struct nft_ctx *ctx = context_open_in(fd, err);
+    if (!ctx) {
+        close(fd);
+        return NULL;
+    }
+    struct nft *nft = MEM_NEW(struct nft);
+    nft->netns_fd = fd;
+    nft->ctx = ctx;
+    return nft;
+}
+
+void nft_close(struct nft *nft)
+{
+    if (!nft)
+        return;
+    nft_ctx_free(nft->ctx);
+    close(nft->netns_fd);
+    free(nft);
+}
+
+int nft_apply(struct nft *nft, const char *commands, struct err *err)
+{
+    CHECK(nft);
+    CHECK(commands);
+    if (nft_run_cmd_from_buffer(nft->ctx, commands) != 0)
+        return complain(nft->ctx, err);
+    return 0;
 }
 
 static int read_here(struct nft_ctx *ctx, struct ruleset *out, struct err *err)
@@ -95,21 +126,16 @@ static int read_here(struct nft_ctx *ctx, struct ruleset *out, struct err *err)
     return ruleset_parse(out, listing, listing ? strlen(listing) : 0, err);
 }
 
-int nft_read(int netns_fd, struct ruleset *out, struct err *err)
+int nft_read(struct nft *nft, struct ruleset *out, struct err *err)
 {
+    CHECK(nft);
     CHECK(!out->present);
-    int home_fd;
-    int rc = netns_enter(netns_fd, &home_fd, err);
-    if (rc < 0)
-        return rc;
-    struct nft_ctx *ctx = context_open(err);
-    if (!ctx) {
-        rc = -ERR_RESOURCE_EXHAUSTED;
-    } else {
-        nft_ctx_output_set_flags(ctx, NFT_CTX_OUTPUT_JSON);
-        rc = read_here(ctx, out, err);
-        nft_ctx_free(ctx);
-    }
-    netns_leave(home_fd);
+    struct err why = ERR_INIT;
+    struct nft_ctx *ctx = context_open_in(nft->netns_fd, &why);
+    if (!ctx)
+        return err_copy(err, &why);
+    nft_ctx_output_set_flags(ctx, NFT_CTX_OUTPUT_JSON);
+    int rc = read_here(ctx, out, err);
+    nft_ctx_free(ctx);
     return rc;
 }

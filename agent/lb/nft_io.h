@@ -1,9 +1,9 @@
 // Runs nftables transactions in a network namespace, and reads back what is there.
 //
 // All calls block (some milliseconds; a full load some tenths of a second): use them in worker
-// jobs. They move the calling thread into the namespace and back; when the way back is barred the
-// process stops, because nothing it did afterwards would be where it should. Needs CAP_NET_ADMIN
-// there and CAP_SYS_ADMIN here.
+// jobs, for one struct nft one at a time. Opening and reading move the calling thread into the
+// namespace and back; when the way back is barred the process stops, because nothing it did
+// afterwards would be where it should. Needs CAP_NET_ADMIN there and CAP_SYS_ADMIN here.
 #ifndef AGENT_LB_NFT_IO_H
 #define AGENT_LB_NFT_IO_H
 
@@ -13,12 +13,22 @@
 // As `netns_fd`: the namespace the thread is in.
 #define NFT_NETNS_OWN (-1)
 
+// A way into one namespace. It holds a netlink socket there, because closing one costs ten times
+// as much as a change; so the namespace lives at least until nft_close.
+struct nft;
+
+// `netns_fd` stays the caller's and may be closed. NULL on an error, with *err filled.
+struct nft *nft_open(int netns_fd, struct err *err);
+
+// Leaves what the namespace holds as it is. NULL is allowed.
+void nft_close(struct nft *nft);
+
 // Runs `commands` (nft's language) as one transaction: all of them, or none and an error. ABORTED
 // with what nft says when the kernel refuses: what is there is not what the commands were made for,
 // so read it back and make new ones.
-int nft_apply(int netns_fd, const char *commands, struct err *err);
+int nft_apply(struct nft *nft, const char *commands, struct err *err);
 
 // Fills `out` (initialised, empty) with what the namespace holds; a missing table is no error.
-int nft_read(int netns_fd, struct ruleset *out, struct err *err);
+int nft_read(struct nft *nft, struct ruleset *out, struct err *err);
 
 #endif

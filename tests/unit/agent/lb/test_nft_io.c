@@ -14,6 +14,7 @@
 
 static struct services services;
 static struct ruleset actual;
+static struct nft *nft; // NULL without the right to make namespaces
 
 // Each test runs in a process of its own, so its namespace vanishes with it.
 static bool own_namespace(void)
@@ -35,18 +36,27 @@ static void teardown(void)
 {
     services_fini(&services);
     ruleset_fini(&actual);
+    nft_close(nft);
 }
 
-static void read_back(int netns_fd)
+static void open_in(int netns_fd)
+{
+    struct err err = ERR_INIT;
+    nft_close(nft);
+    nft = nft_open(netns_fd, &err);
+    ck_assert_msg(nft != NULL, "%s", err.message);
+}
+
+static void read_back(void)
 {
     struct err err = ERR_INIT;
     ruleset_fini(&actual);
-    int rc = nft_read(netns_fd, &actual, &err);
+    int rc = nft_read(nft, &actual, &err);
     ck_assert_msg(rc == 0, "%s", err.message);
 }
 
 // Brings the kernel to the services. False when there was nothing to do.
-static bool bring(int netns_fd)
+static bool bring(void)
 {
     struct err err = ERR_INIT;
     struct ruleset wanted;
@@ -56,7 +66,7 @@ static bool bring(int netns_fd)
     ruleset_compile(&wanted, &services);
     bool some = ruleset_diff(&actual, &wanted, &buf);
     if (some) {
-        int rc = nft_apply(netns_fd, buf_cstr(&buf), &err);
+        int rc = nft_apply(nft, buf_cstr(&buf), &err);
         ck_assert_msg(rc == 0, "%s", err.message);
     }
     ruleset_applied(&actual, &wanted);
@@ -77,6 +87,7 @@ START_TEST(the_kernel_lists_what_deltas_made)
 {
     if (!own_namespace())
         return;
+    open_in(NFT_NETNS_OWN);
     struct rand rand;
     rand_init(&rand, 7);
     for (int step = 0; step < 60; step++) {
@@ -85,11 +96,11 @@ START_TEST(the_kernel_lists_what_deltas_made)
             services_remove(&services, vip);
         else
             set(vip, (uint32_t)rand_below(&rand, 9));
-        bring(NFT_NETNS_OWN);
-        read_back(NFT_NETNS_OWN);
+        bring();
+        read_back();
         ck_assert(actual.present);
         ck_assert(actual.sound);
-        ck_assert(!bring(NFT_NETNS_OWN)); // what is there is what is wanted
+        ck_assert(!bring()); // what is there is what is wanted
     }
 }
 END_TEST
@@ -110,17 +121,18 @@ START_TEST(damage_is_seen_and_repaired)
     };
     if (!own_namespace())
         return;
+    open_in(NFT_NETNS_OWN);
     set(0x0a000100, 2);
     set(0x0a000101, 0);
-    bring(NFT_NETNS_OWN);
+    bring();
     for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
         struct err err = ERR_INIT;
-        ck_assert_msg(nft_apply(NFT_NETNS_OWN, damages[i], &err) == 0, "%s", err.message);
-        read_back(NFT_NETNS_OWN);
-        ck_assert_msg(bring(NFT_NETNS_OWN), "not seen: %s", damages[i]);
-        read_back(NFT_NETNS_OWN);
+        ck_assert_msg(nft_apply(nft, damages[i], &err) == 0, "%s", err.message);
+        read_back();
+        ck_assert_msg(bring(), "not seen: %s", damages[i]);
+        read_back();
         ck_assert(actual.sound);
-        ck_assert_msg(!bring(NFT_NETNS_OWN), "not repaired: %s", damages[i]);
+        ck_assert_msg(!bring(), "not repaired: %s", damages[i]);
     }
 }
 END_TEST
@@ -129,18 +141,19 @@ START_TEST(a_refused_transaction_changes_nothing)
 {
     if (!own_namespace())
         return;
+    open_in(NFT_NETNS_OWN);
     struct err err = ERR_INIT;
     set(0x0a000100, 2);
-    bring(NFT_NETNS_OWN);
-    ck_assert_int_eq(nft_apply(NFT_NETNS_OWN,
+    bring();
+    ck_assert_int_eq(nft_apply(nft,
                                "add element ip skep_lb idle { 10.0.7.7 }\n"
                                "delete element ip skep_lb idle { 10.0.8.8 }\n",
                                &err),
                      -ERR_ABORTED);
     ck_assert_ptr_nonnull(strstr(err.message, "nftables: "));
-    ck_assert_int_eq(nft_apply(NFT_NETNS_OWN, "no such language", &err), -ERR_ABORTED);
-    read_back(NFT_NETNS_OWN);
-    ck_assert(!bring(NFT_NETNS_OWN));
+    ck_assert_int_eq(nft_apply(nft, "no such language", &err), -ERR_ABORTED);
+    read_back();
+    ck_assert(!bring());
 }
 END_TEST
 
@@ -154,15 +167,17 @@ START_TEST(another_namespace_is_changed_and_this_one_not)
     struct stat before, after;
     ck_assert_int_eq(stat("/proc/self/ns/net", &before), 0);
     set(0x0a000100, 3);
-    ck_assert(bring(other_fd));
-    read_back(other_fd);
+    open_in(other_fd);
+    close(other_fd);
+    ck_assert(bring());
+    read_back();
     ck_assert(actual.sound);
     ck_assert_uint_eq(actual.vips_count, 1);
-    read_back(NFT_NETNS_OWN);
+    open_in(NFT_NETNS_OWN);
+    read_back();
     ck_assert(!actual.present);
     ck_assert_int_eq(stat("/proc/self/ns/net", &after), 0);
     ck_assert(before.st_ino == after.st_ino);
-    close(other_fd);
 }
 END_TEST
 
@@ -171,10 +186,11 @@ START_TEST(what_is_no_namespace_is_an_error)
     struct err err = ERR_INIT;
     int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     ck_assert_int_ge(fd, 0);
-    ck_assert_int_lt(nft_apply(fd, "list tables", &err), 0);
-    ck_assert_int_lt(nft_read(fd, &actual, &err), 0);
+    ck_assert_ptr_null(nft_open(fd, &err));
     ck_assert_ptr_nonnull(strstr(err.message, "enter network namespace"));
     close(fd);
+    ck_assert_ptr_null(nft_open(fd, &err));
+    ck_assert_ptr_nonnull(strstr(err.message, "open network namespace"));
 }
 END_TEST
 
@@ -182,15 +198,16 @@ START_TEST(teardown_leaves_no_table_and_may_be_repeated)
 {
     if (!own_namespace())
         return;
+    open_in(NFT_NETNS_OWN);
     struct err err = ERR_INIT;
     struct buf buf;
     set(0x0a000100, 2);
-    bring(NFT_NETNS_OWN);
+    bring();
     buf_init(&buf, 4096);
     ruleset_teardown(&buf);
     for (int i = 0; i < 2; i++)
-        ck_assert_int_eq(nft_apply(NFT_NETNS_OWN, buf_cstr(&buf), &err), 0);
-    read_back(NFT_NETNS_OWN);
+        ck_assert_int_eq(nft_apply(nft, buf_cstr(&buf), &err), 0);
+    read_back();
     ck_assert(!actual.present);
     buf_fini(&buf);
 }
