@@ -1,10 +1,10 @@
 #!/bin/bash
 # gRPC over mutual TLS, ours and gRPC C++ in turns on the same machine: calls, latency, handshakes,
-# memory of idle connections. Load comes from one and the same generator (ours), unless the client is
-# what is measured. Figures "per core" are by processor time used, so that neighbours disturb little;
-# each is the median of ROUNDS rounds.
+# memory of idle connections; and HTTP on a unix socket, ours and a stock dockerd. Load comes from one
+# and the same generator, unless the client is what is measured. Figures "per core" are by processor
+# time used, so that neighbours disturb little; each is the median of ROUNDS rounds.
 #
-# Prints a table, and one JSON line per row.
+# Prints a table, and all of it again as one JSON line.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/support/certs.sh
@@ -149,11 +149,15 @@ for ((round = 1; round <= ROUNDS; round++)); do
   done
 done
 
+# Needs root for the dockerd; without, these rows are left out and it says so.
+http=true
+SKEP_BUILD=$SKEP_BUILD tests/bench/rpc/http.sh "$folder" "$ROUNDS" "$SECONDS_EACH" >&2 || http=false
+
 # ---- what came out -------------------------------------------------------------------------------
 
 median() { sort -g "$1" | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 
-# row CASE UNIT AIM: ratios are ours to theirs, or for what should be small theirs to ours.
+# row CASE UNIT AIM [PEER]: ratios are ours to theirs, or for what should be small theirs to ours.
 row()
 {
   local ours theirs ratio small=false
@@ -164,11 +168,11 @@ row()
     'BEGIN { printf "%.2f", small == "true" ? b / a : a / b }')
   ours=$(printf %.0f "$ours") theirs=$(printf %.0f "$theirs")
   printf '%-42s %-22s %10s %10s %7s  %s\n' "$1" "$2" "$ours" "$theirs" "$ratio" "$3"
-  printf '{"bench":"rpc","case":"%s","unit":"%s","skep":%s,"peer":%s,"peer_name":"gRPC C++",%s}\n' \
-    "$1" "$2" "$ours" "$theirs" "\"ratio\":$ratio,\"aim\":\"$3\"" >>"$folder/json"
+  printf '{"case":"%s","unit":"%s","skep":%s,"peer":%s,"peer_name":"%s","ratio":%s,"aim":"%s"}\n' \
+    "$1" "$2" "$ours" "$theirs" "${4:-gRPC C++}" "$ratio" "$3" >>"$folder/json"
 }
 
-printf '%-42s %-22s %10s %10s %7s  %s\n' case unit skep gRPC-C++ ratio aim
+printf '%-42s %-22s %10s %10s %7s  %s\n' case unit skep peer ratio aim
 for name in unary_1_connection unary_1_connection_64_at_once unary_100_connections; do
   row "$name.per_core" "calls/s per core" ">= 1.5"
   row "$name.rate" "calls/s" ""
@@ -179,4 +183,10 @@ row unary_client "calls/s per client core" ">= 1.5"
 row full_handshakes "handshakes/s per core" ""
 row resumed_handshakes "handshakes/s per core" ""
 row idle_connection bytes ">= 4"
-cat "$folder/json"
+if $http; then
+  for connections in 1 100; do
+    row "http_${connections}_connections.per_core" "requests/s per core" "" "stock dockerd"
+    row "http_${connections}_connections.rate" "requests/s" "" "stock dockerd"
+  done
+fi
+printf '{"bench":"rpc","rows":[%s]}\n' "$(paste -sd, "$folder/json")"
