@@ -80,7 +80,7 @@ struct executor_events {
 struct executor_task;
 struct executor;
 
-// A line or part of one that a container wrote.
+// A line, its newline included, or part of one that a container wrote.
 struct executor_log {
     struct wall at;
     int stream; // 1 standard output, 2 standard error
@@ -130,7 +130,8 @@ struct executor_class {
                                         void (*line)(void *owner, const struct executor_log *log),
                                         void (*done)(void *owner, const struct err *err),
                                         void *owner, struct err *err);
-    // Slows the reading down or lets it go on; ends it without `done`.
+    // Slows the reading down or lets it go on; ends it, without `done` if that did not run yet.
+    // Each stream is closed once, before its task is.
     void (*logs_pause)(struct executor_log_stream *stream, bool pause);
     void (*logs_close)(struct executor_log_stream *stream);
 };

@@ -1,0 +1,671 @@
+// The way of a task: pull -> unpack -> layer, volumes and user (prepare_root) -> volumes filled in
+// a worker job -> runtime_create; at its end runtime_delete -> layer removed in a worker job.
+//
+// Each callback first asks task_back whether its task is still wanted; a closed one is freed when
+// the last callback came back. What a prepare made before it failed is taken away again before its
+// answer.
+#include "agent/container_io.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/container_priv_io.h"
+#include "agent/image/rootfs_io.h"
+#include "agent/oci/root_io.h"
+#include "agent/oci/signals.h"
+#include "proto/base/check.h"
+#include "proto/base/file_io.h"
+#include "proto/base/str.h"
+#include "proto/wire/wire.h"
+
+#define ORDER_BYTES_MAX  (64u << 20) // a task with its files, decoded
+#define MADE_BYTES_MAX   (64u << 20)
+#define RESOLV_BYTES_MAX (64u << 10)
+#define RESOLV_CONF      "/etc/resolv.conf"
+
+// ---- tasks and their callbacks -----------------------------------------------------------------
+
+static void task_free(struct executor_task *task)
+{
+    CHECK(task->closed);
+    CHECK(!task->pending);
+    for (size_t i = 0; i < task->order.files_count; i++)
+        if (task->order.files[i].size)
+            explicit_bzero((void *)(uintptr_t)task->order.files[i].data, task->order.files[i].size);
+    list_remove(&task->link);
+    arena_fini(&task->made);
+    arena_fini(&task->arena);
+    MAGIC_CLEAR(task);
+    free(task);
+}
+
+// A callback came: false when nobody wants the task any more, which then may be gone.
+static bool task_back(struct executor_task *task)
+{
+    MAGIC_CHECK(task, EXECUTOR_TASK_MAGIC);
+    CHECK(task->pending);
+    task->pending--;
+    if (task->closed && !task->pending)
+        task_free(task);
+    else if (!task->closed)
+        return true;
+    return false;
+}
+
+static void task_begin(struct executor_task *task, enum container_op op)
+{
+    MAGIC_CHECK(task, EXECUTOR_TASK_MAGIC);
+    CHECK(task->op == CONTAINER_IDLE);
+    CHECK(!task->closed);
+    task->op = op;
+    err_clear(&task->err);
+}
+
+static void tell_found(struct executor_task *task);
+static void tell_started(struct executor_task *task);
+
+// Ends the operation under way; the callback may close the task.
+static void task_answer(struct executor_task *task)
+{
+    enum container_op op = task->op;
+    const struct err *err = task->err.code ? &task->err : NULL;
+    task->op = CONTAINER_IDLE;
+    switch (op) {
+    case CONTAINER_FIND:
+        tell_found(task);
+        return;
+    case CONTAINER_PREPARE:
+        task->events->prepared(task->owner, err);
+        return;
+    case CONTAINER_START:
+        tell_started(task);
+        return;
+    case CONTAINER_STOP:
+        task->events->stopped(task->owner, err);
+        return;
+    case CONTAINER_REMOVE:
+        task->events->removed(task->owner, err);
+        return;
+    case CONTAINER_IDLE:
+        break;
+    }
+    UNREACHABLE("an answer without an operation");
+}
+
+static void answer_run(struct loop_later *later)
+{
+    struct executor_task *task = CONTAINER_OF(later, struct executor_task, answer);
+    task_answer(task);
+}
+
+static void task_answer_later(struct executor_task *task)
+{
+    loop_later_ask(&task->answer);
+}
+
+static void to_executor_exit(const struct runtime_exit *from, struct executor_exit *to)
+{
+    *to = (struct executor_exit){.code = from->code, .oom_killed = from->oom_killed};
+    str_copy(to->message, sizeof to->message, from->message);
+}
+
+static void tell_found(struct executor_task *task)
+{
+    struct runtime_status status;
+    struct executor_container container = {0};
+    struct executor_exit end = {0};
+    if (runtime_inspect(task->containers->runtime, task->id, &status, NULL)) {
+        task->events->found(task->owner, EXECUTOR_ABSENT, NULL, NULL);
+        return;
+    }
+    str_copy(container.id, sizeof container.id, task->id);
+    container.pid = (int32_t)status.pid;
+    to_executor_exit(&status.exit, &end);
+    enum executor_found found = status.state == RUNTIME_EXITED    ? EXECUTOR_EXITED
+                                : status.state == RUNTIME_CREATED ? EXECUTOR_CREATED
+                                                                  : EXECUTOR_RUNNING;
+    task->running = found == EXECUTOR_RUNNING;
+    task->events->found(task->owner, found, &container, found == EXECUTOR_EXITED ? &end : NULL);
+}
+
+static void container_find(struct executor_task *task)
+{
+    task_begin(task, CONTAINER_FIND);
+    task_answer_later(task);
+}
+
+const struct image *container_image(const struct executor_task *task)
+{
+    char id[72];
+    if (rootfs_image(images_root(task->containers->images), task->id, id, NULL))
+        return NULL;
+    return library_by_id(images_library(task->containers->images), id);
+}
+
+// ---- taking away -------------------------------------------------------------------------------
+
+static void remove_work(struct loop_work *work)
+{
+    struct executor_task *task = CONTAINER_OF(work, struct executor_task, work);
+    struct err err = ERR_INIT;
+    // The first error is the one to tell.
+    if (rootfs_remove(images_root(task->containers->images), task->id, &err) && !task->err.code)
+        task->err = err;
+}
+
+static void remove_worked(struct loop_work *work)
+{
+    struct executor_task *task = CONTAINER_OF(work, struct executor_task, work);
+    volumes_release_all(task->containers->volumes, task->id, true);
+    if (task->op == CONTAINER_REMOVE && !task->err.code)
+        logs_remove(task->log_path);
+    if (task_back(task))
+        task_answer(task);
+}
+
+static void remove_root(struct executor_task *task)
+{
+    task->pending++;
+    loop_work_start(task->containers->loop, &task->work, remove_work, remove_worked);
+}
+
+static void remove_deleted(void *owner, const struct err *err)
+{
+    struct executor_task *task = owner;
+    if (!task_back(task))
+        return;
+    if (err) {
+        task->err = *err;
+        task_answer(task);
+        return;
+    }
+    remove_root(task);
+}
+
+static void container_remove(struct executor_task *task)
+{
+    task_begin(task, CONTAINER_REMOVE);
+    container_check_drop(task);
+    task->pending++;
+    runtime_delete(task->containers->runtime, task->id, true, remove_deleted, task);
+}
+
+// ---- preparing ---------------------------------------------------------------------------------
+
+// Takes away what the prepare made, then answers with task->err.
+static void prepare_fail(struct executor_task *task)
+{
+    CHECK(task->err.code);
+    remove_root(task);
+}
+
+// True when the prepare goes on; else it is on its way to its answer.
+static bool prepare_goes(struct executor_task *task, const struct err *err)
+{
+    if (task->aborted)
+        err_set(&task->err, ERR_CANCELLED, "the preparation was given up");
+    else if (err)
+        task->err = *err;
+    else
+        return true;
+    prepare_fail(task);
+    return false;
+}
+
+static void prepare_created(void *owner, const struct err *err)
+{
+    struct executor_task *task = owner;
+    if (!task_back(task))
+        return;
+    if (!err) {
+        task_answer(task); // an abort came too late
+        return;
+    }
+    prepare_goes(task, err);
+}
+
+static void prepare_fill(struct loop_work *work)
+{
+    struct executor_task *task = CONTAINER_OF(work, struct executor_task, work);
+    const struct container_spec *spec = &task->spec;
+    for (size_t i = 0; i < spec->volumes_count && !task->err.code; i++)
+        if (task->fills[i])
+            volumes_fill(task->fills[i], task->root, spec->mounts[spec->volumes[i].mount].target,
+                         &task->err);
+}
+
+static void prepare_filled(struct loop_work *work)
+{
+    struct executor_task *task = CONTAINER_OF(work, struct executor_task, work);
+    if (!task_back(task))
+        return;
+    struct err failed = task->err;
+    if (!prepare_goes(task, failed.code ? &failed : NULL))
+        return;
+    task->pending++;
+    runtime_create(task->containers->runtime, &task->spec.container,
+                   task->log.none ? "" : task->log_path, prepare_created, task);
+}
+
+static int prepare_volumes(struct executor_task *task)
+{
+    struct container_spec *spec = &task->spec;
+    struct volumes *volumes = task->containers->volumes;
+    task->fills = arena_alloc_array(&task->made, spec->volumes_count + 1, sizeof *task->fills);
+    CHECK(task->fills); // bounded by OCI_MOUNTS_MAX
+    for (size_t i = 0; i < spec->volumes_count; i++) {
+        const struct container_volume *wanted = &spec->volumes[i];
+        const struct volume *volume;
+        int rc = volumes_create(volumes, wanted->name, wanted->labels, wanted->labels_count,
+                                &volume, &task->err);
+        if (!rc)
+            rc = volumes_hold(volumes, volume->name, task->id, &task->err);
+        if (rc)
+            return rc;
+        const char *path = arena_strdup(&task->made, volume->path);
+        CHECK(path);
+        spec->mounts[wanted->mount].source = path;
+        task->fills[i] = wanted->nocopy ? NULL : path;
+    }
+    return 0;
+}
+
+// Sources of bind mounts have to be there; some are made.
+static int prepare_sources(struct executor_task *task)
+{
+    const struct container_spec *spec = &task->spec;
+    for (size_t i = 0; i < spec->make_sources_count; i++)
+        if (!file_exists(spec->make_sources[i])) {
+            int rc = dir_make(spec->make_sources[i], 0755, &task->err);
+            if (rc)
+                return rc;
+        }
+    for (size_t i = 0; i < spec->container.mounts_count; i++) {
+        const struct oci_mount *mount = &spec->mounts[i];
+        if (mount->kind == OCI_MOUNT_BIND && !file_exists(mount->source))
+            return err_set(&task->err, ERR_INVALID_ARGUMENT,
+                           "invalid mount config for type \"bind\": bind source path does not "
+                           "exist: %s",
+                           mount->source);
+    }
+    return 0;
+}
+
+static int prepare_user(struct executor_task *task)
+{
+    struct oci_container *container = &task->spec.container;
+    struct user *user = ARENA_NEW(&task->made, struct user);
+    CHECK(user);
+    int rc = root_user(task->root, task->spec.user, task->spec.groups.items,
+                       task->spec.groups.count, user, &task->err);
+    if (rc)
+        return rc;
+    container->uid = user->uid;
+    container->gid = user->gid;
+    container->groups = user->groups;
+    container->groups_count = user->groups_count;
+    container->home = user->home;
+    return 0;
+}
+
+static int prepare_spec(struct executor_task *task, const struct image *image)
+{
+    struct containers *containers = task->containers;
+    struct buf resolv;
+    buf_init(&resolv, RESOLV_BYTES_MAX);
+    if (file_read(containers->resolv_conf, &resolv, NULL))
+        buf_clear(&resolv); // a host without one, or with an absurd one
+    struct container_node node = {
+        .hostname = containers->hostname,
+        .resolv_conf = buf_cstr(&resolv),
+        .init = containers->init,
+    };
+    // Parsed anew into our own memory: the library's image may go with its next change.
+    struct image_config config;
+    int rc = image_config_parse(image->config_json, image->config_json_bytes, &task->made, &config,
+                                &task->err);
+    if (!rc)
+        rc =
+            container_spec_make(&task->order, &config, &node, &task->made, &task->spec, &task->err);
+    buf_fini(&resolv);
+    return rc;
+}
+
+static int prepare_root(struct executor_task *task, const struct image *image)
+{
+    const char *root = images_root(task->containers->images);
+    // A layer without a container is what a crash or a reboot left.
+    int rc = rootfs_remove(root, task->id, &task->err);
+    if (!rc)
+        rc = rootfs_create(root, task->id, image->id, &task->err);
+    if (!rc)
+        rc = rootfs_mount(root, task->id, task->root, &task->err);
+    if (!rc)
+        rc = prepare_spec(task, image);
+    if (!rc) {
+        task->spec.container.rootfs = task->root;
+        rc = prepare_user(task);
+    }
+    if (!rc)
+        rc = prepare_volumes(task);
+    return rc ? rc : prepare_sources(task);
+}
+
+static void prepare_unpacked(void *owner, const struct err *err)
+{
+    struct executor_task *task = owner;
+    if (!task_back(task) || !prepare_goes(task, err))
+        return;
+    const struct image *image =
+        library_by_id(images_library(task->containers->images), task->image_id);
+    if (!image)
+        err_set(&task->err, ERR_NOT_FOUND, "No such image: %s", task->image_id);
+    if (!image || prepare_root(task, image)) {
+        prepare_fail(task);
+        return;
+    }
+    task->pending++;
+    loop_work_start(task->containers->loop, &task->work, prepare_fill, prepare_filled);
+}
+
+static void prepare_pulled(void *owner, const struct image *image, const struct err *err)
+{
+    struct executor_task *task = owner;
+    if (!task_back(task))
+        return;
+    task->pull = NULL;
+    if (!prepare_goes(task, err))
+        return;
+    str_copy(task->image_id, sizeof task->image_id, image->id);
+    task->pending++;
+    images_unpack(task->containers->images, task->image_id, prepare_unpacked, task);
+}
+
+static void container_prepare(struct executor_task *task)
+{
+    struct containers *containers = task->containers;
+    struct runtime_status status;
+    task_begin(task, CONTAINER_PREPARE);
+    if (runtime_inspect(containers->runtime, task->id, &status, NULL) == 0) {
+        task_answer_later(task); // prepared before
+        return;
+    }
+    task->aborted = false;
+    arena_reset(&task->made);
+    const Swarm__ContainerSpec *spec = task->order.task->spec->container;
+    struct registry_auth auth = {0};
+    if (registry_auth_parse(spec->pull_options ? spec->pull_options->registry_auth : "",
+                            &task->made, &auth, &task->err)) {
+        task_answer_later(task);
+        return;
+    }
+    struct pull_request request = {.reference = spec->image, .auth = &auth};
+    task->pending++;
+    images_pull(containers->images, &request, prepare_pulled, task, &task->pull);
+}
+
+static void container_abort(struct executor_task *task)
+{
+    MAGIC_CHECK(task, EXECUTOR_TASK_MAGIC);
+    if (task->op != CONTAINER_PREPARE)
+        return;
+    task->aborted = true;
+    if (task->pull)
+        images_pull_cancel(task->pull);
+}
+
+// ---- running -----------------------------------------------------------------------------------
+
+static void tell_started(struct executor_task *task)
+{
+    struct runtime_status status;
+    struct executor_container container = {0};
+    if (task->err.code) {
+        task->events->started(task->owner, NULL, NULL, 0, &task->err);
+        return;
+    }
+    str_copy(container.id, sizeof container.id, task->id);
+    if (runtime_inspect(task->containers->runtime, task->id, &status, NULL) == 0)
+        container.pid = (int32_t)status.pid;
+    task->running = true;
+    task->events->started(task->owner, &container, NULL, 0, NULL);
+}
+
+static void op_done(void *owner, const struct err *err)
+{
+    struct executor_task *task = owner;
+    if (!task_back(task))
+        return;
+    if (err)
+        task->err = *err;
+    task_answer(task);
+}
+
+static void container_start(struct executor_task *task)
+{
+    task_begin(task, CONTAINER_START);
+    task->pending++;
+    runtime_start(task->containers->runtime, task->id, op_done, task);
+}
+
+static int stop_signal(const struct executor_task *task)
+{
+    const struct image *image = container_image(task);
+    const char *name = str_or(task->order.task->spec->container->stop_signal,
+                              str_or(image ? image->config.stop_signal : NULL, "SIGTERM"));
+    int signal = signal_of_name(name);
+    return signal ? signal : SIGTERM;
+}
+
+static void container_stop(struct executor_task *task, int64_t grace_ns)
+{
+    struct runtime *runtime = task->containers->runtime;
+    struct runtime_status status;
+    task_begin(task, CONTAINER_STOP);
+    if (runtime_inspect(runtime, task->id, &status, NULL) || status.state == RUNTIME_CREATED) {
+        task_answer_later(task); // remove takes a created one away
+        return;
+    }
+    task->pending++;
+    runtime_stop(runtime, task->id, stop_signal(task), grace_ns / NS_PER_MS, op_done, task);
+}
+
+static void on_exited(void *owner, const char *id, const struct runtime_exit *end)
+{
+    struct containers *containers = owner;
+    MAGIC_CHECK(containers, CONTAINERS_MAGIC);
+    struct executor_task *task = map_get_str(&containers->by_id, id);
+    if (!task)
+        return;
+    container_logs_finish(task);
+    // One that ended without having been started says so in the answer to its start.
+    if (!task->running)
+        return;
+    struct executor_exit told;
+    task->running = false;
+    to_executor_exit(end, &told);
+    task->events->exited(task->owner, &told);
+}
+
+static void on_rotate(struct loop_timer *timer)
+{
+    struct containers *containers = CONTAINER_OF(timer, struct containers, rotate);
+    LIST_EACH (it, &containers->tasks) {
+        struct executor_task *task = LIST_ENTRY(it, struct executor_task, link);
+        if (task->running && !task->log.none && task->log.bytes_max &&
+            logs_rotate(task->log_path, task->log.bytes_max, task->log.files_max, NULL))
+            runtime_reopen_log(containers->runtime, task->id, NULL);
+    }
+    loop_timer_start(timer, containers->rotate_ms);
+}
+
+// ---- opening and closing -----------------------------------------------------------------------
+
+static int copy_order(struct executor_task *task, const struct executor_order *order)
+{
+    struct executor_file *files =
+        arena_alloc_array(&task->arena, order->files_count + 1, sizeof *files);
+    task->order.task = wire_copy(order->task, &task->arena);
+    task->order.files = files;
+    for (size_t i = 0; files && i < order->files_count; i++) {
+        const struct executor_file *from = &order->files[i];
+        if (from->secret)
+            files[i].secret = wire_copy(from->secret, &task->arena);
+        else
+            files[i].config = wire_copy(from->config, &task->arena);
+        files[i].data = arena_memdup(&task->arena, from->data, from->size);
+        files[i].size = files[i].data ? from->size : 0;
+        task->order.files_count++;
+    }
+    return arena_overflowed(&task->arena) ? -ERR_RESOURCE_EXHAUSTED : 0;
+}
+
+static void container_close(struct executor_task *task)
+{
+    MAGIC_CHECK(task, EXECUTOR_TASK_MAGIC);
+    CHECK(list_empty(&task->logs));
+    container_check_drop(task);
+    loop_later_cancel(&task->answer);
+    if (map_get_str(&task->containers->by_id, task->id) == task)
+        map_remove_str(&task->containers->by_id, task->id);
+    task->closed = true;
+    if (task->pull)
+        images_pull_cancel(task->pull);
+    if (!task->pending)
+        task_free(task);
+}
+
+static struct executor_task *container_open(struct executor *executor,
+                                            const struct executor_order *order,
+                                            const struct executor_events *events, void *owner,
+                                            struct err *err)
+{
+    struct containers *containers = CONTAINER_OF(executor, struct containers, executor);
+    MAGIC_CHECK(containers, CONTAINERS_MAGIC);
+    struct executor_task *task = MEM_NEW(struct executor_task);
+    MAGIC_SET(task, EXECUTOR_TASK_MAGIC);
+    task->containers = containers;
+    task->events = events;
+    task->owner = owner;
+    arena_init(&task->arena, ORDER_BYTES_MAX);
+    arena_init(&task->made, MADE_BYTES_MAX);
+    list_init(&task->logs);
+    list_push_back(&containers->tasks, &task->link);
+    loop_later_init(&task->answer, containers->loop, answer_run);
+    struct container_node node = {.hostname = containers->hostname, .init = containers->init};
+    int rc = copy_order(task, order);
+    if (rc)
+        err_set(err, ERR_RESOURCE_EXHAUSTED, "the task is too large");
+    else
+        rc = container_spec_make(&task->order, NULL, &node, &task->made, &task->spec, err);
+    if (rc) {
+        task->closed = true;
+        task_free(task);
+        return NULL;
+    }
+    task->log = task->spec.log;
+    container_id_of_task(order->task->id, task->id);
+    str_format(task->log_path, sizeof task->log_path, "%s/%s.log", containers->log_dir, task->id);
+    map_put_str(&containers->by_id, task->id, task);
+    return task;
+}
+
+// ---- the executor ------------------------------------------------------------------------------
+
+static const struct executor_class container_class = {
+    .open = container_open,
+    .find = container_find,
+    .prepare = container_prepare,
+    .abort = container_abort,
+    .start = container_start,
+    .stop = container_stop,
+    .check = container_check,
+    .remove = container_remove,
+    .close = container_close,
+    .logs = container_logs,
+    .logs_pause = container_logs_pause,
+    .logs_close = container_logs_close,
+};
+
+static void containers_free(struct containers *containers)
+{
+    map_fini(&containers->by_id);
+    free(containers->log_dir);
+    free(containers->hostname);
+    free(containers->resolv_conf);
+    MAGIC_CLEAR(containers);
+    free(containers);
+}
+
+static void on_adopted(void *owner, const struct runtime_status *status)
+{
+    (void)owner;
+    (void)status; // each task asks for its own with find
+}
+
+int containers_open(const struct containers_config *config, struct containers **out,
+                    struct err *err)
+{
+    struct containers *containers = MEM_NEW(struct containers);
+    MAGIC_SET(containers, CONTAINERS_MAGIC);
+    containers->executor.class = &container_class;
+    containers->loop = config->loop;
+    containers->images = config->images;
+    containers->volumes = config->volumes;
+    containers->log_dir = str_dup(config->log_dir);
+    containers->hostname = str_dup(config->hostname);
+    containers->resolv_conf = str_dup(str_or(config->resolv_conf, RESOLV_CONF));
+    containers->init = config->init;
+    containers->rotate_ms = config->rotate_ms ? config->rotate_ms : CONTAINERS_ROTATE_MS;
+    map_init(&containers->by_id);
+    list_init(&containers->tasks);
+    list_init(&containers->checks);
+    struct runtime_config runtime = config->runtime;
+    runtime.loop = config->loop;
+    runtime.exited = on_exited;
+    runtime.owner = containers;
+    int rc = dir_make(config->log_dir, 0700, err);
+    if (!rc)
+        rc = runtime_open(&runtime, &containers->runtime, err);
+    if (!rc) {
+        rc = runtime_adopt(containers->runtime, on_adopted, containers, err);
+        if (rc)
+            runtime_close(containers->runtime);
+    }
+    if (rc) {
+        containers_free(containers);
+        return rc;
+    }
+    loop_timer_init(&containers->rotate, config->loop, on_rotate);
+    loop_timer_start(&containers->rotate, containers->rotate_ms);
+    *out = containers;
+    return 0;
+}
+
+bool containers_busy(const struct containers *containers)
+{
+    return !list_empty(&containers->checks) || !list_empty(&containers->tasks) ||
+           runtime_busy(containers->runtime);
+}
+
+void containers_close(struct containers *containers)
+{
+    MAGIC_CHECK(containers, CONTAINERS_MAGIC);
+    CHECK(!containers_busy(containers));
+    loop_timer_stop(&containers->rotate);
+    runtime_close(containers->runtime);
+    containers_free(containers);
+}
+
+struct executor *containers_executor(struct containers *containers)
+{
+    MAGIC_CHECK(containers, CONTAINERS_MAGIC);
+    return &containers->executor;
+}
+
+struct runtime *containers_runtime(struct containers *containers)
+{
+    MAGIC_CHECK(containers, CONTAINERS_MAGIC);
+    return containers->runtime;
+}

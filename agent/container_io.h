@@ -1,0 +1,55 @@
+// Tasks as containers of this node: the executor that joins images, root file systems, volumes and
+// the OCI runtime.
+//
+// Until overlay networks come to it, a task without networks gets a network namespace with nothing
+// but the loopback device, one attached to the host's network gets the host's, and any other is
+// rejected. Everything runs on the loop's thread.
+#ifndef AGENT_CONTAINER_IO_H
+#define AGENT_CONTAINER_IO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/container_spec.h"
+#include "agent/image/images_io.h"
+#include "agent/oci/runtime_io.h"
+#include "agent/oci/volumes_io.h"
+#include "agent/task/executor.h"
+#include "proto/base/err.h"
+#include "proto/base/loop_io.h"
+
+// How often the sizes of logs are looked at, unless asked otherwise.
+#define CONTAINERS_ROTATE_MS 10000
+
+struct containers;
+
+struct containers_config {
+    struct loop *loop;
+    struct images *images;   // borrowed, like volumes; used until containers_close
+    struct volumes *volumes; // they hold what containers use
+    // The rest of it is runtime_config's; loop, exited and owner are not looked at.
+    struct runtime_config runtime;
+    const char *log_dir;     // made 0700; a file per container, below --data-root
+    const char *hostname;    // of this node, for containers in the host's network; may be NULL
+    const char *resolv_conf; // NULL: /etc/resolv.conf
+    bool init;               // containers get an init process unless they say
+    int64_t rotate_ms;       // 0: CONTAINERS_ROTATE_MS
+};
+
+// Opens the runtime (its errors) and takes over what an earlier life left running.
+int containers_open(const struct containers_config *config, struct containers **out,
+                    struct err *err);
+
+// Whether something is under way that has to end before the close; closed tasks included.
+bool containers_busy(const struct containers *containers);
+
+// All tasks are closed and nothing is under way. Containers run on.
+void containers_close(struct containers *containers);
+
+// For agent/worker.
+struct executor *containers_executor(struct containers *containers);
+
+// For those who look at containers themselves: exec, attach, statistics.
+struct runtime *containers_runtime(struct containers *containers);
+
+#endif

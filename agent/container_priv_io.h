@@ -1,0 +1,89 @@
+// What container_io.c and container_watch_io.c share.
+#ifndef AGENT_CONTAINER_PRIV_IO_H
+#define AGENT_CONTAINER_PRIV_IO_H
+
+#include "agent/container_io.h"
+#include "agent/oci/logs_io.h"
+#include "proto/base/list.h"
+#include "proto/base/map.h"
+
+#define CONTAINERS_MAGIC     0x636f6e73u
+#define EXECUTOR_TASK_MAGIC  0x63746173u
+#define CONTAINER_PATH_BYTES 4096
+
+struct containers {
+    struct executor executor; // first: tasks come with it
+    unsigned magic;
+    struct loop *loop;
+    struct images *images;
+    struct volumes *volumes;
+    struct runtime *runtime;
+    char *log_dir;
+    char *hostname;
+    char *resolv_conf;
+    bool init;
+    int64_t rotate_ms;
+    struct loop_timer rotate;
+    struct map by_id;   // container id -> the open executor_task
+    struct list tasks;  // all of them, closed ones with something under way too
+    struct list checks; // container_check.link, until their process ended
+};
+
+enum container_op {
+    CONTAINER_IDLE,
+    CONTAINER_FIND,
+    CONTAINER_PREPARE,
+    CONTAINER_START,
+    CONTAINER_STOP,
+    CONTAINER_REMOVE,
+};
+
+struct executor_task {
+    unsigned magic;
+    struct list link;
+    struct containers *containers;
+    const struct executor_events *events;
+    void *owner;
+    struct arena arena; // the copy of the order
+    struct executor_order order;
+    char id[CONTAINER_ID_BYTES];
+    char log_path[CONTAINER_PATH_BYTES];
+    struct container_log log;
+    enum container_op op;
+    unsigned pending; // callbacks to come that know this task
+    bool closed;      // freed when none is pending
+    bool aborted;
+    bool running; // `exited` is still to be told
+    struct loop_later answer;
+    struct err err; // of the operation under way
+    // Of a prepare under way.
+    struct images_pull *pull;
+    char image_id[72];
+    struct arena made;
+    struct container_spec spec;
+    const char **fills; // per spec.volumes: path of a volume to fill, or NULL
+    char root[CONTAINER_PATH_BYTES];
+    struct loop_work work;
+    struct container_check *check;
+    struct list logs; // executor_log_stream.link
+};
+
+// container_watch_io.c: these four are of the class.
+void container_check(struct executor_task *task, const char *const *test, size_t test_count,
+                     int64_t timeout_ns);
+struct executor_log_stream *
+container_logs(struct executor_task *task, const struct executor_log_options *options,
+               void (*line)(void *owner, const struct executor_log *log),
+               void (*done)(void *owner, const struct err *err), void *owner, struct err *err);
+void container_logs_pause(struct executor_log_stream *stream, bool pause);
+void container_logs_close(struct executor_log_stream *stream);
+
+// Lets go of a check under way: its process is killed, its answer dropped.
+void container_check_drop(struct executor_task *task);
+// Tells those who follow the logs that the container ended.
+void container_logs_finish(struct executor_task *task);
+
+// The image the container stands on; NULL when it is not there any more.
+const struct image *container_image(const struct executor_task *task);
+
+#endif
