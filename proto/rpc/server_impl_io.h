@@ -66,7 +66,7 @@ struct server_conn {
     struct list link;
     struct server_loop *on;
     struct conn *conn;
-    struct grpc_conn *channel;
+    struct grpc_conn *channel; // NULL until a peer without credentials has said something
     struct shared_peer *peer;
     struct loop_timer alarm;
     struct loop_later later;

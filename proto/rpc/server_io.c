@@ -198,11 +198,15 @@ static void on_alarm(struct loop_timer *timer)
         loop_later_ask(&conn->later);
 }
 
+static struct grpc_conn *make_channel(struct server_conn *conn);
+
 static void on_conn_data(struct conn *it, void *owner, const uint8_t *bytes, size_t size)
 {
     (void)it;
     struct server_conn *conn = owner;
     struct err err = ERR_INIT;
+    if (!conn->channel)
+        conn->channel = make_channel(conn);
     if (grpc_conn_receive(conn->channel, bytes, size, loop_now(conn->on->loop), &err) < 0)
         send_away(conn, &err);
     else
@@ -213,7 +217,8 @@ static void on_conn_drain(struct conn *it, void *owner)
 {
     (void)it;
     struct server_conn *conn = owner;
-    server_conn_touch(conn);
+    if (conn->channel)
+        server_conn_touch(conn);
 }
 
 static void on_conn_close(struct conn *it, void *owner, const struct err *why)
@@ -223,7 +228,8 @@ static void on_conn_close(struct conn *it, void *owner, const struct err *why)
     struct server_loop *on = conn->on;
     loop_later_cancel(&conn->later);
     loop_timer_stop(&conn->alarm);
-    grpc_conn_free(conn->channel, why);
+    if (conn->channel)
+        grpc_conn_free(conn->channel, why);
     // The channel's last events may have asked once more.
     loop_later_cancel(&conn->later);
     list_remove(&conn->link);
@@ -293,13 +299,17 @@ static void on_accept(struct listener *listener, struct conn *it, void *owner)
     conn->conn = it;
     conn->peer = learn_peer(it);
     conn->anonymous = !conn->peer->peer.local && !conn->peer->peer.authenticated;
-    conn->channel = make_channel(conn);
     loop_timer_init(&conn->alarm, on->loop, on_alarm);
     loop_later_init(&conn->later, on->loop, on_later);
     list_push_back(&on->conns, &conn->link);
     atomic_fetch_add(&on->server->connections, 1);
     conn_set_handler(it, &conn_handler, conn);
     conn_set_deadline(it, on->server->config.first_call_ms, "no request came");
+    // HTTP/2 costs some 20 KB, which a stranger gets only for a first byte. Clients always speak
+    // first (RFC 9113 section 3.4), so nobody waits for our SETTINGS in vain.
+    if (conn->anonymous)
+        return;
+    conn->channel = make_channel(conn);
     loop_later_ask(&conn->later); // SETTINGS, at once
 }
 
@@ -495,6 +505,10 @@ static void goaway_all(struct server_loop *on, bool final)
 {
     LIST_EACH (link, &on->conns) {
         struct server_conn *conn = LIST_ENTRY(link, struct server_conn, link);
+        if (!conn->channel) {
+            conn_close(conn->conn, NULL);
+            continue;
+        }
         server_conn_touch(conn);
         grpc_conn_goaway(conn->channel, final);
     }
