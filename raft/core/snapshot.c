@@ -46,7 +46,11 @@ int snapshot_receive(struct raft *raft, const struct raft_message *message, stru
                        "snapshot at %" PRIu64 " is older than the commit %" PRIu64, snapshot.index,
                        raft->log.commit);
     }
-    if (!raft_conf_has(&snapshot.conf, raft->config.id)) {
+    // A member is not brought back to before it was one. A joiner has no configuration that names
+    // it yet: a stock leader (Docker 20.10 was watched) sends it the snapshot that it has at hand,
+    // made before the joiner was added, and the entry that adds it follows.
+    if (raft_conf_has(&raft->conf, raft->config.id) &&
+        !raft_conf_has(&snapshot.conf, raft->config.id)) {
         answer_commit(raft, message);
         return err_set(err, ERR_ABORTED,
                        "snapshot at %" PRIu64 " is of a group without this member", snapshot.index);

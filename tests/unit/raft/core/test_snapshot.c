@@ -164,6 +164,23 @@ START_TEST(unwanted_snapshots_are_answered_with_the_commit_index)
 }
 END_TEST
 
+// What a stock leader sends to a member that joins after its last snapshot.
+START_TEST(a_joiner_takes_a_snapshot_made_before_it_was_added)
+{
+    struct group *group = group_new();
+    group_join(group, 3);
+    group_start(group, 3);
+    struct raft_snapshot snapshot = snapshot_at(40, 2);
+    snapshot.conf = (struct raft_conf){.voters_count = 2, .voters = {1, 2}};
+    struct raft_message message = snap_to(3, 2, &snapshot);
+    ck_assert_int_eq(group_message(group, &message, NULL), 0);
+    group_sync(group, 3);
+    ck_assert_uint_eq(group_find(group, 3, 1, RAFT_MSG_APP_RESP)->index, 40);
+    ck_assert_uint_eq(group_at(group, 3)->start_index, 40);
+    group_free(group);
+}
+END_TEST
+
 START_TEST(malformed_snapshots_are_refused)
 {
     struct group *group = one_behind();
@@ -268,6 +285,7 @@ Suite *suite_snapshot(void)
     tcase_add_test(tcase, a_snapshot_nobody_needs_any_more_stays_with_the_shell);
     tcase_add_test(tcase, a_snapshot_that_cannot_be_made_is_wanted_again_later);
     tcase_add_test(tcase, unwanted_snapshots_are_answered_with_the_commit_index);
+    tcase_add_test(tcase, a_joiner_takes_a_snapshot_made_before_it_was_added);
     tcase_add_test(tcase, malformed_snapshots_are_refused);
     tcase_add_test(tcase, a_snapshot_within_the_log_only_moves_the_commit_index);
     tcase_add_test(tcase, installing_is_one_write_and_one_at_a_time);
