@@ -1,0 +1,327 @@
+// A manager of ours as a member of a stock swarm's Raft group, for raft_stock.sh. FOLDER holds what
+// `interop_join_stock join` left there: certificate, key and roots; the manager adds its state.
+//
+//   serve FOLDER HOST:PORT STOCK   joins the managers at STOCK (or goes on as the member it was)
+//                                  and serves until SIGTERM; says what becomes of it
+//   eager FOLDER HOST:PORT STOCK   the same, and is first to stand when a leader is lost
+//   dump FOLDER                    prints the store as it lies on disk, also while it is served
+//   ask FOLDER                     prints the services as the local socket tells them, wherever the
+//                                  leader is
+//
+// Errors are printed as "CODE: message" and end with status 1.
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "manager/manager.h"
+#include "manager/store/snapshot.h"
+#include "manager/store/store.h"
+#include "proto/base/check.h"
+#include "proto/base/file_io.h"
+#include "proto/base/str.h"
+#include "proto/identity/certdir_io.h"
+#include "proto/identity/rng_io.h"
+#include "proto/rpc/client_io.h"
+#include "proto/wire/control.pb-c.h"
+#include "proto/wire/wire.h"
+#include "raft/disk/logdb_io.h"
+
+#define CALL_MS     20000
+#define ARENA_BYTES ((size_t)256 << 20)
+
+// The same in every life of a test's manager; a real one has it in its key file.
+static const struct seal_key data_key = {{1}};
+
+static struct loop loop;
+static struct arena arena;
+static const char *folder;
+
+static _Noreturn void die(const struct err *err)
+{
+    printf("%s: %s\n", err_code_name(err->code), err->message);
+    fflush(stdout);
+    exit(1);
+}
+
+static const char *path_of(const char *name)
+{
+    return arena_printf(&arena, "%s/%s", folder, name);
+}
+
+static struct addr local_addr(void)
+{
+    struct addr addr;
+    struct err err = ERR_INIT;
+    if (addr_parse(arena_printf(&arena, "unix://%s/local.sock", folder), 0, &addr, &err))
+        die(&err);
+    return addr;
+}
+
+// ---- serving ------------------------------------------------------------------------------------
+
+struct served {
+    struct manager *manager;
+    struct raft_node_role role; // as last said
+    bool closed;
+    bool failed;
+};
+
+static void on_ready(void *ctx, const struct err *err)
+{
+    struct served *served = ctx;
+    if (err)
+        die(err);
+    struct manager_status status;
+    manager_status(served->manager, &status);
+    printf("ready %" PRIu64 "\n", status.raft_id);
+    fflush(stdout);
+}
+
+static void on_changed(void *ctx)
+{
+    struct served *served = ctx;
+    if (!served->manager)
+        return;
+    struct manager_status status;
+    manager_status(served->manager, &status);
+    if (status.role.acting == served->role.acting && status.role.leader == served->role.leader &&
+        status.role.term == served->role.term)
+        return;
+    served->role = status.role;
+    printf("%s leader=%" PRIx64 " term=%" PRIu64 " members=%zu\n",
+           status.role.acting ? "leading" : "following", status.role.leader, status.role.term,
+           status.members);
+    fflush(stdout);
+}
+
+static void on_stopped(void *ctx, const struct err *why)
+{
+    struct served *served = ctx;
+    printf("stopped %s: %s\n", err_code_name(why->code), why->message);
+    fflush(stdout);
+    served->failed = true;
+    loop_stop(&loop);
+}
+
+static void on_closed(void *ctx)
+{
+    ((struct served *)ctx)->closed = true;
+}
+
+static bool is_closed(void *ctx)
+{
+    return ((struct served *)ctx)->closed;
+}
+
+static void on_signal(uv_signal_t *signal, int number)
+{
+    (void)number;
+    uv_close((uv_handle_t *)signal, NULL);
+    loop_stop(&loop);
+}
+
+static int serve(const char *advertise, const char *stock, bool eager)
+{
+    struct served served = {0};
+    struct loop_thread serving;
+    loop_thread_start(&serving, "serving");
+    struct loop *loops[] = {&serving.loop};
+    struct credentials credentials;
+    struct keyfile file;
+    struct err err = ERR_INIT;
+    if (certdir_load(folder, NULL, &credentials, &file, &err))
+        die(&err);
+    keyfile_fini(&file);
+    struct manager_config config = {
+        .loop = &loop,
+        .serving = loops,
+        .serving_count = 1,
+        .dir = path_of("raft"),
+        .key = data_key,
+        .rng = &rng_kernel,
+        .credentials = &credentials,
+        .advertise = advertise,
+        .listen_fd = -1,
+        .local = local_addr(),
+        .local_fd = -1,
+        .birth = MANAGER_JOIN,
+        .join_addrs = &stock,
+        .join_addrs_count = 1,
+        .ready = on_ready,
+        .changed = on_changed,
+        .stopped = on_stopped,
+        .ctx = &served,
+    };
+    // Stock members wait for 10 to 20 s: whoever waits for less is the first to stand.
+    if (eager)
+        config.patient = (struct raft_pace){.heartbeat_ms = 1000, .election_ms = 4000};
+    if (addr_parse(advertise, 0, &config.listen, &err) ||
+        manager_start(&config, &served.manager, &err))
+        die(&err);
+    uv_signal_t terminate;
+    uv_signal_init(&loop.uv, &terminate);
+    uv_signal_start(&terminate, on_signal, SIGTERM);
+    loop_run(&loop);
+    manager_stop(served.manager, on_closed, &served);
+    bool done = loop_run_until(&loop, is_closed, &served, CALL_MS);
+    if (!uv_is_closing((uv_handle_t *)&terminate))
+        uv_close((uv_handle_t *)&terminate, NULL);
+    loop_thread_stop(&serving);
+    credentials_fini(&credentials);
+    return done && !served.failed ? 0 : 1;
+}
+
+// ---- looking at the store -----------------------------------------------------------------------
+
+static int on_row(void *ctx, const void *key, size_t key_size, const void *value, size_t value_size,
+                  struct err *err)
+{
+    const char *text = arena_strndup(&arena, key, key_size);
+    const char *slash = strchr(text, '/');
+    enum object_type type;
+    if (!slash) // the node's own rows
+        return 0;
+    if (!object_type_of_name(arena_strndup(&arena, text, (size_t)(slash - text)), &type))
+        return err_set(err, ERR_DATA_LOSS, "no object type: %s", text);
+    return restore_object(ctx, type, value, value_size, err);
+}
+
+static void print_service(const Swarm__Service *service)
+{
+    const Swarm__ServiceSpec *spec = service->spec;
+    printf("service %s %s %" PRIu64 " %s %" PRIu64 "\n", service->id, spec->annotations->name,
+           service->meta->version->index, spec->task->container->image,
+           spec->replicated ? spec->replicated->replicas : 0);
+}
+
+static void print_object(enum object_type type, const void *message)
+{
+    if (type == OBJECT_SERVICE) {
+        print_service(message);
+    } else if (type == OBJECT_NETWORK) {
+        const Swarm__Network *network = message;
+        printf("network %s %s %s\n", network->id, network->spec->annotations->name,
+               network->driver_state ? network->driver_state->name : "-");
+    } else if (type == OBJECT_NODE) {
+        const Swarm__Node *node = message;
+        printf("node %s %" PRIu64 "\n", node->id, node->meta->version->index);
+    }
+}
+
+static int dump(void)
+{
+    struct logdb *db;
+    struct err err = ERR_INIT;
+    uint64_t applied;
+    struct store *store = store_new();
+    struct restore *restore = restore_begin(store);
+    if (logdb_open(path_of("raft"), &data_key, NULL, &db, &err) ||
+        logdb_state_each(db, on_row, restore, &applied, &err) ||
+        restore_finish(restore, applied, &err))
+        die(&err);
+    struct raft_boot boot;
+    if (logdb_boot(db, &boot, &err))
+        die(&err);
+    printf("log begins after %" PRIu64 "\n", boot.start.index);
+    logdb_close(db);
+    struct view view = store_pin(store);
+    for (unsigned type = 0; type < OBJECT_TYPES; type++) {
+        VIEW_EACH (object, view, (enum object_type)type, BY_ALL) {
+            const void *message = object_unpack(object, &arena);
+            CHECK(message);
+            print_object((enum object_type)type, message);
+        }
+    }
+    store_unpin(view);
+    store_free(store);
+    return 0;
+}
+
+// ---- asking -------------------------------------------------------------------------------------
+
+struct asked {
+    bool done;
+    void *reply;
+};
+
+static void on_done(struct rpc_request *request, void *ctx, const struct rpc_status *status,
+                    const struct metadata *trailers)
+{
+    (void)trailers;
+    struct asked *asked = ctx;
+    if (status->err.code != ERR_OK)
+        die(&status->err);
+    asked->reply = wire_copy(rpc_request_message(request), &arena);
+    asked->done = true;
+}
+
+static bool is_done(void *ctx)
+{
+    return ((struct asked *)ctx)->done;
+}
+
+static void on_client_closed(void *ctx)
+{
+    ((struct asked *)ctx)->done = true;
+}
+
+static void *call(const char *path, const wire_type *response, const ProtobufCMessage *request)
+{
+    struct rpc_client *client =
+        rpc_client_new(&(struct rpc_client_config){.loop = &loop, .addr = local_addr()});
+    struct asked asked = {0};
+    struct rpc_request_spec spec = {.path = path,
+                                    .kind = RPC_UNARY,
+                                    .response = response,
+                                    .timeout_ms = CALL_MS,
+                                    .wait_for_ready = true,
+                                    .on_done = on_done,
+                                    .ctx = &asked};
+    rpc_client_call(client, &spec, request);
+    loop_run_until(&loop, is_done, &asked, CALL_MS + 1000);
+    CHECK(asked.done);
+    struct asked closed = {0};
+    rpc_client_close(client, on_client_closed, &closed);
+    loop_run_until(&loop, is_done, &closed, CALL_MS);
+    CHECK(closed.done);
+    return asked.reply;
+}
+
+static int ask(void)
+{
+    Swarm__ListServicesRequest request = SWARM__LIST_SERVICES_REQUEST__INIT;
+    Swarm__ListServicesResponse *reply =
+        call("/docker.swarmkit.v1.Control/ListServices", &swarm__list_services_response__descriptor,
+             &request.base);
+    for (size_t i = 0; i < reply->n_services; i++)
+        print_service(reply->services[i]);
+    return 0;
+}
+
+static int run(int argc, char **argv)
+{
+    const char *verb = argv[1];
+    folder = argv[2];
+    if (argc == 5 && (str_equal(verb, "serve") || str_equal(verb, "eager")))
+        return serve(argv[3], argv[4], str_equal(verb, "eager"));
+    if (argc == 3 && str_equal(verb, "dump"))
+        return dump();
+    if (argc == 3 && str_equal(verb, "ask"))
+        return ask();
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 3)
+        return 2;
+    signal(SIGPIPE, SIG_IGN);
+    loop_init(&loop);
+    arena_init(&arena, ARENA_BYTES);
+    int result = run(argc, argv);
+    loop_fini(&loop);
+    arena_fini(&arena);
+    return result;
+}

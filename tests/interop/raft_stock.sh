@@ -1,0 +1,109 @@
+#!/bin/bash
+# Our manager as a member of a stock swarm's Raft group: it gets the group's snapshot and entries, holds
+# what the stock managers hold, is Reachable under load, comes back after its own crash and after theirs,
+# and makes a quorum with whichever of them is left.
+# ctest: TIMEOUT 300
+. "$(dirname "$0")/../support/lab.sh"
+lab_needs dockerd docker curl
+lab_up 3
+
+program=$SKEP_BUILD/tests/interop/interop_raft_stock
+data=$LAB/h2/node
+ours="$(ip_of h2):2377"
+mkdir -p "$data"
+
+create() { stock "$1" service create --quiet --detach --no-resolve-image --replicas 0 --name "$2" busybox:1 >/dev/null; }
+begin() { start h2 manager "$program" "$1" "$data" "$ours" "$(ip_of h1):2377"; }
+store() { on h2 timeout 20 "$program" dump "$data"; }
+said() { grep -q "$1" "$LAB/h2/manager.log"; }
+
+# reachability HOST: what the stock manager there thinks of our member.
+reachability() { stock "$1" node inspect "$id" --format '{{.ManagerStatus.Reachability}}'; }
+reachable() { [[ $(reachability "$1") == reachable ]]; }
+
+# What a stock manager's clients are told, in the words of `dump`.
+services_of()
+{
+  stock "$1" service inspect $(stock "$1" service ls --quiet) --format \
+    'service {{.ID}} {{.Spec.Name}} {{.Version.Index}} {{.Spec.TaskTemplate.ContainerSpec.Image}} {{.Spec.Mode.Replicated.Replicas}}' | sort
+}
+networks_of()
+{
+  stock "$1" network inspect $(stock "$1" network ls --quiet --filter scope=swarm) --format \
+    'network {{.ID}} {{.Name}} {{.Driver}}' | sort
+}
+nodes_of()
+{
+  stock "$1" node inspect $(stock "$1" node ls --quiet) --format 'node {{.ID}} {{.Version.Index}}' | sort
+}
+told() { { networks_of "$1"; nodes_of "$1"; services_of "$1"; } }
+# The store also has stand-ins for the nodes' own networks, which no client sees.
+alike() { diff <(told "$1" | sort) <(store | grep -Ev '^log |^network [^ ]* (bridge|host) ' | sort); }
+
+step "a stock manager whose log is cut early"
+stock_start h1
+stock h1 swarm init --advertise-addr "$(ip_of h1)" --availability drain --snapshot-interval 20 >/dev/null
+# How many entries stay behind a snapshot is a setting without a flag.
+api() { on h1 curl -fsS --unix-socket "$LAB/h1/docker.sock" "http://d/v1.41/$1" "${@:2}"; }
+swarm=$(api swarm)
+version=$(sed 's/.*"Version":{"Index":\([0-9]*\)}.*/\1/' <<<"$swarm")
+sed 's/.*"Spec":\({.*}\),"TLSInfo".*/\1/; s/\("LogEntriesForSlowFollowers":\)[0-9]*/\15/' <<<"$swarm" >"$LAB/spec.json"
+api "swarm/update?version=$version" --header 'Content-Type: application/json' --data "@$LAB/spec.json"
+stock h1 network create --driver overlay --attachable front >/dev/null
+for i in {1..30}; do create h1 "early-$i"; done
+first=$(stock h1 info --format '{{.Swarm.NodeID}}')
+
+step "our manager joins and gets the snapshot"
+id=$(on h2 "$SKEP_BUILD/tests/interop/interop_join_stock" join "$data" "$(ip_of h1):2377" \
+  "$(stock h1 swarm join-token --quiet manager)")
+begin serve
+eventually 30 said '^ready'
+eventually 20 reachable h1
+eventually 10 alike h1
+[[ $(store) =~ log\ begins\ after\ [1-9] ]] || fail "no snapshot was needed: $(store | grep ^log)"
+same "$(services_of h1)" "$(on h2 timeout 30 "$program" ask "$data" | sort)" "services on our local socket"
+
+step "it follows 200 services, created as fast as may be, and is Reachable all the while"
+for lane in 1 2 3 4; do
+  (for i in {1..50}; do create h1 "many-$lane-$i"; done) &
+  lanes[lane]=$!
+done
+while kill -0 "${lanes[@]}" 2>/dev/null; do
+  same reachable "$(reachability h1)" "our member, under load"
+done
+wait "${lanes[@]}"
+same 230 "$(stock h1 service ls --quiet | wc -l)" "services"
+eventually 10 alike h1
+
+step "it is killed, and goes on from where it was"
+raft_id=$(awk '/^ready/ { print $2 }' "$LAB/h2/manager.log")
+kill9 h2 manager
+: >"$LAB/h2/manager.log"
+begin serve
+eventually 30 said "^ready $raft_id\$"
+eventually 60 reachable h1
+stock h1 service rm early-1 early-2 >/dev/null
+create h1 after-our-crash
+eventually 10 alike h1
+
+step "the stock leader is started again"
+stock_stop h1
+stock_start h1
+eventually 90 create h1 after-its-restart
+eventually 60 reachable h1
+eventually 10 alike h1
+
+step "a second stock manager joins"
+stock_start h3
+stock h3 swarm join --advertise-addr "$(ip_of h3)" --token "$(stock h1 swarm join-token --quiet manager)" "$(ip_of h1):2377" >/dev/null
+eventually 30 reachable h3
+eventually 30 create h3 through-the-second
+eventually 10 alike h3
+
+step "the first stock manager dies: two are left and go on, whoever wins"
+kill9 h1 dockerd
+eventually 90 create h3 without-the-first
+eventually 10 alike h3
+stock_start h1
+eventually 60 create h1 with-the-first-again
+eventually 10 alike h1
