@@ -1,6 +1,7 @@
 // The server: listeners and connections on its loops. Calls are in call_io.c.
 #include "proto/rpc/server_io.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -400,7 +401,7 @@ int rpc_server_listen(struct rpc_server *server, const struct addr *addr, int fd
         result = err_set(err, ERR_UNAVAILABLE, "cannot listen");
     for (size_t i = 0; result == 0 && i < server->config.loops_count; i++) {
         struct order *order = MEM_NEW(struct order);
-        order->fd = dup(fd);
+        order->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
         CHECK(order->fd >= 0);
         order->tls = tls ? server->config.tls : NULL;
         order_post(&server->loops[i], order, listen_here);
