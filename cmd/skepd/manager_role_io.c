@@ -1,4 +1,5 @@
-// The manager process. It holds the cluster's socket; what serves it stands in manager/.
+// The manager process: runs the manager that the node process charged it with, on the sockets it
+// was handed.
 #include "cmd/skepd/roles_io.h"
 
 #include <stdlib.h>
@@ -6,30 +7,165 @@
 #include <unistd.h>
 
 #include "cmd/skepd/calls_io.h"
+#include "cmd/skepd/charge.h"
 #include "cmd/skepd/messages.h"
 #include "proto/base/check.h"
+#include "proto/base/entropy_io.h"
 #include "proto/base/log.h"
 #include "proto/base/str.h"
+#include "proto/identity/rng_io.h"
 
 #define MANAGER_ROLE_MAGIC 0x4d4e4752u
+
+// Loops that serve connections besides the control loop.
+#define SERVING_LOOPS 2
 
 struct manager_process {
     unsigned magic;
     struct role_frame *frame;
-    int cluster_fd; // bound, not listening; -1 until it came
+    struct charge charge;
+    struct credentials credentials;
+    int cluster_fd, local_fd; // bound, not listening; -1 until they came
+    struct loop_thread serving[SERVING_LOOPS];
+    struct loop *loops[SERVING_LOOPS];
+    struct manager *manager; // NULL until both sockets are there
+    bool stopping;
 };
+
+static struct manager_process *process_of(void *state)
+{
+    struct manager_process *process = state;
+    MAGIC_CHECK(process, MANAGER_ROLE_MAGIC);
+    return process;
+}
+
+// ---- the end ------------------------------------------------------------------------------------
+
+static void finish(struct manager_process *process)
+{
+    for (size_t i = 0; i < SERVING_LOOPS; i++)
+        loop_thread_stop(&process->serving[i]);
+    if (process->cluster_fd >= 0)
+        close(process->cluster_fd);
+    if (process->local_fd >= 0)
+        close(process->local_fd);
+    struct role_frame *frame = process->frame;
+    charge_fini(&process->charge);
+    credentials_fini(&process->credentials);
+    MAGIC_CLEAR(process);
+    free(process);
+    role_stopped(frame);
+}
+
+static void on_manager_closed(void *ctx)
+{
+    struct manager_process *process = process_of(ctx);
+    process->manager = NULL;
+    finish(process);
+}
+
+static void stop(void *state)
+{
+    struct manager_process *process = process_of(state);
+    if (process->stopping)
+        return;
+    process->stopping = true;
+    if (process->manager)
+        manager_stop(process->manager, on_manager_closed, process);
+    else
+        finish(process);
+}
+
+// What went wrong is the node process's to decide about: it hears of the end and starts us anew
+// with a growing pause, or not at all.
+static void give_up(struct manager_process *process, const char *what, const struct err *err)
+{
+    log_error(what, "err=\"%s\"", err->message);
+    struct channel *channel = process->frame->channel;
+    struct err ignored = ERR_INIT;
+    channel_send(channel, MESSAGE_MANAGER_FAILED, err->message, strlen(err->message), NULL, 0,
+                 &ignored);
+    stop(process);
+}
+
+// ---- the manager --------------------------------------------------------------------------------
+
+static void on_ready(void *ctx, const struct err *err)
+{
+    struct manager_process *process = process_of(ctx);
+    if (err) {
+        give_up(process, "manager cannot take part", err);
+        return;
+    }
+    log_info("manager takes part", "addr=%s", process->charge.advertise);
+    struct err failure = ERR_INIT;
+    if (channel_send(process->frame->channel, MESSAGE_MANAGER_UP, "", 0, NULL, 0, &failure))
+        give_up(process, "node process does not listen", &failure);
+}
+
+static void on_changed(void *ctx)
+{
+    (void)ctx;
+}
+
+static void on_stopped(void *ctx, const struct err *why)
+{
+    give_up(process_of(ctx), "manager has stopped", why);
+}
+
+static void start_manager(struct manager_process *process)
+{
+    struct charge *charge = &process->charge;
+    struct manager_config config = {
+        .loop = process->frame->loop,
+        .serving = process->loops,
+        .serving_count = SERVING_LOOPS,
+        .dir = "raft", // below our working folder, the only one we may touch
+        .key = charge->key,
+        .previous_key = charge->has_previous_key ? &charge->previous_key : NULL,
+        .rng = &rng_kernel,
+        .credentials = &process->credentials,
+        .advertise = charge->advertise,
+        .listen_fd = process->cluster_fd,
+        .local_fd = process->local_fd,
+        .birth = charge->birth,
+        .first_cluster = charge->first_cluster,
+        .join_addrs = (const char *const *)charge->joins,
+        .join_addrs_count = charge->joins_count,
+        .ready = on_ready,
+        .changed = on_changed,
+        .stopped = on_stopped,
+        .ctx = process,
+    };
+    struct err err = ERR_INIT;
+    if (manager_start(&config, &process->manager, &err))
+        give_up(process, "manager cannot start", &err);
+}
 
 static int start(struct role_frame *frame, const void *config, size_t config_bytes, void **state,
                  struct err *err)
 {
-    (void)config;
-    if (config_bytes != 0)
-        return err_set(err, ERR_INVALID_ARGUMENT, "unexpected configuration");
-    struct manager_process *manager = MEM_NEW(struct manager_process);
-    MAGIC_SET(manager, MANAGER_ROLE_MAGIC);
-    manager->frame = frame;
-    manager->cluster_fd = -1;
-    *state = manager;
+    struct charge charge;
+    int result = charge_parse(config, config_bytes, &charge, err);
+    if (result)
+        return result;
+    struct manager_process *process = MEM_NEW(struct manager_process);
+    MAGIC_SET(process, MANAGER_ROLE_MAGIC);
+    process->frame = frame;
+    process->charge = charge;
+    process->cluster_fd = process->local_fd = -1;
+    result = credentials_init(&process->credentials, charge.chain_pem, charge.key_pem,
+                              charge.roots_pem, err);
+    if (result) {
+        charge_fini(&process->charge);
+        free(process);
+        return result;
+    }
+    for (size_t i = 0; i < SERVING_LOOPS; i++) {
+        loop_thread_start(&process->serving[i], "serving");
+        process->loops[i] = &process->serving[i].loop;
+    }
+    *state = process;
     return 0;
 }
 
@@ -41,27 +177,20 @@ static bool is_named(const struct channel_message *message, const char *name)
 
 static void on_message(void *state, const struct channel_message *message)
 {
-    struct manager_process *manager = state;
-    MAGIC_CHECK(manager, MANAGER_ROLE_MAGIC);
-    if (message->type == MESSAGE_SOCKET && is_named(message, ROLES_CLUSTER_SOCKET) &&
-        manager->cluster_fd < 0) {
-        manager->cluster_fd = message->fds[0];
-        message->fds[0] = -1;
+    struct manager_process *process = process_of(state);
+    int *place = NULL;
+    if (message->type == MESSAGE_SOCKET && is_named(message, ROLES_CLUSTER_SOCKET))
+        place = &process->cluster_fd;
+    else if (message->type == MESSAGE_SOCKET && is_named(message, ROLES_LOCAL_SOCKET))
+        place = &process->local_fd;
+    if (!place || *place >= 0) {
+        log_warn("message nobody asked for", "type=%u", message->type);
         return;
     }
-    log_warn("message nobody asked for", "type=%u", message->type);
-}
-
-static void stop(void *state)
-{
-    struct manager_process *manager = state;
-    MAGIC_CHECK(manager, MANAGER_ROLE_MAGIC);
-    struct role_frame *frame = manager->frame;
-    if (manager->cluster_fd >= 0)
-        close(manager->cluster_fd);
-    MAGIC_CLEAR(manager);
-    free(manager);
-    role_stopped(frame);
+    *place = message->fds[0];
+    message->fds[0] = -1;
+    if (process->cluster_fd >= 0 && process->local_fd >= 0 && !process->stopping)
+        start_manager(process);
 }
 
 // libuv keeps one descriptor in reserve, for the moment when there are no others.

@@ -20,6 +20,9 @@ enum message_type {
     MESSAGE_STOP = 4,   // end in order
     // To the node process.
     MESSAGE_READY = 16, // confined and started: struct message_ready
+    // Of the manager: it is a member and serves; it cannot go on, with the reason as text.
+    MESSAGE_MANAGER_UP = 17,
+    MESSAGE_MANAGER_FAILED = 18,
     MESSAGE_ROLE_FIRST = 32,
 };
 
@@ -48,9 +51,13 @@ enum message_type {
 
 // And that the node process takes from every role.
 #define MESSAGE_ROWS_TO_NODE                                                                       \
+    {.type = MESSAGE_READY,                                                                        \
+     .name = "ready",                                                                              \
+     .bytes_min = MESSAGE_READY_BYTES,                                                             \
+     .bytes_max = MESSAGE_READY_BYTES},                                                            \
+        {.type = MESSAGE_MANAGER_UP, .name = "manager-up"},                                        \
     {                                                                                              \
-        .type = MESSAGE_READY, .name = "ready", .bytes_min = MESSAGE_READY_BYTES,                  \
-        .bytes_max = MESSAGE_READY_BYTES                                                           \
+        .type = MESSAGE_MANAGER_FAILED, .name = "manager-failed", .bytes_max = ERR_MESSAGE_BYTES   \
     }
 
 struct message_start {

@@ -10,9 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cmd/skepd/api_io.h"
+#include "cmd/skepd/membership_io.h"
 #include "cmd/skepd/notify_io.h"
 #include "cmd/skepd/pidfile_io.h"
-#include "cmd/skepd/place.h"
 #include "cmd/skepd/roles_io.h"
 #include "cmd/skepd/sockets_io.h"
 #include "cmd/skepd/supervise_io.h"
@@ -30,6 +31,7 @@
 #define MANAGER_FOLDER    "manager"
 #define RESOLVER_FOLDER   "/"
 #define SWARM_PORT        2377
+#define LOCAL_SOCKET      "manager.sock"
 #define SOCKET_NAME_BYTES MESSAGE_NAME_BYTES_MAX
 
 // One of the two confined processes, as the node keeps it.
@@ -50,9 +52,15 @@ struct node {
     struct loop loop;
     uv_signal_t signals[3];
     int lock_fd; // of the data folder
-    struct place place;
-    struct sockets api;
-    struct bound_socket cluster; // fd -1 while this node is no manager
+    struct sockets api_sockets;
+    struct api *api;
+    struct membership *membership;
+    struct membership_ops membership_ops;
+    struct addr local_addr;               // of the manager's local socket
+    struct bound_socket cluster, local;   // fd -1 while this node is no manager
+    const struct charge *charge;          // of the manager process
+    void (*manager_stopped)(void *owner); // who waits for its end
+    void *manager_stopped_owner;
     char manager_folder[PATH_MAX];
     struct helper manager;
     struct helper resolver;
@@ -119,24 +127,43 @@ static void announce(struct node *node)
     notify_send("READY=1\nSTATUS=Serving");
 }
 
+// What only the manager gets: its charge, and the sockets it serves.
+static void pack_charge(const struct helper *helper, struct buf *out)
+{
+    if (helper == &helper->node->manager)
+        charge_pack(helper->node->charge, out);
+}
+
+static int hand_over(struct channel *channel, const char *name, const struct bound_socket *bound,
+                     struct err *err)
+{
+    return channel_send(channel, MESSAGE_SOCKET, name, strlen(name), &bound->fd, 1, err);
+}
+
 static void greet(void *owner, struct channel *channel)
 {
     struct helper *helper = owner;
     struct node *node = helper->node;
     struct err err = ERR_INIT;
-    struct buf start;
+    struct buf start, config;
     buf_init(&start, MESSAGE_START_BYTES_MIN + MESSAGE_CONFIG_BYTES_MAX);
+    buf_init(&config, MESSAGE_CONFIG_BYTES_MAX);
+    pack_charge(helper, &config);
     message_start_pack(&start, &(struct message_start){
                                    .uid = helper->uid,
                                    .gid = helper->gid,
                                    .log_level = level_of(node->config),
                                    .log_format = format_of(node->config),
+                                   .config = config.data,
+                                   .config_bytes = config.len,
                                });
     int result = channel_send(channel, MESSAGE_START, start.data, start.len, NULL, 0, &err);
     if (!result && helper == &node->manager)
-        result = channel_send(channel, MESSAGE_SOCKET, ROLES_CLUSTER_SOCKET,
-                              strlen(ROLES_CLUSTER_SOCKET), &node->cluster.fd, 1, &err);
-    buf_fini(&start);
+        result = hand_over(channel, ROLES_CLUSTER_SOCKET, &node->cluster, &err);
+    if (!result && helper == &node->manager)
+        result = hand_over(channel, ROLES_LOCAL_SOCKET, &node->local, &err);
+    buf_wipe(&start); // keys are in it
+    buf_wipe(&config);
     // It will not get ready then, and be killed and started again for that.
     if (result)
         log_error("process cannot be told what to do", "role=%s err=\"%s\"", helper->spec.role,
@@ -155,17 +182,46 @@ static void on_ready(void *owner, const struct message_ready *ready)
     announce(helper->node);
 }
 
-// No role says anything of its own yet that its table would let through.
 static void on_message(void *owner, const struct channel_message *message)
 {
     const struct helper *helper = owner;
-    log_warn("message nobody asked for", "role=%s type=%u", helper->spec.role, message->type);
+    struct node *node = helper->node;
+    char text[ERR_MESSAGE_BYTES];
+    if (helper == &node->manager && message->type == MESSAGE_MANAGER_UP) {
+        membership_manager_up(node->membership);
+    } else if (helper == &node->manager && message->type == MESSAGE_MANAGER_FAILED) {
+        str_format(text, sizeof text, "%.*s", (int)message->payload_bytes,
+                   (const char *)message->payload);
+        membership_manager_failed(node->membership, text);
+    } else {
+        log_warn("message nobody asked for", "role=%s type=%u", helper->spec.role, message->type);
+    }
 }
 
-// Ends what is left, one after the other: the manager first, for it may still want answers.
+// Ends what is left, one after the other, from the outside in.
+static void stop_next(struct node *node);
+
+static void on_api_closed(void *ctx)
+{
+    struct node *node = ctx;
+    node->api = NULL;
+    stop_next(node);
+}
+
+static void on_membership_closed(void *ctx)
+{
+    struct node *node = ctx;
+    node->membership = NULL;
+    stop_next(node);
+}
+
 static void stop_next(struct node *node)
 {
-    if (node->manager.supervised)
+    if (node->api)
+        api_close(node->api, on_api_closed, node);
+    else if (node->membership)
+        membership_close(node->membership, on_membership_closed, node);
+    else if (node->manager.supervised)
         supervised_stop(node->manager.supervised);
     else if (node->resolver.supervised)
         supervised_stop(node->resolver.supervised);
@@ -173,12 +229,30 @@ static void stop_next(struct node *node)
         loop_stop(&node->loop);
 }
 
+static void unbind(struct bound_socket *bound)
+{
+    if (bound->fd >= 0)
+        socket_unbind(bound);
+    bound->fd = -1;
+}
+
 static void on_stopped(void *owner)
 {
     struct helper *helper = owner;
+    struct node *node = helper->node;
     helper->supervised = NULL;
-    if (helper->node->stopping)
-        stop_next(helper->node);
+    helper->ready_once = false;
+    if (helper == &node->manager) {
+        unbind(&node->cluster);
+        unbind(&node->local);
+    }
+    if (node->stopping) {
+        stop_next(node);
+    } else if (helper == &node->manager && node->manager_stopped) {
+        void (*stopped)(void *owner) = node->manager_stopped;
+        node->manager_stopped = NULL;
+        stopped(node->manager_stopped_owner);
+    }
 }
 
 static void helper_init(struct helper *helper, struct node *node, const char *role,
@@ -243,37 +317,53 @@ static int lock_data_root(struct node *node, struct err *err)
     return 0;
 }
 
-static int read_place(struct node *node, struct err *err)
+// ---- start --------------------------------------------------------------------------------------
+
+// The manager's local socket is this process's alone.
+static int bind_local(struct node *node, struct err *err)
 {
-    char path[PATH_MAX];
-    if (!str_format(path, sizeof path, "%s/%s", node->config->data_root, PLACE_FILE))
-        return err_set(err, ERR_INVALID_ARGUMENT, "data-root is too long");
-    struct buf text;
-    buf_init(&text, PLACE_BYTES_MAX);
-    node->place = place_default();
-    int result = file_read(path, &text, err);
-    if (result == -ERR_NOT_FOUND)
-        result = 0;
-    else if (result == 0)
-        result = place_read(text.data, text.len, &node->place, err);
-    buf_fini(&text);
+    int result = socket_bind(&node->local_addr, NULL, &node->local, err);
+    if (!result && chmod(node->local_addr.host, 0600))
+        result = err_set_errno(err, errno, "make %s private", node->local_addr.host);
     return result;
 }
 
-// ---- start --------------------------------------------------------------------------------------
-
-static int start_manager(struct node *node, struct err *err)
+static int start_manager(void *ctx, const char *listen_addr, const struct charge *charge,
+                         struct err *err)
 {
+    struct node *node = ctx;
     struct addr addr;
+    node->charge = charge;
     int result = private_folder(node->manager_folder, node->manager.uid, node->manager.gid, err);
     if (!result)
-        result = addr_parse(node->place.listen_addr, SWARM_PORT, &addr, err);
+        result = addr_parse(listen_addr, SWARM_PORT, &addr, err);
     if (!result)
         result = socket_bind(&addr, NULL, &node->cluster, err);
-    if (result)
+    if (!result)
+        result = bind_local(node, err);
+    if (result) {
+        unbind(&node->cluster);
+        unbind(&node->local);
         return err_wrap(err, "manager");
+    }
     node->manager.supervised = supervised_start(&node->loop, &node->manager.spec, &node->manager);
     return 0;
+}
+
+static void stop_manager(void *ctx, void (*stopped)(void *owner), void *owner)
+{
+    struct node *node = ctx;
+    node->manager_stopped = stopped;
+    node->manager_stopped_owner = owner;
+    CHECK(node->manager.supervised);
+    supervised_stop(node->manager.supervised);
+}
+
+static void set_client(void *ctx, struct rpc_client *client)
+{
+    struct node *node = ctx;
+    if (node->api)
+        api_set_manager(node->api, client);
 }
 
 static int prepare(struct node *node, struct err *err)
@@ -286,13 +376,11 @@ static int prepare(struct node *node, struct err *err)
         result = dir_make(config->exec_root, 0755, err);
     if (!result)
         result = pidfile_take(config->pidfile, err);
-    if (!result)
-        result = read_place(node, err);
     if (!result && !str_format(node->manager_folder, sizeof node->manager_folder, "%s/%s",
                                config->data_root, MANAGER_FOLDER))
         result = err_set(err, ERR_INVALID_ARGUMENT, "data-root is too long");
     if (!result)
-        result = sockets_bind_hosts(&node->api, config->hosts.items, config->hosts.count,
+        result = sockets_bind_hosts(&node->api_sockets, config->hosts.items, config->hosts.count,
                                     config->group, err);
     notify_forget();
     return result;
@@ -304,11 +392,23 @@ static int start(struct node *node, struct err *err)
                 node->manager_folder);
     helper_init(&node->resolver, node, resolver_role.name, RESOLVER_USER, RESOLVER_USER_ID,
                 RESOLVER_FOLDER);
-    if (node->place.manager) {
-        int result = start_manager(node, err);
-        if (result)
-            return result;
-    }
+    char local[PATH_MAX];
+    str_format(local, sizeof local, "unix://%s/%s", node->config->exec_root, LOCAL_SOCKET);
+    int result = addr_parse(local, 0, &node->local_addr, err);
+    if (result)
+        return err_wrap(err, "exec-root");
+    node->membership_ops = (struct membership_ops){.manager_start = start_manager,
+                                                   .manager_stop = stop_manager,
+                                                   .manager_client = set_client,
+                                                   .ctx = node};
+    node->membership =
+        membership_new(&node->loop, node->config, &node->local_addr, &node->membership_ops);
+    result = api_open(&node->loop, &node->api_sockets, &membership_backend, node->membership,
+                      &node->api, err);
+    if (!result)
+        result = membership_resume(node->membership, err);
+    if (result)
+        return result;
     node->resolver.supervised =
         supervised_start(&node->loop, &node->resolver.spec, &node->resolver);
     return 0;
@@ -387,9 +487,7 @@ static void clean_up(struct node *node)
     for (size_t i = 0; i < COUNT_OF(node->signals); i++)
         uv_close((uv_handle_t *)&node->signals[i], NULL);
     loop_fini(&node->loop);
-    if (node->cluster.fd >= 0)
-        socket_unbind(&node->cluster);
-    sockets_unbind(&node->api);
+    sockets_unbind(&node->api_sockets);
     pidfile_drop(node->config->pidfile);
     if (node->lock_fd >= 0)
         close(node->lock_fd);
@@ -403,7 +501,7 @@ int node_run(struct config *config, size_t count, const char *const *args, struc
     node->args_count = count;
     node->args = args;
     node->lock_fd = -1;
-    node->cluster.fd = -1;
+    node->cluster.fd = node->local.fd = -1;
     log_set_level(level_of(config));
     log_warnings(warnings);
     loop_init(&node->loop);
@@ -411,10 +509,12 @@ int node_run(struct config *config, size_t count, const char *const *args, struc
     int result = prepare(node, &err);
     if (!result)
         result = start(node, &err);
-    if (!result)
-        loop_run(&node->loop);
-    else
+    if (result) {
         log_error("skepd cannot start", "err=\"%s\"", err.message);
+        node->stopping = true;
+        stop_next(node);
+    }
+    loop_run(&node->loop);
     clean_up(node);
     if (!result)
         log_info("skepd has stopped", "pid=%d", (int)getpid());

@@ -19,8 +19,10 @@ int place_read(const void *text, size_t size, struct place *out, struct err *err
         return err_set(err, ERR_DATA_LOSS, "%s is damaged", PLACE_FILE);
     const json_t *manager = json_object_get(root, "manager");
     const char *listen = json_string_value(json_object_get(root, "listen_addr"));
-    bool good = json_is_boolean(manager) && listen &&
-                str_copy(out->listen_addr, sizeof out->listen_addr, listen);
+    const char *advertise = json_string_value(json_object_get(root, "advertise_addr"));
+    bool good = json_is_boolean(manager) && listen && advertise &&
+                str_copy(out->listen_addr, sizeof out->listen_addr, listen) &&
+                str_copy(out->advertise_addr, sizeof out->advertise_addr, advertise);
     out->manager = json_is_true(manager);
     json_decref(root);
     return good ? 0 : err_set(err, ERR_DATA_LOSS, "%s is damaged", PLACE_FILE);
@@ -33,6 +35,7 @@ void place_write(const struct place *place, struct buf *out)
     json_out_object(&json, NULL);
     json_out_bool(&json, "manager", place->manager);
     json_out_str(&json, "listen_addr", place->listen_addr);
+    json_out_str(&json, "advertise_addr", place->advertise_addr);
     json_out_end(&json);
     buf_put_str(out, "\n");
     CHECK(json_out_done(&json));

@@ -13,8 +13,9 @@
 #define PLACE_LISTEN    "0.0.0.0:2377" // where managers serve the cluster unless told otherwise
 
 struct place {
-    bool manager;          // this node was a manager when it stopped
-    char listen_addr[320]; // where its manager serves the cluster
+    bool manager;             // this node was a manager when it stopped
+    char listen_addr[320];    // where its manager serves the cluster
+    char advertise_addr[320]; // host:port that others reach it at; "" while it is no manager
 };
 
 // A node that is in no cluster.

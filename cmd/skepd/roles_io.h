@@ -5,9 +5,11 @@
 #include "cmd/skepd/role_io.h"
 
 // Raft, the store, the certificate authority, scheduling and dispatch, on nodes that are managers.
-// Serves the bound socket it is given under the name ROLES_CLUSTER_SOCKET.
+// Its configuration is a charge (charge.h). Serves the bound sockets it is given under these names:
+// the cluster's, and the local one of the node process; starts when it has both.
 extern const struct role manager_role;
 #define ROLES_CLUSTER_SOCKET "cluster"
+#define ROLES_LOCAL_SOCKET   "local"
 
 // Answers to DNS questions from sandboxes, on every node.
 extern const struct role resolver_role;

@@ -1,15 +1,13 @@
 #!/bin/bash
 # The frame of skepd: three processes with no more rights than they need, kept alive, ended in order.
 . "$(dirname "$0")/../support/lab.sh"
-lab_needs socat
+lab_needs socat docker
 [[ -x ${SKEP_BUILD:-}/skepd ]] || fail "SKEP_BUILD names no build with skepd in it"
 lab_up 1
 data=$LAB/h1/data
 log=$LAB/h1/skepd.log
 
-# A node that was a manager when it stopped, as node.json says.
 mkdir -m 755 "$data"
-echo '{"manager":true,"listen_addr":"0.0.0.0:2377"}' >"$data/node.json"
 echo '{"labels": ["rack=1"]}' >"$LAB/h1/daemon.json"
 
 # skepd with the options that dockerd's test harnesses give, a descriptor that somebody left open, and
@@ -46,6 +44,10 @@ grep -q 'storage-driver has no effect' "$log" || fail "no warning for an option 
 same 700 "$(stat -c %a "$data")" "mode of the data folder"
 same 660 "$(stat -c %a "$LAB/h1/skep.sock")" "mode of the API socket"
 same "$(on h1 cat "$LAB/h1/skepd.pid")" "$(status_line "$(node_pid)" NSpid | cut -d' ' -f2)" "pid file"
+
+step "a manager process comes with the swarm"
+skep h1 swarm init --advertise-addr "$(ip_of h1)" >/dev/null
+eventually 5 helper manager
 
 step "manager and resolver hold no rights"
 for role in manager resolver; do

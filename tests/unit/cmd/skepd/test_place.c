@@ -19,11 +19,13 @@ START_TEST(place_round_trips)
     ck_assert_str_eq(place.listen_addr, PLACE_LISTEN);
     place.manager = true;
     strcpy(place.listen_addr, "10.0.0.1:2377");
+    strcpy(place.advertise_addr, "10.0.0.2:2377");
     buf_init(&text, PLACE_BYTES_MAX);
     place_write(&place, &text);
     ck_assert_int_eq(place_read(text.data, text.len, &again, NULL), 0);
     ck_assert(again.manager);
     ck_assert_str_eq(again.listen_addr, "10.0.0.1:2377");
+    ck_assert_str_eq(again.advertise_addr, "10.0.0.2:2377");
     buf_fini(&text);
 }
 END_TEST
@@ -37,6 +39,7 @@ START_TEST(place_refuses_damage)
     ck_assert_int_eq(read_text("{}", &place), -ERR_DATA_LOSS);
     ck_assert_int_eq(read_text("{\"manager\":1,\"listen_addr\":\"a\"}", &place), -ERR_DATA_LOSS);
     ck_assert_int_eq(read_text("{\"manager\":true}", &place), -ERR_DATA_LOSS);
+    ck_assert_int_eq(read_text("{\"manager\":true,\"listen_addr\":\"a\"}", &place), -ERR_DATA_LOSS);
 }
 END_TEST
 

@@ -1,0 +1,22 @@
+// The Engine API of this daemon: one engine behind every socket that -H names.
+#ifndef CMD_SKEPD_API_IO_H
+#define CMD_SKEPD_API_IO_H
+
+#include "agent/engine/backend.h"
+#include "cmd/skepd/sockets_io.h"
+#include "proto/base/loop_io.h"
+#include "proto/rpc/client_io.h"
+
+struct api;
+
+// Serves the bound sockets (borrowed: they stay bound when the API closes). `backend` outlives it.
+int api_open(struct loop *loop, const struct sockets *sockets, const struct backend *backend,
+             void *backend_ctx, struct api **out, struct err *err);
+
+// The manager's local socket, while this node is a manager; NULL when it is not.
+void api_set_manager(struct api *api, struct rpc_client *client);
+
+// Takes no new connections, lets calls end for a moment, and frees; `closed` runs then.
+void api_close(struct api *api, void (*closed)(void *ctx), void *ctx);
+
+#endif

@@ -1,0 +1,37 @@
+// What the node process charges its manager process with: who it is, where its state lies, and how
+// it comes to be a member. Pure: JSON between the two, over their private channel.
+//
+// It holds keys: whoever packs or parses it wipes the text afterwards.
+#ifndef CMD_SKEPD_CHARGE_H
+#define CMD_SKEPD_CHARGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "manager/manager.h"
+#include "proto/base/buf.h"
+#include "proto/base/err.h"
+
+#define CHARGE_JOINS_MAX 16
+
+struct charge {
+    enum manager_birth birth;
+    struct seal_key key;
+    bool has_previous_key;
+    struct seal_key previous_key;
+    char *advertise;
+    char *chain_pem, *key_pem, *roots_pem;
+    Swarm__Cluster *first_cluster; // MANAGER_FOUND, else NULL
+    char *joins[CHARGE_JOINS_MAX]; // MANAGER_JOIN
+    size_t joins_count;
+};
+
+// Frees and wipes what a parsed charge holds (all texts and the cluster are the charge's own).
+void charge_fini(struct charge *charge);
+
+void charge_pack(const struct charge *charge, struct buf *out);
+
+// INVALID_ARGUMENT for anything charge_pack does not write.
+int charge_parse(const void *text, size_t size, struct charge *out, struct err *err);
+
+#endif

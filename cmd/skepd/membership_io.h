@@ -1,0 +1,42 @@
+// This node's place in a swarm: founding one, leaving it, going on with it after a restart. The
+// Engine API's backend, and the master of the manager process.
+#ifndef CMD_SKEPD_MEMBERSHIP_IO_H
+#define CMD_SKEPD_MEMBERSHIP_IO_H
+
+#include "agent/engine/backend.h"
+#include "cmd/skepd/charge.h"
+#include "cmd/skepd/config.h"
+#include "proto/base/loop_io.h"
+#include "proto/rpc/client_io.h"
+
+struct membership;
+
+// What the node process does for it.
+struct membership_ops {
+    // Starts the manager process on `listen_addr` with this charge (borrowed for as long as it
+    // runs, since the process may be started again), or ends it.
+    int (*manager_start)(void *ctx, const char *listen_addr, const struct charge *charge,
+                         struct err *err);
+    void (*manager_stop)(void *ctx, void (*stopped)(void *owner), void *owner);
+    // The client of the manager's local socket came or went (NULL).
+    void (*manager_client)(void *ctx, struct rpc_client *client);
+    void *ctx;
+};
+
+// `config` and `ops` outlive it. `local_addr` is where the manager process serves this node.
+struct membership *membership_new(struct loop *loop, const struct config *config,
+                                  const struct addr *local_addr, const struct membership_ops *ops);
+
+// Ends: the manager process is the caller's to stop. Frees; `closed` runs then, later.
+void membership_close(struct membership *membership, void (*closed)(void *owner), void *owner);
+
+// Goes on with what the data folder says; a node in no swarm has nothing to do.
+int membership_resume(struct membership *membership, struct err *err);
+
+// What the manager process said: it takes part; it cannot, with the reason.
+void membership_manager_up(struct membership *membership);
+void membership_manager_failed(struct membership *membership, const char *why);
+
+extern const struct backend membership_backend; // its ctx is the membership
+
+#endif
