@@ -1,7 +1,7 @@
 #!/bin/bash
 # Our manager as a member of a stock swarm's Raft group: it gets the group's snapshot and entries, holds
 # what the stock managers hold, is Reachable under load, comes back after its own crash and after theirs,
-# and makes a quorum with whichever of them is left.
+# makes a quorum with whichever of them is left, leads them, hands over and leaves.
 # ctest: TIMEOUT 300
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs dockerd docker curl
@@ -107,3 +107,35 @@ eventually 10 alike h3
 stock_start h1
 eventually 60 create h1 with-the-first-again
 eventually 10 alike h1
+
+step "our manager is started again, eager to lead, and the leader dies: ours leads"
+leads() { grep -E '^(leading|following)' "$LAB/h2/manager.log" | tail -n 1 | grep -q ^leading; }
+stock_leader() { stock h3 node ls --format '{{.Hostname}} {{.ManagerStatus}}' | awk '$2 == "Leader" { print $1 }' | grep 'h[13]'; }
+all_reachable() { [[ $(stock h3 node ls --format '{{.ManagerStatus}}' | grep -cE 'Leader|Reachable') == 3 ]]; }
+stop h2 manager
+: >"$LAB/h2/manager.log"
+begin eager
+eventually 60 stock_leader
+eventually 60 all_reachable
+dead=$(stock_leader)
+left=h1; [[ $dead == h3 ]] || left=h3
+kill9 "$dead" dockerd
+eventually 60 leads
+eventually 60 create "$left" under-our-lead
+eventually 10 alike "$left"
+stock_start "$dead"
+eventually 60 create "$dead" back-under-our-lead
+eventually 10 alike "$left"
+
+step "it hands over, and leaves the group"
+stop h2 manager
+: >"$LAB/h2/manager.log"
+eventually 60 stock_leader
+begin serve
+eventually 60 all_reachable
+stock "$(stock_leader)" node demote "$id" >/dev/null
+ended() { ! alive h2 manager; }
+eventually 30 ended
+said '^stopped NOT_FOUND' || fail "it did not hear that it was removed"
+eventually 30 create h1 after-we-left
+same "" "$(stock h1 node inspect "$id" --format '{{with .ManagerStatus}}{{.Reachability}}{{end}}')" "what is left of our member"
