@@ -24,17 +24,23 @@ reachable() { [[ $(reachability "$1") == reachable ]]; }
 # What a stock manager's clients are told, in the words of `dump`.
 services_of()
 {
-  stock "$1" service inspect $(stock "$1" service ls --quiet) --format \
+  local ids
+  mapfile -t ids < <(stock "$1" service ls --quiet)
+  stock "$1" service inspect "${ids[@]}" --format \
     'service {{.ID}} {{.Spec.Name}} {{.Version.Index}} {{.Spec.TaskTemplate.ContainerSpec.Image}} {{.Spec.Mode.Replicated.Replicas}}' | sort
 }
 networks_of()
 {
-  stock "$1" network inspect $(stock "$1" network ls --quiet --filter scope=swarm) --format \
+  local ids
+  mapfile -t ids < <(stock "$1" network ls --quiet --filter scope=swarm)
+  stock "$1" network inspect "${ids[@]}" --format \
     'network {{.ID}} {{.Name}} {{.Driver}}' | sort
 }
 nodes_of()
 {
-  stock "$1" node inspect $(stock "$1" node ls --quiet) --format 'node {{.ID}} {{.Version.Index}}' | sort
+  local ids
+  mapfile -t ids < <(stock "$1" node ls --quiet)
+  stock "$1" node inspect "${ids[@]}" --format 'node {{.ID}} {{.Version.Index}}' | sort
 }
 told() { { networks_of "$1"; nodes_of "$1"; services_of "$1"; } }
 # The store also has stand-ins for the nodes' own networks, which no client sees.
@@ -46,12 +52,12 @@ stock h1 swarm init --advertise-addr "$(ip_of h1)" --availability drain --snapsh
 # How many entries stay behind a snapshot is a setting without a flag.
 api() { on h1 curl -fsS --unix-socket "$LAB/h1/docker.sock" "http://d/v1.41/$1" "${@:2}"; }
 swarm=$(api swarm)
-version=$(sed 's/.*"Version":{"Index":\([0-9]*\)}.*/\1/' <<<"$swarm")
+[[ $swarm =~ \"Version\":\{\"Index\":([0-9]+)\} ]] || fail "no version in $swarm"
+version=${BASH_REMATCH[1]}
 sed 's/.*"Spec":\({.*}\),"TLSInfo".*/\1/; s/\("LogEntriesForSlowFollowers":\)[0-9]*/\15/' <<<"$swarm" >"$LAB/spec.json"
 api "swarm/update?version=$version" --header 'Content-Type: application/json' --data "@$LAB/spec.json"
 stock h1 network create --driver overlay --attachable front >/dev/null
 for i in {1..30}; do create h1 "early-$i"; done
-first=$(stock h1 info --format '{{.Swarm.NodeID}}')
 
 step "our manager joins and gets the snapshot"
 id=$(on h2 "$SKEP_BUILD/tests/interop/interop_join_stock" join "$data" "$(ip_of h1):2377" \
