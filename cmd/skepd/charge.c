@@ -9,9 +9,6 @@
 #include "proto/base/str.h"
 #include "proto/wire/wire.h"
 
-// Largest cluster object that fits a charge: one that was just made.
-#define CLUSTER_BYTES_MAX ((size_t)16 << 10)
-
 static const char *const births[] = {
     [MANAGER_RESTART] = "restart",
     [MANAGER_FOUND] = "found",
@@ -49,6 +46,19 @@ static void put_bytes(struct json_out *out, const char *key, const void *bytes, 
     buf_wipe(&text);
 }
 
+int charge_check_cluster(const Swarm__Cluster *cluster, struct err *err)
+{
+    struct buf packed;
+    buf_init(&packed, CHARGE_CLUSTER_BYTES_MAX);
+    int result = wire_pack(cluster, &packed, NULL);
+    buf_wipe(&packed);
+    return result ? err_set(err, ERR_INVALID_ARGUMENT,
+                            "the settings of the swarm are too large to found it with: at most "
+                            "%zu bytes; larger ones can be set afterwards",
+                            CHARGE_CLUSTER_BYTES_MAX)
+                  : 0;
+}
+
 void charge_pack(const struct charge *charge, struct buf *out)
 {
     struct json_out json;
@@ -65,7 +75,7 @@ void charge_pack(const struct charge *charge, struct buf *out)
     json_out_str(&json, "roots", charge->roots_pem);
     if (charge->first_cluster) {
         struct buf packed;
-        buf_init(&packed, CLUSTER_BYTES_MAX);
+        buf_init(&packed, CHARGE_CLUSTER_BYTES_MAX);
         int result = wire_pack(charge->first_cluster, &packed, NULL);
         CHECK(result == 0);
         put_bytes(&json, "cluster", packed.data, packed.len);
@@ -108,7 +118,7 @@ static int take_cluster(const json_t *object, Swarm__Cluster **out, struct err *
     if (!text)
         return 0;
     struct buf bytes;
-    buf_init(&bytes, CLUSTER_BYTES_MAX);
+    buf_init(&bytes, CHARGE_CLUSTER_BYTES_MAX);
     if (base64_decode(BASE64_STD, text, strlen(text), &bytes))
         *out = wire_unpack(&swarm__cluster__descriptor, bytes.data, bytes.len, &WIRE_LIMITS_RPC,
                            NULL, NULL);

@@ -13,6 +13,8 @@
 #include "proto/base/err.h"
 
 #define CHARGE_JOINS_MAX 16
+// Largest cluster object, packed, that a charge can hold: one that was just made.
+#define CHARGE_CLUSTER_BYTES_MAX ((size_t)16 << 10)
 
 struct charge {
     enum manager_birth birth;
@@ -29,9 +31,13 @@ struct charge {
 // Frees and wipes what a parsed charge holds (all texts and the cluster are the charge's own).
 void charge_fini(struct charge *charge);
 
+// The cluster is at most CHARGE_CLUSTER_BYTES_MAX: see charge_check_cluster.
 void charge_pack(const struct charge *charge, struct buf *out);
 
 // INVALID_ARGUMENT for anything charge_pack does not write.
 int charge_parse(const void *text, size_t size, struct charge *out, struct err *err);
+
+// INVALID_ARGUMENT for a cluster too large to be handed over, as users' labels can make it.
+int charge_check_cluster(const Swarm__Cluster *cluster, struct err *err);
 
 #endif

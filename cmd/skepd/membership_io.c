@@ -344,6 +344,8 @@ static int found(struct membership *membership, const struct backend_init *init,
     int result = found_cluster(&bootstrap, entropy_id().text, &rng_kernel, wall_now(), &arena,
                                &cluster, &credentials, err);
     if (!result)
+        result = charge_check_cluster(cluster, err);
+    if (!result)
         result = save_credentials(membership, &credentials, &key, err);
     membership->place.manager = true;
     if (!result)

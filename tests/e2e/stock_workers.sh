@@ -3,13 +3,18 @@
 # command: init, join, a network, a service that runs, scales, updates and goes; a restart; leaving.
 # ctest: TIMEOUT 300
 . "$(dirname "$0")/../support/lab.sh"
-lab_needs dockerd docker
+lab_needs dockerd docker curl
 lab_up 3
 
 docker() { skep h1 "$@"; }
 
 step "docker swarm init on skepd"
 skep_start h1
+# What cannot be founded changes nothing.
+printf '{"Spec":{"Labels":{"large":"%s"}},"AdvertiseAddr":"%s"}' "$(head -c 20000 /dev/zero | tr '\0' x)" \
+  "$(ip_of h1)" >"$LAB/large.json"
+same 400 "$(curl -s -o /dev/null -w '%{http_code}' --unix-socket "$LAB/h1/skep.sock" -H 'Content-Type: application/json' \
+  --data "@$LAB/large.json" http://d/v1.41/swarm/init)" "founding with too large settings"
 same inactive "$(docker info --format '{{.Swarm.LocalNodeState}}')" "before"
 said=$(docker swarm init --advertise-addr "$(ip_of h1)")
 [[ $said == *"docker swarm join --token SWMTKN-1-"*"$(ip_of h1):2377"* ]] || fail "init said: $said"
