@@ -7,14 +7,14 @@ lab_needs nft ping
 lb=$SKEP_BUILD/tests/interop/interop_lb
 vip=10.88.0.2 port=8080
 
-made=() servers=() holder=
+made=() programs=() holder=
 clean()
 {
   local status=$?
   trap - EXIT
   set +e
   local pid name
-  for pid in "${servers[@]}" $holder; do kill "$pid"; wait "$pid"; done 2>/dev/null
+  for pid in "${programs[@]}" $holder; do kill "$pid"; wait "$pid"; done 2>/dev/null
   for name in "${made[@]}"; do ip netns del "$name"; done
   exit "$status"
 }
@@ -23,6 +23,8 @@ trap 'exit 143' HUP INT TERM
 
 id=skeplb$$
 in_ns() { local name=$1; shift; nsenter --net="/run/netns/$id$name" -- "$@"; }
+# For what goes on in the background: takes the place of the subshell, so that $! is the program's.
+exec_in_ns() { local name=$1; shift; exec nsenter --net="/run/netns/$id$name" -- "$@"; }
 ns_add() { ip netns add "$id$1"; made+=("$id$1"); ip -n "$id$1" link set lo up; }
 
 step "a bridge, a client (.10) and three backends (.21 .22 .23)"
@@ -37,8 +39,8 @@ for host in 10 21 22 23; do
   ip -n "$id$host" link set eth0 up
 done
 for host in 21 22 23; do
-  in_ns "$host" "$lb" serve "$port" &
-  servers+=($!)
+  exec_in_ns "$host" "$lb" serve "$port" &
+  programs+=($!)
   eventually 10 in_ns 10 "$lb" count "10.88.0.$host" "$port" 1
 done
 
@@ -71,7 +73,7 @@ in_ns 10 ping -c 1 -W 5 "$vip" >/dev/null || fail "no echo from $vip"
 
 step "a drained backend keeps its open connection and gets no new one"
 client set "$vip" 10.88.0.23=1
-coproc HOLD { in_ns 10 "$lb" hold "$vip" "$port"; }
+coproc HOLD { exec_in_ns 10 "$lb" hold "$vip" "$port"; }
 holder=$HOLD_PID
 say() { echo "$1" >&"${HOLD[1]}"; read -r -t 10 answer <&"${HOLD[0]}" || fail "no echo of $1"; same "$1" "$answer" echo; }
 read -r -t 10 who <&"${HOLD[0]}" || fail "no greeting"
@@ -103,10 +105,12 @@ seen=$(in_ns 21 nft list set ip seen from)
 [[ $seen =~ elements' '=' '\{' '10\.88\.0\.10' '\} ]] || fail "another source: $seen"
 
 step "balancing in the middle of changes: no connection fails"
-client count "$vip" "$port" 4000 >/dev/null &
+exec_in_ns 10 "$lb" count "$vip" "$port" 4000 >/dev/null &
 counter=$!
+programs+=("$counter")
 for ((i = 0; i < 20; i++)); do
   client set "$vip" 10.88.0.21=1 10.88.0.22=1 10.88.0.23=1
   client set "$vip" 10.88.0.22=1
 done
 wait "$counter" || fail "a connection failed during changes"
+unset "programs[-1]"
