@@ -184,7 +184,10 @@ static void on_raft_stopped(void *ctx, const struct err *why)
 
 // ---- who is let in ------------------------------------------------------------------------------
 
-static void read_cluster(struct manager *manager)
+static void become_ready(struct manager *manager, const struct err *err);
+
+// False while there is no cluster object.
+static bool read_cluster(struct manager *manager)
 {
     struct view view = store_pin(manager->store);
     const struct object *object = view_get_by_name(view, OBJECT_CLUSTER, NAME_CLUSTER);
@@ -195,6 +198,7 @@ static void read_cluster(struct manager *manager)
         removed_update(manager->removed, cluster);
     arena_fini(&arena);
     store_unpin(view);
+    return cluster != NULL;
 }
 
 static void on_cluster_turn(struct loop_later *later)
@@ -203,7 +207,9 @@ static void on_cluster_turn(struct loop_later *later)
     struct watch_event event;
     while (watch_next(manager->cluster_watch, &event))
         watch_event_fini(&event);
-    read_cluster(manager);
+    // A cluster is founded once its first objects are committed.
+    if (read_cluster(manager) && !manager->is_ready && manager->config.birth == MANAGER_FOUND)
+        become_ready(manager, NULL);
 }
 
 static void on_cluster_change(struct watch *watch, void *ctx)
@@ -374,8 +380,8 @@ static void start_raft(struct manager *manager)
         become_ready(manager, &err);
         return;
     }
-    read_cluster(manager);
-    become_ready(manager, NULL);
+    if (read_cluster(manager) || manager->config.birth != MANAGER_FOUND)
+        become_ready(manager, NULL);
 }
 
 static void on_joined(struct rpc_request *request, void *ctx, const struct rpc_status *status,

@@ -47,8 +47,8 @@ struct manager_config {
 
     struct raft_pace patient, quick; // heartbeat_ms 0: the defaults. For tests
 
-    // Once: this manager takes part (it is a member and the services answer), or it cannot (err);
-    // then the owner stops it.
+    // Once: this manager takes part (it is a member and the services answer; of a new cluster, its
+    // first objects are committed), or it cannot (err); then the owner stops it.
     void (*ready)(void *ctx, const struct err *err);
     // Role, leader or members changed.
     void (*changed)(void *ctx);
