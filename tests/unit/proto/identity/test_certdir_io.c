@@ -12,16 +12,19 @@
 #include "tests/support/support.h"
 #include "tests/unit/proto/identity/vectors.h"
 
+static char *made; // what goes at the end; `dir` may be a folder in it
 static char *dir;
 
 static void set_up(void)
 {
-    dir = str_dup(support_tmpdir());
+    made = str_dup(support_tmpdir());
+    dir = str_dup(made);
 }
 
 static void tear_down(void)
 {
-    support_tmpdir_remove(dir);
+    support_tmpdir_remove(made);
+    free(made);
     free(dir);
 }
 
