@@ -81,6 +81,9 @@ struct agent {
     bool fresh_has_lock_key;
     uint8_t fresh_lock_key[LOCK_KEY_BYTES];
 
+    bool discarding; // tasks are being taken away, then it closes
+    struct loop_timer give_up;
+    struct loop_later ended;
     bool closing;
     unsigned ends_awaited;
     void (*closed)(void *ctx);
@@ -88,6 +91,8 @@ struct agent {
 };
 
 static void save_soon(struct agent *agent);
+static void give_up(struct loop_timer *timer);
+static void ended(struct loop_later *later);
 
 static char *path_of(const char *dir, const char *name)
 {
@@ -349,10 +354,16 @@ static void report_next(struct agent *agent)
     arena_fini(&arena);
 }
 
+static void end(struct agent *agent);
+
 static void run_worker(struct loop_timer *timer)
 {
     struct agent *agent = CONTAINER_OF(timer, struct agent, run);
     struct mono next = worker_run(agent->worker);
+    if (agent->discarding && worker_count(agent->worker) == 0) {
+        end(agent);
+        return;
+    }
     if (next.ns != MONO_NEVER.ns)
         loop_timer_start_at(&agent->run, next);
     save_soon(agent);
@@ -640,6 +651,8 @@ int agent_open(const struct agent_config *config, struct agent **out, struct err
     loop_timer_init(&agent->look, config->loop, look);
     loop_timer_init(&agent->run, config->loop, run_worker);
     loop_timer_init(&agent->retry_report, config->loop, retry_report);
+    loop_timer_init(&agent->give_up, config->loop, give_up);
+    loop_later_init(&agent->ended, config->loop, ended);
     identity_own_role(&agent->credentials.identity, &agent->wanted_role);
     describe_anew(agent);
     struct worker_config worker = {
@@ -690,25 +703,71 @@ static void part_closed(void *ctx)
     maybe_closed(agent);
 }
 
-void agent_close(struct agent *agent, void (*closed)(void *ctx), void *ctx)
+// The session takes no more part in anything.
+static void end_session(struct agent *agent)
 {
-    MAGIC_CHECK(agent, AGENT_MAGIC);
-    CHECK(!agent->closing);
-    agent->closing = true;
-    agent->closed = closed;
-    agent->closed_ctx = ctx;
     loop_timer_stop(&agent->renewal);
     loop_timer_stop(&agent->look);
-    loop_timer_stop(&agent->run);
     loop_timer_stop(&agent->retry_report);
+    if (!agent->session)
+        return;
     agent->ends_awaited++;
     agent_session_close(agent->session, part_closed, agent);
+    agent->session = NULL;
+}
+
+static void end(struct agent *agent)
+{
+    agent->closing = true;
+    loop_timer_stop(&agent->run);
+    loop_timer_stop(&agent->give_up);
+    agent->ends_awaited++; // of this function, so that nothing ends inside it
+    end_session(agent);
     if (agent->enroller) {
         agent->ends_awaited++;
         enroller_close(agent->enroller, part_closed, agent);
         agent->enroller = NULL;
     }
     save_soon(agent);
+    loop_later_ask(&agent->ended);
+}
+
+static void ended(struct loop_later *later)
+{
+    part_closed(CONTAINER_OF(later, struct agent, ended));
+}
+
+void agent_close(struct agent *agent, void (*closed)(void *ctx), void *ctx)
+{
+    MAGIC_CHECK(agent, AGENT_MAGIC);
+    CHECK(!agent->closing);
+    CHECK(!agent->discarding);
+    agent->closed = closed;
+    agent->closed_ctx = ctx;
+    end(agent);
+}
+
+static void give_up(struct loop_timer *timer)
+{
+    struct agent *agent = CONTAINER_OF(timer, struct agent, give_up);
+    log_warn("tasks were not taken away in time", "node=%s tasks=%zu",
+             agent->credentials.identity.node_id, worker_count(agent->worker));
+    end(agent);
+}
+
+void agent_discard(struct agent *agent, void (*closed)(void *ctx), void *ctx)
+{
+    MAGIC_CHECK(agent, AGENT_MAGIC);
+    CHECK(!agent->closing);
+    CHECK(!agent->discarding);
+    agent->discarding = true;
+    agent->closed = closed;
+    agent->closed_ctx = ctx;
+    // No new tasks come, and the managers give these to other nodes.
+    end_session(agent);
+    worker_discard(agent->worker);
+    loop_timer_start(&agent->give_up, AGENT_DISCARD_MS);
+    worker_wakes(agent);
 }
 
 struct worker *agent_worker(struct agent *agent)

@@ -59,6 +59,11 @@ int agent_open(const struct agent_config *config, struct agent **out, struct err
 // Saves what is not saved yet and ends; containers run on. `closed` runs once, later.
 void agent_close(struct agent *agent, void (*closed)(void *ctx), void *ctx);
 
+// As agent_close, but first kills and takes away every task's container, as on leaving a swarm.
+// What cannot be taken away in AGENT_DISCARD_MS stays.
+#define AGENT_DISCARD_MS 20000
+void agent_discard(struct agent *agent, void (*closed)(void *ctx), void *ctx);
+
 // Renews the certificate soon, as after a trigger from a manager.
 void agent_renew(struct agent *agent);
 

@@ -608,6 +608,16 @@ int worker_assign(struct worker *worker, const Swarm__AssignmentsMessage *messag
     return result;
 }
 
+void worker_discard(struct worker *worker)
+{
+    worker->synced = true;
+    MAP_EACH (entry, &worker->tasks) {
+        struct worker_task *task = entry->value;
+        task->machine.stop_grace_ns = 0;
+        forget_task(task);
+    }
+}
+
 // ---- remembering -------------------------------------------------------------------------------
 
 void worker_save(struct worker *worker,

@@ -54,6 +54,10 @@ void worker_restore(struct worker *worker, const Swarm__Task *task,
 // and told in *err with the first reason; the rest is applied all the same.
 int worker_assign(struct worker *worker, const Swarm__AssignmentsMessage *message, struct err *err);
 
+// Nothing is assigned any more: every task is killed, without a grace period, and removed. Go on
+// with worker_run until none is left.
+void worker_discard(struct worker *worker);
+
 // Goes on with every task that has something to do. Returns when to call it again at the latest.
 struct mono worker_run(struct worker *worker);
 

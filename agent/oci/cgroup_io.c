@@ -126,6 +126,9 @@ static void take_mount(struct cgroup *out, struct str_part line, char *unified, 
     if (!dash || sscanf(dash, " - %31s %*s %511s", type, super) != 2 ||
         sscanf(text, "%*s %*s %*s %*s %255s", target) != 1)
         return;
+    // A mount that another one covers is in the list, but cannot be seen.
+    if (access(target, F_OK) != 0)
+        return;
     if (str_equal(type, "cgroup2")) {
         if (str_equal(target, "/sys/fs/cgroup"))
             str_copy(out->root, sizeof out->root, target);

@@ -1,11 +1,12 @@
-// This node's place in a swarm: founding one, leaving it, going on with it after a restart. The
-// Engine API's backend, and the master of the manager process.
+// This node's place in a swarm: founding one, joining and leaving it, going on with it after a
+// restart. The master of the agent and of the manager process.
 #ifndef CMD_SKEPD_MEMBERSHIP_IO_H
 #define CMD_SKEPD_MEMBERSHIP_IO_H
 
 #include "agent/engine/backend.h"
 #include "cmd/skepd/charge.h"
 #include "cmd/skepd/config.h"
+#include "cmd/skepd/station_io.h"
 #include "proto/base/loop_io.h"
 #include "proto/rpc/client_io.h"
 
@@ -23,11 +24,14 @@ struct membership_ops {
     void *ctx;
 };
 
-// `config` and `ops` outlive it. `local_addr` is where the manager process serves this node.
+// `config`, `station` and `ops` outlive it. `local_addr` is where the manager process serves this
+// node.
 struct membership *membership_new(struct loop *loop, const struct config *config,
-                                  const struct addr *local_addr, const struct membership_ops *ops);
+                                  struct station *station, const struct addr *local_addr,
+                                  const struct membership_ops *ops);
 
-// Ends: the manager process is the caller's to stop. Frees; `closed` runs then, later.
+// Ends the agent, whose containers run on; the manager process is the caller's to stop. Frees;
+// `closed` runs then, later.
 void membership_close(struct membership *membership, void (*closed)(void *owner), void *owner);
 
 // Goes on with what the data folder says; a node in no swarm has nothing to do.
@@ -37,6 +41,11 @@ int membership_resume(struct membership *membership, struct err *err);
 void membership_manager_up(struct membership *membership);
 void membership_manager_failed(struct membership *membership, const char *why);
 
-extern const struct backend membership_backend; // its ctx is the membership
+// The parts of the Engine API's backend (agent/engine/backend.h) that are about the swarm.
+void membership_describe(struct membership *membership, struct backend_swarm *out);
+void membership_init(struct membership *membership, const struct backend_init *init,
+                     backend_done *done, void *owner);
+void membership_leave(struct membership *membership, bool force, backend_done *done, void *owner);
+void membership_forget(struct membership *membership, void *owner);
 
 #endif

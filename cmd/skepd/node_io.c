@@ -10,7 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cmd/skepd/addresses_io.h"
 #include "cmd/skepd/api_io.h"
+#include "cmd/skepd/backend_io.h"
 #include "cmd/skepd/membership_io.h"
 #include "cmd/skepd/notify_io.h"
 #include "cmd/skepd/pidfile_io.h"
@@ -30,7 +32,6 @@
 #define RESOLVER_USER_ID  61181
 #define MANAGER_FOLDER    "manager"
 #define RESOLVER_FOLDER   "/"
-#define SWARM_PORT        2377
 #define LOCAL_SOCKET      "manager.sock"
 #define SOCKET_NAME_BYTES MESSAGE_NAME_BYTES_MAX
 
@@ -54,8 +55,10 @@ struct node {
     int lock_fd; // of the data folder
     struct sockets api_sockets;
     struct api *api;
+    struct station *station;
     struct membership *membership;
     struct membership_ops membership_ops;
+    struct backend_parts backend;
     struct addr local_addr;               // of the manager's local socket
     struct bound_socket cluster, local;   // fd -1 while this node is no manager
     const struct charge *charge;          // of the manager process
@@ -66,6 +69,7 @@ struct node {
     struct helper resolver;
     bool announced; // told the service manager that we are ready
     bool stopping;
+    bool ending; // a part is on its way out, and says when it is
 };
 
 // ---- configuration ------------------------------------------------------------------------------
@@ -205,6 +209,7 @@ static void on_api_closed(void *ctx)
 {
     struct node *node = ctx;
     node->api = NULL;
+    node->ending = false;
     stop_next(node);
 }
 
@@ -212,15 +217,29 @@ static void on_membership_closed(void *ctx)
 {
     struct node *node = ctx;
     node->membership = NULL;
+    node->ending = false;
+    stop_next(node);
+}
+
+static void on_station_closed(void *ctx)
+{
+    struct node *node = ctx;
+    node->station = NULL;
+    node->ending = false;
     stop_next(node);
 }
 
 static void stop_next(struct node *node)
 {
+    if (node->ending)
+        return;
+    node->ending = node->api || node->membership || node->station;
     if (node->api)
         api_close(node->api, on_api_closed, node);
     else if (node->membership)
         membership_close(node->membership, on_membership_closed, node);
+    else if (node->station)
+        station_close(node->station, on_station_closed, node);
     else if (node->manager.supervised)
         supervised_stop(node->manager.supervised);
     else if (node->resolver.supervised)
@@ -336,7 +355,7 @@ static int start_manager(void *ctx, const char *listen_addr, const struct charge
     node->charge = charge;
     int result = private_folder(node->manager_folder, node->manager.uid, node->manager.gid, err);
     if (!result)
-        result = addr_parse(listen_addr, SWARM_PORT, &addr, err);
+        result = addr_parse(listen_addr, ADDRESSES_SWARM_PORT, &addr, err);
     if (!result)
         result = socket_bind(&addr, NULL, &node->cluster, err);
     if (!result)
@@ -397,14 +416,19 @@ static int start(struct node *node, struct err *err)
     int result = addr_parse(local, 0, &node->local_addr, err);
     if (result)
         return err_wrap(err, "exec-root");
+    result = station_open(&node->loop, node->config, &node->station, err);
+    if (result)
+        return result;
     node->membership_ops = (struct membership_ops){.manager_start = start_manager,
                                                    .manager_stop = stop_manager,
                                                    .manager_client = set_client,
                                                    .ctx = node};
-    node->membership =
-        membership_new(&node->loop, node->config, &node->local_addr, &node->membership_ops);
-    result = api_open(&node->loop, &node->api_sockets, &membership_backend, node->membership,
-                      &node->api, err);
+    node->membership = membership_new(&node->loop, node->config, node->station, &node->local_addr,
+                                      &node->membership_ops);
+    node->backend = (struct backend_parts){
+        .config = node->config, .membership = node->membership, .station = node->station};
+    result =
+        api_open(&node->loop, &node->api_sockets, &node_backend, &node->backend, &node->api, err);
     if (!result)
         result = membership_resume(node->membership, err);
     if (result)

@@ -15,7 +15,7 @@ type_on()
   if [[ $host == h1 ]]; then skep "$host" "$@"; else stock "$host" "$@"; fi
 }
 
-ready() { [[ $(skep h1 node ls --format '{{.Status}}' | grep -c Ready) == 2 ]]; }
+ready() { [[ $(skep h1 node ls --format '{{.Status}}' | grep -c Ready) == 3 ]]; }
 
 running()
 {
@@ -26,6 +26,7 @@ running()
 step "a swarm, with skepd on h1 as its manager"
 skep_start h1
 type_on h1 swarm init --advertise-addr "$(ip_of h1)"
+type_on h1 node update --availability drain h1
 
 step "Docker engines on h2 and h3 join it as workers"
 token=$(skep h1 swarm join-token --quiet worker)

@@ -21,6 +21,7 @@ said=$(docker swarm init --advertise-addr "$(ip_of h1)")
 same active "$(docker info --format '{{.Swarm.LocalNodeState}}')" "after"
 refused 'already part of a swarm' docker swarm init --advertise-addr "$(ip_of h1)"
 same 1 "$(docker node ls --format '{{.ManagerStatus}}' | grep -c Leader)" "leaders"
+docker node update --availability drain h1 >/dev/null
 
 step "stock dockerds join as workers"
 token=$(docker swarm join-token --quiet worker)

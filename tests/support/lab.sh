@@ -392,6 +392,18 @@ stock_image()
   done
 }
 
+# skep_image HOST...: gives each host's skepd the image $LAB_IMAGE. Before skep_start.
+skep_image()
+{
+  local host
+  lab_rootfs "$LAB/rootfs"
+  tar -C "$LAB/rootfs" -cf "$LAB/rootfs.tar" .
+  for host in "$@"; do
+    install -d -m 700 "$LAB/$host/skep"
+    "$SKEP_BUILD/tests/interop/interop_import_image" "$LAB/$host/skep/images" "$LAB/rootfs.tar" "$LAB_IMAGE"
+  done
+}
+
 # lab_rootfs FOLDER: a small root file system of busybox and its commands.
 lab_rootfs()
 {

@@ -1,0 +1,22 @@
+// The addresses that a node listens at and that others reach it at, from what the user said and
+// what this machine has.
+#ifndef CMD_SKEPD_ADDRESSES_IO_H
+#define CMD_SKEPD_ADDRESSES_IO_H
+
+#include "cmd/skepd/place.h"
+#include "proto/base/err.h"
+
+#define ADDRESSES_SWARM_PORT 2377
+
+// Each is an address or an interface, with or without a port; NULL or "" where nothing was said.
+struct addresses_wish {
+    const char *listen;
+    const char *advertise;
+    const char *advertise_default; // the configuration's
+};
+
+// Fills in the place's addresses. INVALID_ARGUMENT for what is no address, and when there are
+// several to advertise; FAILED_PRECONDITION when there is none.
+int addresses_settle(struct place *place, const struct addresses_wish *wish, struct err *err);
+
+#endif

@@ -1,0 +1,337 @@
+#include "cmd/skepd/station_io.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "proto/base/check.h"
+#include "proto/base/log.h"
+#include "proto/base/str.h"
+
+#ifndef SKEP_VERSION
+#error "the build names the version"
+#endif
+
+#define STATION_MAGIC 0x73746174u
+
+// Below the data root and the run-time root.
+#define IMAGES_FOLDER  "images"
+#define VOLUMES_FOLDER "volumes"
+#define LOGS_FOLDER    "logs"
+#define RUNTIME_FOLDER "runtime"
+
+// How often an end looks whether what was under way is done.
+#define STATION_LOOK_MS 20
+
+// Stands in for the containers of a machine that can run none.
+struct refusal {
+    struct executor executor; // first: tasks come with it
+    char why[ERR_MESSAGE_BYTES];
+};
+
+struct station {
+    unsigned magic;
+    struct loop *loop;
+    const struct config *config;
+    struct images *images;
+    struct volumes *volumes;
+    struct containers *containers; // NULL: refusal
+    struct refusal refusal;
+    struct description_pair *labels; // of the engine, as the configuration gave them at the start
+    size_t labels_count;
+
+    struct agent *agent;
+    struct station_swarm swarm;
+    void (*agent_closed)(void *owner);
+    void *agent_owner;
+
+    struct loop_timer look; // while closing
+    void (*closed)(void *owner);
+    void *closed_owner;
+};
+
+static struct station *station_of(void *ctx)
+{
+    struct station *station = ctx;
+    MAGIC_CHECK(station, STATION_MAGIC);
+    return station;
+}
+
+// ---- no containers ------------------------------------------------------------------------------
+
+static struct executor_task *refuse(struct executor *executor, const struct executor_order *order,
+                                    const struct executor_events *events, void *owner,
+                                    struct err *err)
+{
+    (void)order;
+    (void)events;
+    (void)owner;
+    const struct refusal *refusal = CONTAINER_OF(executor, struct refusal, executor);
+    err_set(err, ERR_FAILED_PRECONDITION, "%s", refusal->why);
+    return NULL;
+}
+
+// Of a task that was never opened, nothing more can be asked.
+static const struct executor_class refusing = {.open = refuse};
+
+// ---- opening ------------------------------------------------------------------------------------
+
+static void take_labels(struct station *station)
+{
+    const struct config_list *labels = &station->config->labels;
+    station->labels = mem_alloc_array(labels->count, sizeof *station->labels);
+    for (size_t i = 0; i < labels->count; i++) {
+        const char *equals = strchr(labels->items[i], '=');
+        size_t length = equals ? (size_t)(equals - labels->items[i]) : strlen(labels->items[i]);
+        station->labels[i] = (struct description_pair){
+            .key = str_ndup(labels->items[i], length),
+            .value = str_dup(equals ? equals + 1 : ""),
+        };
+    }
+    station->labels_count = labels->count;
+}
+
+static void free_labels(struct station *station)
+{
+    for (size_t i = 0; i < station->labels_count; i++) {
+        free((char *)(uintptr_t)station->labels[i].key);
+        free((char *)(uintptr_t)station->labels[i].value);
+    }
+    free(station->labels);
+}
+
+static int open_images(struct station *station, struct err *err)
+{
+    const struct config *config = station->config;
+    char *root = str_printf("%s/%s", config->data_root, IMAGES_FOLDER);
+    struct images_config images = {
+        .loop = station->loop,
+        .root = root,
+        .insecure_registries = (const char *const *)config->insecure_registries.items,
+        .insecure_count = config->insecure_registries.count,
+        .pulls_max = (unsigned)config->downloads_max,
+    };
+    int result = images_open(&images, &station->images, err);
+    free(root);
+    return result;
+}
+
+static int open_volumes(struct station *station, struct err *err)
+{
+    char *root = str_printf("%s/%s", station->config->data_root, VOLUMES_FOLDER);
+    int result = volumes_open(root, &station->volumes, err);
+    free(root);
+    return result;
+}
+
+// The program of the runtime that --default-runtime names: one of --add-runtime's, or itself.
+static const char *runtime_path(const struct config *config)
+{
+    size_t length = strlen(config->runtime);
+    for (size_t i = 0; i < config->runtimes.count; i++) {
+        const char *item = config->runtimes.items[i];
+        if (strncmp(item, config->runtime, length) == 0 && item[length] == '=')
+            return item + length + 1;
+    }
+    return length ? config->runtime : NULL;
+}
+
+static const char *given(const char *text)
+{
+    return str_empty(text) ? NULL : text;
+}
+
+static void open_containers(struct station *station)
+{
+    const struct config *config = station->config;
+    struct utsname machine;
+    struct err err = ERR_INIT;
+    char *state = str_printf("%s/%s", config->exec_root, RUNTIME_FOLDER);
+    char *logs = str_printf("%s/%s", config->data_root, LOGS_FOLDER);
+    struct containers_config containers = {
+        .loop = station->loop,
+        .images = station->images,
+        .volumes = station->volumes,
+        .runtime = {.program = runtime_path(config),
+                    .init_program = given(config->init_path),
+                    .seccomp_file = given(config->seccomp_profile),
+                    .state_dir = state,
+                    .cgroup_parent = given(config->cgroup_parent)},
+        .log_dir = logs,
+        .hostname = uname(&machine) == 0 ? machine.nodename : NULL,
+        .init = config->init,
+    };
+    if (containers_open(&containers, &station->containers, &err)) {
+        log_warn("this machine cannot run containers", "err=\"%s\"", err.message);
+        str_format(station->refusal.why, sizeof station->refusal.why,
+                   "this node cannot run containers: %s", err.message);
+        station->containers = NULL;
+    }
+    free(state);
+    free(logs);
+}
+
+static void station_free(struct station *station)
+{
+    if (station->containers)
+        containers_close(station->containers);
+    if (station->volumes)
+        volumes_close(station->volumes);
+    if (station->images)
+        images_close(station->images);
+    free_labels(station);
+    MAGIC_CLEAR(station);
+    free(station);
+}
+
+static void look(struct loop_timer *timer);
+
+int station_open(struct loop *loop, const struct config *config, struct station **out,
+                 struct err *err)
+{
+    struct station *station = MEM_NEW(struct station);
+    MAGIC_SET(station, STATION_MAGIC);
+    station->loop = loop;
+    station->config = config;
+    station->refusal.executor.class = &refusing;
+    loop_timer_init(&station->look, loop, look);
+    take_labels(station);
+    int result = open_images(station, err);
+    if (!result)
+        result = open_volumes(station, err);
+    if (result) {
+        station_free(station);
+        return result;
+    }
+    open_containers(station);
+    *out = station;
+    return 0;
+}
+
+// ---- closing ------------------------------------------------------------------------------------
+
+static void look(struct loop_timer *timer)
+{
+    struct station *station = CONTAINER_OF(timer, struct station, look);
+    if ((station->containers && containers_busy(station->containers)) ||
+        images_busy(station->images)) {
+        loop_timer_start(&station->look, STATION_LOOK_MS);
+        return;
+    }
+    void (*closed)(void *owner) = station->closed;
+    void *owner = station->closed_owner;
+    station_free(station);
+    closed(owner);
+}
+
+void station_close(struct station *station, void (*closed)(void *owner), void *owner)
+{
+    station_of(station);
+    CHECK(!station->agent);
+    CHECK(!station->closed);
+    station->closed = closed;
+    station->closed_owner = owner;
+    images_cancel_all(station->images);
+    loop_timer_start(&station->look, 0);
+}
+
+struct images *station_images(struct station *station)
+{
+    return station_of(station)->images;
+}
+
+struct volumes *station_volumes(struct station *station)
+{
+    return station_of(station)->volumes;
+}
+
+struct containers *station_containers(struct station *station)
+{
+    return station_of(station)->containers;
+}
+
+const char *station_lacking(const struct station *station)
+{
+    return station->containers ? "" : station->refusal.why;
+}
+
+// ---- in a swarm ---------------------------------------------------------------------------------
+
+static void on_session(void *owner, const Swarm__SessionMessage *message)
+{
+    struct station *station = station_of(owner);
+    if (station->swarm.events.session)
+        station->swarm.events.session(station->swarm.owner, message);
+}
+
+static void on_subscription(void *owner, const Swarm__SubscriptionMessage *message)
+{
+    struct station *station = station_of(owner);
+    if (station->swarm.events.subscription)
+        station->swarm.events.subscription(station->swarm.owner, message);
+}
+
+static void on_connected(void *owner, const struct err *err)
+{
+    struct station *station = station_of(owner);
+    if (station->swarm.events.connected)
+        station->swarm.events.connected(station->swarm.owner, err);
+}
+
+static void on_credentials(void *owner, const struct credentials *credentials)
+{
+    struct station *station = station_of(owner);
+    if (station->swarm.events.credentials)
+        station->swarm.events.credentials(station->swarm.owner, credentials);
+}
+
+int station_agent_open(struct station *station, const struct station_swarm *swarm, struct err *err)
+{
+    station_of(station);
+    CHECK(!station->agent);
+    station->swarm = *swarm;
+    struct agent_config config = {
+        .loop = station->loop,
+        .dir = swarm->dir,
+        .executor = station->containers ? containers_executor(station->containers)
+                                        : &station->refusal.executor,
+        .engine_version = SKEP_VERSION,
+        .labels = station->labels,
+        .labels_count = station->labels_count,
+        .lock_key = swarm->lock_key,
+        .events = {.session = on_session,
+                   .subscription = on_subscription,
+                   .connected = on_connected,
+                   .credentials = on_credentials},
+        .owner = station,
+    };
+    return agent_open(&config, &station->agent, err);
+}
+
+static void on_agent_closed(void *ctx)
+{
+    struct station *station = station_of(ctx);
+    void (*closed)(void *owner) = station->agent_closed;
+    station->agent = NULL;
+    station->agent_closed = NULL;
+    closed(station->agent_owner);
+}
+
+void station_agent_close(struct station *station, bool discard, void (*closed)(void *owner),
+                         void *owner)
+{
+    station_of(station);
+    CHECK(station->agent);
+    CHECK(!station->agent_closed);
+    station->agent_closed = closed;
+    station->agent_owner = owner;
+    if (discard)
+        agent_discard(station->agent, on_agent_closed, station);
+    else
+        agent_close(station->agent, on_agent_closed, station);
+}
+
+struct agent *station_agent(const struct station *station)
+{
+    return station->agent;
+}

@@ -1,0 +1,75 @@
+#!/bin/bash
+# A skepd that founded a swarm runs the swarm's tasks itself: its node is ready, says truly what it is,
+# runs containers that outlive it, and takes them away when it leaves.
+# ctest: TIMEOUT 300
+. "$(dirname "$0")/../support/lab.sh"
+lab_needs docker conmon crun umoci busybox
+lab_up 1
+skep_image h1
+docker() { skep h1 "$@"; }
+
+step "the founder's node is ready and describes itself"
+skep_start h1 --label colour=green
+docker swarm init --advertise-addr "$(ip_of h1)" >/dev/null
+ready() { [[ $(docker node ls --format '{{.Hostname}} {{.Status}} {{.Availability}}') == 'h1 Ready Active' ]]; }
+ready || fail "not ready when init was done: $(docker node ls)"
+field() { docker node inspect self --format "{{$1}}"; }
+same "$(nproc)000000000" "$(field .Description.Resources.NanoCPUs)" "processors"
+same "$(awk '/^MemTotal/ {print int($2 / 1024)}' /proc/meminfo)" "$(($(field .Description.Resources.MemoryBytes) >> 20))" \
+  "MiB of memory"
+same linux/x86_64 "$(field .Description.Platform.OS)/$(field .Description.Platform.Architecture)" "platform" 2>/dev/null ||
+  [[ $(uname -m) != x86_64 ]]
+same green "$(field '(index .Description.Engine.Labels "colour")')" "the engine's label"
+same "$(ip_of h1)" "$(field .Status.Addr)" "its address"
+
+step "tasks without networks run as containers here"
+docker service create --detach --name plain --replicas 2 --env SHAPE=round "$LAB_IMAGE" sleep 100000 >/dev/null
+docker service create --detach --name hosted --network host "$LAB_IMAGE" sleep 100000 >/dev/null
+replicas() { [[ $(docker service ls --filter "name=$1" --format '{{.Replicas}}') == "$2" ]]; }
+eventually 30 replicas plain 2/2
+eventually 30 replicas hosted 1/1
+sleepers() { on h1 pgrep -x -f 'sleep 100000' | sort; }
+same 3 "$(sleepers | wc -l)" "processes"
+shaped=0
+for pid in $(sleepers); do
+  on h1 grep -qz '^SHAPE=round$' "/proc/$pid/environ" && shaped=$((shaped + 1))
+done
+same 2 "$shaped" "processes with the service's environment"
+
+step "scaled, updated"
+docker service scale --detach plain=4 >/dev/null
+eventually 30 replicas plain 4/4
+docker service update --detach --update-parallelism 0 --env-add SIZE=large plain >/dev/null
+updated() { [[ $(docker service inspect plain --format '{{.UpdateStatus.State}}') == completed ]]; }
+eventually 60 updated
+eventually 30 replicas plain 4/4
+
+step "skepd is started again, and once more after it was killed: the same processes run on"
+before=$(sleepers)
+skep_stop h1
+same "$before" "$(sleepers)" "processes without skepd"
+skep_start h1
+eventually 20 ready
+eventually 20 replicas plain 4/4
+same "$before" "$(sleepers)" "processes after the restart"
+kill9 h1 skepd
+skep_start h1
+eventually 20 ready
+eventually 20 replicas plain 4/4
+same "$before" "$(sleepers)" "processes after the crash"
+docker service scale --detach plain=1 >/dev/null
+eventually 30 replicas plain 1/1
+fewer() { [[ $(sleepers | wc -l) == 2 ]]; }
+eventually 30 fewer
+
+step "leaving takes the containers away"
+docker swarm leave --force >/dev/null
+same "" "$(sleepers)" "processes after leaving"
+same "" "$(on h1 pgrep conmon)" "monitors after leaving"
+[[ ! -e $LAB/h1/skep/swarm && ! -e $LAB/h1/skep/node.json && ! -e $LAB/h1/skep/manager/raft ]] ||
+  fail "leaving left files: $(ls -R "$LAB/h1/skep")"
+same "" "$(find "$LAB/h1/skep/logs" "$LAB/h1/exec/runtime/containers" -mindepth 1)" "logs and containers"
+if on h1 grep "$LAB/h1/skep" /proc/self/mountinfo; then fail "leaving left mounts"; fi
+docker swarm init --advertise-addr "$(ip_of h1)" >/dev/null
+eventually 10 ready
+skep_stop h1
