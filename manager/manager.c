@@ -8,6 +8,7 @@
 #include "manager/ca/ca_rpc.h"
 #include "manager/ca/rotate.h"
 #include "manager/control/control.h"
+#include "manager/control/watch_rpc.h"
 #include "manager/dispatch/dispatch_rpc.h"
 #include "manager/forward_rpc.h"
 #include "manager/health_rpc.h"
@@ -66,6 +67,7 @@ struct manager {
     struct dispatch_desk dispatch_desk;
     struct control_desk control_desk;
     struct logs_desk logs_desk;
+    struct watchers *watchers;
     struct health_desk health, local_health;
     struct rpc_service services[SERVE_COUNT];
     struct forward *forward, *local_forward;
@@ -334,6 +336,7 @@ static int listen_cluster(struct manager *manager, struct err *err)
 {
     struct rpc_service services[] = {forward_service(manager->forward),
                                      raft_rpc_messages(manager->raft_rpc),
+                                     watch_service(manager->watchers, manager->loop),
                                      health_service(&manager->health, manager->loop)};
     manager->server = rpc_server_new(&(struct rpc_server_config){
         .loops = manager->config.serving,
@@ -350,6 +353,7 @@ static int listen_cluster(struct manager *manager, struct err *err)
 static int listen_local(struct manager *manager, struct err *err)
 {
     struct rpc_service services[] = {forward_service(manager->local_forward),
+                                     watch_service(manager->watchers, manager->loop),
                                      health_service(&manager->local_health, manager->loop)};
     manager->local_server = rpc_server_new(&(struct rpc_server_config){
         .loops = manager->config.serving,
@@ -503,6 +507,7 @@ static void free_manager(struct manager *manager)
     loop_timer_stop(&manager->tidy);
     if (manager->replica)
         replica_free(manager->replica);
+    watchers_free(manager->watchers);
     store_free(manager->store);
     removed_free(manager->removed);
     tls_config_unref(manager->server_tls);
@@ -551,6 +556,7 @@ static struct manager *new_manager(const struct manager_config *config)
     credentials_copy(&manager->credentials, config->credentials);
     manager->advertise = str_dup(config->advertise);
     manager->store = store_new();
+    manager->watchers = watchers_new(manager->loop, manager->store);
     manager->removed = removed_new();
     manager->replica = replica_new(manager->store, random_u64(manager));
     manager->authority = (struct authority){
@@ -666,6 +672,7 @@ void manager_stop(struct manager *manager, void (*closed)(void *ctx), void *ctx)
     manager->closed_ctx = ctx;
     // Streams to agents would keep the servers from closing: the dispatcher ends them.
     stop_leading(manager);
+    watchers_stop(manager->watchers);
     close_next(manager);
 }
 
