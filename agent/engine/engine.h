@@ -19,12 +19,19 @@ struct endpoint {
 struct endpoints {
     const struct endpoint *rows;
     size_t count;
+    bool streams_body; // handlers are called at the head; the body comes by request_events
 };
 
+// Most bytes of an archive that comes as a body.
+#define ENGINE_UPLOAD_BYTES_MAX ((size_t)64 << 30)
+
 #define ENDPOINTS(name_, rows_)                                                                    \
-    const struct endpoints name_ = {rows_, sizeof(rows_) / sizeof((rows_)[0])}
+    const struct endpoints name_ = {rows_, sizeof(rows_) / sizeof((rows_)[0]), false}
+#define UPLOAD_ENDPOINTS(name_, rows_)                                                             \
+    const struct endpoints name_ = {rows_, sizeof(rows_) / sizeof((rows_)[0]), true}
 
 extern const struct endpoints system_endpoints, swarm_endpoints, node_endpoints, service_endpoints,
-    task_endpoints, network_endpoints, secret_endpoints;
+    task_endpoints, network_endpoints, secret_endpoints, event_endpoints, log_endpoints,
+    absent_endpoints;
 
 #endif

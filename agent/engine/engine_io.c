@@ -5,21 +5,26 @@
 #include <string.h>
 #include <strings.h>
 
+#include "agent/engine/bus.h"
 #include "agent/engine/engine.h"
+#include "agent/engine/feed_io.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 #include "proto/wire/methods.h"
 #include "proto/wire/wire.h"
 
-#define ROUTES_MAX 128
+#define ROUTES_MAX 256
 
 // Answers up to this size are sent at once, longer ones as the client takes them.
 #define PIECE_BYTES (128 * 1024)
 
 struct engine {
+    struct loop *loop;
     struct http_server *server;
     struct engine_options options;
     struct rpc_client *manager;
+    struct bus *bus;
+    struct feed *feed;
     struct http_handler handlers[ROUTES_MAX];
     struct route routes[ROUTES_MAX];
     size_t routes_count;
@@ -37,16 +42,19 @@ struct request {
     struct rpc_request *call;
     request_then *then;
     request_else *otherwise;
+    request_over *over; // of a call with many messages
     request_text_then *text_then;
-    bool waiting; // for the backend
+    bool waiting;                        // for the backend
+    const struct request_events *events; // of who answers in pieces; NULL: nobody
+    void *events_owner;
     struct buf answer;
     struct json_out out;
     size_t sent;
 };
 
 static const struct endpoints *const all_endpoints[] = {
-    &system_endpoints, &swarm_endpoints,   &node_endpoints,   &service_endpoints,
-    &task_endpoints,   &network_endpoints, &secret_endpoints,
+    &system_endpoints,  &swarm_endpoints,  &node_endpoints,  &service_endpoints, &task_endpoints,
+    &network_endpoints, &secret_endpoints, &event_endpoints, &log_endpoints,     &absent_endpoints,
 };
 
 // ---- life of a request -------------------------------------------------------------------------
@@ -69,14 +77,33 @@ static void on_drain(struct http_exchange *x, void *owner)
     struct request *request = owner;
     if (http_reply_started(x) && request->answer.len > 0)
         send_more(x, owner);
+    else if (request->events && request->events->drain)
+        request->events->drain(request, request->events_owner);
+}
+
+static void on_body(struct http_exchange *x, void *owner, const uint8_t *bytes, size_t size)
+{
+    (void)x;
+    struct request *request = owner;
+    if (request->events && request->events->body)
+        request->events->body(request, request->events_owner, bytes, size);
+}
+
+static void on_body_end(struct http_exchange *x, void *owner)
+{
+    (void)x;
+    struct request *request = owner;
+    if (request->events && request->events->body_end)
+        request->events->body_end(request, request->events_owner);
 }
 
 static void on_done(struct http_exchange *x, void *owner, bool gone)
 {
     (void)x;
-    (void)gone;
     struct request *request = owner;
     const struct engine_options *options = &request->engine->options;
+    if (request->events && request->events->over)
+        request->events->over(request, request->events_owner, gone);
     if (request->call)
         rpc_request_drop(request->call);
     if (request->waiting)
@@ -86,7 +113,8 @@ static void on_done(struct http_exchange *x, void *owner, bool gone)
     free(request);
 }
 
-static const struct http_events events = {.on_drain = on_drain, .on_done = on_done};
+static const struct http_events events = {
+    .on_body = on_body, .on_body_end = on_body_end, .on_drain = on_drain, .on_done = on_done};
 
 static void handle(struct http_exchange *x, void *context)
 {
@@ -176,6 +204,13 @@ const json_t *request_json(struct request *request)
                strstr(err.message, "unexpected end");
     request_fail(request, 400, "%s", cut ? "unexpected EOF" : err.message);
     return NULL;
+}
+
+size_t request_body_bytes(const struct request *request)
+{
+    size_t size;
+    http_body(request->x, &size);
+    return size;
 }
 
 bool request_index(struct request *request, const char *what, uint64_t *out)
@@ -276,6 +311,60 @@ void request_call(struct request *request, const char *path, const void *message
         .ctx = request,
     };
     request->call = rpc_client_call(request->engine->manager, &spec, message);
+}
+
+static void on_stream_message(struct rpc_request *call, void *ctx, const ProtobufCMessage *message)
+{
+    (void)call;
+    struct request *request = ctx;
+    request->then(request, message);
+}
+
+static void on_stream_done(struct rpc_request *call, void *ctx, const struct rpc_status *status,
+                           const struct metadata *trailers)
+{
+    (void)call;
+    (void)trailers;
+    struct request *request = ctx;
+    request->call = NULL;
+    request->over(request, status->err.code == ERR_OK ? NULL : &status->err);
+}
+
+void request_call_stream(struct request *request, const char *path, const void *message,
+                         request_then *then, request_over *over)
+{
+    CHECK(!request->call);
+    const struct method *method = method_find(path);
+    CHECK(method);
+    struct err err = ERR_INIT;
+    if (!request->engine->manager) { // demoted between two steps
+        err_set(&err, ERR_UNAVAILABLE, "this node is no manager any more");
+        over(request, &err);
+        return;
+    }
+    request->then = then;
+    request->over = over;
+    struct rpc_request_spec spec = {
+        .path = method->path,
+        .kind = RPC_SERVER_STREAM,
+        .response = method->response,
+        .on_message = on_stream_message,
+        .on_done = on_stream_done,
+        .ctx = request,
+    };
+    request->call = rpc_client_call(request->engine->manager, &spec, message);
+}
+
+void request_call_pause(struct request *request)
+{
+    if (request->call)
+        rpc_request_pause(request->call);
+}
+
+void request_call_resume(struct request *request)
+{
+    if (request->call)
+        rpc_request_resume(request->call);
 }
 
 void *request_message(struct request *request, const char *path)
@@ -384,11 +473,24 @@ static const char *go_code(enum err_code code, char out[32])
     return out;
 }
 
-void request_fail_call(struct request *request, const struct err *err)
+void call_error_text(const struct err *err, char *out, size_t size)
 {
     char name[32];
-    request_fail(request, status_of(err->code), "rpc error: code = %s desc = %s",
-                 go_code(err->code, name), err->message);
+    str_format(out, size, "rpc error: code = %s desc = %s", go_code(err->code, name), err->message);
+}
+
+void request_fail_call(struct request *request, const struct err *err)
+{
+    char text[ERR_MESSAGE_BYTES + 64];
+    call_error_text(err, text, sizeof text);
+    request_fail(request, status_of(err->code), "%s", text);
+}
+
+void request_fail_filters(struct request *request, const struct err *err)
+{
+    bool unreadable = !str_starts(err->message, "invalid filter");
+    request_fail(request, unreadable && request_minor(request) < 42 ? 500 : 400, "%s",
+                 err->message);
 }
 
 void request_fail_err(struct request *request, const struct err *err)
@@ -422,6 +524,70 @@ void request_send(struct request *request, int status)
 void request_reply_header(struct request *request, const char *name, const char *value)
 {
     http_reply_header(request->x, name, value);
+}
+
+// ---- answers that go on ------------------------------------------------------------------------
+
+void request_follow(struct request *request, const struct request_events *wanted, void *owner)
+{
+    request->events = wanted;
+    request->events_owner = owner;
+}
+
+void request_stream(struct request *request, int status, const char *type)
+{
+    http_reply_start(request->x, status, type);
+}
+
+void request_stream_write(struct request *request, const void *bytes, size_t size)
+{
+    http_reply_write(request->x, bytes, size);
+}
+
+size_t request_room(const struct request *request)
+{
+    return http_reply_room(request->x);
+}
+
+void request_stream_end(struct request *request)
+{
+    http_reply_end(request->x);
+}
+
+void request_stream_abort(struct request *request)
+{
+    http_reply_abort(request->x);
+}
+
+bool request_answering(const struct request *request)
+{
+    return http_reply_started(request->x);
+}
+
+void request_body_pause(struct request *request)
+{
+    http_body_pause(request->x);
+}
+
+void request_body_resume(struct request *request)
+{
+    http_body_resume(request->x);
+}
+
+struct conn *request_hijack(struct request *request, const char *type,
+                            const struct conn_handler *handler, void *owner)
+{
+    return http_hijack(request->x, type, handler, owner);
+}
+
+struct bus *request_bus(const struct request *request)
+{
+    return request->engine->bus;
+}
+
+struct loop *request_loop(const struct request *request)
+{
+    return request->engine->loop;
 }
 
 // ---- the server --------------------------------------------------------------------------------
@@ -471,13 +637,19 @@ struct engine *engine_new(struct loop *loop, const struct engine_options *option
     CHECK(options->backend->version);
     CHECK(options->backend->info);
     struct engine *engine = MEM_NEW(struct engine);
+    engine->loop = loop;
     engine->options = *options;
+    engine->bus = bus_new();
+    engine->feed = feed_new(loop, engine->bus);
     for (size_t i = 0; i < COUNT_OF(all_endpoints); i++) {
         for (size_t j = 0; j < all_endpoints[i]->count; j++) {
             CHECK(engine->routes_count < ROUTES_MAX);
             const struct endpoint *endpoint = &all_endpoints[i]->rows[j];
             struct http_handler *handler = &engine->handlers[engine->routes_count];
             handler->handle = handle;
+            handler->streams_body = all_endpoints[i]->streams_body;
+            if (handler->streams_body)
+                handler->body_bytes_max = ENGINE_UPLOAD_BYTES_MAX;
             engine->routes[engine->routes_count++] =
                 (struct route){endpoint->method, endpoint->pattern, handler};
         }
@@ -507,6 +679,12 @@ struct engine *engine_new(struct loop *loop, const struct engine_options *option
 void engine_set_manager(struct engine *engine, struct rpc_client *client)
 {
     engine->manager = client;
+    feed_set_manager(engine->feed, client);
+}
+
+struct bus *engine_bus(struct engine *engine)
+{
+    return engine->bus;
 }
 
 void engine_take(struct engine *engine, struct conn *conn)
@@ -519,6 +697,8 @@ static void on_stopped(void *owner)
     struct engine *engine = owner;
     void (*stopped)(void *) = engine->stopped;
     void *stopped_owner = engine->stopped_owner;
+    feed_free(engine->feed);
+    bus_free(engine->bus);
     free(engine);
     if (stopped)
         stopped(stopped_owner);

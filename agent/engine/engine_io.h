@@ -12,6 +12,7 @@
 // Most bytes of one JSON answer.
 #define ENGINE_ANSWER_BYTES_MAX (256 * 1024 * 1024)
 
+struct bus;
 struct engine;
 
 struct engine_options {
@@ -24,6 +25,10 @@ struct engine *engine_new(struct loop *loop, const struct engine_options *option
 // The manager's local socket: set on promotion (borrowed until the next call), NULL on demotion.
 // Calls under way on the old client end as that client ends them.
 void engine_set_manager(struct engine *engine, struct rpc_client *client);
+
+// The node's events, the cluster's among them: whoever makes something happen on this node publishes
+// it here (bus.h). Lives as long as the engine.
+struct bus *engine_bus(struct engine *engine);
 
 // Serves a connection just accepted: give it to a listener's on_accept with the engine as owner.
 void engine_take(struct engine *engine, struct conn *conn);

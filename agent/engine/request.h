@@ -16,6 +16,10 @@
 #include "proto/base/err.h"
 #include "proto/base/json.h"
 
+struct bus;
+struct conn;
+struct conn_handler;
+struct loop;
 struct request;
 
 // ---- what came ---------------------------------------------------------------------------------
@@ -30,6 +34,7 @@ const struct backend *request_backend(const struct request *request, void **ctx)
 
 // The JSON body, which lives as long as the request; NULL after answering 400 in dockerd's words.
 const json_t *request_json(struct request *request);
+size_t request_body_bytes(const struct request *request); // 0: there is none
 
 // `version` of the query; false after answering 400. `what`: "node", "service".
 bool request_index(struct request *request, const char *what, uint64_t *out);
@@ -53,6 +58,14 @@ typedef void request_else(struct request *request, const struct err *err);
 void request_call(struct request *request, const char *path, const void *message,
                   request_then *then, request_else *otherwise);
 
+// A call that answers with many messages: each goes to `then`, the end to `over` (err NULL:
+// success). No messages come between pause and resume.
+typedef void request_over(struct request *request, const struct err *err);
+void request_call_stream(struct request *request, const char *path, const void *message,
+                         request_then *then, request_over *over);
+void request_call_pause(struct request *request);
+void request_call_resume(struct request *request);
+
 // A new message of the method's request type in the arena; never NULL for messages without limits
 // of their own.
 void *request_message(struct request *request, const char *path);
@@ -75,6 +88,12 @@ void request_fail(struct request *request, int status, const char *format, ...)
 // The status of a failed call in dockerd's words: "rpc error: code = NotFound desc = ...".
 void request_fail_call(struct request *request, const struct err *err);
 
+// That text, for answers that have begun.
+void call_error_text(const struct err *err, char *out, size_t size);
+
+// What filters_parse found: 400; before 1.42 dockerd answered 500 to what it could not read.
+void request_fail_filters(struct request *request, const struct err *err);
+
 // INVALID_ARGUMENT is 400 with the bare text, anything else as request_fail_call.
 void request_fail_err(struct request *request, const struct err *err);
 
@@ -84,5 +103,43 @@ void request_send(struct request *request, int status);
 
 // Header of the answer; before it.
 void request_reply_header(struct request *request, const char *name, const char *value);
+
+// ---- answers that go on ------------------------------------------------------------------------
+
+// What a handler hears that answers in pieces, takes a body in pieces, or gives the connection
+// away. All may be NULL.
+struct request_events {
+    // request_room has become positive again.
+    void (*drain)(struct request *request, void *owner);
+    // Pieces of the body, for rows of a table that streams bodies, then its end.
+    void (*body)(struct request *request, void *owner, const uint8_t *bytes, size_t size);
+    void (*body_end)(struct request *request, void *owner);
+    // The last call, always, once: answered whole, given away, or the client is `gone`.
+    void (*over)(struct request *request, void *owner, bool gone);
+};
+void request_follow(struct request *request, const struct request_events *events, void *owner);
+
+// An answer in pieces. Its head is sent at once; the writer stops while there is no room.
+void request_stream(struct request *request, int status, const char *type);
+void request_stream_write(struct request *request, const void *bytes, size_t size);
+size_t request_room(const struct request *request);
+void request_stream_end(struct request *request);
+void request_stream_abort(struct request *request); // it failed in the middle
+bool request_answering(const struct request *request);
+
+// Holds the client's body back, and lets it go on.
+void request_body_pause(struct request *request);
+void request_body_resume(struct request *request);
+
+// Takes the connection over, "101 UPGRADED" or "200 OK" as the client asked; the request is over
+// then. Bytes that came already are given to the new handler first.
+struct conn *request_hijack(struct request *request, const char *type,
+                            const struct conn_handler *handler, void *owner);
+
+// The node's events (bus.h).
+struct bus *request_bus(const struct request *request);
+
+// The loop that everything here runs on.
+struct loop *request_loop(const struct request *request);
 
 #endif

@@ -1,0 +1,136 @@
+// What Skep does not do, said clearly where Docker's clients ask for it: plugins, BuildKit sessions,
+// image builds, and registries asked on behalf of a client.
+#include <string.h>
+
+#include "agent/engine/engine.h"
+#include "agent/engine/filter.h"
+#include "agent/engine/request.h"
+#include "proto/base/check.h"
+#include "proto/base/str.h"
+
+// ---- plugins ------------------------------------------------------------------------------------
+
+static const struct filter_row plugin_filters[] = {
+    {"capability", FILTER_KNOWN, NULL, NULL},
+    {"enabled", FILTER_KNOWN, NULL, NULL},
+};
+
+// There are none: an empty list, as clients expect it, and not an error.
+static void list_plugins(struct request *request)
+{
+    struct filters filters;
+    struct err err = ERR_INIT;
+    if (filters_parse(request_query(request, "filters"), plugin_filters, COUNT_OF(plugin_filters),
+                      request_arena(request), &filters, &err)) {
+        request_fail_filters(request, &err);
+        return;
+    }
+    struct json_out *out = request_write(request);
+    json_out_array(out, NULL);
+    json_out_end(out);
+    request_send(request, 200);
+}
+
+// The name in a path whose last part is the verb: names have slashes of their own.
+static const char *name_before(struct request *request, const char *verb)
+{
+    const char *rest = request_param(request, "rest");
+    size_t length = strlen(rest), tail = strlen(verb);
+    if (length <= tail || strcmp(rest + length - tail, verb) != 0)
+        return NULL;
+    return arena_strndup(request_arena(request), rest, length - tail);
+}
+
+static void no_such_plugin(struct request *request)
+{
+    const char *rest = request_param(request, "rest");
+    const char *slash = strrchr(rest, '/');
+    const char *name = slash ? name_before(request, slash) : rest;
+    request_fail(request, 404, "plugin \"%.200s\" not found", str_or(name, rest));
+}
+
+static void no_plugins(struct request *request)
+{
+    request_fail(request, 501, "plugins are not supported");
+}
+
+// ---- building -----------------------------------------------------------------------------------
+
+static void session(struct request *request)
+{
+    if (str_empty(request_header(request, "Upgrade")))
+        request_fail(request, 400, "no upgrade proto in request");
+    else
+        request_fail(request, 501,
+                     "sessions of BuildKit are not supported: build images elsewhere");
+}
+
+static void build(struct request *request)
+{
+    request_fail(request, 501,
+                 "building images is not supported: build them elsewhere and load "
+                 "or pull them");
+}
+
+// `docker system prune` asks for this after all else.
+static void prune_builds(struct request *request)
+{
+    struct json_out *out = request_write(request);
+    json_out_object(out, NULL);
+    json_out_null(out, "CachesDeleted");
+    json_out_uint(out, "SpaceReclaimed", 0);
+    json_out_end(out);
+    request_send(request, 200);
+}
+
+// ---- registries ---------------------------------------------------------------------------------
+
+// The docker command asks for an image's digest before it creates a service, and goes on without.
+static void distribution(struct request *request)
+{
+    const char *name = name_before(request, "/json");
+    if (!name) {
+        request_fail(request, 404, "page not found");
+        return;
+    }
+    for (const char *at = name; *at; at++) {
+        if (*at == ':' || *at == '@')
+            break; // the tag may have capitals
+        if (*at >= 'A' && *at <= 'Z') {
+            request_fail(request, 400,
+                         "invalid reference format: repository name must be lowercase");
+            return;
+        }
+    }
+    request_fail(request, 500,
+                 "the registry of %.200s is not asked: this node looks images up when it pulls "
+                 "them",
+                 name);
+}
+
+static void auth(struct request *request)
+{
+    if (!request_json(request))
+        return;
+    request_fail(request, 501,
+                 "this node does not check credentials with registries: they are used as they are "
+                 "when an image is pulled");
+}
+
+static const struct endpoint rows[] = {
+    {"GET", "/plugins", list_plugins},
+    {"GET", "/plugins/privileges", no_plugins},
+    {"GET", "/plugins/{rest...}", no_such_plugin},
+    {"DELETE", "/plugins/{rest...}", no_such_plugin},
+    {"POST", "/plugins/pull", no_plugins},
+    {"POST", "/plugins/create", no_plugins},
+    {"POST", "/plugins/{rest...}", no_such_plugin},
+    {"POST", "/session", session},
+    {"POST", "/grpc", session},
+    {"POST", "/build", build},
+    {"POST", "/build/cancel", build},
+    {"POST", "/build/prune", prune_builds},
+    {"GET", "/distribution/{rest...}", distribution},
+    {"POST", "/auth", auth},
+};
+ENDPOINTS(absent_endpoints, rows);

@@ -1,0 +1,15 @@
+// Whether an event is one that a follower asked for: the filters of /events.
+#ifndef AGENT_ENGINE_EVENT_MATCH_H
+#define AGENT_ENGINE_EVENT_MATCH_H
+
+#include "agent/engine/bus.h"
+#include "agent/engine/filter.h"
+
+// The keys that /events knows, for filters_parse.
+extern const struct filter_row event_filters[];
+extern const size_t event_filters_count;
+
+// Values of one key are or-ed but for labels, keys are and-ed.
+bool event_match(const struct filters *filters, const struct bus_event *event);
+
+#endif
