@@ -1,5 +1,5 @@
-// What Skep does not do, said clearly where Docker's clients ask for it: plugins, BuildKit sessions,
-// image builds, and registries asked on behalf of a client.
+// What Skep does not do, said clearly where Docker's clients ask for it: plugins, BuildKit
+// sessions, image builds, and registries asked on behalf of a client.
 #include <string.h>
 
 #include "agent/engine/engine.h"

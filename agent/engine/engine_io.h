@@ -26,8 +26,8 @@ struct engine *engine_new(struct loop *loop, const struct engine_options *option
 // Calls under way on the old client end as that client ends them.
 void engine_set_manager(struct engine *engine, struct rpc_client *client);
 
-// The node's events, the cluster's among them: whoever makes something happen on this node publishes
-// it here (bus.h). Lives as long as the engine.
+// The node's events, the cluster's among them: whoever makes something happen on this node
+// publishes it here (bus.h). Lives as long as the engine.
 struct bus *engine_bus(struct engine *engine);
 
 // Serves a connection just accepted: give it to a listener's on_accept with the engine as owner.

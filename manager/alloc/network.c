@@ -514,9 +514,61 @@ static int check_against(const struct object *object, const struct prefix *netwo
     return rc;
 }
 
+// True when the two lists "1,2" have an id in common, which *id then is.
+static bool vnis_meet(const char *a, const char *b, uint64_t *id)
+{
+    struct str_part part, other;
+    char text[16];
+    while (str_split(&a, ',', &part)) {
+        part = str_trim(part);
+        str_format(text, sizeof text, "%.*s", (int)part.len, part.at);
+        for (const char *rest = b; str_split(&rest, ',', &other);)
+            if (str_part_is(str_trim(other), text) && str_to_u64(text, VNI_MAX, id))
+                return true;
+    }
+    return false;
+}
+
+// The VXLAN ids a spec asks for must be ids, and nobody else's.
+static int check_vnis(struct view view, const Swarm__NetworkSpec *spec, struct err *err)
+{
+    const char *wanted = driver_option(spec->driver_config, VNI_OPTION);
+    struct str_part part;
+    char text[16];
+    uint64_t id;
+    int rc = 0;
+    for (const char *rest = wanted; rest && str_split(&rest, ',', &part);) {
+        part = str_trim(part);
+        if (part.len >= sizeof text ||
+            !str_format(text, sizeof text, "%.*s", (int)part.len, part.at) ||
+            !str_to_u64(text, VNI_MAX, &id))
+            return err_set(err, ERR_INVALID_ARGUMENT, "'%.*s' is no VXLAN id",
+                           (int)(part.len < 100 ? part.len : 100), part.at);
+    }
+    if (str_empty(wanted))
+        return 0;
+    VIEW_EACH (object, view, OBJECT_NETWORK, BY_ALL) {
+        struct arena arena;
+        arena_init(&arena, OBJECT_ARENA_BYTES);
+        const Swarm__Network *other = object_unpack(object, &arena);
+        const char *has = other ? driver_option(other->driver_state, VNI_OPTION) : NULL;
+        if (has && vnis_meet(wanted, has, &id))
+            rc = err_set(err, ERR_FAILED_PRECONDITION, "VXLAN id %u is used by network %s",
+                         (unsigned)id, network_name(other));
+        arena_fini(&arena);
+        if (rc)
+            break;
+    }
+    return rc;
+}
+
 int alloc_check_network(struct view view, const Swarm__NetworkSpec *spec, struct err *err)
 {
-    if (!spec || !spec->ipam || alloc_driver_is_local(driver_name(spec)))
+    if (!spec || alloc_driver_is_local(driver_name(spec)))
+        return 0;
+    if (check_vnis(view, spec, err))
+        return -(int)err->code;
+    if (!spec->ipam)
         return 0;
     if (spec->ipam->n_configs > NET_SUBNETS_MAX)
         return err_set(err, ERR_INVALID_ARGUMENT, "a network has at most %d subnets",

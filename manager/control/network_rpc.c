@@ -2,6 +2,7 @@
 
 #include "manager/alloc/alloc.h"
 #include "manager/control/answer_rpc.h"
+#include "manager/control/network_options.h"
 #include "manager/control/nouns_rpc.h"
 #include "manager/control/service_check.h"
 #include "proto/base/check.h"
@@ -76,6 +77,10 @@ static int check_spec(const Swarm__NetworkSpec *spec, struct err *err)
                        "label %s is for internally created predefined networks and cannot be "
                        "applied by users",
                        NAME_LABEL_PREDEFINED);
+    const Swarm__Driver *ipam = spec->ipam ? spec->ipam->driver : NULL;
+    if (ipam && !str_empty(ipam->name) && !str_equal(ipam->name, "default"))
+        return err_set(err, ERR_INVALID_ARGUMENT, "error during lookup of plugin %.100s",
+                       ipam->name);
     return check_driver(spec, err);
 }
 
@@ -100,7 +105,8 @@ void handle_create_network(struct rpc_call *call)
     const Swarm__CreateNetworkRequest *request =
         (const Swarm__CreateNetworkRequest *)rpc_call_message(call);
     struct err err = ERR_INIT;
-    if (check_spec(request->spec, &err)) {
+    if (check_spec(request->spec, &err) ||
+        network_options_settle(request->spec, rpc_call_arena(call), &err)) {
         rpc_call_fail(call, &err);
         return;
     }
