@@ -17,6 +17,7 @@
 
 #include "agent/gossip/codec.h"
 #include "agent/gossip/counters.h"
+#include "agent/gossip/limits.h"
 #include "agent/gossip/site.h"
 #include "proto/base/err.h"
 #include "proto/base/loop_io.h"
@@ -25,13 +26,6 @@
 // The two tables of libnetwork. Others may be used too: stock nodes carry any.
 #define GOSSIP_TABLE_ENDPOINTS "endpoint_table"
 #define GOSSIP_TABLE_PEERS     "overlay_peer_table"
-
-#define GOSSIP_ID_BYTES 128 // longest network id, table name or key taken
-#define GOSSIP_VALUE_BYTES                                                                         \
-    (16 << 10)                    // largest value of an own row; keep most below 1 KiB: larger    \
-                                  // ones do not fit a packet and travel by bulk sync only
-#define GOSSIP_NETWORKS_MAX  4096 // joined at a time
-#define GOSSIP_BOOTSTRAP_MAX 64   // addresses kept
 
 struct gossip;
 

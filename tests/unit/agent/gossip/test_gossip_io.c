@@ -1,0 +1,242 @@
+// Three nodes on loopback find each other and share rows, over real sockets.
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/gossip/gossip_io.h"
+#include "proto/base/check.h"
+#include "proto/base/str.h"
+#include "tests/support/support.h"
+#include "tests/unit/agent/gossip/ring.h"
+
+#define NODES 3
+
+struct node {
+    struct gossip *gossip;
+    unsigned rows_changed;
+    unsigned nodes_changed;
+};
+
+static struct loop loop;
+static struct node nodes[NODES];
+static int port;
+static unsigned closed;
+
+static void on_rows(void *owner, const char *network_id)
+{
+    struct node *node = owner;
+    ck_assert_str_eq(network_id, "net1");
+    node->rows_changed++;
+}
+
+static void on_nodes(void *owner)
+{
+    struct node *node = owner;
+    node->nodes_changed++;
+}
+
+static struct addr address(int i)
+{
+    struct addr addr;
+    char text[32];
+    str_format(text, sizeof text, "127.0.0.%d:%d", i + 1, port);
+    int result = addr_parse(text, 0, &addr, NULL);
+    CHECK(result == 0);
+    return addr;
+}
+
+static void keys_give(struct gossip *gossip, uint8_t first)
+{
+    struct key_set set = {0};
+    for (uint8_t i = 0; i < KEYRING_KEYS; i++) {
+        uint8_t key[KEYRING_KEY_BYTES];
+        memset(key, first + i, sizeof key);
+        key_set_add(&set, KEYRING_GOSSIP, key, (uint64_t)first + i);
+    }
+    ck_assert_int_eq(gossip_keys(gossip, set.list, set.count, NULL), 0);
+}
+
+static void start(int i)
+{
+    struct node *node = &nodes[i];
+    struct err err = ERR_INIT;
+    *node = (struct node){0};
+    struct gossip_config config = {.loop = &loop,
+                                   .bind = address(i),
+                                   .advertise = address(i),
+                                   .events = {.rows_changed = on_rows, .nodes_changed = on_nodes},
+                                   .owner = node};
+    ck_assert_msg(gossip_open(&config, &node->gossip, &err) == 0, "%s", err.message);
+    const char *bootstrap[] = {"127.0.0.1:2377", "127.0.0.2", "no address"};
+    gossip_bootstrap(node->gossip, bootstrap, COUNT_OF(bootstrap));
+    keys_give(node->gossip, 10);
+}
+
+static void on_closed(void *ctx)
+{
+    (void)ctx;
+    closed++;
+}
+
+static bool has_closed(void *ctx)
+{
+    const unsigned *wanted = ctx;
+    return closed >= *wanted;
+}
+
+static void end(int i, enum gossip_end how)
+{
+    unsigned wanted = closed + 1;
+    gossip_close(nodes[i].gossip, how, on_closed, NULL);
+    nodes[i].gossip = NULL;
+    ck_assert(loop_run_until(&loop, has_closed, &wanted, 5000));
+}
+
+static void setup(void)
+{
+    closed = 0;
+    port = support_port();
+    loop_init(&loop);
+    for (int i = 0; i < NODES; i++)
+        start(i);
+}
+
+static void teardown(void)
+{
+    for (int i = 0; i < NODES; i++)
+        if (nodes[i].gossip)
+            end(i, GOSSIP_END_SILENT);
+    loop_fini(&loop);
+}
+
+// ---- what is looked at --------------------------------------------------------------------------
+
+static void count_member(void *ctx, const struct gossip_member *member)
+{
+    unsigned *count = ctx;
+    (void)member;
+    ++*count;
+}
+
+static void count_row(void *ctx, const struct gossip_row *row)
+{
+    unsigned *count = ctx;
+    ck_assert_str_eq(row->table, GOSSIP_TABLE_PEERS);
+    ck_assert_uint_eq(row->site->port, (unsigned)port);
+    ++*count;
+}
+
+struct wanted {
+    unsigned members;
+    unsigned rows;
+};
+
+static bool all_see(void *ctx)
+{
+    const struct wanted *wanted = ctx;
+    for (int i = 0; i < NODES; i++) {
+        unsigned members = 0, rows = 0;
+        if (!nodes[i].gossip)
+            continue;
+        gossip_members(nodes[i].gossip, "net1", count_member, &members);
+        gossip_rows(nodes[i].gossip, "net1", GOSSIP_TABLE_PEERS, count_row, &rows);
+        if (members != wanted->members || rows != wanted->rows)
+            return false;
+    }
+    return true;
+}
+
+static void join_and_put(int i)
+{
+    char key[8];
+    ck_assert_int_eq(gossip_network_join(nodes[i].gossip, "net1", NULL), 0);
+    str_format(key, sizeof key, "key%d", i);
+    ck_assert_int_eq(gossip_row_put(nodes[i].gossip, "net1", GOSSIP_TABLE_PEERS, key, "v", 1, NULL),
+                     0);
+}
+
+START_TEST(nodes_share_rows_and_lose_them_with_their_owner)
+{
+    for (int i = 0; i < NODES; i++)
+        join_and_put(i);
+    struct wanted wanted = {NODES, NODES};
+    ck_assert(loop_run_until(&loop, all_see, &wanted, 10000));
+    ck_assert_uint_gt(nodes[0].rows_changed, 0);
+    ck_assert_uint_gt(nodes[0].nodes_changed, 0);
+
+    gossip_row_remove(nodes[1].gossip, "net1", GOSSIP_TABLE_PEERS, "key1");
+    wanted.rows--;
+    ck_assert(loop_run_until(&loop, all_see, &wanted, 5000));
+
+    // A rotation: nodes learn of it one after another, and nothing is lost meanwhile.
+    keys_give(nodes[0].gossip, 11);
+    join_and_put(1);
+    wanted.rows++;
+    ck_assert(loop_run_until(&loop, all_see, &wanted, 5000));
+    for (int i = 1; i < NODES; i++)
+        keys_give(nodes[i].gossip, 11);
+    ck_assert_uint_eq(gossip_counters(nodes[0].gossip)->drop_unsealed, 0);
+
+    end(2, GOSSIP_END_LEAVE);
+    wanted = (struct wanted){NODES - 1, NODES - 1};
+    ck_assert(loop_run_until(&loop, all_see, &wanted, 3000));
+}
+END_TEST
+
+START_TEST(a_new_life_replaces_the_former_one_at_once)
+{
+    for (int i = 0; i < NODES; i++)
+        join_and_put(i);
+    struct wanted wanted = {NODES, NODES};
+    ck_assert(loop_run_until(&loop, all_see, &wanted, 10000));
+    end(2, GOSSIP_END_SILENT);
+    start(2);
+    // The former life's row is gone with it, though no probe found it dead yet.
+    ck_assert_int_eq(gossip_network_join(nodes[2].gossip, "net1", NULL), 0);
+    wanted.rows--;
+    ck_assert(loop_run_until(&loop, all_see, &wanted, 4000));
+    join_and_put(2);
+    wanted.rows++;
+    ck_assert(loop_run_until(&loop, all_see, &wanted, 4000));
+}
+END_TEST
+
+START_TEST(bad_wishes_are_refused)
+{
+    struct gossip *gossip = nodes[0].gossip;
+    struct err err = ERR_INIT;
+    ck_assert_int_eq(gossip_network_join(gossip, "", &err), -ERR_INVALID_ARGUMENT);
+    ck_assert_int_eq(gossip_network_join(gossip, "a/b", &err), -ERR_INVALID_ARGUMENT);
+    ck_assert_int_eq(gossip_row_put(gossip, "net1", "t", "k", "v", 1, &err),
+                     -ERR_FAILED_PRECONDITION);
+    ck_assert_int_eq(gossip_network_join(gossip, "net1", &err), 0);
+    ck_assert_int_eq(gossip_row_put(gossip, "net1", "t", "a/b", "v", 1, &err),
+                     -ERR_INVALID_ARGUMENT);
+    char *large = mem_alloc(GOSSIP_VALUE_BYTES + 1);
+    ck_assert_int_eq(gossip_row_put(gossip, "net1", "t", "k", large, GOSSIP_VALUE_BYTES + 1, &err),
+                     -ERR_INVALID_ARGUMENT);
+    free(large);
+    gossip_row_remove(gossip, "net1", "t", "k");
+    gossip_network_leave(gossip, "net2");
+    // A second node at the same address is told so.
+    struct gossip *other;
+    struct gossip_config config = {.loop = &loop, .bind = address(0), .advertise = address(0)};
+    ck_assert_int_ne(gossip_open(&config, &other, &err), 0);
+    config.advertise = (struct addr){.kind = ADDR_IP4};
+    ck_assert_int_eq(gossip_open(&config, &other, &err), -ERR_INVALID_ARGUMENT);
+}
+END_TEST
+
+Suite *suite_gossip_io(void);
+Suite *suite_gossip_io(void)
+{
+    Suite *suite = suite_create("gossip_io");
+    TCase *nodes_case = tcase_create("nodes");
+    tcase_add_checked_fixture(nodes_case, setup, teardown);
+    tcase_set_timeout(nodes_case, 60);
+    tcase_add_test(nodes_case, nodes_share_rows_and_lose_them_with_their_owner);
+    tcase_add_test(nodes_case, a_new_life_replaces_the_former_one_at_once);
+    tcase_add_test(nodes_case, bad_wishes_are_refused);
+    suite_add_tcase(suite, nodes_case);
+    return suite;
+}
