@@ -113,8 +113,9 @@ int raft_node_found(struct raft_node *node, uint64_t raft_id, const char *node_i
 int raft_node_join(struct raft_node *node, uint64_t raft_id, const Swarm__ClusterSnapshot *members,
                    struct err *err);
 
-// The only member left of a cluster that lost its quorum: all others are dropped, what is applied
-// stays (swarmkit 6.5, force-new-cluster). Before raft_node_start. Blocks for one commit.
+// The only member left of a cluster that lost its quorum: all others are removed, all that is in
+// the log stays (swarmkit 6.5, force-new-cluster). Before raft_node_start. FAILED_PRECONDITION when
+// this node was removed itself. Blocks for one commit.
 int raft_node_force_new(struct raft_node *node, const char *addr, struct err *err);
 
 // Starts to take part.

@@ -625,6 +625,32 @@ START_TEST(the_last_one_left_founds_anew_with_what_it_had)
     ck_assert_uint_eq(nodes[1].members, 1);
     write_one(1, "b=2");
     ck_assert(members_was_removed(raft_node_members(nodes[1].node), 100));
+    ck_assert(members_was_removed(raft_node_members(nodes[1].node), 102));
+    ck_assert_str_eq(raft_node_members(nodes[1].node)->list[0].addr, "10.0.0.9:2377");
+}
+END_TEST
+
+// Goal: a write that was acknowledged just before everything ended, when no later write had carried
+// its row to the disk yet, is still there.
+START_TEST(founding_anew_keeps_what_was_acknowledged_last)
+{
+    found();
+    join(0, 1);
+    for (int i = 0; i < 20; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "k%d=%d", i, i);
+        write_one(0, text);
+    }
+    close_node(1);
+    close_node(0);
+    open_node(0);
+    struct err err = ERR_INIT;
+    ck_assert_msg(raft_node_force_new(nodes[0].node, NULL, &err) == 0, "%s", err.message);
+    start_node(0);
+    ck_assert(loop_run_until(&loop, is_acting, &nodes[0], WAIT_MS));
+    expect_value(0, "k19", "19");
+    ck_assert_uint_eq(nodes[0].members, 1);
+    write_one(0, "b=2");
 }
 END_TEST
 
@@ -679,6 +705,7 @@ Suite *suite_node_io(void)
     tcase_add_test(tcase, a_removed_member_stops_and_quorum_is_guarded);
     tcase_add_test(tcase, a_read_is_answered_by_a_leader_that_still_is_one);
     tcase_add_test(tcase, the_last_one_left_founds_anew_with_what_it_had);
+    tcase_add_test(tcase, founding_anew_keeps_what_was_acknowledged_last);
     tcase_add_test(tcase, keys_rotate_while_writes_go_on);
     suite_add_tcase(suite, tcase);
     return suite;
