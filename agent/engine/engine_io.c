@@ -213,6 +213,27 @@ size_t request_body_bytes(const struct request *request)
     return size;
 }
 
+bool request_strict_flag(struct request *request, const char *name, bool *out)
+{
+    static const char *const trues[] = {"1", "t", "T", "TRUE", "true", "True"};
+    static const char *const falses[] = {"0", "f", "F", "FALSE", "false", "False"};
+    const char *text = request_query(request, name);
+    *out = false;
+    if (str_empty(text))
+        return true;
+    for (size_t i = 0; i < COUNT_OF(trues); i++) {
+        if (strcmp(text, trues[i]) == 0)
+            *out = true;
+        if (strcmp(text, trues[i]) == 0 || strcmp(text, falses[i]) == 0)
+            return true;
+    }
+    request_fail(request, 400,
+                 "invalid value for %s: %.100s: strconv.ParseBool: parsing \"%.100s\": invalid "
+                 "syntax",
+                 name, text, text);
+    return false;
+}
+
 bool request_index(struct request *request, const char *what, uint64_t *out)
 {
     const char *text = str_or(request_query(request, "version"), "");
@@ -380,7 +401,9 @@ static void on_backend_done(void *owner, const struct err *err, const char *text
 {
     struct request *request = owner;
     request->waiting = false;
-    if (err)
+    if (err && request->otherwise)
+        request->otherwise(request, err);
+    else if (err)
         request_fail_err(request, err);
     else
         request->text_then(request, text);
@@ -388,8 +411,15 @@ static void on_backend_done(void *owner, const struct err *err, const char *text
 
 backend_done *request_backend_done(struct request *request, request_text_then *then, void **owner)
 {
+    return request_backend_done_or(request, then, NULL, owner);
+}
+
+backend_done *request_backend_done_or(struct request *request, request_text_then *then,
+                                      request_else *otherwise, void **owner)
+{
     request->waiting = true;
     request->text_then = then;
+    request->otherwise = otherwise;
     *owner = request;
     return on_backend_done;
 }

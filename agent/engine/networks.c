@@ -1,14 +1,18 @@
 // /networks: those of the swarm by the Control API, those of the node by the backend.
+#include "agent/engine/networks.h"
+
 #include <string.h>
 
 #include "agent/engine/engine.h"
 #include "agent/engine/noun.h"
 #include "agent/engine/objects.h"
 #include "agent/engine/parts.h"
+#include "agent/engine/stamp.h"
 #include "proto/base/check.h"
 #include "proto/base/clock.h"
 #include "proto/base/str.h"
 #include "proto/wire/control.pb-c.h"
+#include "proto/wire/names.h"
 #include "proto/wire/times.h"
 #include "proto/wire/wire.h"
 
@@ -32,53 +36,17 @@ const struct noun noun_network = {
     .filters_count = COUNT_OF(network_filters),
 };
 
-// ---- the body of a creation --------------------------------------------------------------------
-
-static const struct field driver_rows[] = {
-    {"Driver", "name", FIELD_STRING, 0, NULL},
-    {"Options", "options", FIELD_MAP, 0, NULL},
-};
-static FIELDS(create_driver_fields, "CreateRequest", swarm__driver__descriptor, driver_rows);
-
-static const struct field config_rows[] = {
-    {"Subnet", "subnet", FIELD_STRING, 0, NULL},
-    {"IPRange", "range", FIELD_STRING, 0, NULL},
-    {"Gateway", "gateway", FIELD_STRING, 0, NULL},
-    {"AuxiliaryAddresses", "reserved", FIELD_MAP, 0, NULL},
-};
-static FIELDS(create_config_fields, "IPAMConfig", swarm__ipamconfig__descriptor, config_rows);
-
-static const struct field ipam_rows[] = {
-    {NULL, "driver", FIELD_INLINE, 0, &create_driver_fields},
-    {"Config", "configs", FIELD_OBJECTS, 0, &create_config_fields},
-};
-static FIELDS(create_ipam_fields, "IPAM", swarm__ipamoptions__descriptor, ipam_rows);
-
-static const struct field from_rows[] = {
-    {"Network", "network", FIELD_STRING, 0, NULL},
-};
-static FIELDS(create_from_fields, "ConfigReference", swarm__network_spec__descriptor, from_rows);
-
-static const struct field create_rows[] = {
-    {NULL, "annotations", FIELD_INLINE, 0, &annotations_fields},
-    {NULL, "driver_config", FIELD_INLINE, 0, &create_driver_fields},
-    {"EnableIPv6", "ipv6_enabled", FIELD_BOOL, 0, NULL},
-    {"IPAM", "ipam", FIELD_OBJECT, 0, &create_ipam_fields},
-    {"Internal", "internal", FIELD_BOOL, 0, NULL},
-    {"Attachable", "attachable", FIELD_BOOL, 0, NULL},
-    {"Ingress", "ingress", FIELD_BOOL, 0, NULL},
-    {"ConfigFrom", NULL, FIELD_GROUP, 0, &create_from_fields},
-};
-static FIELDS(create_fields, "CreateRequest", swarm__network_spec__descriptor, create_rows);
-
 // ---- one network as Docker shows it ------------------------------------------------------------
 
 static void write_ipam(const Swarm__Network *network, struct json_out *out)
 {
     const Swarm__IPAMOptions *ipam = network->ipam ? network->ipam : network->spec->ipam;
     json_out_object(out, "IPAM");
+    // A network of the nodes' own drivers has an allocated IPAM without a driver: shown as it is.
     json_out_str(out, "Driver",
-                 ipam && ipam->driver ? str_or(ipam->driver->name, "default") : "default");
+                 ipam && ipam->driver
+                     ? (network->ipam ? ipam->driver->name : str_or(ipam->driver->name, "default"))
+                     : "default");
     if (ipam && ipam->driver && ipam->driver->n_options > 0) {
         json_out_object(out, "Options");
         for (size_t i = 0; i < ipam->driver->n_options; i++)
@@ -90,11 +58,22 @@ static void write_ipam(const Swarm__Network *network, struct json_out *out)
     json_out_array(out, "Config");
     for (size_t i = 0; ipam && i < ipam->n_configs; i++) {
         json_out_object(out, NULL);
-        fields_write(&create_config_fields, ipam->configs[i], out);
+        fields_write(&ipam_config_fields, ipam->configs[i], out);
         json_out_end(out);
     }
     json_out_end(out);
     json_out_end(out);
+}
+
+// The swarm's own entries for the nodes' networks host and bridge: services refer to them, people
+// do not see them.
+static bool is_hidden(const Swarm__Network *network)
+{
+    const Swarm__Annotations *annotations = network->spec->annotations;
+    for (size_t i = 0; i < annotations->n_labels; i++)
+        if (str_equal(annotations->labels[i]->key, NAME_LABEL_PREDEFINED))
+            return true;
+    return false;
 }
 
 static void write_network(const Swarm__Network *network, unsigned minor, struct json_out *out)
@@ -179,7 +158,7 @@ static bool fits_key(const struct filters *filters, const char *key, const char 
     return any;
 }
 
-static bool is_builtin(const char *name)
+bool network_is_builtin(const char *name)
 {
     return !strcmp(name, "bridge") || !strcmp(name, "host") || !strcmp(name, "none");
 }
@@ -195,7 +174,7 @@ static bool fits(const struct filters *filters, const json_t *network)
            fits_key(filters, "id", text_of(network, "Id"), true) &&
            fits_key(filters, "driver", text_of(network, "Driver"), false) &&
            fits_key(filters, "scope", text_of(network, "Scope"), false) &&
-           fits_key(filters, "type", is_builtin(name) ? "builtin" : "custom", false);
+           fits_key(filters, "type", network_is_builtin(name) ? "builtin" : "custom", false);
 }
 
 static bool id_among(const json_t *networks, const char *id)
@@ -206,8 +185,7 @@ static bool id_among(const json_t *networks, const char *id)
     return false;
 }
 
-// The node's own networks as parsed JSON; never NULL.
-static json_t *local_networks(struct request *request)
+json_t *networks_local(struct request *request)
 {
     void *ctx;
     const struct backend *backend = request_backend(request, &ctx);
@@ -229,7 +207,7 @@ static json_t *local_networks(struct request *request)
 static void send_list(struct request *request, const Swarm__ListNetworksResponse *swarm)
 {
     const struct listing *listing = request_kept(request);
-    json_t *local = local_networks(request);
+    json_t *local = networks_local(request);
     struct json_out *out = request_write(request);
     json_out_array(out, NULL);
     for (size_t i = 0; i < json_array_size(local); i++)
@@ -238,7 +216,7 @@ static void send_list(struct request *request, const Swarm__ListNetworksResponse
     for (size_t i = 0; swarm && i < swarm->n_networks; i++) {
         struct buf text;
         struct json_out one;
-        if (id_among(local, swarm->networks[i]->id))
+        if (is_hidden(swarm->networks[i]) || id_among(local, swarm->networks[i]->id))
             continue;
         buf_init(&text, NETWORK_BYTES_MAX);
         json_out_init(&one, &text);
@@ -266,7 +244,7 @@ static void list(struct request *request)
     CHECK(listing);
     if (filters_parse(request_query(request, "filters"), network_filters, COUNT_OF(network_filters),
                       request_arena(request), &listing->filters, &err) != 0) {
-        request_fail_err(request, &err);
+        request_fail_filters(request, &err);
         return;
     }
     request_keep(request, listing);
@@ -281,6 +259,10 @@ static void list(struct request *request)
 
 static void show(struct request *request, const void *object)
 {
+    if (is_hidden(object)) {
+        request_fail(request, 404, "network %s not found", request_param(request, "id"));
+        return;
+    }
     write_network(object, request_minor(request), request_write(request));
     request_send(request, 200);
 }
@@ -290,90 +272,20 @@ static void inspect(struct request *request)
     void *ctx;
     const struct backend *backend = request_backend(request, &ctx);
     const char *name = request_param(request, "id");
-    bool swarm_only = str_equal(request_query(request, "scope"), "swarm");
+    const char *scope = request_query(request, "scope");
+    bool verbose;
+    if (!request_strict_flag(request, "verbose", &verbose))
+        return;
     struct json_out *out = request_write(request);
-    if (!swarm_only && backend->network &&
-        backend->network(ctx, name, request_flag(request, "verbose"), out))
+    if (!str_equal(scope, "swarm") && backend->network && backend->network(ctx, name, verbose, out))
         request_send(request, 200);
-    else if (request_has_manager(request))
+    else if (!str_equal(scope, "local") && request_has_manager(request))
         noun_find(request, &noun_network, name, show);
     else
         request_fail(request, 404, "network %s not found", name);
 }
 
-// ---- creating and removing ---------------------------------------------------------------------
-
-static void send_created(struct request *request, const char *id)
-{
-    struct json_out *out = request_write(request);
-    json_out_object(out, NULL);
-    json_out_str(out, "Id", id);
-    json_out_str(out, "Warning", "");
-    json_out_end(out);
-    request_send(request, 201);
-}
-
-static void created(struct request *request, const void *response)
-{
-    const Swarm__CreateNetworkResponse *it = response;
-    send_created(request, it->network->id);
-}
-
-static void not_created(struct request *request, const struct err *err)
-{
-    const Swarm__CreateNetworkRequest *message = request_kept(request);
-    if (err->code == ERR_ALREADY_EXISTS && !message->spec->ingress)
-        request_fail(request, 409, "network with name %s already exists",
-                     message->spec->annotations->name);
-    else
-        request_fail_call(request, err);
-}
-
-static void create_local(struct request *request, const json_t *json)
-{
-    void *ctx, *owner;
-    const struct backend *backend = request_backend(request, &ctx);
-    if (!backend->network_create) {
-        request_fail(request, 501,
-                     "this node makes no networks of its own: use the overlay driver");
-        return;
-    }
-    backend_done *done = request_backend_done(request, send_created, &owner);
-    backend->network_create(ctx, json, done, owner);
-}
-
-static void create(struct request *request)
-{
-    struct err err = ERR_INIT;
-    const json_t *json = request_json(request);
-    if (!json)
-        return;
-    Swarm__CreateNetworkRequest *message = request_message(request, CONTROL("CreateNetwork"));
-    message->spec = wire_new(&swarm__network_spec__descriptor, request_arena(request));
-    if (fields_read(&create_fields, json, message->spec, request_arena(request), &err) != 0) {
-        request_fail_err(request, &err);
-        return;
-    }
-    const char *driver = message->spec->driver_config->name;
-    const json_t *scope = fields_member(json, "Scope");
-    bool swarm_scope = scope && str_equal(json_string_value(scope), "swarm");
-    if (strcmp(driver, "overlay") != 0 && !swarm_scope) {
-        create_local(request, json);
-        return;
-    }
-    // Only managers make swarm networks; the text differs by why this node is none.
-    if (!request_needs_manager(request))
-        return;
-    if (is_builtin(message->spec->annotations->name)) {
-        request_fail(request, 403, "operation is not permitted on predefined %s network",
-                     message->spec->annotations->name);
-        return;
-    }
-    if (message->spec->ipam && str_empty(message->spec->ipam->driver->name))
-        message->spec->ipam->driver->name = "default";
-    request_keep(request, message);
-    request_call(request, CONTROL("CreateNetwork"), message, created, not_created);
-}
+// ---- removing ----------------------------------------------------------------------------------
 
 static void removed(struct request *request, const char *text)
 {
@@ -386,11 +298,11 @@ static void remove_network(struct request *request)
     void *ctx, *owner;
     const struct backend *backend = request_backend(request, &ctx);
     const char *name = request_param(request, "id");
-    if (is_builtin(name)) {
+    if (network_is_builtin(name)) {
         request_fail(request, 403, "%s is a pre-defined network and cannot be removed", name);
         return;
     }
-    json_t *local = local_networks(request);
+    json_t *local = networks_local(request);
     bool is_local = false;
     for (size_t i = 0; i < json_array_size(local); i++) {
         const json_t *it = json_array_get(local, i);
@@ -409,10 +321,186 @@ static void remove_network(struct request *request)
     }
 }
 
+// ---- pruning -----------------------------------------------------------------------------------
+
+// Tries every network that the filters allow, one after the other: what is in use is kept, which
+// whoever removes it knows best.
+struct pruning {
+    struct filters filters;
+    const char **names; // candidates: of the node, then of the swarm
+    const char **ids;
+    bool *swarm;
+    size_t count, next;
+    size_t gone_count; // of names, at their front
+};
+
+static const struct filter_row prune_filters[] = {
+    {"label", FILTER_KNOWN, NULL, NULL},
+    {"label!", FILTER_KNOWN, NULL, NULL},
+    {"until", FILTER_KNOWN, NULL, NULL},
+};
+
+#define PRUNE_MAX 4096 // networks tried in one request
+
+static void prune_next(struct request *request);
+
+static void pruned(struct request *request)
+{
+    struct pruning *pruning = request_kept(request);
+    pruning->names[pruning->gone_count++] = pruning->names[pruning->next++];
+    prune_next(request);
+}
+
+static void pruned_local(struct request *request, const char *text)
+{
+    (void)text;
+    pruned(request);
+}
+
+static void pruned_swarm(struct request *request, const void *response)
+{
+    (void)response;
+    pruned(request);
+}
+
+static void not_pruned(struct request *request, const struct err *err)
+{
+    (void)err;
+    struct pruning *pruning = request_kept(request);
+    pruning->next++;
+    prune_next(request);
+}
+
+static void send_pruned(struct request *request)
+{
+    const struct pruning *pruning = request_kept(request);
+    struct json_out *out = request_write(request);
+    json_out_object(out, NULL);
+    if (pruning->gone_count == 0) {
+        json_out_null(out, "NetworksDeleted");
+    } else {
+        json_out_array(out, "NetworksDeleted");
+        for (size_t i = 0; i < pruning->gone_count; i++)
+            json_out_str(out, NULL, pruning->names[i]);
+        json_out_end(out);
+    }
+    json_out_end(out);
+    request_send(request, 200);
+}
+
+static void prune_next(struct request *request)
+{
+    void *ctx, *owner;
+    const struct backend *backend = request_backend(request, &ctx);
+    struct pruning *pruning = request_kept(request);
+    if (pruning->next == pruning->count) {
+        send_pruned(request);
+        return;
+    }
+    const char *id = pruning->ids[pruning->next];
+    if (pruning->swarm[pruning->next]) {
+        Swarm__RemoveNetworkRequest *message = request_message(request, CONTROL("RemoveNetwork"));
+        message->network_id = id;
+        request_call(request, CONTROL("RemoveNetwork"), message, pruned_swarm, not_pruned);
+        return;
+    }
+    backend_done *done = request_backend_done_or(request, pruned_local, not_pruned, &owner);
+    backend->network_remove(ctx, id, done, owner);
+}
+
+static bool has_excluded_label(const struct filters *filters, const json_t *network)
+{
+    for (size_t i = 0; i < filters->count; i++)
+        if (strcmp(filters->values[i].key, "label!") == 0 &&
+            has_label(network, filters->values[i].value))
+            return true;
+    return false;
+}
+
+// `until` is a moment in seconds: the docker command has turned durations into it.
+static bool is_too_young(const struct filters *filters, const json_t *network)
+{
+    struct wall made, until;
+    for (size_t i = 0; i < filters->count; i++)
+        if (strcmp(filters->values[i].key, "until") == 0 &&
+            wall_parse(text_of(network, "Created"), &made, NULL) == 0 &&
+            stamp_parse(filters->values[i].value, &until, NULL) == 0 && made.ns > until.ns)
+            return true;
+    return false;
+}
+
+static void prune_add(struct request *request, const json_t *network, bool swarm)
+{
+    struct pruning *pruning = request_kept(request);
+    const char *name = text_of(network, "Name");
+    if (network_is_builtin(name) || strcmp(name, "docker_gwbridge") == 0 ||
+        json_is_true(json_object_get(network, "Ingress")) || pruning->count == PRUNE_MAX ||
+        json_object_size(json_object_get(network, "Containers")) > 0 ||
+        !fits(&pruning->filters, network) || has_excluded_label(&pruning->filters, network) ||
+        is_too_young(&pruning->filters, network))
+        return;
+    size_t at = pruning->count++;
+    pruning->names[at] = str_or(arena_strdup(request_arena(request), name), "");
+    pruning->ids[at] = str_or(arena_strdup(request_arena(request), text_of(network, "Id")), "");
+    pruning->swarm[at] = swarm;
+}
+
+static void prune_listed(struct request *request, const void *response)
+{
+    const Swarm__ListNetworksResponse *swarm = response;
+    for (size_t i = 0; i < swarm->n_networks; i++) {
+        struct buf text;
+        struct json_out one;
+        if (is_hidden(swarm->networks[i]))
+            continue;
+        buf_init(&text, NETWORK_BYTES_MAX);
+        json_out_init(&one, &text);
+        write_network(swarm->networks[i], request_minor(request), &one);
+        json_t *network = json_out_done(&one) ? json_parse(text.data, text.len, NULL) : NULL;
+        if (network)
+            prune_add(request, network, true);
+        json_decref(network);
+        buf_fini(&text);
+    }
+    prune_next(request);
+}
+
+static void prune(struct request *request)
+{
+    void *ctx;
+    struct err err = ERR_INIT;
+    struct arena *arena = request_arena(request);
+    const struct backend *backend = request_backend(request, &ctx);
+    struct pruning *pruning = ARENA_NEW(arena, struct pruning);
+    CHECK(pruning);
+    if (filters_parse(request_query(request, "filters"), prune_filters, COUNT_OF(prune_filters),
+                      arena, &pruning->filters, &err)) {
+        request_fail_filters(request, &err);
+        return;
+    }
+    pruning->names = arena_alloc_array(arena, PRUNE_MAX, sizeof *pruning->names);
+    pruning->ids = arena_alloc_array(arena, PRUNE_MAX, sizeof *pruning->ids);
+    pruning->swarm = arena_alloc_array(arena, PRUNE_MAX, sizeof *pruning->swarm);
+    CHECK(pruning->names && pruning->ids && pruning->swarm);
+    request_keep(request, pruning);
+    json_t *local = networks_local(request);
+    for (size_t i = 0; backend->network_remove && i < json_array_size(local); i++) {
+        const json_t *network = json_array_get(local, i);
+        if (strcmp(text_of(network, "Scope"), "swarm") != 0)
+            prune_add(request, network, false);
+    }
+    json_decref(local);
+    if (request_has_manager(request))
+        request_call(request, CONTROL("ListNetworks"),
+                     request_message(request, CONTROL("ListNetworks")), prune_listed, NULL);
+    else
+        prune_next(request);
+}
+
 static const struct endpoint rows[] = {
     {"GET", "/networks", list},
     {"GET", "/networks/", list},
-    {"POST", "/networks/create", create},
+    {"POST", "/networks/prune", prune},
     {"GET", "/networks/{id}", inspect},
     {"DELETE", "/networks/{id}", remove_network},
 };

@@ -36,6 +36,9 @@ const struct backend *request_backend(const struct request *request, void **ctx)
 const json_t *request_json(struct request *request);
 size_t request_body_bytes(const struct request *request); // 0: there is none
 
+// A boolean that dockerd reads strictly; absent is false. False after answering 400.
+bool request_strict_flag(struct request *request, const char *name, bool *out);
+
 // `version` of the query; false after answering 400. `what`: "node", "service".
 bool request_index(struct request *request, const char *what, uint64_t *out);
 
@@ -77,6 +80,10 @@ void *request_message(struct request *request, const char *path);
 // Give `done` and `owner` to a backend function; `then` goes on with its text.
 typedef void request_text_then(struct request *request, const char *text);
 backend_done *request_backend_done(struct request *request, request_text_then *then, void **owner);
+
+// The same, but errors go to `otherwise`.
+backend_done *request_backend_done_or(struct request *request, request_text_then *then,
+                                      request_else *otherwise, void **owner);
 
 // ---- the answer --------------------------------------------------------------------------------
 

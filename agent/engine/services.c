@@ -113,7 +113,8 @@ static void list(struct request *request)
 {
     struct listing *listing = ARENA_NEW(request_arena(request), struct listing);
     CHECK(listing);
-    listing->with_status = request_flag(request, "status");
+    if (!request_strict_flag(request, "status", &listing->with_status))
+        return;
     request_keep(request, listing);
     noun_list_then(request, &noun_service, &listing->filters, listed);
 }
@@ -140,7 +141,10 @@ static void found_for_defaults(struct request *request, const void *object)
 
 static void inspect(struct request *request)
 {
-    if (!request_flag(request, "insertDefaults"))
+    bool defaults;
+    if (!request_strict_flag(request, "insertDefaults", &defaults))
+        return;
+    if (!defaults)
         noun_inspect(request, &noun_service);
     else if (request_needs_manager(request))
         noun_find(request, &noun_service, request_param(request, "id"), found_for_defaults);

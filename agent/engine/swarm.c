@@ -133,28 +133,6 @@ static void update_found(struct request *request, const void *response)
         request_call(request, CONTROL("UpdateCluster"), message, updated, NULL);
 }
 
-// The three flags are strict booleans.
-static bool strict_flag(struct request *request, const char *name, protobuf_c_boolean *out)
-{
-    static const char *const trues[] = {"1", "t", "T", "TRUE", "true", "True"};
-    static const char *const falses[] = {"0", "f", "F", "FALSE", "false", "False"};
-    const char *text = request_query(request, name);
-    *out = 0;
-    if (str_empty(text))
-        return true;
-    for (size_t i = 0; i < COUNT_OF(trues); i++) {
-        if (strcmp(text, trues[i]) == 0)
-            *out = 1;
-        if (strcmp(text, trues[i]) == 0 || strcmp(text, falses[i]) == 0)
-            return true;
-    }
-    request_fail(request, 400,
-                 "invalid value for %s: %.100s: strconv.ParseBool: parsing \"%.100s\": invalid "
-                 "syntax",
-                 name, text, text);
-    return false;
-}
-
 static void update(struct request *request)
 {
     struct arena *arena = request_arena(request);
@@ -163,10 +141,14 @@ static void update(struct request *request)
         return;
     Swarm__UpdateClusterRequest *message = request_message(request, CONTROL("UpdateCluster"));
     Swarm__KeyRotation *rotation = wire_new(&swarm__key_rotation__descriptor, arena);
-    if (!strict_flag(request, "rotateWorkerToken", &rotation->worker_join_token) ||
-        !strict_flag(request, "rotateManagerToken", &rotation->manager_join_token) ||
-        !strict_flag(request, "rotateManagerUnlockKey", &rotation->manager_unlock_key))
+    bool worker, manager, unlock_key;
+    if (!request_strict_flag(request, "rotateWorkerToken", &worker) ||
+        !request_strict_flag(request, "rotateManagerToken", &manager) ||
+        !request_strict_flag(request, "rotateManagerUnlockKey", &unlock_key))
         return;
+    rotation->worker_join_token = worker;
+    rotation->manager_join_token = manager;
+    rotation->manager_unlock_key = unlock_key;
     message->rotation = rotation;
     message->cluster_version = wire_new(&swarm__version__descriptor, arena);
     message->cluster_version->index = index;

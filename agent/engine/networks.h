@@ -1,0 +1,18 @@
+// What the files of /networks share.
+#ifndef AGENT_ENGINE_NETWORKS_H
+#define AGENT_ENGINE_NETWORKS_H
+
+#include <stdbool.h>
+
+#include "agent/engine/fields.h"
+#include "agent/engine/request.h"
+
+extern const struct fields ipam_config_fields; // Subnet, IPRange, Gateway, AuxiliaryAddresses
+
+// bridge, host and none, which every node has.
+bool network_is_builtin(const char *name);
+
+// The node's own networks as parsed JSON; never NULL, the caller's.
+json_t *networks_local(struct request *request);
+
+#endif
