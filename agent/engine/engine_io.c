@@ -516,11 +516,15 @@ void request_fail_call(struct request *request, const struct err *err)
     request_fail(request, status_of(err->code), "%s", text);
 }
 
+int request_bad_status(const struct request *request)
+{
+    return request_minor(request) < 42 ? 500 : 400;
+}
+
 void request_fail_filters(struct request *request, const struct err *err)
 {
-    bool unreadable = !str_starts(err->message, "invalid filter");
-    request_fail(request, unreadable && request_minor(request) < 42 ? 500 : 400, "%s",
-                 err->message);
+    bool readable = str_starts(err->message, "invalid filter");
+    request_fail(request, readable ? 400 : request_bad_status(request), "%s", err->message);
 }
 
 void request_fail_err(struct request *request, const struct err *err)

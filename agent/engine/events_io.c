@@ -108,7 +108,7 @@ static bool read_times(struct request *request, struct wall *since, struct wall 
     struct err err = ERR_INIT;
     const char *from = request_query(request, "since"), *to = request_query(request, "until");
     if (stamp_parse(from, since, &err) || stamp_parse(to, until, &err)) {
-        request_fail(request, request_minor(request) < 42 ? 500 : 400, "%s", err.message);
+        request_fail(request, request_bad_status(request), "%s", err.message);
         return false;
     }
     if (until->ns && since->ns > until->ns) {

@@ -90,12 +90,6 @@ static const struct request_events events = {.drain = on_drain};
 
 // ---- what is asked ------------------------------------------------------------------------------
 
-// Complaints that dockerd answered with 500 before 1.42.
-static int bad_status(const struct request *request)
-{
-    return request_minor(request) < 42 ? 500 : 400;
-}
-
 // "all", or how many: swarmkit counts -1 for none, and -(n + 1) for the last n.
 static bool read_tail(struct request *request, int64_t *out)
 {
@@ -105,7 +99,7 @@ static bool read_tail(struct request *request, int64_t *out)
     if (strcmp(text, "all") == 0)
         return true;
     if (!str_to_u64(text, INT32_MAX, &lines)) {
-        request_fail(request, bad_status(request),
+        request_fail(request, request_bad_status(request),
                      "tail value must be a positive integer or \"all\"");
         return false;
     }
@@ -124,7 +118,7 @@ static struct reading *read_query(struct request *request)
     *reading = (struct reading){.style = {.timestamps = request_flag(request, "timestamps"),
                                           .details = request_flag(request, "details")}};
     if (!out && !errors) {
-        request_fail(request, bad_status(request),
+        request_fail(request, request_bad_status(request),
                      "Bad parameters: you must choose at least one stream");
         return NULL;
     }
@@ -135,7 +129,7 @@ static struct reading *read_query(struct request *request)
     if (!read_tail(request, &options->tail))
         return NULL;
     if (stamp_parse(request_query(request, "since"), &since, &err)) {
-        request_fail(request, bad_status(request), "could not parse since timestamp: %s",
+        request_fail(request, request_bad_status(request), "could not parse since timestamp: %s",
                      err.message);
         return NULL;
     }

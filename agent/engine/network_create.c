@@ -149,12 +149,6 @@ static bool is_taken_here(struct request *request, const char *name)
 
 // ---- what is refused ---------------------------------------------------------------------------
 
-// Complaints that dockerd answered with 500 before it sorted its errors.
-static int bad_status(const struct request *request)
-{
-    return request_minor(request) < 42 ? 500 : 400;
-}
-
 // False after answering: the swarm's networks are made on managers.
 static bool check_manager(struct request *request, bool by_scope)
 {
@@ -186,7 +180,7 @@ static bool check_subnets(struct request *request, const Swarm__NetworkSpec *spe
         bool wide = strchr(str_or(subnet, ""), ':') != NULL;
         if (str_empty(subnet) || (slash && str_to_u64(slash + 1, wide ? 128 : 32, &bits)))
             continue; // the manager looks closer
-        request_fail(request, bad_status(request),
+        request_fail(request, request_bad_status(request),
                      "Invalid subnet %.100s : invalid CIDR address: %.100s", subnet, subnet);
         return false;
     }
@@ -217,7 +211,7 @@ static bool check(struct request *request, const struct creation *creation, cons
     const Swarm__NetworkSpec *spec = creation->message->spec;
     const char *name = spec->annotations->name;
     if (!*str_or(name, "") || strspn(name, " \t") == strlen(name)) {
-        request_fail(request, bad_status(request), "invalid name: %s", name);
+        request_fail(request, request_bad_status(request), "invalid name: %s", name);
         return false;
     }
     if (strcmp(name, "none") == 0) {

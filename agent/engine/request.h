@@ -92,6 +92,9 @@ void request_plain(struct request *request, int status, const char *type, const 
 void request_fail(struct request *request, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+// The status for complaints that dockerd answered with 500 before API 1.42, and with 400 since.
+int request_bad_status(const struct request *request);
+
 // The status of a failed call in dockerd's words: "rpc error: code = NotFound desc = ...".
 void request_fail_call(struct request *request, const struct err *err);
 

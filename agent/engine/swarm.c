@@ -7,12 +7,15 @@
 #include "agent/engine/noun.h"
 #include "agent/engine/objects.h"
 #include "agent/engine/parts.h"
+#include "agent/engine/swarm_check.h"
 #include "proto/base/check.h"
 #include "proto/base/codec.h"
 #include "proto/base/str.h"
 #include "proto/identity/x509.h"
 #include "proto/wire/ca.pb-c.h"
 #include "proto/wire/control.pb-c.h"
+#include "proto/wire/defaults.h"
+#include "proto/wire/times.h"
 #include "proto/wire/wire.h"
 
 #define GET_UNLOCK_KEY "/docker.swarmkit.v1.CA/GetUnlockKey"
@@ -121,11 +124,11 @@ static void update_found(struct request *request, const void *response)
     }
     const Swarm__Cluster *cluster = clusters[0];
     message->cluster_id = str_or(arena_strdup(arena, cluster->id), "");
-    message->spec = wire_copy(cluster->spec, arena);
     const json_t *json = request_json(request);
     if (!json)
         return;
-    if (!message->spec || fields_read(&cluster_spec_fields, json, message->spec, arena, &err) != 0)
+    message->spec = swarm_spec_read(json, cluster->spec, arena, &err);
+    if (!message->spec)
         request_fail_err(request, &err);
     else if (!str_equal(message->spec->annotations->name, "default"))
         request_fail(request, 400, "swarm spec must be named \"default\"");
@@ -287,19 +290,32 @@ static void init(struct request *request)
     it.force_new_cluster = json_is_true(fields_member(json, "ForceNewCluster"));
     it.auto_lock = json_is_true(fields_member(json, "AutoLockManagers"));
     const json_t *spec = fields_member(json, "Spec");
-    if (spec) {
-        void *message = wire_new(&swarm__cluster_spec__descriptor, request_arena(request));
-        CHECK(message);
-        if (fields_read(&cluster_spec_fields, spec, message, request_arena(request), &err) != 0) {
-            request_fail_err(request, &err);
-            return;
-        }
-        it.spec = message;
+    json_t *none = json_object();
+    Swarm__ClusterSpec *defaults = defaults_new_cluster_spec(request_arena(request));
+    CHECK(defaults);
+    Swarm__ClusterSpec *settings =
+        swarm_spec_read(spec ? spec : none, defaults, request_arena(request), &err);
+    json_decref(none);
+    if (!settings) {
+        request_fail_err(request, &err);
+        return;
     }
+    it.spec = settings;
     if (!it.force_new_cluster && !may_enter(request, backend->init != NULL))
         return;
     if (!backend->init) {
         request_fail(request, 501, "this node is not set up to take part in swarms");
+        return;
+    }
+    if (swarm_check_pools(&it, &err)) {
+        request_fail(request, request_bad_status(request), "%s", err.message);
+        return;
+    }
+    // Looked at before anything is founded: stock founds a swarm first, and then complains.
+    if (duration_to_ns(settings->ca_config->node_cert_expiry, 0) < CERT_EXPIRY_NS_MIN) {
+        request_fail(request, request_bad_status(request),
+                     "error updating cluster settings: rpc error: code = InvalidArgument desc = "
+                     "minimum certificate expiry time is: 1h0m0s");
         return;
     }
     backend_done *done = request_backend_done(request, done_with_text, &owner);
