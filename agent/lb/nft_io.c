@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "proto/base/check.h"
+#include "proto/base/json.h"
 #include "proto/base/str.h"
 
 // How much of nft's complaint goes into an error: its first line says what, the rest quotes.
@@ -136,6 +137,55 @@ int nft_read(struct nft *nft, struct ruleset *out, struct err *err)
         return err_copy(err, &why);
     nft_ctx_output_set_flags(ctx, NFT_CTX_OUTPUT_JSON);
     int rc = read_here(ctx, out, err);
+    nft_ctx_free(ctx);
+    return rc;
+}
+
+// Whether a listing of tables names this one.
+static bool lists_table(const char *listing, const char *table)
+{
+    json_t *root = listing ? json_parse(listing, strlen(listing), NULL) : NULL;
+    const json_t *objects = json_object_get(root, "nftables");
+    bool found = false;
+    for (size_t i = 0; i < json_array_size(objects); i++) {
+        const json_t *object = json_object_get(json_array_get(objects, i), "table");
+        found |= str_equal(json_string_value(json_object_get(object, "name")), table);
+    }
+    json_decref(root);
+    return found;
+}
+
+static int list_here(struct nft_ctx *ctx, const char *family, const char *table, struct buf *out,
+                     struct err *err)
+{
+    char command[160];
+    if (!str_format(command, sizeof command, "list tables %s", family))
+        return err_set(err, ERR_INVALID_ARGUMENT, "nftables: no such family");
+    if (nft_run_cmd_from_buffer(ctx, command) != 0)
+        return complain(ctx, err);
+    if (!lists_table(nft_ctx_get_output_buffer(ctx), table))
+        return 0;
+    if (!str_format(command, sizeof command, "list table %s %s", family, table))
+        return err_set(err, ERR_INVALID_ARGUMENT, "nftables: the table's name is too long");
+    if (nft_run_cmd_from_buffer(ctx, command) != 0)
+        return complain(ctx, err);
+    const char *listing = nft_ctx_get_output_buffer(ctx);
+    buf_put_str(out, str_or(listing, ""));
+    if (!buf_ok(out))
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "nftables: table %s is too large", table);
+    return 0;
+}
+
+int nft_list(struct nft *nft, const char *family, const char *table, struct buf *out,
+             struct err *err)
+{
+    CHECK(nft);
+    struct err why = ERR_INIT;
+    struct nft_ctx *ctx = context_open_in(nft->netns_fd, &why);
+    if (!ctx)
+        return err_copy(err, &why);
+    nft_ctx_output_set_flags(ctx, NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_NUMERIC_ALL);
+    int rc = list_here(ctx, family, table, out, err);
     nft_ctx_free(ctx);
     return rc;
 }

@@ -31,4 +31,9 @@ int nft_apply(struct nft *nft, const char *commands, struct err *err);
 // Fills `out` (initialised, empty) with what the namespace holds; a missing table is no error.
 int nft_read(struct nft *nft, struct ruleset *out, struct err *err);
 
+// Appends libnftables' JSON listing of one table to `out`, numbers instead of names wherever nft
+// has the choice. Nothing is appended when there is no such table.
+int nft_list(struct nft *nft, const char *family, const char *table, struct buf *out,
+             struct err *err);
+
 #endif
