@@ -278,10 +278,17 @@ int node_install_snapshot(struct raft_node *node, const struct raft_snapshot *sn
     Swarm__ClusterSnapshot *list =
         wire_unpack(&swarm__cluster_snapshot__descriptor, envelope.members, envelope.members_size,
                     &WIRE_LIMITS_STATE, &arena, err);
+    uint64_t before[RAFT_MEMBERS_MAX];
+    size_t before_count = node->members.count;
+    for (size_t i = 0; i < before_count; i++)
+        before[i] = node->members.list[i].raft_id;
     result = list ? members_load(&node->members, list, err) : -(int)ERR_INVALID_ARGUMENT;
     arena_fini(&arena);
     if (result)
         return result;
+    for (size_t i = 0; i < before_count; i++)
+        if (!members_find(&node->members, before[i]))
+            node->transport->remove_peer(node->transport, before[i]);
     rows_replace(&node->rows);
     uint8_t self[8];
     memcpy(self, &node->self, sizeof self);

@@ -28,6 +28,7 @@ struct member_under_test {
     int applied_foreign;
     bool stopped;
     bool closed;
+    uint64_t removed_peer; // the last one its transport was told to let go
     struct raft_node_role role;
     size_t members;
 };
@@ -202,8 +203,7 @@ static void transport_set_peer(struct transport *transport, uint64_t raft_id, co
 
 static void transport_remove_peer(struct transport *transport, uint64_t raft_id)
 {
-    (void)transport;
-    (void)raft_id;
+    ((struct member_under_test *)transport)->removed_peer = raft_id;
 }
 
 static bool transport_reachable(struct transport *transport, uint64_t raft_id)
@@ -492,6 +492,26 @@ START_TEST(members_join_follow_and_catch_up_by_snapshot)
 }
 END_TEST
 
+// Goal: who learns of a removal only by snapshot lets go of the removed one all the same.
+START_TEST(a_snapshot_that_lacks_a_member_drops_its_connection)
+{
+    found();
+    for (int i = 1; i < 4; i++)
+        join(0, i);
+    write_one(0, "a=1");
+    expect_value(3, "a", "1");
+    nodes[3].cut = true;
+    change_members(0, RAFT_CHANGE_REMOVE, 1);
+    for (int i = 0; i < 10; i++)
+        write_many(0, 20 * i, 20);
+    ck_assert_uint_eq(nodes[3].removed_peer, 0);
+    nodes[3].cut = false;
+    expect_value(3, "k199", "v199");
+    ck_assert_uint_eq(nodes[3].removed_peer, 101);
+    ck_assert_uint_eq(nodes[3].members, 3);
+}
+END_TEST
+
 static bool other_acts(void *ctx)
 {
     (void)ctx;
@@ -700,6 +720,7 @@ Suite *suite_node_io(void)
     tcase_add_test(tcase, a_turn_of_proposals_is_one_commit);
     tcase_add_test(tcase, the_log_is_cut_and_a_restart_replays_only_its_tail);
     tcase_add_test(tcase, members_join_follow_and_catch_up_by_snapshot);
+    tcase_add_test(tcase, a_snapshot_that_lacks_a_member_drops_its_connection);
     tcase_add_test(tcase, another_leads_when_the_leader_is_cut_off_and_its_lost_proposals_fail);
     tcase_add_test(tcase, closing_a_leader_hands_over_at_once);
     tcase_add_test(tcase, a_removed_member_stops_and_quorum_is_guarded);
