@@ -110,6 +110,43 @@ static void to_executor_exit(const struct runtime_exit *from, struct executor_ex
     str_copy(to->message, sizeof to->message, from->message);
 }
 
+// Tells the watcher of a container that is there.
+static void watch_appeared(struct executor_task *task)
+{
+    const struct containers *containers = task->containers;
+    if (!containers->watcher)
+        return;
+    struct containers_view view = {
+        .id = task->id,
+        .task = task->order.task,
+        .spec = &task->spec,
+        .image_id = task->image_id,
+        .log_path = task->log.none ? "" : task->log_path,
+    };
+    containers->watcher->appeared(containers->watcher_owner, &view);
+}
+
+static void watch_vanished(struct executor_task *task)
+{
+    const struct containers *containers = task->containers;
+    if (containers->watcher)
+        containers->watcher->vanished(containers->watcher_owner, task->id);
+}
+
+// What is found again knows its image only through its layer.
+static void learn_image(struct executor_task *task)
+{
+    struct container_node node = {.hostname = task->containers->hostname,
+                                  .init = task->containers->init};
+    const struct image *image = container_image(task);
+    if (!image)
+        return;
+    struct container_spec spec;
+    str_copy(task->image_id, sizeof task->image_id, image->id);
+    if (container_spec_make(&task->order, &image->config, &node, &task->made, &spec, NULL) == 0)
+        task->spec = spec;
+}
+
 static void tell_found(struct executor_task *task)
 {
     struct runtime_status status;
@@ -119,6 +156,8 @@ static void tell_found(struct executor_task *task)
         task->events->found(task->owner, EXECUTOR_ABSENT, NULL, NULL);
         return;
     }
+    learn_image(task);
+    watch_appeared(task);
     str_copy(container.id, sizeof container.id, task->id);
     container.pid = (int32_t)status.pid;
     to_executor_exit(&status.exit, &end);
@@ -160,6 +199,8 @@ static void remove_worked(struct loop_work *work)
     volumes_release_all(task->containers->volumes, task->id, true);
     if (task->op == CONTAINER_REMOVE && !task->err.code)
         logs_remove(task->log_path);
+    if (task->op == CONTAINER_REMOVE)
+        watch_vanished(task);
     if (task_back(task))
         task_answer(task);
 }
@@ -219,6 +260,7 @@ static void prepare_created(void *owner, const struct err *err)
     if (!task_back(task))
         return;
     if (!err) {
+        watch_appeared(task);
         task_answer(task); // an abort came too late
         return;
     }
@@ -429,6 +471,8 @@ static void tell_started(struct executor_task *task)
     if (runtime_inspect(task->containers->runtime, task->id, &status, NULL) == 0)
         container.pid = (int32_t)status.pid;
     task->running = true;
+    if (task->containers->watcher)
+        task->containers->watcher->started(task->containers->watcher_owner, task->id);
     task->events->started(task->owner, &container, NULL, 0, NULL);
 }
 
@@ -476,6 +520,8 @@ static void on_exited(void *owner, const char *id, const struct runtime_exit *en
     struct containers *containers = owner;
     MAGIC_CHECK(containers, CONTAINERS_MAGIC);
     struct executor_task *task = map_get_str(&containers->by_id, id);
+    if (containers->watcher)
+        containers->watcher->exited(containers->watcher_owner, id, end);
     if (!task)
         return;
     container_logs_finish(task);
@@ -662,6 +708,14 @@ struct executor *containers_executor(struct containers *containers)
 {
     MAGIC_CHECK(containers, CONTAINERS_MAGIC);
     return &containers->executor;
+}
+
+void containers_watch(struct containers *containers, const struct containers_watcher *watcher,
+                      void *owner)
+{
+    MAGIC_CHECK(containers, CONTAINERS_MAGIC);
+    containers->watcher = watcher;
+    containers->watcher_owner = owner;
 }
 
 struct runtime *containers_runtime(struct containers *containers)

@@ -36,6 +36,26 @@ struct containers_config {
     int64_t rotate_ms;       // 0: CONTAINERS_ROTATE_MS
 };
 
+// A task's container, for those who show containers. Borrowed for the call.
+struct containers_view {
+    const char *id;
+    const Swarm__Task *task;           // settled and expanded
+    const struct container_spec *spec; // container.args are the image's too, if it is here
+    const char *image_id;              // "" when it is not known
+    const char *log_path;              // "" for none
+};
+
+// What becomes of containers, for who shows them. None runs inside the call that causes it, but for
+// those of a call of the executor's.
+struct containers_watcher {
+    // A task's container is there: made, or found again.
+    void (*appeared)(void *owner, const struct containers_view *view);
+    void (*started)(void *owner, const char *id);
+    void (*vanished)(void *owner, const char *id);
+    // Any container ended, also one that is no task's.
+    void (*exited)(void *owner, const char *id, const struct runtime_exit *exit);
+};
+
 // Opens the runtime (its errors) and takes over what an earlier life left running.
 int containers_open(const struct containers_config *config, struct containers **out,
                     struct err *err);
@@ -48,6 +68,10 @@ void containers_close(struct containers *containers);
 
 // For agent/worker.
 struct executor *containers_executor(struct containers *containers);
+
+// One watcher; NULL takes it away.
+void containers_watch(struct containers *containers, const struct containers_watcher *watcher,
+                      void *owner);
 
 // For those who look at containers themselves: exec, attach, statistics.
 struct runtime *containers_runtime(struct containers *containers);

@@ -27,6 +27,8 @@ struct containers {
     struct map by_id;   // container id -> the open executor_task
     struct list tasks;  // all of them, closed ones with something under way too
     struct list checks; // container_check.link, until their process ended
+    const struct containers_watcher *watcher; // NULL: nobody
+    void *watcher_owner;
 };
 
 enum container_op {

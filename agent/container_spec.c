@@ -432,6 +432,28 @@ static bool parse_size(const char *text, uint64_t *out)
     return true;
 }
 
+int container_log_option(struct container_log *log, const char *key, const char *value,
+                         struct err *err)
+{
+    uint64_t files = 0;
+    bool good = false;
+    if (str_equal(key, "max-size")) {
+        good = parse_size(value, &log->bytes_max) || str_equal(value, "-1");
+        if (str_equal(value, "-1"))
+            log->bytes_max = 0;
+    } else if (str_equal(key, "max-file")) {
+        good = str_to_u64(value, CONTAINER_LOG_FILES_MAX, &files) && files;
+        log->files_max = (unsigned)files;
+    } else {
+        return err_set(err, ERR_UNIMPLEMENTED, "log option \"%.64s\" is not supported by this node",
+                       key);
+    }
+    if (!good)
+        return err_set(err, ERR_INVALID_ARGUMENT, "invalid value \"%.64s\" of log option %s", value,
+                       key);
+    return 0;
+}
+
 static int make_log(struct making *making)
 {
     static const char *const kept[] = {"", "json-file", "local"};
@@ -449,24 +471,10 @@ static int make_log(struct making *making)
         return err_set(making->err, ERR_UNIMPLEMENTED,
                        "logging driver \"%.64s\" is not supported by this node", driver->name);
     for (size_t i = 0; i < driver->n_options; i++) {
-        const char *key = driver->options[i]->key;
-        const char *value = driver->options[i]->value;
-        uint64_t files = 0;
-        bool good = false;
-        if (str_equal(key, "max-size")) {
-            good = parse_size(value, &log->bytes_max) || str_equal(value, "-1");
-            if (str_equal(value, "-1"))
-                log->bytes_max = 0;
-        } else if (str_equal(key, "max-file")) {
-            good = str_to_u64(value, CONTAINER_LOG_FILES_MAX, &files) && files;
-            log->files_max = (unsigned)files;
-        } else {
-            return err_set(making->err, ERR_UNIMPLEMENTED,
-                           "log option \"%.64s\" is not supported by this node", key);
-        }
-        if (!good)
-            return err_set(making->err, ERR_INVALID_ARGUMENT,
-                           "invalid value \"%.64s\" of log option %s", value, key);
+        int rc = container_log_option(log, driver->options[i]->key, driver->options[i]->value,
+                                      making->err);
+        if (rc)
+            return rc;
     }
     return 0;
 }

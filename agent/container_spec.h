@@ -78,4 +78,8 @@ int container_spec_make(const struct executor_order *order, const struct image_c
                         const struct container_node *node, struct arena *arena,
                         struct container_spec *out, struct err *err);
 
+// Sets one option of the log ("max-size", "max-file"). UNIMPLEMENTED, INVALID_ARGUMENT.
+int container_log_option(struct container_log *log, const char *key, const char *value,
+                         struct err *err);
+
 #endif

@@ -72,6 +72,18 @@ struct backend_join {
 // NULL. Runs once, on the engine's loop, never inside the call that starts it.
 typedef void backend_done(void *owner, const struct err *err, const char *text);
 
+// What this node keeps for containers; all NULL where it cannot have any, and `lacking` says why.
+struct crates;
+struct images;
+struct volumes;
+struct backend_local {
+    struct crates *crates;
+    struct images *images;
+    struct volumes *volumes;
+    const char *tmp_dir; // for archives on their way
+    const char *lacking;
+};
+
 struct backend {
     void (*swarm)(void *ctx, struct backend_swarm *out);     // required
     void (*version)(void *ctx, struct backend_version *out); // required
@@ -86,6 +98,8 @@ struct backend {
     void (*leave)(void *ctx, bool force, backend_done *done, void *owner);
     void (*unlock)(void *ctx, const char *key, backend_done *done, void *owner);
     void (*forget)(void *ctx, void *owner); // required with any of the four
+
+    void (*local)(void *ctx, struct backend_local *out);
 
     // Networks of this node alone, and the node's side of swarm networks that it uses. Writes each
     // as a Docker network object into the open array. And one by name or id (prefix): false, and

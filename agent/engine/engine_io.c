@@ -53,8 +53,9 @@ struct request {
 };
 
 static const struct endpoints *const all_endpoints[] = {
-    &system_endpoints,  &swarm_endpoints,  &node_endpoints,  &service_endpoints, &task_endpoints,
-    &network_endpoints, &secret_endpoints, &event_endpoints, &log_endpoints,     &absent_endpoints,
+    &system_endpoints, &swarm_endpoints,   &node_endpoints,      &service_endpoints,
+    &task_endpoints,   &network_endpoints, &secret_endpoints,    &event_endpoints,
+    &log_endpoints,    &absent_endpoints,  &container_endpoints, &container_stream_endpoints,
 };
 
 // ---- life of a request -------------------------------------------------------------------------

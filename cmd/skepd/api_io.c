@@ -46,6 +46,11 @@ int api_open(struct loop *loop, const struct sockets *sockets, const struct back
     return 0;
 }
 
+struct bus *api_bus(struct api *api)
+{
+    return engine_bus(api->engine);
+}
+
 void api_set_manager(struct api *api, struct rpc_client *client)
 {
     engine_set_manager(api->engine, client);

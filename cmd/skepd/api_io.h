@@ -8,10 +8,14 @@
 #include "proto/rpc/client_io.h"
 
 struct api;
+struct bus;
 
 // Serves the bound sockets (borrowed: they stay bound when the API closes). `backend` outlives it.
 int api_open(struct loop *loop, const struct sockets *sockets, const struct backend *backend,
              void *backend_ctx, struct api **out, struct err *err);
+
+// Where events of this node are published.
+struct bus *api_bus(struct api *api);
 
 // The manager's local socket, while this node is a manager; NULL when it is not.
 void api_set_manager(struct api *api, struct rpc_client *client);

@@ -4,6 +4,10 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "agent/crate/config.h"
+#include "agent/engine/bus.h"
+#include "proto/base/check.h"
+#include "proto/base/clock_io.h"
 #include "proto/base/str.h"
 
 #ifndef SKEP_VERSION
@@ -47,6 +51,49 @@ static void on_info(void *ctx, struct json_out *out)
     json_out_bool(out, "LiveRestoreEnabled", parts->config->live_restore);
 }
 
+// ---- containers, images, volumes ----------------------------------------------------------------
+
+static void on_local(void *ctx, struct backend_local *out)
+{
+    const struct backend_parts *parts = ctx;
+    out->crates = station_crates(parts->station);
+    out->images = station_images(parts->station);
+    out->volumes = station_volumes(parts->station);
+    out->tmp_dir = station_tmp(parts->station);
+    out->lacking = station_lacking(parts->station);
+}
+
+// What happens to containers goes onto the bus with their labels, as dockerd has it.
+static void on_crate_event(void *owner, const struct crate_event *event)
+{
+    struct bus_attribute attributes[BUS_ATTRIBUTES_MAX];
+    size_t count = 0;
+    const char *key;
+    json_t *value;
+    attributes[count++] =
+        (struct bus_attribute){"image", config_str(event->crate->config, "Image")};
+    attributes[count++] = (struct bus_attribute){"name", event->crate->name};
+    for (size_t i = 0; event->extra && event->extra[i]; i += 2)
+        attributes[count++] = (struct bus_attribute){event->extra[i], event->extra[i + 1]};
+    json_object_foreach(json_object_get(event->crate->config, "Labels"), key,
+                        value) if (count < COUNT_OF(attributes)) attributes[count++] =
+        (struct bus_attribute){key, json_string_value(value)};
+    struct bus_event out = {.type = event->type,
+                            .action = event->action,
+                            .actor_id = event->crate->id,
+                            .at = wall_now(),
+                            .attributes = attributes,
+                            .attributes_count = count};
+    bus_publish(owner, &out);
+}
+
+void backend_listen(const struct backend_parts *parts, struct bus *bus)
+{
+    struct crates *crates = station_crates(parts->station);
+    if (crates)
+        crates_listen(crates, bus ? on_crate_event : NULL, bus);
+}
+
 // ---- the swarm ----------------------------------------------------------------------------------
 
 static void on_swarm(void *ctx, struct backend_swarm *out)
@@ -81,4 +128,5 @@ const struct backend node_backend = {
     .init = on_init,
     .leave = on_leave,
     .forget = on_forget,
+    .local = on_local,
 };

@@ -15,4 +15,8 @@ struct backend_parts {
 
 extern const struct backend node_backend; // its ctx is a struct backend_parts
 
+// Puts what happens on this node onto the bus of the Engine API; NULL: no longer.
+struct bus;
+void backend_listen(const struct backend_parts *parts, struct bus *bus);
+
 #endif

@@ -234,9 +234,12 @@ static void stop_next(struct node *node)
     if (node->ending)
         return;
     node->ending = node->api || node->membership || node->station;
-    if (node->api)
+    if (node->api) {
+        backend_listen(&node->backend, NULL);
         api_close(node->api, on_api_closed, node);
-    else if (node->membership)
+        return;
+    }
+    if (node->membership)
         membership_close(node->membership, on_membership_closed, node);
     else if (node->station)
         station_close(node->station, on_station_closed, node);
@@ -429,6 +432,8 @@ static int start(struct node *node, struct err *err)
         .config = node->config, .membership = node->membership, .station = node->station};
     result =
         api_open(&node->loop, &node->api_sockets, &node_backend, &node->backend, &node->api, err);
+    if (!result)
+        backend_listen(&node->backend, api_bus(node->api));
     if (!result)
         result = membership_resume(node->membership, err);
     if (result)

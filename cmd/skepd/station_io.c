@@ -5,6 +5,7 @@
 #include <sys/utsname.h>
 
 #include "proto/base/check.h"
+#include "proto/base/file_io.h"
 #include "proto/base/log.h"
 #include "proto/base/str.h"
 
@@ -19,6 +20,8 @@
 #define VOLUMES_FOLDER "volumes"
 #define LOGS_FOLDER    "logs"
 #define RUNTIME_FOLDER "runtime"
+#define RECORDS_FOLDER "containers"
+#define TMP_FOLDER     "tmp"
 
 // How often an end looks whether what was under way is done.
 #define STATION_LOOK_MS 20
@@ -34,8 +37,10 @@ struct station {
     struct loop *loop;
     const struct config *config;
     struct images *images;
+    char *tmp; // archives on their way
     struct volumes *volumes;
     struct containers *containers; // NULL: refusal
+    struct crates *crates;         // NULL as containers
     struct refusal refusal;
     struct description_pair *labels; // of the engine, as the configuration gave them at the start
     size_t labels_count;
@@ -141,6 +146,25 @@ static const char *given(const char *text)
     return str_empty(text) ? NULL : text;
 }
 
+static int open_crates(struct station *station, const struct containers_config *containers,
+                       struct err *err)
+{
+    char *records = str_printf("%s/%s", station->config->data_root, RECORDS_FOLDER);
+    struct crates_config crates = {
+        .loop = station->loop,
+        .images = station->images,
+        .volumes = station->volumes,
+        .containers = station->containers,
+        .dir = records,
+        .log_dir = containers->log_dir,
+        .hostname = containers->hostname,
+        .init = containers->init,
+    };
+    int result = crates_open(&crates, &station->crates, err);
+    free(records);
+    return result;
+}
+
 static void open_containers(struct station *station)
 {
     const struct config *config = station->config;
@@ -167,18 +191,25 @@ static void open_containers(struct station *station)
                    "this node cannot run containers: %s", err.message);
         station->containers = NULL;
     }
+    if (station->containers && open_crates(station, &containers, &err)) {
+        log_error("containers of this node cannot be served", "err=\"%s\"", err.message);
+        str_copy(station->refusal.why, sizeof station->refusal.why, err.message);
+    }
     free(state);
     free(logs);
 }
 
 static void station_free(struct station *station)
 {
+    if (station->crates)
+        crates_close(station->crates);
     if (station->containers)
         containers_close(station->containers);
     if (station->volumes)
         volumes_close(station->volumes);
     if (station->images)
         images_close(station->images);
+    free(station->tmp);
     free_labels(station);
     MAGIC_CLEAR(station);
     free(station);
@@ -196,7 +227,12 @@ int station_open(struct loop *loop, const struct config *config, struct station 
     station->refusal.executor.class = &refusing;
     loop_timer_init(&station->look, loop, look);
     take_labels(station);
-    int result = open_images(station, err);
+    station->tmp = str_printf("%s/%s", config->data_root, TMP_FOLDER);
+    int result = dir_remove(station->tmp, err);
+    if (!result)
+        result = dir_make(station->tmp, 0700, err);
+    if (!result)
+        result = open_images(station, err);
     if (!result)
         result = open_volumes(station, err);
     if (result) {
@@ -213,7 +249,8 @@ int station_open(struct loop *loop, const struct config *config, struct station 
 static void look(struct loop_timer *timer)
 {
     struct station *station = CONTAINER_OF(timer, struct station, look);
-    if ((station->containers && containers_busy(station->containers)) ||
+    if ((station->crates && crates_busy(station->crates)) ||
+        (station->containers && containers_busy(station->containers)) ||
         images_busy(station->images)) {
         loop_timer_start(&station->look, STATION_LOOK_MS);
         return;
@@ -232,6 +269,8 @@ void station_close(struct station *station, void (*closed)(void *owner), void *o
     station->closed = closed;
     station->closed_owner = owner;
     images_cancel_all(station->images);
+    if (station->crates)
+        crates_quiesce(station->crates);
     loop_timer_start(&station->look, 0);
 }
 
@@ -250,9 +289,19 @@ struct containers *station_containers(struct station *station)
     return station_of(station)->containers;
 }
 
+const char *station_tmp(const struct station *station)
+{
+    return station->tmp;
+}
+
+struct crates *station_crates(struct station *station)
+{
+    return station_of(station)->crates;
+}
+
 const char *station_lacking(const struct station *station)
 {
-    return station->containers ? "" : station->refusal.why;
+    return station->crates ? "" : station->refusal.why;
 }
 
 // ---- in a swarm ---------------------------------------------------------------------------------

@@ -10,6 +10,7 @@
 
 #include "agent/agent.h"
 #include "agent/container_io.h"
+#include "agent/crate/crates_io.h"
 #include "agent/image/images_io.h"
 #include "agent/oci/volumes_io.h"
 #include "cmd/skepd/config.h"
@@ -32,6 +33,10 @@ struct volumes *station_volumes(struct station *station);
 // NULL on a machine that cannot run containers; then station_lacking says why, else it is "".
 struct containers *station_containers(struct station *station);
 const char *station_lacking(const struct station *station);
+// A folder for archives on their way; emptied at the start.
+const char *station_tmp(const struct station *station);
+// The containers that users make, beside the swarm's; NULL as above.
+struct crates *station_crates(struct station *station);
 
 // ---- in a swarm ---------------------------------------------------------------------------------
 

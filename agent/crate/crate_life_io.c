@@ -1,0 +1,843 @@
+// What users do with a crate, one operation at a time: each waits in the crate's queue, begins when
+// those before it ended, and answers once.
+//
+//   start: mount -> specification -> runtime_create -> those who attached -> runtime_start
+//   end of the process: its code is noted, then OP_CLEAN deletes what the runtime keeps, unmounts,
+//   tells those who wait, and does what the restart policy says
+//   remove: (kill -> OP_CLEAN ->) layer, volumes, log and record
+//
+// An operation that makes the process end goes on after the OP_CLEAN that this brought about.
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/crate/config.h"
+#include "agent/crate/crates_priv_io.h"
+#include "agent/image/rootfs_io.h"
+#include "agent/oci/logs_io.h"
+#include "agent/oci/monitor_io.h"
+#include "agent/oci/root_io.h"
+#include "agent/oci/signals.h"
+#include "proto/base/check.h"
+#include "proto/base/clock_io.h"
+#include "proto/base/file_io.h"
+#include "proto/base/log.h"
+#include "proto/base/str.h"
+
+#define MADE_BYTES_MAX       (64u << 20)
+#define RESOLV_BYTES_MAX     (64u << 10)
+#define OPS_MAX              64
+#define RESTART_DELAY_MS     100
+#define RESTART_DELAY_MS_MAX 60000
+#define RESTART_CALM_NS      (10 * NS_PER_S) // a life this long starts the delays anew
+
+static void op_begin(struct crate *crate);
+static void op_begin_later(struct loop_later *later);
+
+// ---- the queue ---------------------------------------------------------------------------------
+
+static struct crate_op *op_new(enum op_kind kind, crate_done *done, void *owner)
+{
+    struct crate_op *op = MEM_NEW(struct crate_op);
+    list_init(&op->link);
+    op->kind = kind;
+    op->done = done;
+    op->owner = owner;
+    return op;
+}
+
+static void op_queue(struct crate *crate, struct crate_op *op)
+{
+    struct crate_life *life = crate->life;
+    size_t count = 0;
+    LIST_EACH (it, &life->ops)
+        count++;
+    if (count >= OPS_MAX)
+        err_set(&op->err, ERR_RESOURCE_EXHAUSTED, "too many operations wait for container %s",
+                crate->name);
+    list_push_back(&life->ops, &op->link);
+    loop_later_ask(&life->step);
+}
+
+// Behind the operation that runs, before all others.
+static void op_queue_next(struct crate *crate, struct crate_op *op)
+{
+    struct crate_life *life = crate->life;
+    if (life->running_op)
+        list_insert_after(life->ops.next, &op->link);
+    else
+        list_push_front(&life->ops, &op->link);
+    loop_later_ask(&life->step);
+}
+
+static struct crate_op *op_now(struct crate *crate)
+{
+    CHECK(crate->life->running_op);
+    return LIST_ENTRY(crate->life->ops.next, struct crate_op, link);
+}
+
+// Ends the operation that runs, with its err. The next begins later in this turn.
+static void op_end(struct crate *crate)
+{
+    struct crate_op *op = op_now(crate);
+    crate->life->running_op = false;
+    list_remove(&op->link);
+    loop_later_ask(&crate->life->step);
+    if (op->done)
+        op->done(op->owner, op->err.code ? &op->err : NULL);
+    else if (op->err.code)
+        log_warn("container", "name=%s err=\"%s\"", crate->name, op->err.message);
+    json_decref(op->body);
+    free(op);
+}
+
+// The same operation once more, after what is next.
+static void op_again_after_next(struct crate *crate)
+{
+    struct crate_life *life = crate->life;
+    struct crate_op *op = op_now(crate);
+    life->running_op = false;
+    struct list *next = op->link.next;
+    list_remove(&op->link);
+    if (next == &life->ops)
+        list_push_front(&life->ops, &op->link);
+    else
+        list_insert_after(next, &op->link);
+    loop_later_ask(&life->step);
+}
+
+static void op_back(struct crate *crate)
+{
+    MAGIC_CHECK(crate, CRATE_MAGIC);
+    CHECK(crate->crates->pending);
+    crate->crates->pending--;
+}
+
+// ---- starting ----------------------------------------------------------------------------------
+
+static int other_namespace(struct crate *crate, const char *mode, const char *kind,
+                           struct oci_namespace *out, struct err *err)
+{
+    if (!str_starts(mode, "container:"))
+        return 0;
+    struct crate *other = crates_find(crate->crates, mode + strlen("container:"), err);
+    char path[64];
+    if (!other)
+        return -(int)err->code;
+    if (!crate_running(other))
+        return err_set(err, ERR_FAILED_PRECONDITION,
+                       "cannot join the namespace of container %s: it is not running", other->id);
+    int rc = runtime_ns_path(crate->crates->runtime, other->id, kind, path, sizeof path, err);
+    if (rc)
+        return rc;
+    *out = (struct oci_namespace){OCI_NS_PATH, arena_strdup(&crate->life->made, path)};
+    return 0;
+}
+
+static int start_namespaces(struct crate *crate, struct err *err)
+{
+    struct oci_container *container = &crate->life->spec.container;
+    int rc =
+        other_namespace(crate, config_str(crate->host, "NetworkMode"), "net", &container->net, err);
+    if (!rc)
+        rc =
+            other_namespace(crate, config_str(crate->host, "PidMode"), "pid", &container->pid, err);
+    if (!rc)
+        rc =
+            other_namespace(crate, config_str(crate->host, "IpcMode"), "ipc", &container->ipc, err);
+    return rc;
+}
+
+// Sources of bind mounts have to be there; some are made.
+static int start_sources(const struct container_spec *spec, struct err *err)
+{
+    for (size_t i = 0; i < spec->make_sources_count; i++)
+        if (!file_exists(spec->make_sources[i])) {
+            int rc = dir_make(spec->make_sources[i], 0755, err);
+            if (rc)
+                return rc;
+        }
+    for (size_t i = 0; i < spec->container.mounts_count; i++) {
+        const struct oci_mount *mount = &spec->mounts[i];
+        if (mount->kind == OCI_MOUNT_BIND && !file_exists(mount->source))
+            return err_set(err, ERR_INVALID_ARGUMENT,
+                           "invalid mount config for type \"bind\": bind source path does not "
+                           "exist: %s",
+                           mount->source);
+    }
+    return 0;
+}
+
+static int start_user(struct crate *crate, struct err *err)
+{
+    struct crate_life *life = crate->life;
+    struct oci_container *container = &life->spec.container;
+    struct user *user = ARENA_NEW(&life->made, struct user);
+    CHECK(user);
+    int rc = root_user(life->root, life->spec.user, life->spec.groups.items,
+                       life->spec.groups.count, user, err);
+    if (rc)
+        return rc;
+    container->uid = user->uid;
+    container->gid = user->gid;
+    container->groups = user->groups;
+    container->groups_count = user->groups_count;
+    container->home = user->home;
+    return 0;
+}
+
+static int start_spec(struct crate *crate, struct err *err)
+{
+    struct crate_life *life = crate->life;
+    struct crates *crates = crate->crates;
+    struct buf resolv;
+    buf_init(&resolv, RESOLV_BYTES_MAX);
+    if (file_read(crates->resolv_conf, &resolv, NULL))
+        buf_clear(&resolv); // a host without one, or with an absurd one
+    struct crate_plan plan = {
+        .id = crate->id,
+        .name = crate->name,
+        .config = crate->config,
+        .host = crate->host,
+        .points = crate->points,
+        .node_hostname = crates->hostname,
+        .resolv_conf = buf_cstr(&resolv),
+    };
+    int rc = crate_spec_make(&plan, &life->made, &life->spec, err);
+    buf_fini(&resolv);
+    if (rc)
+        return rc;
+    life->spec.container.rootfs = life->root;
+    if (crates->init && !json_is_false(json_object_get(crate->host, "Init")))
+        life->spec.container.init = true;
+    crate->log_bytes_max = life->spec.log.bytes_max;
+    crate->log_files_max = life->spec.log.files_max;
+    return 0;
+}
+
+static int start_prepare(struct crate *crate, struct err *err)
+{
+    struct crate_life *life = crate->life;
+    arena_reset(&life->made);
+    life->asked = false;
+    int rc = rootfs_mount(images_root(crate->crates->images), crate->id, life->root, err);
+    if (!rc)
+        rc = start_spec(crate, err);
+    if (!rc)
+        rc = start_namespaces(crate, err);
+    if (!rc)
+        rc = start_user(crate, err);
+    return rc ? rc : start_sources(&life->spec, err);
+}
+
+// dockerd's words for what the runtime says, which clients look for.
+static void start_translate(struct crate *crate, struct err *err)
+{
+    static const struct {
+        const char *ours;
+        const char *theirs;
+        int code;
+    } rows[] = {
+        {"$PATH", "executable file not found in $PATH", 127},
+        {"No such file or directory", "no such file or directory", 127},
+        {"no such file or directory", "no such file or directory", 127},
+        {"ermission denied", "permission denied", 126},
+        {"xec format error", "exec format error", 126},
+    };
+    crate->exit_code = 128;
+    const struct oci_strings *args = &crate->life->spec.container.args;
+    for (size_t i = 0; crate->life->asked && i < COUNT_OF(rows); i++)
+        if (strstr(err->message, rows[i].ours) && args->count) {
+            crate->exit_code = rows[i].code;
+            err_set(err, ERR_INVALID_ARGUMENT,
+                    "failed to create task for container: failed to create shim task: OCI runtime "
+                    "create failed: %s create failed: unable to start container process: exec: "
+                    "\"%.200s\": %s: unknown",
+                    runtime_program(crate->crates->runtime), args->items[0], rows[i].theirs);
+            return;
+        }
+}
+
+static void start_failed_end(void *owner, const struct err *ignored)
+{
+    (void)ignored;
+    struct crate *crate = owner;
+    op_back(crate);
+    struct crate_op *op = op_now(crate);
+    if (!crate->life->root_users)
+        rootfs_unmount(images_root(crate->crates->images), crate->id, NULL);
+    str_copy(crate->error, sizeof crate->error, op->err.message);
+    crate->state = crate->started.ns ? CRATE_EXITED : CRATE_CREATED;
+    crate_save(crate, NULL);
+    crate_attaches_end(crate);
+    if (config_bool(crate->host, "AutoRemove")) {
+        struct crate_op *removal = op_new(OP_REMOVE, NULL, NULL);
+        removal->volumes = true;
+        op_queue(crate, removal);
+    }
+    op_end(crate);
+}
+
+static void start_failed(struct crate *crate)
+{
+    CHECK(op_now(crate)->err.code);
+    start_translate(crate, &op_now(crate)->err);
+    crate->crates->pending++;
+    runtime_delete(crate->crates->runtime, crate->id, true, start_failed_end, crate);
+}
+
+static void start_started(void *owner, const struct err *err)
+{
+    struct crate *crate = owner;
+    struct runtime_status status;
+    op_back(crate);
+    if (err) {
+        op_now(crate)->err = *err;
+        start_failed(crate);
+        return;
+    }
+    crate->state = CRATE_RUNNING;
+    crate->started = wall_now();
+    crate->exit_code = 0;
+    crate->oom_killed = false;
+    crate->error[0] = '\0';
+    crate->pid = 0;
+    if (runtime_inspect(crate->crates->runtime, crate->id, &status, NULL) == 0)
+        crate->pid = (int32_t)status.pid;
+    crate_save(crate, NULL);
+    crate_tell(crate, "start", NULL);
+    crate_health_begin(crate);
+    op_end(crate);
+}
+
+static void start_created(void *owner, const struct err *err)
+{
+    struct crate *crate = owner;
+    op_back(crate);
+    if (err) {
+        op_now(crate)->err = *err;
+        start_failed(crate);
+        return;
+    }
+    crate_attaches_begin(crate);
+    crate->crates->pending++;
+    runtime_start(crate->crates->runtime, crate->id, start_started, crate);
+}
+
+static void start_begin(struct crate *crate)
+{
+    struct crate_life *life = crate->life;
+    struct crate_op *op = op_now(crate);
+    loop_timer_stop(&life->restart);
+    if (crate_running(crate)) {
+        op_end(crate);
+        return;
+    }
+    if (op->done)
+        crate->stopped_by_user = false;
+    if (start_prepare(crate, &op->err)) {
+        start_failed(crate);
+        return;
+    }
+    life->asked = true;
+    crate->crates->pending++;
+    runtime_create(crate->crates->runtime, &life->spec.container,
+                   life->spec.log.none ? "" : crate->log_path, start_created, crate);
+}
+
+// ---- the end of the process --------------------------------------------------------------------
+
+void crate_waits_tell(struct crate *crate, bool removed)
+{
+    LIST_EACH_SAFE (it, &crate->life->waits) {
+        struct crate_wait *wait = LIST_ENTRY(it, struct crate_wait, link);
+        if (wait->condition == CRATE_REMOVED && !removed)
+            continue;
+        list_remove(&wait->link);
+        wait->code = crate->exit_code;
+        str_copy(wait->error, sizeof wait->error, crate->error);
+        loop_later_ask(&wait->later);
+    }
+}
+
+static bool policy_restarts(const struct crate *crate)
+{
+    const json_t *policy = config_of(crate->host, "RestartPolicy");
+    const char *name = config_str(policy, "Name");
+    int64_t most = config_int(policy, "MaximumRetryCount");
+    if (crate->crates->quiet || crate->task || crate->stopped_by_user)
+        return false;
+    if (str_equal(name, "on-failure"))
+        return crate->exit_code != 0 && (!most || crate->restart_count < most);
+    return str_equal(name, "always") || str_equal(name, "unless-stopped");
+}
+
+void crate_restart_later(struct crate *crate)
+{
+    struct crate_life *life = crate->life;
+    if (!policy_restarts(crate))
+        return;
+    if (wall_since(crate->finished, crate->started) >= RESTART_CALM_NS || !life->restart_delay_ms)
+        life->restart_delay_ms = RESTART_DELAY_MS;
+    crate->state = CRATE_RESTARTING;
+    loop_timer_start(&life->restart, life->restart_delay_ms);
+    life->restart_delay_ms *= 2;
+    if (life->restart_delay_ms > RESTART_DELAY_MS_MAX)
+        life->restart_delay_ms = RESTART_DELAY_MS_MAX;
+}
+
+static void restart_fire(struct loop_timer *timer)
+{
+    struct crate_life *life = CONTAINER_OF(timer, struct crate_life, restart);
+    struct crate *crate = life->crate;
+    MAGIC_CHECK(crate, CRATE_MAGIC);
+    if (crate->state != CRATE_RESTARTING)
+        return;
+    crate->restart_count++;
+    op_queue(crate, op_new(OP_START, NULL, NULL));
+}
+
+void crate_exited(struct crate *crate, const struct runtime_exit *end)
+{
+    MAGIC_CHECK(crate, CRATE_MAGIC);
+    char code[16];
+    if (!crate_running(crate))
+        return; // its start failed and says so
+    crate->state = CRATE_EXITED;
+    crate->pid = 0;
+    crate->exit_code = end->code < 0 ? 255 : end->code;
+    crate->oom_killed = end->oom_killed;
+    str_copy(crate->error, sizeof crate->error, end->message);
+    crate->finished = end->at.ns ? end->at : wall_now();
+    crate_health_end(crate);
+    if (end->oom_killed)
+        crate_tell(crate, "oom", NULL);
+    str_format(code, sizeof code, "%d", crate->exit_code);
+    crate_tell(crate, "die", (const char *const[]){"exitCode", code, NULL});
+    if (crate->task) {
+        crate_waits_tell(crate, false);
+        return;
+    }
+    crate_save(crate, NULL);
+    op_queue_next(crate, op_new(OP_CLEAN, NULL, NULL));
+}
+
+static void clean_deleted(void *owner, const struct err *err)
+{
+    struct crate *crate = owner;
+    op_back(crate);
+    if (err)
+        op_now(crate)->err = *err;
+    if (!crate->life->root_users)
+        rootfs_unmount(images_root(crate->crates->images), crate->id, NULL);
+    crate_attaches_end(crate);
+    // Whatever waits to be done is its user's wish, which goes before the policy.
+    bool more = crate->life->ops.next->next != &crate->life->ops;
+    if (!more)
+        crate_restart_later(crate);
+    if (crate->state != CRATE_RESTARTING && config_bool(crate->host, "AutoRemove") &&
+        !crate->crates->quiet) {
+        struct crate_op *removal = op_new(OP_REMOVE, NULL, NULL);
+        removal->volumes = true;
+        op_queue(crate, removal);
+    }
+    crate_save(crate, NULL);
+    crate_waits_tell(crate, false);
+    op_end(crate);
+}
+
+static void clean_begin(struct crate *crate)
+{
+    crate->crates->pending++;
+    runtime_delete(crate->crates->runtime, crate->id, true, clean_deleted, crate);
+}
+
+// ---- stopping ----------------------------------------------------------------------------------
+
+static int signal_to_stop(const struct crate *crate, int wanted)
+{
+    int own = signal_of_name(str_or(config_str(crate->config, "StopSignal"), "SIGTERM"));
+    return wanted ? wanted : own ? own : SIGTERM;
+}
+
+int64_t crate_stop_seconds(const struct crate *crate)
+{
+    const json_t *own = json_object_get(crate->config, "StopTimeout");
+    return json_is_integer(own) ? json_integer_value(own) : CRATE_STOP_S;
+}
+
+static void stop_ended(void *owner, const struct err *err)
+{
+    struct crate *crate = owner;
+    op_back(crate);
+    struct crate_op *op = op_now(crate);
+    if (err)
+        op->err = *err;
+    else if (op->kind == OP_STOP)
+        crate_tell(crate, "stop", NULL);
+    // Its exit was told before, so the cleaning is next.
+    if (!err && !crate->task && (op->kind == OP_RESTART || op->kind == OP_REMOVE) &&
+        !crate_running(crate))
+        op_again_after_next(crate);
+    else
+        op_end(crate);
+}
+
+static void stop_running(struct crate *crate, int signal, int64_t seconds)
+{
+    char text[16];
+    crate->stopped_by_user = true;
+    crate->crates->pending++;
+    str_format(text, sizeof text, "%d", signal);
+    crate_tell(crate, "kill", (const char *const[]){"signal", text, NULL});
+    int64_t grace_ms = seconds < 0 || seconds > INT32_MAX / 1000 ? INT32_MAX : seconds * 1000;
+    runtime_stop(crate->crates->runtime, crate->id, signal, grace_ms, stop_ended, crate);
+}
+
+static void stop_begin(struct crate *crate)
+{
+    struct crate_op *op = op_now(crate);
+    if (crate->state == CRATE_RESTARTING) {
+        loop_timer_stop(&crate->life->restart);
+        crate->stopped_by_user = true;
+        crate->state = CRATE_EXITED;
+        crate_save(crate, NULL);
+    }
+    if (crate_running(crate))
+        stop_running(crate, signal_to_stop(crate, op->signal), op->seconds);
+    else
+        op_end(crate);
+}
+
+static void restart_begin(struct crate *crate)
+{
+    struct crate_op *op = op_now(crate);
+    if (crate->task && crate_running(crate)) {
+        stop_running(crate, signal_to_stop(crate, op->signal), op->seconds);
+        return; // the swarm replaces it
+    }
+    if (crate_running(crate)) {
+        stop_running(crate, signal_to_stop(crate, op->signal), op->seconds);
+        return;
+    }
+    op->kind = OP_START;
+    start_begin(crate);
+}
+
+int crate_kill(struct crate *crate, int signal, struct err *err)
+{
+    char text[16];
+    int rc = runtime_signal(crate->crates->runtime, crate->id, signal, err);
+    if (rc)
+        return rc;
+    if (signal == SIGKILL || signal == signal_to_stop(crate, 0))
+        crate->stopped_by_user = true;
+    // A frozen process would never see it.
+    if (signal == SIGKILL && crate->state == CRATE_PAUSED)
+        op_queue(crate, op_new(OP_UNPAUSE, NULL, NULL));
+    str_format(text, sizeof text, "%d", signal);
+    crate_tell(crate, "kill", (const char *const[]){"signal", text, NULL});
+    return 0;
+}
+
+// ---- pausing, limits ---------------------------------------------------------------------------
+
+static void pause_ended(void *owner, const struct err *err)
+{
+    struct crate *crate = owner;
+    op_back(crate);
+    struct crate_op *op = op_now(crate);
+    if (err)
+        op->err = *err;
+    else if (crate_running(crate)) {
+        crate->state = op->kind == OP_PAUSE ? CRATE_PAUSED : CRATE_RUNNING;
+        crate_tell(crate, op->kind == OP_PAUSE ? "pause" : "unpause", NULL);
+    }
+    op_end(crate);
+}
+
+static void pause_begin(struct crate *crate)
+{
+    struct crate_op *op = op_now(crate);
+    struct runtime *runtime = crate->crates->runtime;
+    bool pause = op->kind == OP_PAUSE;
+    if (!crate_running(crate) && pause)
+        err_set(&op->err, ERR_ABORTED, "Container %s is not running", crate->id);
+    else if (pause && crate->state == CRATE_PAUSED)
+        err_set(&op->err, ERR_ABORTED, "Container %s is already paused", crate->id);
+    else if (!pause && crate->state != CRATE_PAUSED)
+        err_set(&op->err, ERR_INTERNAL, "Container %s is not paused", crate->id);
+    if (op->err.code) {
+        op_end(crate);
+        return;
+    }
+    crate->crates->pending++;
+    if (pause)
+        runtime_pause(runtime, crate->id, pause_ended, crate);
+    else
+        runtime_resume(runtime, crate->id, pause_ended, crate);
+}
+
+static void update_ended(void *owner, const struct err *err)
+{
+    struct crate *crate = owner;
+    op_back(crate);
+    if (err)
+        op_now(crate)->err = *err;
+    else
+        crate_tell(crate, "update", NULL);
+    crate_save(crate, NULL);
+    op_end(crate);
+}
+
+static void update_begin(struct crate *crate)
+{
+    struct crate_op *op = op_now(crate);
+    json_t *host = json_deep_copy(crate->host);
+    struct oci_limits limits;
+    if (crate->task)
+        err_set(&op->err, ERR_FAILED_PRECONDITION,
+                "container %s belongs to a task: update its service", crate->name);
+    else if (host_config_change(host, op->body, &op->err) == 0)
+        host_config_settle(crate->config, host, &op->err);
+    if (op->err.code) {
+        json_decref(host);
+        op_end(crate);
+        return;
+    }
+    json_decref(crate->host);
+    crate->host = host;
+    crate->crates->pending++;
+    if (crate_running(crate)) {
+        crate_limits(host, &limits);
+        runtime_update(crate->crates->runtime, crate->id, &limits, update_ended, crate);
+        return;
+    }
+    update_ended(crate, NULL);
+}
+
+// ---- removing ----------------------------------------------------------------------------------
+
+static void remove_work(struct loop_work *work)
+{
+    struct crate_life *life = CONTAINER_OF(work, struct crate_life, work);
+    rootfs_remove(images_root(life->crate->crates->images), life->crate->id,
+                  &LIST_ENTRY(life->ops.next, struct crate_op, link)->err);
+}
+
+static void remove_worked(struct loop_work *work)
+{
+    struct crate_life *life = CONTAINER_OF(work, struct crate_life, work);
+    struct crate *crate = life->crate;
+    op_back(crate);
+    struct crate_op *op = op_now(crate);
+    if (op->err.code) {
+        crate->state = CRATE_EXITED;
+        str_copy(crate->error, sizeof crate->error, op->err.message);
+        op_end(crate);
+        return;
+    }
+    volumes_release_all(crate->crates->volumes, crate->id, op->volumes);
+    logs_remove(crate->log_path);
+    crate_tell(crate, "destroy", NULL);
+    crate_forget(crate);
+    op_end(crate);
+}
+
+static void remove_begin(struct crate *crate)
+{
+    struct crate_op *op = op_now(crate);
+    if (crate->state == CRATE_RESTARTING && op->force) {
+        loop_timer_stop(&crate->life->restart);
+        crate->state = CRATE_EXITED;
+    }
+    if ((crate_running(crate) || crate->state == CRATE_RESTARTING) && !op->force) {
+        err_set(&op->err, ERR_ABORTED,
+                "You cannot remove a %s container %s. Stop the container before attempting removal "
+                "or force remove",
+                crate_state_name(crate), crate->id);
+        op_end(crate);
+        return;
+    }
+    if (crate_running(crate)) {
+        stop_running(crate, SIGKILL, 0);
+        return;
+    }
+    if (crate->task) { // the agent takes it away when its task ends
+        op_end(crate);
+        return;
+    }
+    crate->state = CRATE_REMOVING;
+    crate->crates->pending++;
+    loop_work_start(crate->crates->loop, &crate->life->work, remove_work, remove_worked);
+}
+
+// ---- the steps ---------------------------------------------------------------------------------
+
+static void op_begin(struct crate *crate)
+{
+    static void (*const begin[])(struct crate *) = {
+        [OP_START] = start_begin,   [OP_STOP] = stop_begin,     [OP_RESTART] = restart_begin,
+        [OP_PAUSE] = pause_begin,   [OP_UNPAUSE] = pause_begin, [OP_REMOVE] = remove_begin,
+        [OP_UPDATE] = update_begin, [OP_CLEAN] = clean_begin,
+    };
+    struct crate_life *life = crate->life;
+    struct crate_op *op = LIST_ENTRY(life->ops.next, struct crate_op, link);
+    life->running_op = true;
+    bool gone = list_empty(&crate->link);
+    if (gone && !op->err.code && op->kind != OP_REMOVE)
+        err_set(&op->err, ERR_NOT_FOUND, "No such container: %s", crate->id);
+    if (gone || op->err.code)
+        op_end(crate);
+    else
+        begin[op->kind](crate);
+}
+
+static void op_begin_later(struct loop_later *later)
+{
+    struct crate_life *life = CONTAINER_OF(later, struct crate_life, step);
+    if (!life->running_op && !list_empty(&life->ops))
+        op_begin(life->crate);
+}
+
+void crate_life_init(struct crate *crate)
+{
+    struct crate_life *life = MEM_NEW(struct crate_life);
+    crate->life = life;
+    life->crate = crate;
+    list_init(&life->ops);
+    list_init(&life->waits);
+    list_init(&life->attaches);
+    arena_init(&life->made, MADE_BYTES_MAX);
+    loop_later_init(&life->step, crate->crates->loop, op_begin_later);
+    loop_timer_init(&life->restart, crate->crates->loop, restart_fire);
+    loop_timer_init(&life->health_timer, crate->crates->loop, restart_fire);
+}
+
+void crate_life_fini(struct crate *crate)
+{
+    struct crate_life *life = crate->life;
+    // Those who came too late.
+    while (!list_empty(&life->ops))
+        op_begin(crate);
+    loop_later_cancel(&life->step);
+    loop_timer_stop(&life->restart);
+    crate_health_end(crate);
+    arena_fini(&life->made);
+    free(life);
+}
+
+void crate_start(struct crate *crate, crate_done *done, void *owner)
+{
+    struct crate_op *op = op_new(OP_START, done, owner);
+    if (crate->task)
+        err_set(&op->err, ERR_FAILED_PRECONDITION,
+                "container %s belongs to a task of the swarm, which starts it", crate->name);
+    op_queue(crate, op);
+}
+
+void crate_stop(struct crate *crate, int signal, int64_t seconds, crate_done *done, void *owner)
+{
+    struct crate_op *op = op_new(OP_STOP, done, owner);
+    op->signal = signal;
+    op->seconds = seconds;
+    op_queue(crate, op);
+}
+
+void crate_restart(struct crate *crate, int signal, int64_t seconds, crate_done *done, void *owner)
+{
+    struct crate_op *op = op_new(OP_RESTART, done, owner);
+    op->signal = signal;
+    op->seconds = seconds;
+    op_queue(crate, op);
+}
+
+void crate_pause(struct crate *crate, crate_done *done, void *owner)
+{
+    op_queue(crate, op_new(OP_PAUSE, done, owner));
+}
+
+void crate_unpause(struct crate *crate, crate_done *done, void *owner)
+{
+    op_queue(crate, op_new(OP_UNPAUSE, done, owner));
+}
+
+void crate_remove(struct crate *crate, bool force, bool volumes, crate_done *done, void *owner)
+{
+    struct crate_op *op = op_new(OP_REMOVE, done, owner);
+    op->force = force;
+    op->volumes = volumes;
+    op_queue(crate, op);
+}
+
+void crate_update(struct crate *crate, const json_t *body, crate_done *done, void *owner)
+{
+    struct crate_op *op = op_new(OP_UPDATE, done, owner);
+    op->body = json_deep_copy(body);
+    op_queue(crate, op);
+}
+
+int crate_rename(struct crate *crate, const char *name, struct err *err)
+{
+    struct crates *crates = crate->crates;
+    const char *bare = name[0] == '/' ? name + 1 : name;
+    struct crate *other = map_get_str(&crates->by_name, bare);
+    char old[CRATE_NAME_BYTES + 1];
+    if (crate->task)
+        return err_set(err, ERR_FAILED_PRECONDITION,
+                       "container %s belongs to a task of the swarm, which named it", crate->name);
+    if (other == crate)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "Renaming a container with the same name as its current name");
+    if (other || map_has_str(&crates->by_name, bare))
+        return err_set(err, ERR_ALREADY_EXISTS,
+                       "Conflict. The container name \"/%s\" is already in use by container "
+                       "\"%s\". You have to remove (or rename) that container to be able to reuse "
+                       "that name.",
+                       bare, other ? other->id : "");
+    str_format(old, sizeof old, "/%s", crate->name);
+    map_remove_str(&crates->by_name, crate->name);
+    str_copy(crate->name, sizeof crate->name, bare);
+    map_put_str(&crates->by_name, crate->name, crate);
+    int rc = crate_save(crate, err);
+    crate_tell(crate, "rename", (const char *const[]){"oldName", old, NULL});
+    return rc;
+}
+
+int crate_resize(struct crate *crate, unsigned rows, unsigned columns, struct err *err)
+{
+    const char *dir = runtime_dir(crate->crates->runtime, crate->id);
+    if (!crate_running(crate) || !dir)
+        return err_set(err, ERR_ABORTED, "Container %s is not running", crate->id);
+    return monitor_resize(dir, rows, columns, err);
+}
+
+// ---- waiting -----------------------------------------------------------------------------------
+
+static void wait_run(struct loop_later *later)
+{
+    struct crate_wait *wait = CONTAINER_OF(later, struct crate_wait, later);
+    wait->done(wait);
+}
+
+void crate_wait(struct crate *crate, enum crate_condition condition, struct crate_wait *wait)
+{
+    wait->condition = condition;
+    list_init(&wait->link);
+    loop_later_init(&wait->later, crate->crates->loop, wait_run);
+    bool over = condition == CRATE_NOT_RUNNING && !crate_running(crate) &&
+                crate->state != CRATE_RESTARTING && !crate->life->running_op;
+    if (over) {
+        wait->code = crate->exit_code;
+        str_copy(wait->error, sizeof wait->error, crate->error);
+        loop_later_ask(&wait->later);
+    } else {
+        list_push_back(&crate->life->waits, &wait->link);
+    }
+}
+
+void crate_wait_cancel(struct crate_wait *wait)
+{
+    list_remove(&wait->link);
+    loop_later_cancel(&wait->later);
+}

@@ -1,0 +1,112 @@
+// What the files of this room share.
+#ifndef AGENT_CRATE_CRATES_PRIV_IO_H
+#define AGENT_CRATE_CRATES_PRIV_IO_H
+
+#include "agent/crate/crates_io.h"
+#include "agent/crate/spec.h"
+#include "agent/oci/stdio_io.h"
+#include "agent/oci/user.h"
+#include "agent/task/health.h"
+
+#define CRATES_MAGIC       0x63727473u
+#define CRATE_MAGIC        0x63726174u
+#define CRATE_EXEC_MAGIC   0x63726578u
+#define CRATE_ATTACH_MAGIC 0x63726161u
+#define CRATE_PATH_BYTES   4096
+
+struct crates {
+    unsigned magic;
+    struct loop *loop;
+    struct images *images;
+    struct volumes *volumes;
+    struct containers *containers;
+    struct runtime *runtime;
+    char *dir;
+    char *log_dir;
+    char *hostname;
+    char *resolv_conf;
+    bool init;
+    bool quiet; // no restarts any more
+    void (*event)(void *owner, const struct crate_event *event);
+    void *owner;
+    struct list all;    // crate.link, oldest first
+    struct map by_id;   // crate
+    struct map by_name; // crate; names under way of being made too
+    struct list execs;  // crate_exec.link, oldest first
+    size_t pending;     // callbacks to come
+    struct loop_timer rotate;
+};
+
+enum op_kind {
+    OP_START,
+    OP_STOP,
+    OP_RESTART,
+    OP_PAUSE,
+    OP_UNPAUSE,
+    OP_REMOVE,
+    OP_UPDATE,
+    OP_CLEAN, // after an exit: our own
+};
+
+struct crate_op {
+    struct list link;
+    enum op_kind kind;
+    int signal;
+    int64_t seconds;
+    bool force, volumes;
+    json_t *body;
+    crate_done *done; // NULL for our own
+    void *owner;
+    struct err err;
+};
+
+// What is under way with one crate.
+struct crate_life {
+    struct crate *crate;
+    struct list ops;        // waiting; the first one runs
+    bool running_op;        // the first one was begun
+    struct loop_later step; // begins the next
+    struct loop_later free_later;
+    struct loop_work work;
+    struct arena made;
+    struct container_spec spec;
+    char root[CRATE_PATH_BYTES];
+    bool asked; // the runtime was, in this start
+    unsigned root_users;
+    bool dead;        // its end came, and OP_CLEAN has to look at it
+    bool start_again; // OP_RESTART, after its stop
+    struct loop_timer restart;
+    int64_t restart_delay_ms;
+    struct list waits;    // crate_wait.link
+    struct list attaches; // crate_attach.link
+    // Health checks.
+    struct health health_state;
+    struct loop_timer health_timer;
+    struct crate_check *check;
+};
+
+// crates_io.c
+struct crate *crate_new(struct crates *crates, const char *id);
+void crate_forget(struct crate *crate); // out of the lists; freed at the end of the turn
+int crate_save(const struct crate *crate, struct err *err);
+void crate_tell(const struct crate *crate, const char *action, const char *const *extra);
+
+// crate_life_io.c
+void crate_life_init(struct crate *crate);
+void crate_life_fini(struct crate *crate);
+void crate_exited(struct crate *crate, const struct runtime_exit *end);
+void crate_restart_later(struct crate *crate); // if its policy says so
+void crate_waits_tell(struct crate *crate, bool removed);
+
+// crate_attach_io.c
+void crate_attaches_begin(struct crate *crate); // its streams are there
+void crate_attaches_end(struct crate *crate);   // it did not start, or is gone
+
+// crate_exec_io.c
+void crate_execs_forget(struct crate *crate);
+
+// crate_health_io.c
+void crate_health_begin(struct crate *crate);
+void crate_health_end(struct crate *crate);
+
+#endif

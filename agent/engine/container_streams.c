@@ -1,0 +1,487 @@
+// The streams of containers and execs: attach, logs, wait, stats.
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/crate/config.h"
+#include "agent/engine/container_json.h"
+#include "agent/engine/containers.h"
+#include "agent/engine/engine.h"
+#include "agent/engine/errand.h"
+#include "agent/engine/stamp.h"
+#include "agent/engine/stream.h"
+#include "agent/oci/logs_io.h"
+#include "proto/base/check.h"
+#include "proto/base/str.h"
+
+// ---- attach ------------------------------------------------------------------------------------
+
+// Both ends of an attachment or an exec: freed when the client's end is closed.
+struct session {
+    struct crate_attach *attach; // one of these two
+    struct crate_exec *exec;     // NULL: it ended
+    struct stream *stream;       // of an exec
+    bool close_stdin;            // the end of the client's input is the end of the process's
+};
+
+static int attach_write(void *target, const void *bytes, size_t size)
+{
+    return crate_attach_write(((struct session *)target)->attach, bytes, size);
+}
+
+static void attach_end(void *target)
+{
+    struct session *session = target;
+    if (session->close_stdin)
+        crate_attach_end(session->attach);
+}
+
+static void attach_pause(void *target, bool pause)
+{
+    crate_attach_pause(((struct session *)target)->attach, pause);
+}
+
+static void attach_leave(void *target)
+{
+    struct session *session = target;
+    crate_attach_close(session->attach);
+    free(session);
+}
+
+static const struct crate_attach_events stream_events = {stream_output, stream_ended};
+
+static void attach(struct request *request)
+{
+    static const struct stream_target class = {attach_write, attach_end, attach_pause,
+                                               attach_leave};
+    struct crate *crate = container_find(request);
+    struct err err = ERR_INIT;
+    const char *keys = request_query(request, "detachKeys");
+    if (!crate)
+        return;
+    if (!stream_keys_valid(keys)) {
+        request_fail(request, 400, "invalid detach keys (%.50s) provided", keys);
+        return;
+    }
+    if (request_flag(request, "logs")) {
+        request_fail(request, 501, "attaching with logs is not supported: ask for the logs first");
+        return;
+    }
+    if (crate->state == CRATE_PAUSED) {
+        request_fail(request, 409, "container %s is paused, unpause the container before attach",
+                     crate->id);
+        return;
+    }
+    if (crate->state == CRATE_RESTARTING) {
+        request_fail(request, 409,
+                     "container %s is restarting, wait until the container is running", crate->id);
+        return;
+    }
+    bool stream_wanted = request_flag(request, "stream");
+    struct stream_options options = {
+        .tty = config_bool(crate->config, "Tty"),
+        .in = request_flag(request, "stdin") && config_bool(crate->config, "OpenStdin"),
+        .out = request_flag(request, "stdout"),
+        .err = request_flag(request, "stderr"),
+        .detach_keys = keys,
+    };
+    struct session *session = MEM_NEW(struct session);
+    session->close_stdin = config_bool(crate->config, "StdinOnce");
+    struct stream *stream = stream_open(request, crate->crates, &options);
+    if (!stream_wanted || crate_attach(crate, &stream_events, stream, &session->attach, &err)) {
+        if (stream_wanted)
+            stream_output(stream, 2, err.message, strlen(err.message));
+        free(session);
+        stream_ended(stream);
+        return;
+    }
+    stream_begin(stream, &class, session);
+}
+
+static void attach_ws(struct request *request)
+{
+    request_plain(request, 400, "text/plain; charset=utf-8", "not websocket protocol");
+}
+
+// ---- exec --------------------------------------------------------------------------------------
+
+static int exec_write_in(void *target, const void *bytes, size_t size)
+{
+    struct session *session = target;
+    return session->exec ? crate_exec_write(session->exec, bytes, size) : -ERR_FAILED_PRECONDITION;
+}
+
+static void exec_end(void *target)
+{
+    struct session *session = target;
+    if (session->exec)
+        crate_exec_end(session->exec);
+}
+
+static void exec_pause(void *target, bool pause)
+{
+    struct session *session = target;
+    if (session->exec)
+        crate_exec_pause(session->exec, pause);
+}
+
+static void exec_leave(void *target)
+{
+    struct session *session = target;
+    if (session->exec)
+        crate_exec_leave(session->exec);
+    free(session);
+}
+
+static void exec_output(void *owner, int number, const void *bytes, size_t size)
+{
+    stream_output(((struct session *)owner)->stream, number, bytes, size);
+}
+
+static void exec_ended(void *owner)
+{
+    struct session *session = owner;
+    session->exec = NULL;
+    stream_ended(session->stream);
+}
+
+static struct crate_exec *find_exec(struct request *request)
+{
+    const struct backend_local *local = errand_local(request);
+    const char *id = request_param(request, "id");
+    struct crate_exec *exec = local ? crates_exec(local->crates, id) : NULL;
+    if (local && !exec)
+        request_fail(request, 404, "No such exec instance: %.100s", id);
+    return exec;
+}
+
+static void exec_create(struct request *request)
+{
+    struct crate *crate = container_find(request);
+    struct crate_exec *exec;
+    struct err err = ERR_INIT;
+    const json_t *body = crate ? request_json(request) : NULL;
+    if (!body)
+        return;
+    if (crate->state == CRATE_PAUSED) {
+        request_fail(request, 409, "Container %s is paused, unpause the container before exec",
+                     request_param(request, "id"));
+        return;
+    }
+    const char *keys = json_string_value(config_member(body, "DetachKeys"));
+    if (!stream_keys_valid(keys)) {
+        request_fail(request, 400, "invalid detach keys (%.50s) provided", keys);
+        return;
+    }
+    if (crate_exec_make(crate, body, &exec, &err)) {
+        errand_fail(request, &err);
+        return;
+    }
+    struct json_out *out = request_write(request);
+    json_out_object(out, NULL);
+    json_out_str(out, "Id", exec->id);
+    json_out_end(out);
+    request_send(request, 201);
+}
+
+static void exec_start(struct request *request)
+{
+    static const struct stream_target class = {exec_write_in, exec_end, exec_pause, exec_leave};
+    static const struct crate_attach_events events = {exec_output, exec_ended};
+    struct crate_exec *exec = find_exec(request);
+    struct err err = ERR_INIT;
+    const json_t *body = exec && request_body_bytes(request) ? request_json(request) : NULL;
+    if (!exec || (request_body_bytes(request) && !body))
+        return;
+    const json_t *detach = body ? config_member(body, "Detach") : NULL;
+    const json_t *tty = body ? config_member(body, "Tty") : NULL;
+    bool with_tty = tty ? json_is_true(tty) : config_bool(exec->config, "Tty");
+    if (exec->started) {
+        request_fail(request, 409, "Error: Exec command %s has already run", exec->id);
+        return;
+    }
+    if (!exec->crate || exec->crate->state != CRATE_RUNNING) {
+        request_fail(request, 409, "Container %s is %s", exec->container_id,
+                     exec->crate && exec->crate->state == CRATE_PAUSED
+                         ? "paused, unpause the container before exec"
+                         : "not running");
+        return;
+    }
+    if (json_is_true(detach)) {
+        if (crate_exec_start(exec, with_tty, NULL, NULL, &err))
+            errand_fail(request, &err);
+        else
+            request_empty(request, 200);
+        return;
+    }
+    struct stream_options options = {
+        .tty = with_tty,
+        .in = config_bool(exec->config, "AttachStdin"),
+        .out = config_bool(exec->config, "AttachStdout"),
+        .err = config_bool(exec->config, "AttachStderr"),
+        .detach_keys = config_str(exec->config, "DetachKeys"),
+    };
+    struct stream *stream = stream_open(request, exec->crate->crates, &options);
+    struct session *session = MEM_NEW(struct session);
+    session->exec = exec;
+    session->stream = stream;
+    if (crate_exec_start(exec, with_tty, &events, session, &err)) {
+        stream_output(stream, options.out ? 1 : 2, err.message, strlen(err.message));
+        free(session);
+        stream_ended(stream);
+        return;
+    }
+    stream_begin(stream, &class, session);
+}
+
+static void exec_inspect(struct request *request)
+{
+    struct crate_exec *exec = find_exec(request);
+    if (!exec)
+        return;
+    exec_write(exec, request_write(request));
+    request_send(request, 200);
+}
+
+static void exec_resize(struct request *request)
+{
+    struct crate_exec *exec = find_exec(request);
+    struct err err = ERR_INIT;
+    uint64_t rows, columns;
+    const char *h = str_or(request_query(request, "h"), "");
+    const char *w = str_or(request_query(request, "w"), "");
+    if (!exec)
+        return;
+    bool good_h = str_to_u64(h, UINT16_MAX, &rows), good_w = str_to_u64(w, UINT16_MAX, &columns);
+    if (!good_h || !good_w)
+        request_fail(request, 400, "strconv.Atoi: parsing \"%.50s\": invalid syntax",
+                     good_h ? w : h);
+    else if (crate_exec_resize(exec, (uint16_t)rows, (uint16_t)columns, &err))
+        errand_fail(request, &err);
+    else
+        request_empty(request, 200);
+}
+
+// ---- wait --------------------------------------------------------------------------------------
+
+struct waiting {
+    struct errand errand;
+    struct crate_wait wait;
+    bool active;
+};
+
+static void wait_gone(struct errand *errand)
+{
+    struct waiting *waiting = CONTAINER_OF(errand, struct waiting, errand);
+    if (waiting->active)
+        crate_wait_cancel(&waiting->wait);
+    waiting->active = false;
+}
+
+static void wait_done(struct crate_wait *wait)
+{
+    struct waiting *waiting = CONTAINER_OF(wait, struct waiting, wait);
+    struct request *request = waiting->errand.request;
+    struct buf text;
+    struct json_out out;
+    waiting->active = false;
+    buf_init(&text, 8192);
+    json_out_init(&out, &text);
+    json_out_object(&out, NULL);
+    if (*wait->error) {
+        json_out_object(&out, "Error");
+        json_out_str(&out, "Message", wait->error);
+        json_out_end(&out);
+    } else {
+        json_out_null(&out, "Error");
+    }
+    json_out_int(&out, "StatusCode", wait->code);
+    json_out_end(&out);
+    buf_put_u8(&text, '\n');
+    request_stream_write(request, text.data, text.len);
+    buf_fini(&text);
+    request_stream_end(request);
+}
+
+static void wait_for(struct request *request)
+{
+    struct crate *crate = container_find(request);
+    const char *text = str_or(request_query(request, "condition"), "");
+    enum crate_condition condition = str_equal(text, "next-exit") ? CRATE_NEXT_EXIT
+                                     : str_equal(text, "removed") ? CRATE_REMOVED
+                                                                  : CRATE_NOT_RUNNING;
+    if (!crate)
+        return;
+    if (*text && condition == CRATE_NOT_RUNNING && !str_equal(text, "not-running") &&
+        request_minor(request) >= 42) {
+        request_fail(request, 400, "invalid condition: \"%.50s\"", text);
+        return;
+    }
+    struct waiting *waiting = errand_new(request, sizeof *waiting);
+    waiting->errand.gone = wait_gone;
+    waiting->active = true;
+    waiting->wait.done = wait_done;
+    request_stream(request, 200, "application/json");
+    crate_wait(crate, condition, &waiting->wait);
+}
+
+// ---- logs --------------------------------------------------------------------------------------
+
+struct reading {
+    struct errand errand;
+    struct logs_reader *reader;
+    struct crate_wait wait; // for the end of a container that is followed
+    bool waiting;
+    bool paused;
+    bool tty, timestamps, details;
+    struct buf text;
+};
+
+static void reading_gone(struct errand *errand)
+{
+    struct reading *reading = CONTAINER_OF(errand, struct reading, errand);
+    if (reading->waiting)
+        crate_wait_cancel(&reading->wait);
+    if (reading->reader)
+        logs_close(reading->reader);
+    reading->reader = NULL;
+    buf_fini(&reading->text);
+}
+
+static void reading_drain(struct errand *errand)
+{
+    struct reading *reading = CONTAINER_OF(errand, struct reading, errand);
+    if (reading->paused && reading->reader) {
+        reading->paused = false;
+        logs_pause(reading->reader, false);
+    }
+}
+
+// Nine digits of the second, always.
+static void put_time(struct buf *out, struct wall at)
+{
+    char text[WALL_TEXT_BYTES];
+    wall_format((struct wall){at.ns - at.ns % NS_PER_S}, text);
+    buf_printf(out, "%.19s.%09lldZ ", text, (long long)(at.ns % NS_PER_S));
+}
+
+static void reading_line(void *owner, const struct log_line *line)
+{
+    struct reading *reading = owner;
+    struct request *request = reading->errand.request;
+    struct buf *text = &reading->text;
+    buf_clear(text);
+    if (!reading->tty)
+        buf_put(text, (uint8_t[]){(uint8_t)line->stream, 0, 0, 0, 0, 0, 0, 0}, 8);
+    if (reading->timestamps)
+        put_time(text, line->at);
+    if (reading->details)
+        buf_put_u8(text, ' ');
+    buf_put(text, line->data, line->size);
+    if (!line->partial)
+        buf_put_u8(text, '\n');
+    if (!reading->tty) {
+        size_t size = text->len - 8;
+        uint8_t length[4] = {(uint8_t)(size >> 24), (uint8_t)(size >> 16), (uint8_t)(size >> 8),
+                             (uint8_t)size};
+        memcpy(text->data + 4, length, 4);
+    }
+    if (text->len)
+        request_stream_write(request, text->data, text->len);
+    if (request_room(request) == 0) {
+        reading->paused = true;
+        logs_pause(reading->reader, true);
+    }
+}
+
+static void reading_ended(void *owner, const struct err *err)
+{
+    struct reading *reading = owner;
+    struct request *request = reading->errand.request;
+    if (err)
+        request_stream_abort(request);
+    else
+        request_stream_end(request);
+}
+
+static void reading_stopped(struct crate_wait *wait)
+{
+    struct reading *reading = CONTAINER_OF(wait, struct reading, wait);
+    reading->waiting = false;
+    if (reading->reader)
+        logs_finish(reading->reader);
+}
+
+static bool reading_query(struct request *request, struct logs_query *query)
+{
+    struct err err = ERR_INIT;
+    const char *tail = str_or(request_query(request, "tail"), "all");
+    *query = (struct logs_query){
+        .out = request_flag(request, "stdout"),
+        .err = request_flag(request, "stderr"),
+        .follow = request_flag(request, "follow"),
+        .tail = -1,
+    };
+    int64_t lines;
+    if (str_to_i64(tail, 0, INT64_MAX, &lines))
+        query->tail = lines; // anything else is "all"
+    if (!query->out && !query->err) {
+        request_fail(request, 400, "Bad parameters: you must choose at least one stream");
+        return false;
+    }
+    if (stamp_parse(request_query(request, "since"), &query->since, &err) ||
+        stamp_parse(request_query(request, "until"), &query->until, &err)) {
+        request_fail(request, 400, "%s", err.message);
+        return false;
+    }
+    return true;
+}
+
+static void logs(struct request *request)
+{
+    static const struct logs_events events = {reading_line, reading_ended};
+    struct crate *crate = container_find(request);
+    struct logs_query query;
+    struct err err = ERR_INIT;
+    if (!crate || !reading_query(request, &query))
+        return;
+    if (str_empty(crate->log_path) ||
+        str_equal(config_str(config_of(crate->host, "LogConfig"), "Type"), "none")) {
+        request_fail(request, 501, "configured logging driver does not support reading");
+        return;
+    }
+    bool live = crate_running(crate) || crate->state == CRATE_RESTARTING;
+    query.follow = query.follow && live;
+    struct reading *reading = errand_new(request, sizeof *reading);
+    reading->errand.gone = reading_gone;
+    reading->errand.drain = reading_drain;
+    reading->tty = config_bool(crate->config, "Tty");
+    reading->timestamps = request_flag(request, "timestamps");
+    reading->details = request_flag(request, "details");
+    buf_init(&reading->text, CONTAINER_LOG_BYTES_MAX);
+    if (logs_open(request_loop(request), crate->log_path, &query, &events, reading,
+                  &reading->reader, &err)) {
+        errand_fail(request, &err);
+        return;
+    }
+    request_stream(request, 200,
+                   !reading->tty && request_minor(request) >= 42
+                       ? "application/vnd.docker.multiplexed-stream"
+                       : "application/vnd.docker.raw-stream");
+    if (query.follow) {
+        reading->waiting = true;
+        reading->wait.done = reading_stopped;
+        crate_wait(crate, CRATE_NEXT_EXIT, &reading->wait);
+    }
+}
+
+static const struct endpoint rows[] = {
+    {"POST", "/containers/{id}/attach", attach},
+    {"GET", "/containers/{id}/attach/ws", attach_ws},
+    {"POST", "/containers/{id}/wait", wait_for},
+    {"GET", "/containers/{id}/logs", logs},
+    {"POST", "/containers/{id}/exec", exec_create},
+    {"POST", "/exec/{id}/start", exec_start},
+    {"GET", "/exec/{id}/json", exec_inspect},
+    {"POST", "/exec/{id}/resize", exec_resize},
+};
+ENDPOINTS(container_stream_endpoints, rows);

@@ -1,0 +1,138 @@
+#!/bin/bash
+# `docker run` and its kin against skepd: containers that users make, their lives, streams and lists; they
+# outlive skepd, and removing them leaves nothing behind.
+# ctest: TIMEOUT 300
+. "$(dirname "$0")/../support/lab.sh"
+lab_needs docker conmon crun umoci busybox script
+lab_up 1
+skep_image h1
+docker() { skep h1 "$@"; }
+skep_start h1
+field() { docker inspect "$1" --format "{{$2}}"; }
+I=$LAB_IMAGE
+
+step "run: output, exit codes, arguments"
+same hello "$(docker run --rm "$I" echo hello)" "output"
+same 'out' "$(docker run --rm "$I" sh -c 'echo out; echo err >&2' 2>"$LAB/err")" "standard output"
+same err "$(cat "$LAB/err")" "standard error"
+code=0; docker run --rm "$I" sh -c 'exit 7' || code=$?
+same 7 "$code" "exit code"
+code=0; docker run --rm "$I" nosuchcommand 2>"$LAB/err" || code=$?
+same 127 "$code" "exit code of no program"
+grep -q 'executable file not found in $PATH' "$LAB/err" || fail "words: $(cat "$LAB/err")"
+code=0; docker run --rm "$I" /etc/passwd 2>"$LAB/err" || code=$?
+same 126 "$code" "exit code of what is no program"
+same 'through cat' "$(echo 'through cat' | docker run -i --rm "$I" cat)" "input"
+same "$(head -c 3000000 /dev/zero | md5sum | cut -c1-32)" \
+  "$(head -c 3000000 /dev/zero | docker run -i --rm "$I" md5sum | cut -c1-32)" "much input"
+same 3000000 "$(docker run --rm "$I" head -c 3000000 /dev/zero | wc -c)" "much output"
+same '' "$(docker ps -aq)" "containers left"
+refused 'No such image|not found|registry|pull' docker run --rm nosuch:1 true
+
+step "run -d: what was asked for is so, and shown"
+docker run -d --name c1 -e A=1 -l k=v --memory 64m --cpus 0.5 --pids-limit 50 --hostname ch --user nobody \
+  --workdir /tmp --restart unless-stopped --network none "$I" sleep 1000 >/dev/null
+same running "$(field c1 .State.Status)" "state"
+same 'ch nobody 1 /tmp' "$(docker exec c1 sh -c 'echo $(hostname) $(whoami) $A $PWD')" "inside"
+same c1 "$(docker ps --format '{{.Names}}')" "ps"
+same c1 "$(docker ps --filter label=k=v --filter name=c --format '{{.Names}}')" "ps with filters"
+same '' "$(docker ps --filter label=k=w -q)" "ps with a filter that nothing fits"
+same 67108864 "$(field c1 .HostConfig.Memory)" "memory"
+same v "$(field c1 '(index .Config.Labels "k")')" "label"
+refused 'already in use by container' docker run -d --name c1 "$I" true
+refused 'cannot remove a running container' docker rm c1
+refused 'No such container' docker inspect --type container nosuch
+refused 'Invalid container name' docker create --name 'x y' "$I"
+
+step "pause, kill, restart, stop, wait"
+docker pause c1 >/dev/null
+same 'paused true' "$(field c1 .State.Status) $(field c1 .State.Paused)" "state"
+refused 'is paused' docker exec c1 true
+docker unpause c1 >/dev/null
+pid=$(field c1 .State.Pid)
+docker restart -t 0 c1 >/dev/null
+[[ $(field c1 .State.Pid) != "$pid" ]] || fail "restarted, and the same process"
+docker stop -t 0 c1 >/dev/null
+same 'exited 137' "$(field c1 .State.Status) $(field c1 .State.ExitCode)" "stopped"
+same 137 "$(docker wait c1)" "wait for one that ended"
+docker start c1 >/dev/null
+docker wait c1 >"$LAB/wait" &
+waiting=$!
+docker kill c1 >/dev/null
+wait "$waiting"
+same 137 "$(cat "$LAB/wait")" "wait"
+refused 'is not running' docker kill c1
+docker rename c1 c2
+same /c2 "$(field c2 .Name)" "name"
+docker update --memory 96m --memory-swap 192m c2 >/dev/null
+same 100663296 "$(field c2 .HostConfig.Memory)" "memory after an update"
+docker rm c2 >/dev/null
+
+step "restart policies"
+docker run -d --name again --network none --restart on-failure:2 "$I" sh -c 'exit 3' >/dev/null
+gave_up() { [[ $(field again '.RestartCount') == 2 && $(field again .State.Status) == exited ]]; }
+eventually 20 gave_up
+docker rm again >/dev/null
+
+step "logs"
+docker run -d --name talk --network none "$I" sh -c 'for i in 1 2 3; do echo "line $i"; done; echo bad >&2; sleep 1000' >/dev/null
+talked() { [[ $(docker logs talk 2>/dev/null | wc -l) == 3 && $(docker logs talk 2>&1 >/dev/null) == bad ]]; }
+eventually 10 talked
+same 'line 3' "$(docker logs --tail 2 talk 2>/dev/null | tail -1)" "tail"
+docker logs -t talk 2>/dev/null | grep -qE '^[0-9T:.-]+Z line 1$' || fail "no times: $(docker logs -t talk)"
+docker logs -f talk >"$LAB/followed" 2>&1 &
+follower=$!
+docker rm -f talk >/dev/null
+wait "$follower" || true
+same 4 "$(wc -l <"$LAB/followed")" "followed lines"
+
+step "terminals: run -it, exec -it, attach and detach"
+script -qec "$LAB_DOCKER -H unix://$LAB/h1/skep.sock run -it --rm --network none $I sh -c 'stty size; tty; exit 5'" /dev/null \
+  </dev/null >"$LAB/tty" 2>&1 && fail "exit code lost" || same 5 $? "exit code through a terminal"
+grep -q /dev/pts/0 "$LAB/tty" || grep -q /dev/console "$LAB/tty" || fail "no terminal: $(cat "$LAB/tty")"
+docker run -d --name ex --network none "$I" sleep 1000 >/dev/null
+script -qec "$LAB_DOCKER -H unix://$LAB/h1/skep.sock exec -it ex sh -c 'test -t 0 && echo is-a-tty'" /dev/null \
+  </dev/null >"$LAB/tty" 2>&1
+grep -q is-a-tty "$LAB/tty" || fail "exec -it: $(cat "$LAB/tty")"
+code=0; docker exec ex sh -c 'exit 9' || code=$?
+same 9 "$code" "exit code of an exec"
+code=0; docker exec ex nosuch 2>/dev/null >"$LAB/err" || code=$?
+same 127 "$code" "exit code of an exec of nothing"
+same "root 42" "$(docker exec -u 0 -e X=42 ex sh -c 'echo $(whoami) $X')" "exec with user and environment"
+same abc "$(echo abc | docker exec -i ex cat)" "input of an exec"
+docker exec -d ex sh -c 'sleep 1; touch /done'
+eventually 10 docker exec ex test -e /done
+docker rm -f ex >/dev/null
+
+step "volumes, binds, tmpfs"
+mkdir "$LAB/bind"; echo outside >"$LAB/bind/file"
+docker run --rm --network none -v data:/data -v "$LAB/bind:/b:ro" --tmpfs /t "$I" \
+  sh -c 'echo kept >/data/x; cat /b/file; mount | grep -q "tmpfs on /t" && ! touch /b/no 2>/dev/null' | grep -qx outside ||
+  fail "mounts"
+same kept "$(docker run --rm --network none -v data:/data "$I" cat /data/x)" "kept in a volume"
+
+step "skepd goes and comes: containers run on"
+docker run -d --name keep --network none --restart always "$I" sleep 1000 >/dev/null
+docker run -d --name lost --network none "$I" sleep 1000 >/dev/null
+pid=$(field keep .State.Pid)
+kill9 h1 skepd
+on h1 kill -KILL "$(on h1 pgrep -x -f 'sleep 1000' | tail -1)"
+skep_start h1
+same 'lost exited 137' "lost $(field lost .State.Status) $(field lost .State.ExitCode)" "one that ended meanwhile"
+same "running $pid" "$(field keep .State.Status) $(field keep .State.Pid)" "one that ran on"
+same hi "$(docker exec keep echo hi)" "exec after the restart"
+skep_stop h1
+skep_start h1
+same "running $pid" "$(field keep .State.Status) $(field keep .State.Pid)" "one that ran on"
+
+step "events"
+docker events --since "$(($(date +%s) - 600))" --until "$(date +%s)" --filter type=container --filter event=die \
+  --format '{{.Actor.Attributes.name}}' >"$LAB/events"
+
+step "nothing is left"
+docker rm -f keep lost >/dev/null
+same '' "$(docker ps -aq)" "containers"
+same '' "$(on h1 pgrep -f 'conmon|sleep 1000' || true)" "processes"
+same 0 "$(on h1 grep -c "$LAB/h1.*/merged" /proc/self/mountinfo || true)" "mounts"
+same 0 "$(find "$LAB/h1" -path '*/layers/*' -maxdepth 6 | wc -l)" "layers"
+skep_stop h1
