@@ -1,0 +1,352 @@
+#include "cmd/skep/overview.h"
+
+#include <string.h>
+
+#include "cmd/skep/client_io.h"
+#include "cmd/skep/command.h"
+#include "cmd/skep/common.h"
+#include "cmd/skep/format.h"
+#include "cmd/skep/service.h"
+#include "cmd/skep/table.h"
+#include "cmd/skep/template.h"
+#include "cmd/skep/text.h"
+#include "proto/base/str.h"
+
+#define LIST_MAX 20 // rows of a table; the rest is counted
+
+bool overview_fetch(struct cli *cli, struct overview *out)
+{
+    *out = (struct overview){.info = api_get(cli, "/info")};
+    if (!out->info)
+        return false;
+    out->networks = api_get(cli, "/networks");
+    if (!out->networks || !true_at(out->info, "Swarm.ControlAvailable"))
+        return out->networks != NULL;
+    return (out->swarm = api_get(cli, "/swarm")) && (out->nodes = api_get(cli, "/nodes")) &&
+           (out->services = api_get(cli, "/services?status=true")) &&
+           (out->tasks = api_get(cli, "/tasks"));
+}
+
+// ---- judging ------------------------------------------------------------------------------------
+
+static void add(struct problems *problems, bool grave, const char *what, const char *cure)
+{
+    if (problems->count == PROBLEMS_MAX)
+        problems->beyond++;
+    else
+        problems->list[problems->count++] = (struct problem){what, cure, grave};
+}
+
+void overview_managers(const struct overview *overview, size_t *reachable, size_t *all)
+{
+    *reachable = *all = 0;
+    size_t i;
+    json_t *node;
+    json_array_foreach(overview->nodes, i, node)
+    {
+        if (!at(node, "ManagerStatus"))
+            continue;
+        ++*all;
+        *reachable += str_equal(text_at(node, "ManagerStatus.Reachability"), "reachable");
+    }
+}
+
+size_t overview_tasks(const struct overview *overview, const char *key, const char *id,
+                      const char *state)
+{
+    size_t count = 0, i;
+    json_t *task;
+    json_array_foreach(overview->tasks, i, task) count +=
+        str_equal(text_at(task, key), id) && str_equal(text_at(task, "Status.State"), state) &&
+        str_equal(text_at(task, "DesiredState"), "running");
+    return count;
+}
+
+static void judge_managers(const struct overview *overview, struct arena *arena,
+                           struct problems *out)
+{
+    size_t reachable, all;
+    overview_managers(overview, &reachable, &all);
+    size_t needed = all / 2 + 1;
+    if (reachable < needed)
+        add(out, true,
+            arena_printf(arena, "%zu of %zu managers can be reached, %zu are needed", reachable,
+                         all, needed),
+            "start managers again; if they are lost, `skep swarm init --force-new-cluster` on one");
+    else if (reachable == needed && all > 1)
+        add(out, true,
+            arena_printf(arena, "no manager may fail any more: %zu of %zu can be reached",
+                         reachable, all),
+            "start the missing managers again, or `skep node demote` and `skep node promote`");
+    if (all > 0 && all % 2 == 0)
+        add(out, false,
+            arena_printf(arena, "%zu managers survive no more failures than %zu", all, all - 1),
+            "have an odd number of managers: `skep node promote` or `skep node demote` one");
+}
+
+static void judge_nodes(const struct overview *overview, struct arena *arena, struct problems *out)
+{
+    size_t i;
+    json_t *node;
+    json_array_foreach(overview->nodes, i, node)
+    {
+        const char *name = text_at(node, "Description.Hostname");
+        const char *state = text_at(node, "Status.State");
+        if (!*name)
+            name = text_at(node, "ID");
+        if (!str_equal(state, "ready"))
+            add(out, true,
+                arena_printf(arena, "node %s is %s%s%s", name, state,
+                             *text_at(node, "Status.Message") ? ": " : "",
+                             text_at(node, "Status.Message")),
+                arena_printf(arena, "look at the daemon there; if it is gone: `skep node rm %s`",
+                             name));
+        else if (!str_equal(text_at(node, "Spec.Availability"), "active"))
+            add(out, false,
+                arena_printf(arena, "node %s takes no tasks: it is set to %s", name,
+                             text_at(node, "Spec.Availability")),
+                arena_printf(arena, "`skep node update --availability active %s`", name));
+    }
+}
+
+// Why the newest of the service's tasks does not run; "" when nobody says.
+static const char *reason_of(const struct overview *overview, json_t *service)
+{
+    const char *newest = "", *reason = "";
+    size_t i;
+    json_t *task;
+    json_array_foreach(overview->tasks, i, task)
+    {
+        if (!str_equal(text_at(task, "ServiceID"), text_at(service, "ID")) ||
+            strcmp(text_at(task, "Status.Timestamp"), newest) < 0)
+            continue;
+        const char *error = text_at(task, "Status.Err");
+        if (*error) {
+            newest = text_at(task, "Status.Timestamp");
+            reason = error;
+        }
+    }
+    return reason;
+}
+
+static void judge_services(const struct overview *overview, struct arena *arena,
+                           struct problems *out)
+{
+    size_t i;
+    json_t *service;
+    json_array_foreach(overview->services, i, service)
+    {
+        const char *name = text_at(service, "Spec.Name");
+        long long running = number_at(service, "ServiceStatus.RunningTasks");
+        long long wanted = number_at(service, "ServiceStatus.DesiredTasks");
+        const char *update = text_at(service, "UpdateStatus.State");
+        const char *reason = reason_of(overview, service);
+        if (running < wanted && !at(service, "Spec.Mode.ReplicatedJob") &&
+            !at(service, "Spec.Mode.GlobalJob"))
+            add(out, running == 0,
+                arena_printf(arena, "service %s: %lld of %lld tasks run%s%s", name, running, wanted,
+                             *reason ? ": " : "", reason),
+                arena_printf(arena, "`skep service ps --no-trunc %s`, `skep service logs %s`", name,
+                             name));
+        if (str_equal(update, "paused") || str_equal(update, "rollback_paused"))
+            add(out, true,
+                arena_printf(arena, "service %s: its %s is paused: %s", name,
+                             *update == 'p' ? "update" : "rollback",
+                             text_at(service, "UpdateStatus.Message")),
+                arena_printf(arena, "`skep service rollback %s`, or update it again", name));
+    }
+}
+
+void overview_judge(const struct overview *overview, struct arena *arena, struct problems *out)
+{
+    *out = (struct problems){0};
+    const char *state = text_at(overview->info, "Swarm.LocalNodeState");
+    const char *error = text_at(overview->info, "Swarm.Error");
+    if (str_equal(state, "locked"))
+        add(out, true, "this manager is locked", "`skep swarm unlock`");
+    else if (str_equal(state, "inactive") || !*state)
+        add(out, false, "this node is in no swarm", "`skep swarm init`, or `skep swarm join`");
+    else if (!str_equal(state, "active"))
+        add(out, true, arena_printf(arena, "this node's swarm state is %s", state),
+            "look at the daemon's log");
+    if (*error)
+        add(out, true, error, "look at the daemon's log");
+    if (true_at(overview->swarm, "RootRotationInProgress"))
+        add(out, false, "the root certificate is being changed",
+            "nodes that are down keep it from ending: see `skep node ls`");
+    if (!overview->nodes)
+        return;
+    judge_managers(overview, arena, out);
+    judge_nodes(overview, arena, out);
+    judge_services(overview, arena, out);
+}
+
+// ---- showing ------------------------------------------------------------------------------------
+
+static void say_table(struct cli *cli, struct buf *lines)
+{
+    struct buf out;
+    buf_init(&out, 1 << 20);
+    table_align(str_or(buf_cstr(lines), ""), cli->terminal.columns, &cli->arena, &out);
+    say_bytes(cli, out.data, out.len);
+    buf_fini(&out);
+    buf_fini(lines);
+}
+
+static void say_title(struct cli *cli, const char *title)
+{
+    say(cli, "\n%s%s%s\n", cli_colour(cli, "bold"), title, cli_colour(cli, "off"));
+}
+
+static void say_nodes(struct cli *cli, const struct overview *overview)
+{
+    struct buf lines;
+    buf_init(&lines, 1 << 20);
+    say_title(cli, textf(cli, "Nodes (%zu)", json_array_size(overview->nodes)));
+    size_t i;
+    json_t *node;
+    buf_put_str(&lines, "NAME\tROLE\tSTATUS\tAVAILABILITY\tADDRESS\tTASKS\tENGINE\n");
+    json_array_foreach(overview->nodes, i, node)
+    {
+        if (i >= LIST_MAX)
+            break;
+        const char *role = true_at(node, "ManagerStatus.Leader") ? "leader"
+                           : at(node, "ManagerStatus")           ? "manager"
+                                                                 : "worker";
+        buf_printf(&lines, "%s\t%s\t%s\t%s\t%s\t%zu\t%s\n",
+                   text_printable(text_at(node, "Description.Hostname"), &cli->arena), role,
+                   text_at(node, "Status.State"), text_at(node, "Spec.Availability"),
+                   text_at(node, "Status.Addr"),
+                   overview_tasks(overview, "NodeID", text_at(node, "ID"), "running"),
+                   text_printable(text_at(node, "Description.Engine.EngineVersion"), &cli->arena));
+    }
+    say_table(cli, &lines);
+    if (json_array_size(overview->nodes) > LIST_MAX)
+        say(cli, "and %zu more: skep node ls\n", json_array_size(overview->nodes) - LIST_MAX);
+}
+
+static void say_services(struct cli *cli, const struct overview *overview)
+{
+    struct buf lines;
+    buf_init(&lines, 1 << 20);
+    say_title(cli, textf(cli, "Services (%zu)", json_array_size(overview->services)));
+    json_t *rows = service_rows(cli, overview->services), *row;
+    size_t i;
+    if (json_array_size(rows) == 0)
+        say(cli, "none yet: skep service create\n");
+    else
+        buf_put_str(&lines, "NAME\tMODE\tREPLICAS\tIMAGE\tPORTS\n");
+    json_array_foreach(rows, i, row)
+    {
+        if (i < LIST_MAX)
+            buf_printf(&lines, "%s\t%s\t%s\t%s\t%s\n", text_at(row, "Name"), text_at(row, "Mode"),
+                       text_at(row, "Replicas"), text_printable(text_at(row, "Image"), &cli->arena),
+                       text_at(row, "Ports"));
+    }
+    say_table(cli, &lines);
+    if (json_array_size(rows) > LIST_MAX)
+        say(cli, "and %zu more: skep service ls\n", json_array_size(rows) - LIST_MAX);
+}
+
+static void say_networks(struct cli *cli, const struct overview *overview)
+{
+    struct buf lines;
+    buf_init(&lines, 1 << 20);
+    size_t i, count = 0;
+    json_t *network;
+    buf_put_str(&lines, "NAME\tDRIVER\tSUBNET\n");
+    json_array_foreach(overview->networks, i, network)
+    {
+        if (!str_equal(text_at(network, "Scope"), "swarm") || ++count > LIST_MAX)
+            continue;
+        json_t *first = json_array_get(at(network, "IPAM.Config"), 0);
+        buf_printf(&lines, "%s\t%s\t%s\n", text_at(network, "Name"), text_at(network, "Driver"),
+                   text_at(first, "Subnet"));
+    }
+    say_title(cli, textf(cli, "Networks of the swarm (%zu)", count));
+    say_table(cli, &lines);
+    if (count > LIST_MAX)
+        say(cli, "and %zu more: skep network ls\n", count - LIST_MAX);
+}
+
+static void say_problems(struct cli *cli, const struct problems *problems)
+{
+    if (problems->count == 0) {
+        say(cli, "\n%sNothing is wrong.%s\n", cli_colour(cli, "green"), cli_colour(cli, "off"));
+        return;
+    }
+    say_title(cli, "What is wrong");
+    for (size_t i = 0; i < problems->count; i++) {
+        const struct problem *problem = &problems->list[i];
+        say(cli, "%s%s%s %s\n    %s\n", cli_colour(cli, problem->grave ? "red" : "yellow"),
+            problem->grave ? "!!" : " !", cli_colour(cli, "off"),
+            text_printable(problem->what, &cli->arena), problem->cure);
+    }
+    if (problems->beyond)
+        say(cli, "and %zu more\n", problems->beyond);
+}
+
+static json_t *as_object(struct cli *cli, const struct overview *overview,
+                         const struct problems *problems)
+{
+    size_t reachable, all;
+    overview_managers(overview, &reachable, &all);
+    json_t *object = keep(cli, json_object()), *list = array_at(object, "Problems");
+    set_text(object, "State", text_at(overview->info, "Swarm.LocalNodeState"));
+    set_text(object, "NodeID", text_at(overview->info, "Swarm.NodeID"));
+    set_number(object, "Managers.Reachable", (json_int_t)reachable);
+    set_number(object, "Managers.Total", (json_int_t)all);
+    set_number(object, "Nodes", (json_int_t)json_array_size(overview->nodes));
+    set_number(object, "Services", (json_int_t)json_array_size(overview->services));
+    for (size_t i = 0; i < problems->count; i++) {
+        const struct problem *problem = &problems->list[i];
+        json_array_append_new(list, json_pack("{s:s, s:s, s:b}", "What", problem->what, "Cure",
+                                              problem->cure, "Grave", problem->grave));
+    }
+    return object;
+}
+
+const struct flag overview_status_flags[] = {
+    {"format", 0, FLAG_TEXT, "template", "Print by a Go template, or json"},
+    {0},
+};
+
+int overview_status(struct cli *cli)
+{
+    struct overview overview;
+    struct problems problems;
+    if (!overview_fetch(cli, &overview))
+        return failed(cli);
+    overview_judge(&overview, &cli->arena, &problems);
+    bool grave = false;
+    for (size_t i = 0; i < problems.count; i++)
+        grave = grave || problems.list[i].grave;
+    int status = show_by_format(cli, as_object(cli, &overview, &problems));
+    if (status >= 0)
+        return status ? status : grave;
+    const char *state = text_at(overview.info, "Swarm.LocalNodeState");
+    say(cli, "%s%s%s at %s, engine %s\n", cli_colour(cli, "bold"), text_at(overview.info, "Name"),
+        cli_colour(cli, "off"), client_host(cli), text_at(overview.info, "ServerVersion"));
+    say(cli, "Swarm: %s", *state ? state : "inactive");
+    if (overview.nodes) {
+        size_t reachable, all;
+        overview_managers(&overview, &reachable, &all);
+        say(cli, ", %zu of %zu managers reachable, quorum needs %zu", reachable, all, all / 2 + 1);
+    } else if (str_equal(state, "active")) {
+        say(cli, ", a worker of it: ask one of the managers for more");
+    }
+    say(cli, "\n");
+    if (overview.nodes) {
+        say_nodes(cli, &overview);
+        say_services(cli, &overview);
+        say_networks(cli, &overview);
+    }
+    say_problems(cli, &problems);
+    return grave;
+}
+
+const struct command overview_commands[] = {
+    {"status", "[OPTIONS]", "Show the swarm on one screen, and what is wrong with it",
+     overview_status_flags, overview_status, 0, 0, 0, NULL},
+    {0},
+};
