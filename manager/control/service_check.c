@@ -1,10 +1,10 @@
 #include "manager/control/service_check.h"
 
-#include <ctype.h>
 #include <string.h>
 
 #include "manager/alloc/alloc.h"
 #include "manager/sched/constraint.h"
+#include "manager/control/reference.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 #include "proto/wire/defaults.h"
@@ -50,18 +50,6 @@ static int check_placement(const Swarm__Placement *placement, struct err *err)
                                    placement->n_constraints, &arena, &constraints, err);
     arena_fini(&arena);
     return result;
-}
-
-// What every image reference is made of; what it means is the agent's to find out.
-static bool is_reference(const char *image)
-{
-    size_t length = strlen(image);
-    if (!isalnum((unsigned char)image[0]) || !isalnum((unsigned char)image[length - 1]))
-        return false;
-    for (const char *at = image; *at; at++)
-        if (!isalnum((unsigned char)*at) && !strchr("._-/:@+", *at))
-            return false;
-    return true;
 }
 
 static int check_mounts(const Swarm__ContainerSpec *container, struct err *err)
@@ -147,7 +135,7 @@ static int check_container(const Swarm__ContainerSpec *container, struct err *er
     if (str_empty(container->image))
         return err_set(err, ERR_INVALID_ARGUMENT,
                        "ContainerSpec: image reference must be provided");
-    if (!is_reference(container->image))
+    if (!reference_valid(container->image))
         return err_set(err, ERR_INVALID_ARGUMENT,
                        "ContainerSpec: \"%.200s\" is not a valid repository/tag", container->image);
     int result = check_mounts(container, err);
