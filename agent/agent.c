@@ -115,16 +115,16 @@ static void plan_renewal(struct agent *agent)
     loop_timer_start(&agent->renewal, delay / NS_PER_MS);
 }
 
-// The saved credentials are the ones to use from now on.
-static void adopt(struct agent *agent, const struct credentials *credentials)
+static bool same_credentials(const struct credentials *a, const struct credentials *b)
 {
-    struct err err = ERR_INIT;
-    struct tls_config *tls = make_tls(credentials, &err);
-    if (!tls) {
-        log_error("new certificate cannot be used", "node=%s err=\"%s\"",
-                  agent->credentials.identity.node_id, err.message);
-        return;
-    }
+    return str_equal(a->chain_pem, b->chain_pem) && str_equal(a->roots_pem, b->roots_pem);
+}
+
+static int use(struct agent *agent, const struct credentials *credentials, struct err *err)
+{
+    struct tls_config *tls = make_tls(credentials, err);
+    if (!tls)
+        return -(int)err->code;
     credentials_fini(&agent->credentials);
     credentials_copy(&agent->credentials, credentials);
     tls_config_unref(agent->tls);
@@ -134,6 +134,18 @@ static void adopt(struct agent *agent, const struct credentials *credentials)
     if (agent->session)
         agent_session_renew(agent->session, tls);
     plan_renewal(agent);
+    return 0;
+}
+
+// The saved credentials are the ones to use from now on.
+static void adopt(struct agent *agent, const struct credentials *credentials)
+{
+    struct err err = ERR_INIT;
+    if (!same_credentials(&agent->credentials, credentials) && use(agent, credentials, &err)) {
+        log_error("new certificate cannot be used", "node=%s err=\"%s\"",
+                  agent->credentials.identity.node_id, err.message);
+        return;
+    }
     if (agent->config.events.credentials)
         agent->config.events.credentials(agent->config.owner, &agent->credentials);
 }
@@ -768,6 +780,24 @@ void agent_discard(struct agent *agent, void (*closed)(void *ctx), void *ctx)
     worker_discard(agent->worker);
     loop_timer_start(&agent->give_up, AGENT_DISCARD_MS);
     worker_wakes(agent);
+}
+
+const struct data_key *agent_data_key(const struct agent *agent)
+{
+    return &agent->keyfile.raft;
+}
+
+void agent_set_data_key(struct agent *agent, const struct data_key *key)
+{
+    MAGIC_CHECK(agent, AGENT_MAGIC);
+    agent->keyfile.raft = key ? *key : (struct data_key){0};
+    if (!agent->has_fresh) {
+        credentials_copy(&agent->fresh, &agent->credentials);
+        agent->has_fresh = true;
+        agent->fresh_has_lock_key = agent->has_lock_key;
+        memcpy(agent->fresh_lock_key, agent->lock_key, LOCK_KEY_BYTES);
+    }
+    save_soon(agent);
 }
 
 struct worker *agent_worker(struct agent *agent)

@@ -16,6 +16,7 @@
 #include "agent/worker.h"
 #include "proto/base/loop_io.h"
 #include "proto/identity/credentials.h"
+#include "proto/identity/keyfile.h"
 #include "proto/rpc/remotes.h"
 #include "proto/wire/dispatcher.pb-c.h"
 #include "proto/wire/logbroker.pb-c.h"
@@ -30,8 +31,8 @@ struct agent_events {
     void (*subscription)(void *owner, const Swarm__SubscriptionMessage *message);
     // The session is up (err NULL) or was lost.
     void (*connected)(void *owner, const struct err *err);
-    // A new certificate or new roots are in use: after a renewal (the role may be another now) or a
-    // rotation. Valid until the next such call.
+    // A new certificate, new roots or a new data key are kept and in use: after a renewal (the role
+    // may be another now), a rotation, agent_set_data_key. Valid until the next such call.
     void (*credentials)(void *owner, const struct credentials *credentials);
 };
 
@@ -66,6 +67,11 @@ void agent_discard(struct agent *agent, void (*closed)(void *ctx), void *ctx);
 
 // Renews the certificate soon, as after a trigger from a manager.
 void agent_renew(struct agent *agent);
+
+// What the key file carries for the state of this node's manager (empty: nothing). Setting it
+// (NULL: takes it away) ends with the event `credentials`, once it is on disk.
+const struct data_key *agent_data_key(const struct agent *agent);
+void agent_set_data_key(struct agent *agent, const struct data_key *key);
 
 struct worker *agent_worker(struct agent *agent);
 const struct credentials *agent_credentials(const struct agent *agent);

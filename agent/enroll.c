@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proto/base/check.h"
+#include "proto/base/codec.h"
 #include "proto/base/str.h"
 #include "proto/identity/csr.h"
 #include "proto/identity/pem.h"
@@ -25,6 +26,7 @@ struct enroll {
     const struct rng *rng;
     struct rand rand;
     struct err err;
+    bool err_is_calls;
 
     char *token_text;
     struct token token;
@@ -211,7 +213,7 @@ static void poll_again(struct enroll *enroll, bool at_once, bool fresh, const st
            fresh);
 }
 
-void enroll_failed(struct enroll *enroll, const struct err *err)
+static void call_failed(struct enroll *enroll, const struct err *err)
 {
     switch (enroll->step) {
     case ENROLL_ROOT:
@@ -246,6 +248,12 @@ void enroll_failed(struct enroll *enroll, const struct err *err)
     UNREACHABLE("a call failed that was not asked for");
 }
 
+void enroll_failed(struct enroll *enroll, const struct err *err)
+{
+    call_failed(enroll, err);
+    enroll->err_is_calls = enroll->step == ENROLL_FAILED;
+}
+
 void enroll_got_root(struct enroll *enroll, const void *pem, size_t size, struct wall now)
 {
     CHECK(enroll->step == ENROLL_ROOT);
@@ -255,8 +263,11 @@ void enroll_got_root(struct enroll *enroll, const void *pem, size_t size, struct
         return;
     }
     if (enroll->joining && !token_matches_root(&enroll->token, pem, size)) {
-        fail(enroll, ERR_UNAUTHENTICATED,
-             "the cluster's root certificate is not the one the join token names");
+        char digest[2 * TOKEN_DIGEST_BYTES + 1];
+        hex_encode(enroll->token.root_digest, TOKEN_DIGEST_BYTES, digest);
+        err_set(&err, ERR_UNAUTHENTICATED, "remote CA does not match fingerprint. Expected: %s",
+                digest);
+        give_up(enroll, &err);
         return;
     }
     char *roots = str_ndup(pem, size);
@@ -450,6 +461,11 @@ const uint8_t *enroll_lock_key(const struct enroll *enroll, uint64_t *version)
 {
     *version = enroll->lock_version;
     return enroll->locked ? enroll->lock_key : NULL;
+}
+
+bool enroll_error_is_calls(const struct enroll *enroll)
+{
+    return enroll->err_is_calls;
 }
 
 const struct err *enroll_error(const struct enroll *enroll)

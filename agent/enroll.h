@@ -79,7 +79,8 @@ const struct key *enroll_key(const struct enroll *enroll);
 // locked and for workers.
 const uint8_t *enroll_lock_key(const struct enroll *enroll, uint64_t *version);
 
-// After ENROLL_FAILED.
+// After ENROLL_FAILED; and whether a call ended with it, or it was found here.
 const struct err *enroll_error(const struct enroll *enroll);
+bool enroll_error_is_calls(const struct enroll *enroll);
 
 #endif

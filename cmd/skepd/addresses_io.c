@@ -1,9 +1,13 @@
 #include "cmd/skepd/addresses_io.h"
 
+#include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <net/if.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "cmd/skepd/place.h"
 #include "proto/base/str.h"
@@ -77,25 +81,100 @@ static bool is_any(const char *text)
     return str_starts(text, "0.0.0.0:") || str_starts(text, "[::]:");
 }
 
-int addresses_settle(struct place *place, const struct addresses_wish *wish, struct err *err)
+// The address of ours that a connection to `remote` would come from, with the port we listen at.
+static int address_toward(const char *remote, const char *listen, char out[ADDR_TEXT_BYTES],
+                          struct err *err)
 {
-    int result = settle_addr(str_or(wish->listen, PLACE_LISTEN), place->listen_addr,
-                             sizeof place->listen_addr, err);
+    struct addr addr, here;
+    int result = addr_parse(remote, ADDRESSES_SWARM_PORT, &addr, err);
+    if (!result)
+        result = addr_parse(listen, ADDRESSES_SWARM_PORT, &here, err);
     if (result)
-        return err_wrap(err, "listen address");
-    const char *advertise = str_or(wish->advertise, wish->advertise_default);
+        return result;
+    char port[8];
+    str_format(port, sizeof port, "%u", (unsigned)addr.port);
+    struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICSERV}, *list;
+    if (getaddrinfo(addr.host, port, &hints, &list))
+        return err_set(err, ERR_INVALID_ARGUMENT, "%s cannot be resolved", remote);
+    // A datagram socket sends nothing when it connects; it only finds its route.
+    struct sockaddr_storage own;
+    socklen_t size = sizeof own;
+    int fd = socket(list->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool found = fd >= 0 && connect(fd, list->ai_addr, list->ai_addrlen) == 0 &&
+                 getsockname(fd, (struct sockaddr *)&own, &size) == 0;
+    if (fd >= 0)
+        close(fd);
+    freeaddrinfo(list);
+    if (!found)
+        return err_set(err, ERR_FAILED_PRECONDITION,
+                       "no address of this machine leads to %s - specify one with "
+                       "--advertise-addr",
+                       remote);
+    struct sockaddr_in ip4;
+    struct sockaddr_in6 ip6;
+    memcpy(&ip4, &own, sizeof ip4);
+    memcpy(&ip6, &own, sizeof ip6);
+    addr = own.ss_family == AF_INET ? addr_of_ip((const uint8_t *)&ip4.sin_addr, 4, here.port)
+                                    : addr_of_ip((const uint8_t *)&ip6.sin6_addr, 16, here.port);
+    addr_format(&addr, out);
+    return 0;
+}
+
+static int settle_advertise(struct place *place, const struct addresses_wish *wish, struct err *err)
+{
     char found[ADDR_TEXT_BYTES];
+    int result = 0;
+    const char *advertise = str_or(wish->advertise, wish->advertise_default);
     if (str_empty(advertise) && !is_any(place->listen_addr)) {
         advertise = place->listen_addr;
+    } else if (str_empty(advertise) && wish->remote) {
+        result = address_toward(wish->remote, place->listen_addr, found, err);
+        advertise = found;
     } else if (str_empty(advertise)) {
         result = only_address(found, err);
         advertise = found;
     }
-    if (!result)
-        result = settle_addr(advertise, place->advertise_addr, sizeof place->advertise_addr, err);
-    if (!result && is_any(place->advertise_addr))
-        result = err_set(err, ERR_INVALID_ARGUMENT,
-                         "advertise address must be a non-zero IP address or network interface "
-                         "(with optional port number)");
-    return result;
+    if (result)
+        return result;
+    struct err why;
+    if (settle_addr(advertise, place->advertise_addr, sizeof place->advertise_addr, &why) ||
+        is_any(place->advertise_addr))
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "advertise address must be a non-zero IP address or network interface "
+                       "(with optional port number)");
+    return 0;
+}
+
+static int settle_data_path(struct place *place, const char *wish, struct err *err)
+{
+    char resolved[ADDR_TEXT_BYTES];
+    struct addr addr;
+    place->data_path_addr[0] = '\0';
+    if (str_empty(wish))
+        return 0;
+    resolve_interface(wish, resolved, sizeof resolved);
+    uint8_t ip[16];
+    bool from_interface = !str_equal(resolved, wish);
+    bool good = from_interface
+                    ? addr_parse(resolved, ADDRESSES_SWARM_PORT, &addr, NULL) == 0
+                    : inet_pton(AF_INET, wish, ip) == 1 || inet_pton(AF_INET6, wish, ip) == 1;
+    const char *host = from_interface ? addr.host : wish;
+    if (!good || str_equal(host, "0.0.0.0") || str_equal(host, "::") ||
+        !str_copy(place->data_path_addr, sizeof place->data_path_addr, host))
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "data path address must be a non-zero IP address or network interface "
+                       "(without a port number)");
+    return 0;
+}
+
+int addresses_settle(struct place *place, const struct addresses_wish *wish, struct err *err)
+{
+    struct err why;
+    if (settle_addr(str_or(wish->listen, PLACE_LISTEN), place->listen_addr,
+                    sizeof place->listen_addr, &why))
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "listen address must be an IP address or network interface (with optional "
+                       "port number)");
+    int result = settle_advertise(place, wish, err);
+    return result ? result : settle_data_path(place, wish->data_path, err);
 }

@@ -13,6 +13,8 @@ struct addresses_wish {
     const char *listen;
     const char *advertise;
     const char *advertise_default; // the configuration's
+    const char *data_path;         // without a port
+    const char *remote; // a manager to join: what to advertise is the address that leads there
 };
 
 // Fills in the place's addresses. INVALID_ARGUMENT for what is no address, and when there are

@@ -108,6 +108,12 @@ static void on_init(void *ctx, const struct backend_init *init, backend_done *do
     membership_init(parts->membership, init, done, owner);
 }
 
+static void on_join(void *ctx, const struct backend_join *join, backend_done *done, void *owner)
+{
+    const struct backend_parts *parts = ctx;
+    membership_join(parts->membership, join, done, owner);
+}
+
 static void on_leave(void *ctx, bool force, backend_done *done, void *owner)
 {
     const struct backend_parts *parts = ctx;
@@ -126,6 +132,7 @@ const struct backend node_backend = {
     .version = on_version,
     .info = on_info,
     .init = on_init,
+    .join = on_join,
     .leave = on_leave,
     .forget = on_forget,
     .local = on_local,

@@ -35,6 +35,27 @@ void charge_fini(struct charge *charge)
     explicit_bzero(charge, sizeof *charge);
 }
 
+void charge_set_credentials(struct charge *charge, const struct credentials *credentials)
+{
+    free(charge->chain_pem);
+    wipe_text(charge->key_pem);
+    free(charge->roots_pem);
+    charge->chain_pem = str_dup(credentials->chain_pem);
+    charge->key_pem = str_dup(credentials->key_pem);
+    charge->roots_pem = str_dup(credentials->roots_pem);
+}
+
+void charge_fill(struct charge *charge, enum manager_birth birth, const char *advertise,
+                 const struct credentials *credentials, const struct data_key *key)
+{
+    CHECK(key->bytes_count == SEAL_KEY_BYTES);
+    charge_fini(charge);
+    charge->birth = birth;
+    charge->advertise = str_dup(advertise);
+    memcpy(charge->key.bytes, key->bytes, SEAL_KEY_BYTES);
+    charge_set_credentials(charge, credentials);
+}
+
 // ---- writing ------------------------------------------------------------------------------------
 
 static void put_bytes(struct json_out *out, const char *key, const void *bytes, size_t size)

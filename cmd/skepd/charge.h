@@ -11,6 +11,7 @@
 #include "manager/manager.h"
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
+#include "proto/identity/keyfile.h"
 
 #define CHARGE_JOINS_MAX 16
 // Largest cluster object, packed, that a charge can hold: one that was just made.
@@ -27,6 +28,13 @@ struct charge {
     char *joins[CHARGE_JOINS_MAX]; // MANAGER_JOIN
     size_t joins_count;
 };
+
+// Replaces it by a new one; all is copied. Further members are the caller's to add.
+void charge_fill(struct charge *charge, enum manager_birth birth, const char *advertise,
+                 const struct credentials *credentials, const struct data_key *key);
+
+// The certificate or the roots were renewed.
+void charge_set_credentials(struct charge *charge, const struct credentials *credentials);
 
 // Frees and wipes what a parsed charge holds (all texts and the cluster are the charge's own).
 void charge_fini(struct charge *charge);

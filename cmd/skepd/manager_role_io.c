@@ -83,8 +83,11 @@ static void give_up(struct manager_process *process, const char *what, const str
     log_error(what, "err=\"%s\"", err->message);
     struct channel *channel = process->frame->channel;
     struct err ignored = ERR_INIT;
-    channel_send(channel, MESSAGE_MANAGER_FAILED, err->message, strlen(err->message), NULL, 0,
-                 &ignored);
+    struct buf text;
+    buf_init(&text, ERR_MESSAGE_BYTES + 1);
+    message_err_pack(&text, err);
+    channel_send(channel, MESSAGE_MANAGER_FAILED, text.data, text.len, NULL, 0, &ignored);
+    buf_fini(&text);
     stop(process);
 }
 
@@ -169,6 +172,29 @@ static int start(struct role_frame *frame, const void *config, size_t config_byt
     return 0;
 }
 
+// A renewed certificate, or other roots.
+static void take_credentials(struct manager_process *process, const struct channel_message *message)
+{
+    struct charge fresh;
+    struct credentials credentials = {0};
+    struct err err = ERR_INIT;
+    int result = charge_parse(message->payload, message->payload_bytes, &fresh, &err);
+    if (!result) {
+        result =
+            credentials_init(&credentials, fresh.chain_pem, fresh.key_pem, fresh.roots_pem, &err);
+        charge_fini(&fresh);
+    }
+    if (!result && process->manager)
+        result = manager_set_credentials(process->manager, &credentials, &err);
+    if (result) {
+        log_error("new credentials cannot be used", "err=\"%s\"", err.message);
+        credentials_fini(&credentials);
+        return;
+    }
+    credentials_fini(&process->credentials);
+    process->credentials = credentials;
+}
+
 static bool is_named(const struct channel_message *message, const char *name)
 {
     return message->payload_bytes == strlen(name) &&
@@ -179,6 +205,10 @@ static void on_message(void *state, const struct channel_message *message)
 {
     struct manager_process *process = process_of(state);
     int *place = NULL;
+    if (message->type == MESSAGE_CHARGE) {
+        take_credentials(process, message);
+        return;
+    }
     if (message->type == MESSAGE_SOCKET && is_named(message, ROLES_CLUSTER_SOCKET))
         place = &process->cluster_fd;
     else if (message->type == MESSAGE_SOCKET && is_named(message, ROLES_LOCAL_SOCKET))
@@ -196,7 +226,7 @@ static void on_message(void *state, const struct channel_message *message)
 // libuv keeps one descriptor in reserve, for the moment when there are no others.
 static const struct confine_path paths[] = {{.path = "/dev/null"}};
 
-static const struct channel_rule rules[] = {MESSAGE_ROWS_FROM_NODE};
+static const struct channel_rule rules[] = {MESSAGE_ROWS_FROM_NODE, MESSAGE_ROWS_TO_MANAGER};
 
 const struct role manager_role = {
     .name = "manager",

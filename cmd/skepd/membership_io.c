@@ -4,15 +4,15 @@
 #include <string.h>
 
 #include "cmd/skepd/addresses_io.h"
+#include "cmd/skepd/founding_io.h"
+#include "cmd/skepd/joining_io.h"
 #include "cmd/skepd/place.h"
 #include "cmd/skepd/swarmdir_io.h"
-#include "manager/found.h"
 #include "proto/base/check.h"
-#include "proto/base/clock_io.h"
 #include "proto/base/entropy_io.h"
+#include "proto/base/list.h"
 #include "proto/base/log.h"
 #include "proto/base/str.h"
-#include "proto/identity/rng_io.h"
 #include "proto/wire/wire.h"
 
 #define MEMBERSHIP_MAGIC 0x6d656d62u
@@ -20,7 +20,23 @@
 // How long a user waits for a node to find its place, as with dockerd.
 #define PATIENCE_MS 20000
 
-#define FOUND_ARENA_BYTES ((size_t)64 << 20)
+// A manager that was removed from Raft is about to get a worker's certificate; after this time it
+// asks for one (swarmkit.md 8.4).
+#define DEMOTION_MS 16000
+
+#define ERR_PATIENCE                                                                               \
+    "Timeout was reached before node joined. The attempt to join the swarm will continue in the "  \
+    "background. Use the \"docker info\" command to see the current swarm status of your node."
+
+// An answer on its way to a user.
+struct answer {
+    struct list link;
+    struct loop_post post;
+    backend_done *done; // NULL: nobody listens any more
+    void *owner;
+    struct err err;
+    char node_id[IDENTITY_TEXT_BYTES];
+};
 
 struct membership {
     unsigned magic;
@@ -29,20 +45,34 @@ struct membership {
     struct station *station;
     const struct membership_ops *ops;
     struct addr local_addr;
-    enum swarm_standing standing;
+
+    bool member;   // of a swarm; else what follows is empty, but for the error
+    bool entering; // since `init` or `join`, until there is a place
+    bool leaving;
+    struct err leaving_answer; // what is said once it is out
     char node_id[IDENTITY_TEXT_BYTES];
     struct place place;
-    struct charge charge; // of the manager process while it runs
-    struct rpc_client *client;
+    struct joining *joining;       // until there is a certificate
+    enum identity_role role;       // of the certificate
     bool connected;                // the agent has a session
-    char error[ERR_MESSAGE_BYTES]; // why the manager process cannot go on
+    bool connected_once;           // since this start
+    char error[ERR_MESSAGE_BYTES]; // why the node or its manager process cannot go on
 
-    // The long operation under way, at most one.
+    bool manager_runs; // the process is wanted
+    bool manager_up;   // and takes part
+    bool manager_ends; // it was asked to
+    bool removed;      // from Raft; the certificate still says manager
+    bool asked;        // for another certificate, since
+    struct charge charge;
+    struct rpc_client *client;
+    struct loop_timer demotion;
+    struct backend_remote remotes[REMOTES_MAX]; // filled for who asks
+
+    // Who waits for the node to find its place, or to be out of it; at most one.
     backend_done *done;
     void *owner;
     struct loop_timer patience;
-    struct loop_post answer;
-    struct err answer_err;
+    struct list answers; // struct answer
 
     struct loop_post closing;
     unsigned ends_awaited; // while closing
@@ -57,89 +87,84 @@ static struct membership *membership_of(void *ctx)
     return membership;
 }
 
+static const char *data_root(const struct membership *membership)
+{
+    return membership->config->data_root;
+}
+
 // ---- answering ----------------------------------------------------------------------------------
 
 static void on_answer(struct loop_post *post)
 {
-    struct membership *membership = CONTAINER_OF(post, struct membership, answer);
-    backend_done *done = membership->done;
-    membership->done = NULL;
-    if (done)
-        done(membership->owner,
-             membership->answer_err.code == ERR_OK ? NULL : &membership->answer_err,
-             membership->node_id);
+    struct answer *answer = CONTAINER_OF(post, struct answer, post);
+    list_remove(&answer->link);
+    if (answer->done)
+        answer->done(answer->owner, answer->err.code == ERR_OK ? NULL : &answer->err,
+                     answer->node_id);
+    free(answer);
 }
 
 // Answers in a later turn; `err` NULL for success.
+static void answer_to(struct membership *membership, backend_done *done, void *owner,
+                      const struct err *err)
+{
+    struct answer *answer = MEM_NEW(struct answer);
+    answer->done = done;
+    answer->owner = owner;
+    if (err)
+        answer->err = *err;
+    str_copy(answer->node_id, sizeof answer->node_id, membership->node_id);
+    list_push_back(&membership->answers, &answer->link);
+    loop_post(membership->loop, &answer->post, on_answer);
+}
+
+static void refuse(struct membership *membership, backend_done *done, void *owner,
+                   enum err_code code, const char *why)
+{
+    struct err err;
+    err_set(&err, code, "%s", why);
+    answer_to(membership, done, owner, &err);
+}
+
 static void answer(struct membership *membership, const struct err *err)
 {
     loop_timer_stop(&membership->patience);
-    if (!membership->done)
+    if (membership->done)
+        answer_to(membership, membership->done, membership->owner, err);
+    membership->done = NULL;
+}
+
+static void on_patience_over(struct loop_timer *timer)
+{
+    struct membership *membership = CONTAINER_OF(timer, struct membership, patience);
+    struct err err;
+    err_set(&err, ERR_UNAVAILABLE, "%s", ERR_PATIENCE);
+    // Leaving takes as long as it takes.
+    if (!membership->leaving)
+        answer(membership, &err);
+}
+
+// Whoever waits for the node to find its place is answered once it has: its user finds it ready.
+static void settle(struct membership *membership)
+{
+    bool placed = membership->role == IDENTITY_WORKER || membership->manager_up;
+    if (!membership->member || membership->leaving || !membership->connected || !placed)
         return;
-    membership->answer_err = (struct err){0};
-    if (err)
-        membership->answer_err = *err;
-    loop_post(membership->loop, &membership->answer, on_answer);
+    membership->entering = false;
+    answer(membership, NULL);
 }
 
-static bool begin(struct membership *membership, backend_done *done, void *owner)
+// ---- being a manager or not ---------------------------------------------------------------------
+
+static void become(struct membership *membership, const struct credentials *credentials);
+static void leave(struct membership *membership, const struct err *why);
+
+static void fail(struct membership *membership, const struct err *why)
 {
-    bool free = membership->done == NULL;
-    if (free) {
-        membership->done = done;
-        membership->owner = owner;
-        loop_timer_start(&membership->patience, PATIENCE_MS);
-    }
-    return free;
-}
-
-// ---- the agent ----------------------------------------------------------------------------------
-
-static void settle(struct membership *membership);
-
-static void on_connected(void *owner, const struct err *err)
-{
-    struct membership *membership = membership_of(owner);
-    membership->connected = !err;
-    settle(membership);
-}
-
-static int start_agent(struct membership *membership, struct err *err)
-{
-    char *dir = swarmdir_agent(membership->config->data_root);
-    struct station_swarm swarm = {
-        .dir = dir, .events = {.connected = on_connected}, .owner = membership};
-    membership->connected = false;
-    int result = station_agent_open(membership->station, &swarm, err);
-    free(dir);
-    return result;
-}
-
-// ---- the manager process ------------------------------------------------------------------------
-
-static void fill_charge(struct membership *membership, enum manager_birth birth,
-                        const struct credentials *credentials, const struct keyfile *headers)
-{
-    CHECK(headers->raft.bytes_count == SEAL_KEY_BYTES);
-    struct charge *charge = &membership->charge;
-    charge_fini(charge);
-    *charge = (struct charge){
-        .birth = birth,
-        .advertise = str_dup(membership->place.advertise_addr),
-        .chain_pem = str_dup(credentials->chain_pem),
-        .key_pem = str_dup(credentials->key_pem),
-        .roots_pem = str_dup(credentials->roots_pem),
-    };
-    memcpy(charge->key.bytes, headers->raft.bytes, SEAL_KEY_BYTES);
-    str_copy(membership->node_id, sizeof membership->node_id, credentials->identity.node_id);
-}
-
-static int start_manager(struct membership *membership, struct err *err)
-{
-    membership->standing = STANDING_PENDING;
-    membership->error[0] = '\0';
-    return membership->ops->manager_start(membership->ops->ctx, membership->place.listen_addr,
-                                          &membership->charge, err);
+    str_copy(membership->error, sizeof membership->error, why->message);
+    // What was never complete is not kept; its user hears why.
+    if (membership->entering && membership->done)
+        leave(membership, why);
 }
 
 static void drop_client(struct membership *membership, void (*closed)(void *ctx))
@@ -149,91 +174,215 @@ static void drop_client(struct membership *membership, void (*closed)(void *ctx)
     membership->client = NULL;
 }
 
-// A node that has got what it was to be is answered for: its user finds it ready.
-static void settle(struct membership *membership)
+static void start_manager(struct membership *membership)
 {
-    if (membership->standing == STANDING_MANAGER && membership->connected)
-        answer(membership, NULL);
+    struct err err = ERR_INIT;
+    CHECK(!membership->manager_runs);
+    membership->error[0] = '\0';
+    if (membership->ops->manager_start(membership->ops->ctx, membership->place.listen_addr,
+                                       &membership->charge, &err))
+        fail(membership, &err);
+    else
+        membership->manager_runs = true;
 }
 
-// It takes long. It goes on, and the user sees in `docker info` how far it came.
-static void on_patience_over(struct loop_timer *timer)
+// The managers to ask for admission: all that are known but this node itself.
+static void name_joins(struct membership *membership, const struct remotes *remotes)
 {
-    struct membership *membership = CONTAINER_OF(timer, struct membership, patience);
-    if (membership->standing == STANDING_MANAGER)
-        answer(membership, NULL);
+    struct charge *charge = &membership->charge;
+    for (size_t i = 0; i < remotes->count && charge->joins_count < CHARGE_JOINS_MAX; i++)
+        if (!str_equal(remotes->list[i].node_id, membership->node_id) &&
+            !str_equal(remotes->list[i].addr, membership->place.advertise_addr))
+            charge->joins[charge->joins_count++] = str_dup(remotes->list[i].addr);
+    // A manager that has state goes on with it all the same.
+    charge->birth = charge->joins_count ? MANAGER_JOIN : MANAGER_RESTART;
+}
+
+static void be_manager(struct membership *membership, const struct credentials *credentials)
+{
+    struct agent *agent = station_agent(membership->station);
+    if (membership->manager_ends || membership->removed)
+        return; // it comes back here when that is over
+    if (membership->manager_runs) {
+        charge_set_credentials(&membership->charge, credentials);
+        membership->ops->manager_renew(membership->ops->ctx);
+        return;
+    }
+    const struct data_key *key = agent_data_key(agent);
+    if (key->bytes_count != SEAL_KEY_BYTES) {
+        // Kept before anything is sealed with it; the agent then calls back.
+        struct data_key fresh = {.bytes_count = SEAL_KEY_BYTES};
+        entropy_bytes(fresh.bytes, SEAL_KEY_BYTES);
+        agent_set_data_key(agent, &fresh);
+        explicit_bzero(&fresh, sizeof fresh);
+        return;
+    }
+    charge_fill(&membership->charge, MANAGER_RESTART, membership->place.advertise_addr, credentials,
+                key);
+    name_joins(membership, agent_remotes(agent));
+    start_manager(membership);
+}
+
+static void on_manager_ended(void *owner)
+{
+    struct membership *membership = membership_of(owner);
+    struct agent *agent = station_agent(membership->station);
+    struct err err = ERR_INIT;
+    membership->manager_runs = membership->manager_ends = false;
+    charge_fini(&membership->charge);
+    // Neither state nor key of a former manager stays (swarmkit.md 8.4).
+    if (swarmdir_forget_raft(data_root(membership), &err))
+        log_error("state of the former manager stays", "err=\"%s\"", err.message);
+    if (!agent || membership->leaving)
+        return;
+    agent_set_data_key(agent, NULL);
+    become(membership, agent_credentials(agent)); // which may be a manager's again by now
+}
+
+static void end_manager(struct membership *membership, void (*ended)(void *owner))
+{
+    CHECK(membership->manager_runs);
+    CHECK(!membership->manager_ends);
+    membership->manager_up = false;
+    membership->manager_ends = true;
+    if (membership->client)
+        drop_client(membership, NULL);
+    membership->ops->manager_stop(membership->ops->ctx, ended, membership);
+}
+
+static void be_worker(struct membership *membership)
+{
+    membership->removed = false;
+    loop_timer_stop(&membership->demotion);
+    if (membership->manager_runs && !membership->manager_ends)
+        end_manager(membership, on_manager_ended);
+}
+
+static void become(struct membership *membership, const struct credentials *credentials)
+{
+    str_copy(membership->node_id, sizeof membership->node_id, credentials->identity.node_id);
+    membership->role = IDENTITY_WORKER;
+    identity_own_role(&credentials->identity, &membership->role);
+    if (membership->leaving)
+        return;
+    if (membership->role == IDENTITY_MANAGER)
+        be_manager(membership, credentials);
+    else
+        be_worker(membership);
+    settle(membership);
+}
+
+// First the node asks for its worker's certificate itself; when it still gets a manager's, it was
+// meant to be one after all.
+static void on_demotion_due(struct loop_timer *timer)
+{
+    struct membership *membership = CONTAINER_OF(timer, struct membership, demotion);
+    struct agent *agent = station_agent(membership->station);
+    if (!agent || !membership->removed || membership->leaving)
+        return;
+    if (!membership->asked) {
+        membership->asked = true;
+        agent_renew(agent);
+        loop_timer_start(timer, DEMOTION_MS);
+        return;
+    }
+    membership->removed = false;
+    become(membership, agent_credentials(agent));
+}
+
+// ---- the agent ----------------------------------------------------------------------------------
+
+static void on_connected(void *owner, const struct err *err)
+{
+    struct membership *membership = membership_of(owner);
+    membership->connected = !err;
+    membership->connected_once = membership->connected_once || !err;
+    settle(membership);
+}
+
+static void on_credentials(void *owner, const struct credentials *credentials)
+{
+    become(membership_of(owner), credentials);
+}
+
+static int start_agent(struct membership *membership, struct err *err)
+{
+    char *dir = swarmdir_agent(data_root(membership));
+    struct station_swarm swarm = {
+        .dir = dir,
+        .place = &membership->place,
+        .events = {.connected = on_connected, .credentials = on_credentials},
+        .owner = membership};
+    membership->connected = membership->connected_once = false;
+    int result = station_agent_open(membership->station, &swarm, err);
+    free(dir);
+    return result;
 }
 
 void membership_manager_up(struct membership *membership)
 {
     membership_of(membership);
-    // Once founded, a restart of the process must go on with what there is.
+    struct err err = ERR_INIT;
+    if (membership->manager_ends || membership->leaving)
+        return;
+    // Once it is a member, a restart of the process must go on with what there is.
     membership->charge.birth = MANAGER_RESTART;
     wire_free(membership->charge.first_cluster);
     membership->charge.first_cluster = NULL;
-    membership->standing = STANDING_MANAGER;
+    membership->manager_up = true;
     membership->error[0] = '\0';
-    struct err err = ERR_INIT;
-    if (!station_agent(membership->station) && start_agent(membership, &err))
-        log_error("the agent cannot start", "err=\"%s\"", err.message);
     if (!membership->client) {
         membership->client = rpc_client_new(
             &(struct rpc_client_config){.loop = membership->loop, .addr = membership->local_addr});
         membership->ops->manager_client(membership->ops->ctx, membership->client);
     }
+    if (!station_agent(membership->station) && start_agent(membership, &err)) {
+        log_error("the agent cannot start", "err=\"%s\"", err.message);
+        fail(membership, &err);
+        return;
+    }
     settle(membership);
 }
 
-void membership_manager_failed(struct membership *membership, const char *why)
+void membership_manager_failed(struct membership *membership, const struct err *why)
 {
     membership_of(membership);
-    str_copy(membership->error, sizeof membership->error, why);
-    membership->standing = STANDING_ERROR;
-    struct err err = ERR_INIT;
-    err_set(&err, ERR_UNAVAILABLE, "%s", why);
-    answer(membership, &err);
+    if (membership->manager_ends || membership->leaving)
+        return;
+    if (why->code == ERR_NOT_FOUND && membership->manager_up) {
+        log_info("this manager was removed from the cluster", "node=%s", membership->node_id);
+        membership->removed = true;
+        membership->asked = false;
+        loop_timer_start(&membership->demotion, DEMOTION_MS);
+        end_manager(membership, on_manager_ended);
+        return;
+    }
+    membership->manager_up = false;
+    fail(membership, why);
 }
 
-// ---- founding -----------------------------------------------------------------------------------
+// ---- entering -----------------------------------------------------------------------------------
 
-static int found(struct membership *membership, const struct backend_init *init, struct err *err)
+static bool may_enter(struct membership *membership, backend_done *done, void *owner)
 {
-    struct arena arena;
-    arena_init(&arena, FOUND_ARENA_BYTES);
-    struct bootstrap bootstrap = {
-        .cluster_id = arena_strdup(&arena, entropy_id().text),
-        .spec = init->spec,
-        .pools = (char *const *)init->address_pools,
-        .pools_count = init->address_pools_count,
-        .subnet_size = init->subnet_size,
-        .vxlan_port = init->data_path_port,
-    };
-    struct credentials credentials = {0};
-    const char *data_root = membership->config->data_root;
-    struct keyfile headers = {.raft = {.bytes_count = SEAL_KEY_BYTES}};
-    Swarm__Cluster *cluster = NULL;
-    entropy_bytes(headers.raft.bytes, SEAL_KEY_BYTES);
-    int result = found_cluster(&bootstrap, entropy_id().text, &rng_kernel, wall_now(), &arena,
-                               &cluster, &credentials, err);
-    if (!result)
-        result = charge_check_cluster(cluster, err);
-    if (!result)
-        result = swarmdir_save_credentials(data_root, &credentials, &headers, NULL, err);
-    if (!result)
-        result = swarmdir_save_manager(data_root, credentials.identity.node_id,
-                                       membership->place.advertise_addr, err);
-    membership->place.manager = true;
-    if (!result)
-        result = swarmdir_save_place(data_root, &membership->place, err);
-    if (!result) {
-        fill_charge(membership, MANAGER_FOUND, &credentials, &headers);
-        membership->charge.first_cluster = wire_copy(cluster, NULL);
-        result = start_manager(membership, err);
-    }
-    explicit_bzero(&headers, sizeof headers);
-    credentials_fini(&credentials);
-    arena_fini(&arena);
-    return result;
+    bool free = !membership->member && !membership->joining && !membership->leaving &&
+                !membership->done && !membership->closed;
+    if (!free)
+        refuse(
+            membership, done, owner, ERR_UNAVAILABLE,
+            "This node is already part of a swarm. Use \"docker swarm leave\" to leave this swarm "
+            "and join another one.");
+    return free;
+}
+
+static void begin(struct membership *membership, backend_done *done, void *owner)
+{
+    CHECK(!membership->done);
+    membership->done = done;
+    membership->owner = owner;
+    membership->entering = true;
+    membership->error[0] = '\0';
+    loop_timer_start(&membership->patience, PATIENCE_MS);
 }
 
 static int check_init(const struct backend_init *init, struct err *err)
@@ -242,8 +391,6 @@ static int check_init(const struct backend_init *init, struct err *err)
         return err_set(err, ERR_UNIMPLEMENTED, "force-new-cluster is not supported");
     if (init->auto_lock)
         return err_set(err, ERR_UNIMPLEMENTED, "autolock is not supported");
-    if (!str_empty(init->data_path_addr))
-        return err_set(err, ERR_UNIMPLEMENTED, "a data path address is not supported");
     if (!str_empty(init->availability) && !str_equal(init->availability, "active"))
         return err_set(err, ERR_UNIMPLEMENTED,
                        "the first manager starts active; change it with docker node update");
@@ -257,65 +404,175 @@ void membership_init(struct membership *membership, const struct backend_init *i
     struct err err = ERR_INIT;
     struct addresses_wish wish = {.listen = init->listen_addr,
                                   .advertise = init->advertise_addr,
-                                  .advertise_default = membership->config->advertise_addr};
-    if (!begin(membership, done, owner)) {
-        CHECK(membership->standing == STANDING_PENDING); // the engine asks for the standing first
+                                  .advertise_default = membership->config->advertise_addr,
+                                  .data_path = init->data_path_addr};
+    if (!may_enter(membership, done, owner))
         return;
-    }
     membership->place = place_default();
     int result = check_init(init, &err);
     if (!result)
         result = addresses_settle(&membership->place, &wish, &err);
     if (!result)
-        result = found(membership, init, &err);
+        result = founding_make(data_root(membership), &membership->place, init, &membership->charge,
+                               membership->node_id, &err);
     if (result) {
-        swarmdir_forget(membership->config->data_root, NULL);
-        membership->standing = STANDING_INACTIVE;
-        answer(membership, &err);
+        answer_to(membership, done, owner, &err);
+        return;
     }
+    begin(membership, done, owner);
+    membership->member = true;
+    membership->role = IDENTITY_MANAGER;
+    start_manager(membership);
+}
+
+static void on_joined(void *owner, const struct err *err)
+{
+    struct membership *membership = membership_of(owner);
+    struct err why = err ? *err : (struct err)ERR_INIT;
+    joining_close(membership->joining, NULL, NULL);
+    membership->joining = NULL;
+    if (!err) {
+        membership->member = true;
+        if (!start_agent(membership, &why)) {
+            become(membership, agent_credentials(station_agent(membership->station)));
+            return;
+        }
+        fail(membership, &why);
+        return;
+    }
+    log_warn("could not join the swarm", "err=\"%s\"", why.message);
+    membership->entering = false;
+    // One that nobody waits for any more is told by `docker info`.
+    if (!membership->done)
+        str_copy(membership->error, sizeof membership->error, why.message);
+    answer(membership, &why);
+}
+
+static bool parse_availability(const char *text, Swarm__NodeSpec__Availability *out)
+{
+    static const struct {
+        const char *text;
+        Swarm__NodeSpec__Availability value;
+    } rows[] = {{"", SWARM__NODE_SPEC__AVAILABILITY__ACTIVE},
+                {"active", SWARM__NODE_SPEC__AVAILABILITY__ACTIVE},
+                {"pause", SWARM__NODE_SPEC__AVAILABILITY__PAUSE},
+                {"drain", SWARM__NODE_SPEC__AVAILABILITY__DRAIN}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        if (str_equal_case(str_or(text, ""), rows[i].text)) {
+            *out = rows[i].value;
+            return true;
+        }
+    return false;
+}
+
+void membership_join(struct membership *membership, const struct backend_join *join,
+                     backend_done *done, void *owner)
+{
+    membership_of(membership);
+    struct err err = ERR_INIT;
+    struct addresses_wish wish = {.listen = join->listen_addr,
+                                  .advertise = join->advertise_addr,
+                                  .advertise_default = membership->config->advertise_addr,
+                                  .data_path = join->data_path_addr,
+                                  .remote = join->remotes_count ? join->remotes[0] : NULL};
+    if (!may_enter(membership, done, owner))
+        return;
+    struct joining_config config = {
+        .loop = membership->loop,
+        .data_root = data_root(membership),
+        .place = &membership->place,
+        .remotes = join->remotes,
+        .remotes_count = join->remotes_count,
+        .token = join->token,
+        .done = on_joined,
+        .owner = membership,
+    };
+    membership->place = place_default();
+    int result = 0;
+    if (!parse_availability(join->availability, &config.availability))
+        result = err_set(&err, ERR_INVALID_ARGUMENT, "invalid Availability: \"%.64s\"",
+                         join->availability);
+    if (!result && join->remotes_count == 0)
+        result = err_set(&err, ERR_INVALID_ARGUMENT, "at least 1 RemoteAddr is required to join");
+    if (!result)
+        result = addresses_settle(&membership->place, &wish, &err);
+    if (!result)
+        result = joining_start(&config, &membership->joining, &err);
+    if (result)
+        answer_to(membership, done, owner, &err);
+    else
+        begin(membership, done, owner);
 }
 
 // ---- leaving ------------------------------------------------------------------------------------
 
-static void on_manager_stopped(void *owner)
+static void close_parts(struct membership *membership);
+
+static void on_left(struct membership *membership)
 {
-    struct membership *membership = membership_of(owner);
-    struct err err = ERR_INIT;
-    int result = swarmdir_forget(membership->config->data_root, &err);
+    struct err err = membership->leaving_answer;
+    if (swarmdir_forget(data_root(membership), err.code == ERR_OK ? &err : NULL))
+        log_error("what was kept of the swarm stays", "err=\"%s\"", err.message);
     charge_fini(&membership->charge);
+    membership->member = membership->leaving = membership->entering = false;
+    membership->removed = membership->connected = false;
     membership->place = place_default();
-    membership->standing = STANDING_INACTIVE;
-    membership->node_id[0] = '\0';
-    membership->error[0] = '\0';
-    answer(membership, result ? &err : NULL);
+    membership->node_id[0] = membership->error[0] = '\0';
+    answer(membership, err.code == ERR_OK ? NULL : &err);
+    if (membership->closed)
+        close_parts(membership);
 }
 
-static void on_agent_gone(void *owner)
+static void leave_next(void *owner)
 {
     struct membership *membership = membership_of(owner);
-    if (membership->client)
-        drop_client(membership, NULL);
-    membership->ops->manager_stop(membership->ops->ctx, on_manager_stopped, membership);
+    if (membership->joining) {
+        struct joining *joining = membership->joining;
+        membership->joining = NULL;
+        joining_close(joining, leave_next, membership);
+    } else if (station_agent(membership->station)) {
+        station_agent_close(membership->station, true, leave_next, membership);
+    } else if (membership->manager_runs && !membership->manager_ends) {
+        end_manager(membership, leave_next);
+    } else {
+        membership->manager_runs = membership->manager_ends = false;
+        on_left(membership);
+    }
+}
+
+// Out of the swarm, whatever the way in or out was; then whoever waits is told `why` (NULL: done).
+static void leave(struct membership *membership, const struct err *why)
+{
+    CHECK(!membership->leaving);
+    membership->leaving = true;
+    err_clear(&membership->leaving_answer);
+    if (why)
+        membership->leaving_answer = *why;
+    loop_timer_stop(&membership->demotion);
+    loop_timer_stop(&membership->patience);
+    leave_next(membership);
 }
 
 void membership_leave(struct membership *membership, bool force, backend_done *done, void *owner)
 {
     membership_of(membership);
-    if (!begin(membership, done, owner))
-        return;
-    if (!force) {
-        struct err err = ERR_INIT;
-        err_set(&err, ERR_FAILED_PRECONDITION,
-                "You are attempting to leave the swarm on a node that is participating as a "
-                "manager. Removing the last manager erases all current state of the swarm. Use "
-                "`--force` to ignore this message. ");
-        answer(membership, &err);
+    if (membership->leaving || membership->closed || membership->manager_ends) {
+        refuse(membership, done, owner, ERR_UNAVAILABLE, "the node is changing its place already");
         return;
     }
-    if (station_agent(membership->station))
-        station_agent_close(membership->station, true, on_agent_gone, membership);
-    else
-        on_agent_gone(membership);
+    if (!force && membership->member && membership->role == IDENTITY_MANAGER) {
+        refuse(membership, done, owner, ERR_UNAVAILABLE,
+               "You are attempting to leave the swarm on a node that is participating as a "
+               "manager. Removing the last manager erases all current state of the swarm. Use "
+               "`--force` to ignore this message. ");
+        return;
+    }
+    struct err err;
+    err_set(&err, ERR_UNAVAILABLE, "the node leaves the swarm");
+    answer(membership, &err); // who still waited to get in
+    membership->done = done;
+    membership->owner = owner;
+    leave(membership, NULL);
 }
 
 void membership_forget(struct membership *membership, void *owner)
@@ -323,22 +580,47 @@ void membership_forget(struct membership *membership, void *owner)
     membership_of(membership);
     if (membership->done && membership->owner == owner)
         membership->done = NULL;
+    LIST_EACH (link, &membership->answers) {
+        struct answer *answer = LIST_ENTRY(link, struct answer, link);
+        if (answer->owner == owner)
+            answer->done = NULL;
+    }
 }
 
 // ---- facts --------------------------------------------------------------------------------------
 
+static enum swarm_standing standing_of(const struct membership *membership)
+{
+    if (membership->joining || membership->leaving)
+        return STANDING_PENDING;
+    if (membership->error[0])
+        return STANDING_ERROR;
+    if (!membership->member)
+        return STANDING_INACTIVE;
+    if (membership->role == IDENTITY_MANAGER && !membership->removed)
+        return membership->manager_up ? STANDING_MANAGER : STANDING_PENDING;
+    return membership->connected_once ? STANDING_WORKER : STANDING_PENDING;
+}
+
 void membership_describe(struct membership *membership, struct backend_swarm *out)
 {
     membership_of(membership);
-    out->standing = membership->standing;
+    const struct agent *agent = station_agent(membership->station);
+    const struct remotes *remotes = agent ? agent_remotes(agent) : NULL;
+    static char host[sizeof membership->place.advertise_addr];
+    out->standing = standing_of(membership);
     out->node_id = membership->node_id;
     out->error = membership->error;
-    char *port = strrchr(membership->place.advertise_addr, ':');
-    static char host[sizeof membership->place.advertise_addr];
     str_copy(host, sizeof host, membership->place.advertise_addr);
+    char *port = strrchr(host, ':');
     if (port)
-        host[port - membership->place.advertise_addr] = '\0';
-    out->node_addr = membership->standing == STANDING_INACTIVE ? "" : host;
+        *port = '\0';
+    out->node_addr = membership->member ? host : "";
+    for (size_t i = 0; remotes && i < remotes->count; i++)
+        membership->remotes[i] = (struct backend_remote){.node_id = remotes->list[i].node_id,
+                                                         .addr = remotes->list[i].addr};
+    out->managers = membership->remotes;
+    out->managers_count = remotes ? remotes->count : 0;
 }
 
 // ---- life ---------------------------------------------------------------------------------------
@@ -355,7 +637,9 @@ struct membership *membership_new(struct loop *loop, const struct config *config
     membership->local_addr = *local_addr;
     membership->ops = ops;
     membership->place = place_default();
+    list_init(&membership->answers);
     loop_timer_init(&membership->patience, loop, on_patience_over);
+    loop_timer_init(&membership->demotion, loop, on_demotion_due);
     return membership;
 }
 
@@ -377,47 +661,49 @@ static void on_closing(struct loop_post *post)
     part_closed(CONTAINER_OF(post, struct membership, closing));
 }
 
+static void close_parts(struct membership *membership)
+{
+    membership->ends_awaited = 1;
+    if (membership->client) {
+        membership->ends_awaited++;
+        drop_client(membership, part_closed);
+    }
+    if (membership->joining) {
+        membership->ends_awaited++;
+        joining_close(membership->joining, part_closed, membership);
+    }
+    if (station_agent(membership->station)) {
+        membership->ends_awaited++;
+        station_agent_close(membership->station, false, part_closed, membership);
+    }
+    // Behind the answers that are on their way.
+    loop_post(membership->loop, &membership->closing, on_closing);
+}
+
 void membership_close(struct membership *membership, void (*closed)(void *owner), void *owner)
 {
     membership_of(membership);
     CHECK(!membership->closed);
     membership->done = NULL; // nobody listens any more
     loop_timer_stop(&membership->patience);
+    loop_timer_stop(&membership->demotion);
     membership->closed = closed;
     membership->closed_owner = owner;
-    membership->ends_awaited = 1;
-    if (membership->client) {
-        membership->ends_awaited++;
-        drop_client(membership, part_closed);
-    }
-    if (station_agent(membership->station)) {
-        membership->ends_awaited++;
-        station_agent_close(membership->station, false, part_closed, membership);
-    }
-    loop_post(membership->loop, &membership->closing, on_closing);
+    // A leave under way is finished first: half of it would be neither in nor out.
+    if (!membership->leaving)
+        close_parts(membership);
 }
 
 int membership_resume(struct membership *membership, struct err *err)
 {
-    const char *data_root = membership->config->data_root;
-    int result = swarmdir_load_place(data_root, &membership->place, err);
+    int result = swarmdir_load_place(data_root(membership), &membership->place, err);
     if (result == -ERR_NOT_FOUND)
         return 0;
-    if (result || !membership->place.manager)
+    if (!result)
+        result = start_agent(membership, err);
+    if (result)
         return result;
-    struct credentials credentials = {0};
-    struct keyfile headers = {0};
-    result = swarmdir_load_credentials(data_root, NULL, &credentials, &headers, err);
-    if (!result && headers.raft.bytes_count != SEAL_KEY_BYTES)
-        result = err_set(err, ERR_DATA_LOSS, "the key file holds no data key");
-    // A node that was stopped between founding and its first commit has nothing to go on with but
-    // its certificate; the manager process then says that there is no Raft state.
-    if (!result)
-        fill_charge(membership, MANAGER_RESTART, &credentials, &headers);
-    keyfile_fini(&headers);
-    credentials_fini(&credentials);
-    if (!result)
-        result = start_manager(membership, err);
-    // What runs here is looked after at once, whether managers can be reached or not.
-    return result ? result : start_agent(membership, err);
+    membership->member = true;
+    become(membership, agent_credentials(station_agent(membership->station)));
+    return 0;
 }

@@ -1,5 +1,9 @@
 // This node's place in a swarm: founding one, joining and leaving it, going on with it after a
 // restart. The master of the agent and of the manager process.
+//
+// What the node is follows from its certificate alone: with a manager's it runs a manager process
+// beside its agent, with a worker's none. So promotion and demotion are renewals of the certificate
+// that the agent was told of, and no task notices.
 #ifndef CMD_SKEPD_MEMBERSHIP_IO_H
 #define CMD_SKEPD_MEMBERSHIP_IO_H
 
@@ -19,6 +23,8 @@ struct membership_ops {
     int (*manager_start)(void *ctx, const char *listen_addr, const struct charge *charge,
                          struct err *err);
     void (*manager_stop)(void *ctx, void (*stopped)(void *owner), void *owner);
+    // The charge has new credentials, which a process that runs is to use at once.
+    void (*manager_renew)(void *ctx);
     // The client of the manager's local socket came or went (NULL).
     void (*manager_client)(void *ctx, struct rpc_client *client);
     void *ctx;
@@ -39,11 +45,13 @@ int membership_resume(struct membership *membership, struct err *err);
 
 // What the manager process said: it takes part; it cannot, with the reason.
 void membership_manager_up(struct membership *membership);
-void membership_manager_failed(struct membership *membership, const char *why);
+void membership_manager_failed(struct membership *membership, const struct err *why);
 
 // The parts of the Engine API's backend (agent/engine/backend.h) that are about the swarm.
 void membership_describe(struct membership *membership, struct backend_swarm *out);
 void membership_init(struct membership *membership, const struct backend_init *init,
+                     backend_done *done, void *owner);
+void membership_join(struct membership *membership, const struct backend_join *join,
                      backend_done *done, void *owner);
 void membership_leave(struct membership *membership, bool force, backend_done *done, void *owner);
 void membership_forget(struct membership *membership, void *owner);

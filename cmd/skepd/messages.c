@@ -1,5 +1,7 @@
 #include "cmd/skepd/messages.h"
 
+#include <string.h>
+
 #include "proto/base/check.h"
 
 // Changes when the layout of MESSAGE_START does. Both ends are the same program file, so a mismatch
@@ -53,6 +55,23 @@ int message_ready_parse(const void *payload, size_t size, struct message_ready *
     *out = (struct message_ready){.seccomp = seccomp == 1, .landlock = cursor_u8(&at)};
     if (!cursor_done(&at) || seccomp > 1)
         return err_set(err, ERR_INVALID_ARGUMENT, "ready message with values out of range");
+    return 0;
+}
+
+void message_err_pack(struct buf *out, const struct err *why)
+{
+    CHECK(why->code != ERR_OK);
+    buf_put_u8(out, (uint8_t)why->code);
+    buf_put_str(out, why->message);
+}
+
+int message_err_parse(const void *payload, size_t size, struct err *out, struct err *err)
+{
+    const uint8_t *bytes = payload;
+    if (size < 1 || bytes[0] == ERR_OK || bytes[0] > ERR_UNAUTHENTICATED ||
+        memchr(bytes + 1, '\0', size - 1))
+        return err_set(err, ERR_INVALID_ARGUMENT, "no error message");
+    err_set(out, (enum err_code)bytes[0], "%.*s", (int)(size - 1), (const char *)(bytes + 1));
     return 0;
 }
 

@@ -18,9 +18,11 @@ enum message_type {
     MESSAGE_SOCKET = 2, // a bound socket to serve: its name, one descriptor
     MESSAGE_LOG = 3,    // the new lowest log level: one byte
     MESSAGE_STOP = 4,   // end in order
+    // To the manager: its charge with other credentials, to be used from now on.
+    MESSAGE_CHARGE = 5,
     // To the node process.
     MESSAGE_READY = 16, // confined and started: struct message_ready
-    // Of the manager: it is a member and serves; it cannot go on, with the reason as text.
+    // Of the manager: it is a member and serves; it cannot go on, with the reason (struct err).
     MESSAGE_MANAGER_UP = 17,
     MESSAGE_MANAGER_FAILED = 18,
     MESSAGE_ROLE_FIRST = 32,
@@ -49,6 +51,12 @@ enum message_type {
         .type = MESSAGE_STOP, .name = "stop"                                                       \
     }
 
+// What the manager takes besides.
+#define MESSAGE_ROWS_TO_MANAGER                                                                    \
+    {                                                                                              \
+        .type = MESSAGE_CHARGE, .name = "charge", .bytes_max = MESSAGE_CONFIG_BYTES_MAX            \
+    }
+
 // And that the node process takes from every role.
 #define MESSAGE_ROWS_TO_NODE                                                                       \
     {.type = MESSAGE_READY,                                                                        \
@@ -57,7 +65,8 @@ enum message_type {
      .bytes_max = MESSAGE_READY_BYTES},                                                            \
         {.type = MESSAGE_MANAGER_UP, .name = "manager-up"},                                        \
     {                                                                                              \
-        .type = MESSAGE_MANAGER_FAILED, .name = "manager-failed", .bytes_max = ERR_MESSAGE_BYTES   \
+        .type = MESSAGE_MANAGER_FAILED, .name = "manager-failed", .bytes_min = 1,                  \
+        .bytes_max = ERR_MESSAGE_BYTES                                                             \
     }
 
 struct message_start {
@@ -83,6 +92,11 @@ int message_start_parse(const void *payload, size_t size, struct message_start *
 void message_ready_pack(struct buf *out, const struct message_ready *ready);
 int message_ready_parse(const void *payload, size_t size, struct message_ready *out,
                         struct err *err);
+
+// An error: its code in one byte, then its text.
+void message_err_pack(struct buf *out, const struct err *why);
+// INVALID_ARGUMENT for anything that message_err_pack does not make.
+int message_err_parse(const void *payload, size_t size, struct err *out, struct err *err);
 
 // One byte. False when it is no level.
 bool message_log_parse(const void *payload, size_t size, enum log_level *out);

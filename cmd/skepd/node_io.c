@@ -190,13 +190,13 @@ static void on_message(void *owner, const struct channel_message *message)
 {
     const struct helper *helper = owner;
     struct node *node = helper->node;
-    char text[ERR_MESSAGE_BYTES];
+    struct err why = ERR_INIT, err = ERR_INIT;
     if (helper == &node->manager && message->type == MESSAGE_MANAGER_UP) {
         membership_manager_up(node->membership);
     } else if (helper == &node->manager && message->type == MESSAGE_MANAGER_FAILED) {
-        str_format(text, sizeof text, "%.*s", (int)message->payload_bytes,
-                   (const char *)message->payload);
-        membership_manager_failed(node->membership, text);
+        if (message_err_parse(message->payload, message->payload_bytes, &why, &err))
+            why = err;
+        membership_manager_failed(node->membership, &why);
     } else {
         log_warn("message nobody asked for", "role=%s type=%u", helper->spec.role, message->type);
     }
@@ -268,13 +268,13 @@ static void on_stopped(void *owner)
         unbind(&node->cluster);
         unbind(&node->local);
     }
-    if (node->stopping) {
-        stop_next(node);
-    } else if (helper == &node->manager && node->manager_stopped) {
+    if (helper == &node->manager && node->manager_stopped) {
         void (*stopped)(void *owner) = node->manager_stopped;
         node->manager_stopped = NULL;
         stopped(node->manager_stopped_owner);
     }
+    if (node->stopping)
+        stop_next(node);
 }
 
 static void helper_init(struct helper *helper, struct node *node, const char *role,
@@ -381,6 +381,22 @@ static void stop_manager(void *ctx, void (*stopped)(void *owner), void *owner)
     supervised_stop(node->manager.supervised);
 }
 
+static void renew_manager(void *ctx)
+{
+    struct node *node = ctx;
+    struct channel *channel =
+        node->manager.supervised ? supervised_channel(node->manager.supervised) : NULL;
+    struct err err = ERR_INIT;
+    struct buf config;
+    if (!channel)
+        return; // it gets the whole charge when it is there
+    buf_init(&config, MESSAGE_CONFIG_BYTES_MAX);
+    charge_pack(node->charge, &config);
+    if (channel_send(channel, MESSAGE_CHARGE, config.data, config.len, NULL, 0, &err))
+        log_error("manager did not get its new credentials", "err=\"%s\"", err.message);
+    buf_wipe(&config);
+}
+
 static void set_client(void *ctx, struct rpc_client *client)
 {
     struct node *node = ctx;
@@ -424,6 +440,7 @@ static int start(struct node *node, struct err *err)
         return result;
     node->membership_ops = (struct membership_ops){.manager_start = start_manager,
                                                    .manager_stop = stop_manager,
+                                                   .manager_renew = renew_manager,
                                                    .manager_client = set_client,
                                                    .ctx = node};
     node->membership = membership_new(&node->loop, node->config, node->station, &node->local_addr,

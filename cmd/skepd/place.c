@@ -17,13 +17,20 @@ int place_read(const void *text, size_t size, struct place *out, struct err *err
     json_t *root = json_parse(text, size, err);
     if (!root)
         return err_set(err, ERR_DATA_LOSS, "%s is damaged", PLACE_FILE);
-    const json_t *manager = json_object_get(root, "manager");
-    const char *listen = json_string_value(json_object_get(root, "listen_addr"));
-    const char *advertise = json_string_value(json_object_get(root, "advertise_addr"));
-    bool good = json_is_boolean(manager) && listen && advertise &&
-                str_copy(out->listen_addr, sizeof out->listen_addr, listen) &&
-                str_copy(out->advertise_addr, sizeof out->advertise_addr, advertise);
-    out->manager = json_is_true(manager);
+    const struct {
+        const char *name;
+        char *text;
+        size_t size;
+    } rows[] = {
+        {"listen_addr", out->listen_addr, sizeof out->listen_addr},
+        {"advertise_addr", out->advertise_addr, sizeof out->advertise_addr},
+        {"data_path_addr", out->data_path_addr, sizeof out->data_path_addr},
+    };
+    bool good = true;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const char *value = json_string_value(json_object_get(root, rows[i].name));
+        good = good && value && str_copy(rows[i].text, rows[i].size, value);
+    }
     json_decref(root);
     return good ? 0 : err_set(err, ERR_DATA_LOSS, "%s is damaged", PLACE_FILE);
 }
@@ -33,9 +40,9 @@ void place_write(const struct place *place, struct buf *out)
     struct json_out json;
     json_out_init(&json, out);
     json_out_object(&json, NULL);
-    json_out_bool(&json, "manager", place->manager);
     json_out_str(&json, "listen_addr", place->listen_addr);
     json_out_str(&json, "advertise_addr", place->advertise_addr);
+    json_out_str(&json, "data_path_addr", place->data_path_addr);
     json_out_end(&json);
     buf_put_str(out, "\n");
     CHECK(json_out_done(&json));

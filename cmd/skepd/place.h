@@ -2,7 +2,6 @@
 #ifndef CMD_SKEPD_PLACE_H
 #define CMD_SKEPD_PLACE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "proto/base/buf.h"
@@ -13,9 +12,9 @@
 #define PLACE_LISTEN    "0.0.0.0:2377" // where managers serve the cluster unless told otherwise
 
 struct place {
-    bool manager;             // this node was a manager when it stopped
-    char listen_addr[320];    // where its manager serves the cluster
-    char advertise_addr[320]; // host:port that others reach it at; "" while it is no manager
+    char listen_addr[320];    // where its manager serves the cluster, while it is one
+    char advertise_addr[320]; // host:port that others reach it at
+    char data_path_addr[320]; // host for traffic between containers; "": that of advertise_addr
 };
 
 // A node that is in no cluster.

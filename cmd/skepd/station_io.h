@@ -14,6 +14,7 @@
 #include "agent/image/images_io.h"
 #include "agent/oci/volumes_io.h"
 #include "cmd/skepd/config.h"
+#include "cmd/skepd/place.h"
 #include "proto/base/err.h"
 #include "proto/base/loop_io.h"
 
@@ -41,8 +42,9 @@ struct crates *station_crates(struct station *station);
 // ---- in a swarm ---------------------------------------------------------------------------------
 
 struct station_swarm {
-    const char *dir;         // the agent's folder (agent.h)
-    const uint8_t *lock_key; // of its key file; NULL: none
+    const char *dir;           // the agent's folder (agent.h)
+    const uint8_t *lock_key;   // of its key file; NULL: none
+    const struct place *place; // this node's addresses; borrowed until the agent is closed
     struct agent_events events;
     void *owner;
 };

@@ -8,7 +8,6 @@
 #include "proto/base/str.h"
 #include "proto/identity/certdir_io.h"
 #include "proto/identity/rng_io.h"
-#include "proto/rpc/remotes.h"
 
 #define SWARM_FOLDER        "swarm"
 #define CERTIFICATES_FOLDER "swarm/certificates"
@@ -77,20 +76,15 @@ int swarmdir_load_credentials(const char *data_root, const uint8_t *lock_key,
     return result;
 }
 
-int swarmdir_save_manager(const char *data_root, const char *node_id, const char *addr,
-                          struct err *err)
+int swarmdir_save_managers(const char *data_root, const struct remotes *remotes, struct err *err)
 {
-    struct remotes remotes;
     struct buf text;
-    remotes_init(&remotes);
     buf_init(&text, MANAGERS_BYTES_MAX);
-    remotes_observe(&remotes, node_id, addr, REMOTES_OBSERVED_GOOD);
-    managers_write(&remotes, &text);
+    managers_write(remotes, &text);
     char *path = str_printf("%s/%s/%s", data_root, SWARM_FOLDER, MANAGERS_FILE);
     int result = file_write_atomic(path, text.data, text.len, 0600, err);
     free(path);
     buf_fini(&text);
-    remotes_fini(&remotes);
     return result;
 }
 

@@ -9,6 +9,7 @@
 #include "proto/base/err.h"
 #include "proto/identity/credentials.h"
 #include "proto/identity/keyfile.h"
+#include "proto/rpc/remotes.h"
 
 // The agent's folder; the caller frees it.
 char *swarmdir_agent(const char *data_root);
@@ -27,9 +28,8 @@ int swarmdir_load_credentials(const char *data_root, const uint8_t *lock_key,
                               struct credentials *credentials, struct keyfile *file,
                               struct err *err);
 
-// The manager that the agent tries first.
-int swarmdir_save_manager(const char *data_root, const char *node_id, const char *addr,
-                          struct err *err);
+// The managers that the agent knows at first.
+int swarmdir_save_managers(const char *data_root, const struct remotes *remotes, struct err *err);
 
 // The state of a manager is gone; or everything is.
 int swarmdir_forget_raft(const char *data_root, struct err *err);

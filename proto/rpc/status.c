@@ -78,3 +78,28 @@ enum err_code rpc_status_of_reset(uint32_t h2_error)
         return ERR_INTERNAL;
     }
 }
+
+// Go's name of the code: "NotFound" for NOT_FOUND. Only CANCELLED is spelled otherwise.
+static const char *go_name(enum err_code code, char out[32])
+{
+    const char *name = err_code_name(code);
+    size_t used = 0;
+    bool upper = true;
+    if (code == ERR_CANCELLED)
+        return "Canceled";
+    for (; *name && used < 31; name++) {
+        if (*name != '_')
+            out[used++] = upper ? *name : (char)(*name | 0x20);
+        upper = *name == '_';
+    }
+    out[used] = '\0';
+    return out;
+}
+
+void rpc_status_word(struct err *err)
+{
+    char name[32];
+    const struct err plain = *err;
+    err_set(err, plain.code, "rpc error: code = %s desc = %s", go_name(plain.code, name),
+            plain.message);
+}

@@ -44,4 +44,8 @@ enum err_code rpc_status_of_http(unsigned http_status);
 // The code for a stream reset with an HTTP/2 error code (grpc/doc/PROTOCOL-HTTP2.md, Errors).
 enum err_code rpc_status_of_reset(uint32_t h2_error);
 
+// The error as Go programs print one that came over the wire, and as docker's users know it: "rpc
+// error: code = NotFound desc = ...". The code is kept.
+void rpc_status_word(struct err *err);
+
 #endif

@@ -21,7 +21,7 @@ secret=${token##*-}
 refused 'INVALID_ARGUMENT: A valid join token is necessary to join this cluster' \
   client join "$manager" "${token%-*}-0000000000000000000000001"
 refused 'INVALID_ARGUMENT: invalid join token' client join "$manager" "SWMTKN-1-nonsense"
-refused "UNAUTHENTICATED: the cluster's root certificate is not the one the join token names" \
+refused "UNAUTHENTICATED: remote CA does not match fingerprint. Expected: [0-9a-f]{64}" \
   client join "$manager" "SWMTKN-1-0000000000000000000000000000000000000000000000000a-$secret"
 [[ ! -e $node/swarm-node.crt ]] || fail "a refused join left a certificate"
 

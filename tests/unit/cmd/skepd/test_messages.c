@@ -103,6 +103,25 @@ START_TEST(log_level_is_checked)
 }
 END_TEST
 
+// Goal: an error comes out as it went in, and nothing else comes out as one.
+START_TEST(messages_carry_errors)
+{
+    struct err why = ERR_INIT, again = ERR_INIT;
+    struct buf out;
+    err_set(&why, ERR_NOT_FOUND, "removed");
+    buf_init(&out, ERR_MESSAGE_BYTES + 1);
+    message_err_pack(&out, &why);
+    ck_assert_int_eq(message_err_parse(out.data, out.len, &again, NULL), 0);
+    ck_assert_int_eq(again.code, ERR_NOT_FOUND);
+    ck_assert_str_eq(again.message, "removed");
+    buf_fini(&out);
+    ck_assert_int_lt(message_err_parse("", 0, &again, NULL), 0);
+    ck_assert_int_lt(message_err_parse("\0text", 5, &again, NULL), 0);
+    ck_assert_int_lt(message_err_parse("\x63text", 5, &again, NULL), 0);
+    ck_assert_int_lt(message_err_parse("\x05te\0xt", 6, &again, NULL), 0);
+}
+END_TEST
+
 Suite *suite_messages(void)
 {
     Suite *suite = suite_create("messages");
@@ -113,6 +132,7 @@ Suite *suite_messages(void)
     tcase_add_test_raise_signal(tcase, start_as_root_is_a_broken_promise, 6);
     tcase_add_test(tcase, ready_round_trips);
     tcase_add_test(tcase, log_level_is_checked);
+    tcase_add_test(tcase, messages_carry_errors);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -15,17 +15,16 @@ START_TEST(place_round_trips)
 {
     struct place place = place_default(), again;
     struct buf text;
-    ck_assert(!place.manager);
     ck_assert_str_eq(place.listen_addr, PLACE_LISTEN);
-    place.manager = true;
     strcpy(place.listen_addr, "10.0.0.1:2377");
     strcpy(place.advertise_addr, "10.0.0.2:2377");
+    strcpy(place.data_path_addr, "10.0.0.3");
     buf_init(&text, PLACE_BYTES_MAX);
     place_write(&place, &text);
     ck_assert_int_eq(place_read(text.data, text.len, &again, NULL), 0);
-    ck_assert(again.manager);
     ck_assert_str_eq(again.listen_addr, "10.0.0.1:2377");
     ck_assert_str_eq(again.advertise_addr, "10.0.0.2:2377");
+    ck_assert_str_eq(again.data_path_addr, "10.0.0.3");
     buf_fini(&text);
 }
 END_TEST
@@ -37,9 +36,11 @@ START_TEST(place_refuses_damage)
     ck_assert_int_eq(read_text("", &place), -ERR_DATA_LOSS);
     ck_assert_int_eq(read_text("{", &place), -ERR_DATA_LOSS);
     ck_assert_int_eq(read_text("{}", &place), -ERR_DATA_LOSS);
-    ck_assert_int_eq(read_text("{\"manager\":1,\"listen_addr\":\"a\"}", &place), -ERR_DATA_LOSS);
-    ck_assert_int_eq(read_text("{\"manager\":true}", &place), -ERR_DATA_LOSS);
-    ck_assert_int_eq(read_text("{\"manager\":true,\"listen_addr\":\"a\"}", &place), -ERR_DATA_LOSS);
+    ck_assert_int_eq(read_text("{\"listen_addr\":\"a\"}", &place), -ERR_DATA_LOSS);
+    ck_assert_int_eq(read_text("{\"listen_addr\":\"a\",\"advertise_addr\":1,"
+                               "\"data_path_addr\":\"\"}",
+                               &place),
+                     -ERR_DATA_LOSS);
 }
 END_TEST
 

@@ -1,0 +1,116 @@
+#!/bin/bash
+# A skepd joins as a worker: a swarm whose manager is skepd, and one whose manager is a stock dockerd.
+# Restarts and crashes cost nothing; leaving leaves nothing.
+# ctest: TIMEOUT 300
+. "$(dirname "$0")/../support/lab.sh"
+lab_needs docker dockerd conmon crun umoci busybox
+lab_up 3
+skep_image h1 h2
+kind=skep host=h1
+manager() { "$kind" "$host" "$@"; }
+sleepers() { on "$1" pgrep -x -f 'sleep 100000' | sort; }
+count() { [[ $(sleepers "$1" | wc -l) == "$2" ]]; }
+status_of() { manager node ls --format '{{.Hostname}} {{.Status}}' | sed -n "s/^$1 //p"; }
+is() { [[ $(status_of "$1") == "$2" ]]; }
+replicas() { [[ $(manager service ls --filter "name=$1" --format '{{.Replicas}}') == "$2" ]]; }
+nothing_left()
+{
+  same "" "$(sleepers "$1")" "processes on $1"
+  same "" "$(on "$1" pgrep conmon)" "monitors on $1"
+  [[ ! -e $LAB/$1/skep/swarm && ! -e $LAB/$1/skep/node.json ]] || fail "leaving left files: $(ls -R "$LAB/$1/skep")"
+  if on "$1" grep "$LAB/$1/skep/images" /proc/self/mountinfo; then fail "leaving left mounts"; fi
+}
+
+step "what cannot be joined is said, and changes nothing"
+skep_start h1
+skep_start h2
+manager swarm init --advertise-addr "$(ip_of h1)" >/dev/null
+manager swarm update --dispatcher-heartbeat 1s >/dev/null
+token=$(manager swarm join-token --quiet worker)
+refused 'invalid join token' skep h2 swarm join --token nonsense "$(ip_of h1):2377"
+refused 'InvalidArgument.*A valid join token is necessary to join this cluster' \
+  skep h2 swarm join --token "${token%-*}-0000000000000000000000000" "$(ip_of h1):2377"
+refused 'remote CA does not match fingerprint. Expected: [0-9a-f]{64}' \
+  skep h2 swarm join --token "SWMTKN-1-11111111111111111111111111111111111111111111111111-${token##*-}" "$(ip_of h1):2377"
+refused 'non-zero IP address or network interface' \
+  skep h2 swarm join --token "$token" --advertise-addr 0.0.0.0 "$(ip_of h1):2377"
+refused 'invalid .*vailability' skep h2 swarm join --token "$token" --availability often "$(ip_of h1):2377"
+same inactive "$(skep h2 info --format '{{.Swarm.LocalNodeState}}')" "h2's state"
+[[ ! -e $LAB/h2/skep/swarm && ! -e $LAB/h2/skep/node.json ]] || fail "a failed join left files"
+same 1 "$(manager node ls -q | wc -l)" "nodes"
+
+step "joined: ready at once, and it works"
+said=$(skep h2 swarm join --token "$token" "$(ip_of h1):2377")
+[[ $said == *"joined a swarm as a worker"* ]] || fail "join said: $said"
+is h2 Ready || fail "not ready when join was done: $(manager node ls)"
+same 'active false' "$(skep h2 info --format '{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}')" "h2's state"
+same "$(ip_of h2)" "$(skep h2 info --format '{{.Swarm.NodeAddr}}')" "h2's address"
+same "$(ip_of h1):2377" "$(skep h2 info --format '{{range .Swarm.RemoteManagers}}{{.Addr}}{{end}}')" "the manager it knows"
+refused 'not a swarm manager' skep h2 node ls
+refused 'already part of a swarm' skep h2 swarm join --token "$token" "$(ip_of h1):2377"
+refused 'already part of a swarm' skep h2 swarm init
+manager service create --detach --quiet --name web --replicas 4 "$LAB_IMAGE" sleep 100000 >/dev/null 2>&1
+eventually 30 replicas web 4/4
+count h1 2 || fail "the tasks are not spread"
+count h2 2 || fail "the tasks are not spread"
+
+step "the worker is started again, then killed; the manager is killed: the processes run on"
+before=$(sleepers h2)
+skep_stop h2
+same "$before" "$(sleepers h2)" "processes without skepd"
+skep_start h2
+kill9 h2 skepd
+kill9 h1 skepd
+skep_start h2
+skep_start h1
+eventually 20 is h2 Ready
+eventually 20 replicas web 4/4
+same "$before" "$(sleepers h2)" "processes after all that"
+
+step "drained and active again"
+manager node update --availability drain h2 >/dev/null
+eventually 30 count h2 0
+eventually 30 replicas web 4/4
+manager node update --availability active h2 >/dev/null
+manager service scale --detach web=6 >/dev/null
+eventually 30 replicas web 6/6
+count h2 2 || fail "an active node gets tasks: $(manager service ps web)"
+
+step "leaving takes the containers away; the node is down, and can be removed"
+refused "is not down and can't be removed" manager node rm h2
+node=$(skep h2 info --format '{{.Swarm.NodeID}}')
+skep h2 swarm leave >/dev/null
+nothing_left h2
+same inactive "$(skep h2 info --format '{{.Swarm.LocalNodeState}}')" "h2's state"
+refused 'This node is not part of a swarm' skep h2 swarm leave
+eventually 30 is h2 Down
+eventually 30 replicas web 6/6
+manager node rm "$node" >/dev/null
+same h1 "$(manager node ls --format '{{.Hostname}}')" "nodes"
+
+step "it joins again, as another node, drained from the start"
+skep h2 swarm join --token "$token" --availability drain "$(ip_of h1):2377" >/dev/null
+[[ $(skep h2 info --format '{{.Swarm.NodeID}}') != "$node" ]] || fail "the same node id"
+same drain "$(manager node inspect h2 --format '{{.Spec.Availability}}')" "its availability"
+skep h2 swarm leave >/dev/null
+
+step "a stock manager's worker"
+stock_start h3
+stock h3 swarm init --advertise-addr "$(ip_of h3)" --availability drain >/dev/null
+stock h3 swarm update --dispatcher-heartbeat 1s >/dev/null
+token=$(stock h3 swarm join-token --quiet worker)
+skep h2 swarm join --token "$token" "$(ip_of h3):2377" >/dev/null
+kind=stock host=h3
+is h2 Ready || fail "not ready at the stock manager: $(manager node ls)"
+manager service create --detach --quiet --no-resolve-image --name web --replicas 3 "$LAB_IMAGE" sleep 100000 >/dev/null
+eventually 30 replicas web 3/3
+before=$(sleepers h2)
+kill9 h2 skepd
+skep_start h2
+eventually 20 is h2 Ready
+eventually 20 replicas web 3/3
+same "$before" "$(sleepers h2)" "processes after the crash"
+skep h2 swarm leave >/dev/null
+nothing_left h2
+eventually 30 is h2 Down
+manager node rm h2 >/dev/null
