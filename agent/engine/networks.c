@@ -259,7 +259,9 @@ static void list(struct request *request)
 
 static void show(struct request *request, const void *object)
 {
-    if (is_hidden(object)) {
+    void *ctx;
+    // A node that shows no networks of its own lets services refer to these all the same.
+    if (is_hidden(object) && request_backend(request, &ctx)->network) {
         request_fail(request, 404, "network %s not found", request_param(request, "id"));
         return;
     }
