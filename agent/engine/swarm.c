@@ -344,6 +344,15 @@ static void join(struct request *request)
     backend->join(ctx, &it, done, owner);
 }
 
+// That a manager must not go without force is 503, as everything about a node's place in a swarm.
+static void not_left(struct request *request, const struct err *err)
+{
+    if (err->code == ERR_FAILED_PRECONDITION)
+        request_fail(request, 503, "%s", err->message);
+    else
+        request_fail_err(request, err);
+}
+
 static void leave(struct request *request)
 {
     void *ctx, *owner;
@@ -358,7 +367,7 @@ static void leave(struct request *request)
         request_fail(request, 501, "this node is not set up to take part in swarms");
         return;
     }
-    backend_done *done = request_backend_done(request, done_empty, &owner);
+    backend_done *done = request_backend_done_or(request, done_empty, not_left, &owner);
     backend->leave(ctx, request_flag(request, "force"), done, owner);
 }
 

@@ -1,0 +1,39 @@
+#!/bin/bash
+# The Engine API of a manager: conversations with every answer checked (tests/e2e/api), events that stay
+# open, replay and carry what changed, both over a reload; and the filters of docker events.
+# ctest: TIMEOUT 120
+here=$(dirname "$0")
+. "$here/../support/lab.sh"
+lab_needs docker curl python3
+lab_up 1
+skep_start h1
+docker() { skep h1 "$@"; }
+sock=$LAB/h1/skep.sock
+
+step "conversations"
+python3 "$here/../support/converse.py" "$sock" "addr=$(ip_of h1)" "$here"/api/*.talk || fail "some answers differ"
+
+step "events: open, with what changed, over a reload"
+curl -sN --unix-socket "$sock" 'http://d/events?filters=%7B%22scope%22%3A%5B%22swarm%22%5D%7D' >"$LAB/events" &
+reader=$!
+seen() { grep -q "$1" "$LAB/events"; }
+eventually 5 curl -sf --unix-socket "$sock" http://d/_ping
+docker service create --detach --name ev --constraint node.hostname==nowhere --no-resolve-image busybox:lab >/dev/null
+eventually 10 seen '"Type":"service","Action":"create".*"name":"ev"'
+signal h1 skepd HUP
+docker service scale --detach ev=3 >/dev/null
+eventually 10 seen '"Action":"update".*"replicas.new":"3","replicas.old":"1"'
+docker node update --availability drain "$(docker node ls --quiet)" >/dev/null
+eventually 10 seen '"Type":"node","Action":"update".*"availability.new":"drain","availability.old":"active"'
+docker service rm ev >/dev/null
+eventually 10 seen '"Type":"service","Action":"remove"'
+[[ -d /proc/$reader ]] || fail "the stream of events ended"
+kill "$reader"
+# The docker command asks in whole seconds.
+looks_back()
+{
+  docker events --since 5m --until 0s --filter type=service --filter event=remove \
+    --format '{{.Actor.Attributes.name}}' | grep -qx ev
+}
+eventually 10 looks_back
+same "" "$(docker events --since 5m --until 0s --filter type=service --filter scope=local)" "events of no scope"
