@@ -169,6 +169,32 @@ void layout_sort(struct layout *layout)
     sort(layout->fdbs, layout->fdbs_count, sizeof *layout->fdbs, compare_fdb);
 }
 
+static bool same_fdb(const struct layout_fdb *a, const struct layout_fdb *b)
+{
+    return strcmp(a->link, b->link) == 0 && memcmp(a->mac, b->mac, MAC_BYTES) == 0;
+}
+
+#define UNIQUE(layout, rows, same)                                                                 \
+    do {                                                                                           \
+        size_t kept_count = 0;                                                                     \
+        for (size_t i = 0; i < (layout)->rows##_count; i++)                                        \
+            if (!kept_count || !same(&(layout)->rows[kept_count - 1], &(layout)->rows[i]))         \
+                (layout)->rows[kept_count++] = (layout)->rows[i];                                  \
+        (layout)->rows##_count = kept_count;                                                       \
+    } while (0)
+#define SAME_ADDR(a, b)  (layout_compare_addr(a, b) == 0)
+#define SAME_ROUTE(a, b) (layout_compare_route(a, b) == 0)
+#define SAME_NEIGH(a, b) (layout_compare_neigh(a, b) == 0)
+
+void layout_settle(struct layout *layout)
+{
+    layout_sort(layout);
+    UNIQUE(layout, addrs, SAME_ADDR);
+    UNIQUE(layout, routes, SAME_ROUTE);
+    UNIQUE(layout, neighs, SAME_NEIGH);
+    UNIQUE(layout, fdbs, same_fdb);
+}
+
 const struct layout_link *layout_link(const struct layout *layout, const char *name)
 {
     for (size_t i = 0; i < layout->links_count; i++)

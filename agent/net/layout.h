@@ -107,6 +107,10 @@ struct layout_fdb *layout_add_fdb(struct layout *layout, const char *link,
 // Orders all rows, so that two layouts can be walked side by side.
 void layout_sort(struct layout *layout);
 
+// The same for a layout that is wanted: rows that say one thing twice are left once, and of two
+// forwarding rows for one MAC address of a link the first stays.
+void layout_settle(struct layout *layout);
+
 const struct layout_link *layout_link(const struct layout *layout, const char *name);
 const struct layout_link *layout_link_at(const struct layout *layout, uint32_t index);
 

@@ -17,7 +17,7 @@
 #include "proto/base/file_io.h"
 #include "proto/base/str.h"
 
-#define NETNS_OWN         "/proc/thread-self/ns/net"
+#define OWN_PATH          "/proc/thread-self/ns/net"
 #define SYSCTL_PATH_BYTES 256
 #define SYSCTL_BYTES      64
 
@@ -57,7 +57,7 @@ int netns_open(const char *path, int *fd, struct err *err)
 
 static int own_open(struct err *err)
 {
-    int fd = open(NETNS_OWN, O_RDONLY | O_CLOEXEC);
+    int fd = open(OWN_PATH, O_RDONLY | O_CLOEXEC);
     return fd < 0 ? err_set_errno(err, errno, "open own network namespace") : fd;
 }
 
@@ -70,6 +70,8 @@ static void go_home(int home)
 
 int netns_in(int netns_fd, int (*work)(void *ctx, struct err *err), void *ctx, struct err *err)
 {
+    if (netns_fd == NETNS_OWN)
+        return work(ctx, err);
     int home = own_open(err);
     if (home < 0)
         return home;
@@ -97,7 +99,7 @@ static int pin(const char *path, struct err *err)
     int rc = 0;
     if (unshare(CLONE_NEWNET) < 0) {
         rc = err_set_errno(err, errno, "make a network namespace");
-    } else if (mount(NETNS_OWN, path, NULL, MS_BIND, NULL) < 0) {
+    } else if (mount(OWN_PATH, path, NULL, MS_BIND, NULL) < 0) {
         rc = err_set_errno(err, errno, "pin network namespace at %s", path);
     }
     go_home(home);

@@ -32,6 +32,9 @@ int netns_remove(const char *path, struct err *err);
 int netns_list(const char *dir, void (*visit)(void *ctx, const char *name), void *ctx,
                struct err *err);
 
+// As a namespace's descriptor below: the one the thread is in.
+#define NETNS_OWN (-1)
+
 // Runs `work` on this thread inside of the namespace, and comes back. Returns what it returns.
 int netns_in(int netns_fd, int (*work)(void *ctx, struct err *err), void *ctx, struct err *err);
 

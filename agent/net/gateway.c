@@ -1,0 +1,173 @@
+#include "agent/net/gateway.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/check.h"
+#include "proto/base/str.h"
+
+#define ADDRESSES_MAX 65536u // of a pool's subnet
+#define PORT_CHARS    15
+
+// Docker's own default pools for local networks, in its order.
+static const struct {
+    const char *base;
+    uint8_t prefix;
+    unsigned count;
+} pools[] = {
+    {"172.18.0.0", 16, 14},
+    {"192.168.0.0", 20, 16},
+    {"10.213.0.0", 16, 16},
+};
+
+void gateway_init(struct gateway *gateway)
+{
+    memset(gateway, 0, sizeof *gateway);
+}
+
+void gateway_fini(struct gateway *gateway)
+{
+    free(gateway->taken);
+    gateway_init(gateway);
+}
+
+static bool is_taken(const struct gateway *gateway, uint32_t number)
+{
+    return (gateway->taken[number / 8] >> (number % 8)) & 1;
+}
+
+static void set_taken(struct gateway *gateway, uint32_t number, bool taken)
+{
+    uint8_t bit = (uint8_t)(1u << (number % 8));
+    if (taken)
+        gateway->taken[number / 8] |= bit;
+    else
+        gateway->taken[number / 8] &= (uint8_t)~bit;
+}
+
+static void use(struct gateway *gateway, const struct ipnet *ip)
+{
+    struct ipnet base = ipnet_base(ip);
+    gateway->ip = *ip;
+    gateway->taken_count = UINT32_C(1) << (32 - ip->prefix);
+    CHECK(gateway->taken_count <= ADDRESSES_MAX);
+    CHECK(gateway->taken_count >= 4);
+    free(gateway->taken);
+    gateway->taken = mem_alloc(gateway->taken_count / 8 + 1);
+    set_taken(gateway, 0, true);
+    set_taken(gateway, gateway->taken_count - 1, true);
+    set_taken(gateway, ipnet_u32(ip) - ipnet_u32(&base), true);
+}
+
+static bool is_free(const struct ipnet *subnet, const struct layout *host)
+{
+    for (size_t i = 0; i < host->addrs_count; i++)
+        if (ipnet_overlaps(subnet, &host->addrs[i].ip))
+            return false;
+    for (size_t i = 0; i < host->routes_count; i++)
+        if (host->routes[i].to.prefix && ipnet_overlaps(subnet, &host->routes[i].to))
+            return false;
+    return true;
+}
+
+int gateway_choose(struct gateway *gateway, const struct layout *host, struct err *err)
+{
+    for (size_t i = 0; i < host->addrs_count; i++) {
+        const struct layout_addr *addr = &host->addrs[i];
+        if (strcmp(addr->link, GATEWAY_BRIDGE) == 0 && addr->ip.size == 4 &&
+            addr->ip.prefix >= 16 && addr->ip.prefix <= 29) {
+            use(gateway, &addr->ip);
+            return 0;
+        }
+    }
+    for (size_t p = 0; p < COUNT_OF(pools); p++) {
+        struct ipnet base;
+        bool good = ipnet_parse(pools[p].base, &base);
+        CHECK(good);
+        for (unsigned n = 0; n < pools[p].count; n++) {
+            uint32_t at = ipnet_u32(&base) + (n << (32 - pools[p].prefix));
+            struct ipnet ip = ipnet_of_u32(at + 1, pools[p].prefix);
+            if (is_free(&ip, host)) {
+                use(gateway, &ip);
+                return 0;
+            }
+        }
+    }
+    return err_set(err, ERR_RESOURCE_EXHAUSTED, "no subnet is free for the gateway bridge");
+}
+
+int gateway_take(struct gateway *gateway, struct ipnet *out, struct err *err)
+{
+    CHECK(ipnet_is_set(&gateway->ip));
+    struct ipnet base = ipnet_base(&gateway->ip);
+    for (uint32_t n = 1; n < gateway->taken_count; n++)
+        if (!is_taken(gateway, n)) {
+            set_taken(gateway, n, true);
+            *out = ipnet_of_u32(ipnet_u32(&base) + n, gateway->ip.prefix);
+            return 0;
+        }
+    return err_set(err, ERR_RESOURCE_EXHAUSTED, "the gateway bridge has no address left");
+}
+
+bool gateway_claim(struct gateway *gateway, const struct ipnet *ip)
+{
+    if (!ipnet_is_set(&gateway->ip) || !ipnet_contains(&gateway->ip, ip))
+        return false;
+    struct ipnet base = ipnet_base(&gateway->ip);
+    uint32_t number = ipnet_u32(ip) - ipnet_u32(&base);
+    if (is_taken(gateway, number))
+        return false;
+    set_taken(gateway, number, true);
+    return true;
+}
+
+void gateway_give(struct gateway *gateway, const struct ipnet *ip)
+{
+    if (!ipnet_is_set(&gateway->ip) || !ipnet_contains(&gateway->ip, ip) ||
+        ipnet_same_ip(&gateway->ip, ip))
+        return;
+    struct ipnet base = ipnet_base(&gateway->ip);
+    set_taken(gateway, ipnet_u32(ip) - ipnet_u32(&base), false);
+}
+
+void gateway_port(const char *endpoint_id, char out[LAYOUT_NAME_BYTES])
+{
+    str_format(out, PORT_CHARS + 1, GATEWAY_PORT_PREFIX "%s", endpoint_id);
+}
+
+void gateway_layout(const struct gateway *gateway, const char *const *endpoint_ids, size_t count,
+                    struct layout *out)
+{
+    layout_add_link(out, GATEWAY_BRIDGE, LAYOUT_BRIDGE)->up = true;
+    layout_add_addr(out, GATEWAY_BRIDGE, &gateway->ip);
+    for (size_t i = 0; i < count; i++) {
+        char name[LAYOUT_NAME_BYTES];
+        gateway_port(endpoint_ids[i], name);
+        struct layout_link *port = layout_add_link(out, name, LAYOUT_VETH);
+        port->up = true;
+        str_copy(port->master, sizeof port->master, GATEWAY_BRIDGE);
+    }
+}
+
+void gateway_rules(const struct gateway *gateway, struct buf *out)
+{
+    char subnet[IPNET_TEXT_BYTES];
+    struct ipnet base = ipnet_base(&gateway->ip);
+    ipnet_format(&base, subnet);
+    buf_printf(out,
+               "add table ip " GATEWAY_TABLE "\n"
+               "delete table ip " GATEWAY_TABLE "\n"
+               "table ip " GATEWAY_TABLE " {\n"
+               "  chain forward {\n"
+               "    type filter hook forward priority filter; policy accept;\n"
+               "    iifname \"" GATEWAY_BRIDGE "\" oifname \"" GATEWAY_BRIDGE
+               "\" ct status dnat accept\n"
+               "    iifname \"" GATEWAY_BRIDGE "\" oifname \"" GATEWAY_BRIDGE "\" drop\n"
+               "  }\n"
+               "  chain post {\n"
+               "    type nat hook postrouting priority srcnat; policy accept;\n"
+               "    ip saddr %s oifname != \"" GATEWAY_BRIDGE "\" masquerade\n"
+               "  }\n"
+               "}\n",
+               subnet);
+}

@@ -1,0 +1,117 @@
+// The networks of this node: a sandbox per container on them, the overlays' namespaces, the gateway
+// bridge, and, in a swarm, what gossip says and is told of all this.
+//
+// Callers say what should be; what is there is read back, compared and repaired, after each change
+// and on a slow timer, in worker jobs. So a restart needs no memory: what an earlier life left is
+// taken over without a packet lost when it is asked for again, and taken away when it is not.
+// Everything runs on the loop's thread; no callback runs inside the call that causes it.
+#ifndef AGENT_NET_NETS_IO_H
+#define AGENT_NET_NETS_IO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/dns/feed_io.h"
+#include "agent/net/order.h"
+#include "proto/base/err.h"
+#include "proto/base/loop_io.h"
+#include "proto/net/addr.h"
+#include "proto/wire/dispatcher.pb-c.h"
+
+// How long a container waits for the node's own addresses on its networks, and how often everything
+// is compared with the kernel.
+#define NETS_WAIT_MS     30000
+#define NETS_AUDIT_MS    30000
+#define NETS_RETRY_MS    1000
+#define NETS_SANDBOX_MAX 16384
+// How long a service goes without new connections to a container before it is told to stop: time
+// for the word to go round.
+#define NETS_DRAIN_MS 2000
+
+struct nets;
+
+struct nets_config {
+    struct loop *loop;
+    const char *dir;       // for the pins of namespaces: "<exec-root>/netns"
+    struct dns_feed *feed; // NULL: names are not told to anyone
+    int64_t wait_ms;       // 0: NETS_WAIT_MS
+    int64_t audit_ms;      // 0: NETS_AUDIT_MS
+};
+
+struct nets_counts {
+    uint64_t jobs;      // worker jobs run
+    uint64_t steps;     // changes made to the kernel
+    uint64_t repairs;   // of these, what nobody here had asked for: drift
+    uint64_t failures;  // places that could not be brought to what they should be; tried again
+    uint64_t flows_cut; // connections to endpoints that were gone
+    uint64_t networks, sandboxes, peers, records; // there are now
+};
+
+// Makes the folder and looks for what an earlier life left. Blocks shortly: at start-up.
+int nets_open(const struct nets_config *config, struct nets **out, struct err *err);
+
+// What is in the kernel stays. Any swarm has ended before. `closed` runs once, later.
+void nets_close(struct nets *nets, void (*closed)(void *owner), void *owner);
+
+bool nets_busy(const struct nets *nets);
+struct nets_counts nets_counts(const struct nets *nets);
+
+// ---- what an earlier life left ------------------------------------------------------------------
+
+// This container is there: its sandbox is kept until it is made again or removed. After all of them
+// nets_sweep: sandboxes of other containers are taken away. Without the sweep nothing is.
+void nets_keep(struct nets *nets, const char *container_id);
+void nets_sweep(struct nets *nets);
+
+// ---- sandboxes ----------------------------------------------------------------------------------
+
+// `path` is the pinned network namespace, valid until the sandbox is removed; NULL with err.
+typedef void nets_made(void *owner, const char *path, const struct err *err);
+typedef void nets_done(void *owner, const struct err *err);
+
+// Makes the sandbox of order->id as ordered (copied), or takes over the one that is there; done
+// again for one that is made it only answers. `made` runs exactly once, with an error when it was
+// removed meanwhile (CANCELLED), the node's addresses did not come in time (DEADLINE_EXCEEDED), or
+// the kernel refused; nothing is left of it then. FAILED_PRECONDITION at once for an encrypted
+// network on a kernel that cannot encrypt, or while not in a swarm; `made` does not run then.
+// `adopt`: its container runs already; nothing is waited for.
+int nets_sandbox_make(struct nets *nets, const struct order *order, bool adopt, nets_made *made,
+                      void *owner, struct err *err);
+
+enum nets_serve {
+    NETS_SERVE_NOT,   // it has an address, and no name
+    NETS_SERVE_READY, // its names answer and its services' connections reach it
+    NETS_SERVE_DRAIN, // no new connections; open ones go on
+};
+
+// Harmless for a container without sandbox.
+void nets_sandbox_serve(struct nets *nets, const char *container_id, enum nets_serve serve);
+bool nets_sandbox_is_served(const struct nets *nets, const char *container_id);
+
+// Takes the sandbox away, at once from others' sight. One that is not there is no error. `done`
+// (may be NULL) runs once.
+void nets_sandbox_remove(struct nets *nets, const char *container_id, nets_done *done, void *owner);
+
+// Path of the container's namespace; NULL for one without a made sandbox.
+const char *nets_sandbox_path(const struct nets *nets, const char *container_id);
+
+// ---- the swarm ----------------------------------------------------------------------------------
+
+struct nets_swarm {
+    const char *node_id;
+    struct addr bind;      // of gossip
+    struct addr advertise; // how others reach it
+    struct addr data_path; // where tunnels end here; kind ADDR_NAME: as `advertise`
+};
+
+// Starts gossip: the errors of gossip_open.
+int nets_swarm_begin(struct nets *nets, const struct nets_swarm *swarm, struct err *err);
+
+// What the manager says of this node: its addresses on networks, the managers, the keys.
+void nets_session(struct nets *nets, const Swarm__SessionMessage *message);
+
+// Ends gossip; with `leave` others are told and the swarm's networks are taken away (its containers
+// are gone), else it is a restart. `ended` runs once, later.
+void nets_swarm_end(struct nets *nets, bool leave, void (*ended)(void *owner), void *owner);
+
+#endif

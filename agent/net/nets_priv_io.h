@@ -1,0 +1,200 @@
+// What the nets_*_io.c files share.
+#ifndef AGENT_NET_NETS_PRIV_IO_H
+#define AGENT_NET_NETS_PRIV_IO_H
+
+#include "agent/dns/sockets_io.h"
+#include "agent/gossip/gossip_io.h"
+#include "agent/lb/nft_io.h"
+#include "agent/net/gateway.h"
+#include "agent/net/nets_io.h"
+#include "agent/net/peers.h"
+#include "agent/net/sandbox.h"
+#include "proto/base/list.h"
+#include "proto/base/map.h"
+
+#define NETS_MAGIC       0x6e657473u
+#define NETS_ENDS_MAX    (ORDER_NETWORKS_MAX + 1) // and the gateway bridge's
+#define NETS_ORDER_BYTES (4u << 20)
+#define NETS_PATH_BYTES  LAYOUT_PLACE_BYTES
+#define NETS_INGRESS_BOX "ingress_sbox" // the container id that the ingress sandbox goes by
+
+// A network in use on this node, or known to the manager as one of this node's.
+struct net {
+    struct overlay overlay;
+    char path[NETS_PATH_BYTES];
+    struct peers *peers;
+    struct ipnet lb;   // this node's own address; none
+    size_t boxes;      // sandboxes on it, those being removed included
+    bool joined;       // to its gossip
+    bool stale;        // its rows are to be walked again
+    bool dirty;        // its namespace is to be compared
+    bool asked;        // something was asked for since it was clean: steps are no drift
+    bool made;         // its namespace was brought to what it should be once
+    struct arena made_of; // what `records` lies in
+    struct net_record *records;
+    size_t records_count;
+    uint32_t *addresses; // of all records, sorted: to see which went
+    size_t addresses_count;
+};
+
+struct net_record {
+    const char *key; // the row's
+    const char *node; // owner's gossip name; NULL: this node
+    struct records_endpoint endpoint;
+};
+
+enum box_state {
+    BOX_WAITING, // for the node's own addresses
+    BOX_MAKING,
+    BOX_MADE,
+    BOX_REMOVING,
+};
+
+struct box {
+    struct nets *nets;
+    char id[OVERLAY_ID_BYTES * 2];
+    char path[NETS_PATH_BYTES];
+    struct arena arena;
+    struct order *order;
+    struct sandbox_end ends[NETS_ENDS_MAX];
+    size_t ends_count;
+    struct ipnet gateway; // its address on the gateway bridge; none
+    enum box_state state;
+    enum nets_serve serve;
+    bool dirty, asked;
+    bool failed; // made not, and its error is told
+    struct loop_timer wait;
+    nets_made *tell_made;
+    void *tell_owner;
+    nets_done *tell_done;
+    void *done_owner;
+    struct err err;
+    // What its balancer holds; with the job while it runs.
+    struct nft *nft;
+    struct ruleset rules;
+    bool rules_known;
+    bool names; // its resolver's sockets are handed over
+    uint32_t *cut;
+    size_t cut_count;
+};
+
+// What an earlier life left and nobody has asked for yet.
+struct stray {
+    char path[NETS_PATH_BYTES];
+    bool sandbox;
+    struct ipnet gateway; // its address on the gateway bridge; none
+};
+
+struct nets_job;
+
+struct nets {
+    unsigned magic;
+    struct loop *loop;
+    char dir[NETS_PATH_BYTES];
+    struct dns_feed *feed;
+    int64_t wait_ms, audit_ms;
+    struct map nets;   // network id -> struct net
+    struct map boxes;  // container id -> struct box
+    struct map kept;   // file name of a sandbox that waits to be asked for again
+    struct map strays; // file name -> path (heap): namespaces that nobody asked for
+    bool swept;
+    // The host.
+    struct gateway gateway;
+    bool gateway_needed; // some sandbox is on it
+    bool host_dirty, host_asked;
+    // The swarm.
+    struct gossip *gossip;
+    char node_id[OVERLAY_ID_BYTES];
+    struct ipnet tunnel; // where tunnels end here
+    uint16_t port;
+    bool in_swarm;
+    bool session_seen;
+    void (*ended)(void *owner);
+    void *ended_owner;
+    bool leaving;
+    // Work.
+    struct nets_job *job; // under way
+    struct loop_later kick;
+    struct loop_timer retry, audit;
+    struct nets_counts counts;
+    void (*closed)(void *owner);
+    void *closed_owner;
+};
+
+// ---- nets_io.c ----------------------------------------------------------------------------------
+void nets_kick(struct nets *nets);
+struct net *nets_net(struct nets *nets, const char *id);
+// The network of that id, made if need be; its description is the given one from now on.
+struct net *nets_net_use(struct nets *nets, const struct overlay *overlay);
+// Forgets networks that no sandbox is on and that are none of this node's.
+void nets_drop_unused(struct nets *nets);
+// Says what a job came to.
+void nets_job_done(struct nets *nets, struct nets_job *job);
+// The sandbox is brought to its end of life: told, forgotten, freed.
+void nets_box_free(struct box *box);
+void nets_box_tell(struct box *box, const struct err *err);
+// Goes on with those that waited for the node's own addresses.
+void nets_boxes_go_on(struct nets *nets);
+
+static inline bool nets_box_live(const struct box *box)
+{
+    return box->state == BOX_MAKING || box->state == BOX_MADE;
+}
+
+// ---- nets_want_io.c -----------------------------------------------------------------------------
+// A job for all that is to be looked at; without places when there is nothing.
+struct nets_job *nets_job_make(struct nets *nets);
+
+// ---- nets_swarm_io.c ----------------------------------------------------------------------------
+// Walks the rows of networks that changed, and derives peers and records.
+void nets_refresh(struct nets *nets);
+// Puts the rows that should be there and removes those that should not.
+void nets_publish(struct nets *nets);
+// The ingress sandbox was taken away: it may have to come again, with another address.
+void nets_ingress_gone(struct nets *nets);
+// Tells the resolver about a network, or a sandbox.
+void nets_feed_net(struct nets *nets, struct net *net);
+void nets_feed_box(struct nets *nets, struct box *box);
+
+// ---- nets_job_io.c ------------------------------------------------------------------------------
+enum job_kind { JOB_HOST, JOB_NET, JOB_BOX, JOB_STRAY };
+
+struct job_place {
+    enum job_kind kind;
+    char key[OVERLAY_ID_BYTES * 2]; // network or container id, or file name
+    char path[NETS_PATH_BYTES];     // "" the host
+    bool remove;
+    bool drift; // nobody asked for a change: steps are repairs
+    struct layout wanted;
+    struct plan_rules_copy {
+        const char *links;
+        bool rows;
+    } take;
+    bool forward; // the namespace forwards packets
+    struct buf text; // nft's commands besides; empty: none
+    // Of a sandbox.
+    struct nft *nft;
+    struct ruleset rules, rules_wanted;
+    bool rules_known;
+    uint32_t *cut;
+    size_t cut_count;
+    bool open_names, ask_inside;
+    struct dns_sockets sockets;
+    // What came of it.
+    struct err err;
+    size_t steps, flows_cut;
+};
+
+struct nets_job {
+    struct loop_work work;
+    struct nets *nets;
+    struct job_place *places;
+    size_t count, cap;
+};
+
+struct job_place *nets_job_place(struct nets_job *job, enum job_kind kind, const char *key,
+                                 const char *path);
+void nets_job_start(struct nets_job *job);
+void nets_job_free(struct nets_job *job);
+
+#endif

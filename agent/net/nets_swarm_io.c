@@ -1,0 +1,620 @@
+// The swarm's side of the networks: what gossip says becomes peers and records, what is here becomes
+// rows, and the resolver is told of both.
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/net/nets_priv_io.h"
+#include "proto/base/check.h"
+#include "proto/base/log.h"
+#include "proto/base/str.h"
+
+#define RECORDS_MAX    (1u << 17) // of one network
+#define MANAGERS_MAX   64
+#define LOCAL_LIFE     "local" // stands for the gossip name while there is none
+#define PORTS_IN_ROW   512
+
+// ---- rows to peers and records -----------------------------------------------------------------
+
+struct walk {
+    struct nets *nets;
+    struct net *net;
+    size_t cap;
+};
+
+// Rows about addresses of this node's own endpoints come from its earlier lives, or are lies.
+static bool is_local(const struct nets *nets, const struct net *net, const struct ipnet *ip)
+{
+    if (ipnet_is_set(&net->lb) && ipnet_same_ip(&net->lb, ip))
+        return true;
+    MAP_EACH (entry, &nets->boxes) {
+        const struct box *box = entry->value;
+        for (size_t i = 0; i < box->ends_count && nets_box_live(box); i++)
+            if (box->ends[i].overlay &&
+                strcmp(box->ends[i].overlay->id, net->overlay.id) == 0 &&
+                ipnet_same_ip(&box->ends[i].ip, ip))
+                return true;
+    }
+    return false;
+}
+
+static void on_peer(void *ctx, const struct gossip_row *row)
+{
+    struct walk *walk = ctx;
+    struct overlay_peer peer;
+    if (row->own || records_parse_peer(row->value, row->value_size, &peer, NULL) ||
+        ipnet_same_ip(&peer.tunnel, &walk->nets->tunnel) ||
+        is_local(walk->nets, walk->net, &peer.ip))
+        return;
+    peers_row(walk->net->peers, &walk->net->overlay, row->key, &peer);
+}
+
+static struct net_record *record_add(struct walk *walk)
+{
+    struct net *net = walk->net;
+    if (net->records_count == RECORDS_MAX)
+        return NULL;
+    if (net->records_count == walk->cap) {
+        walk->cap = walk->cap ? walk->cap * 2 : 16;
+        net->records = mem_realloc(net->records, walk->cap * sizeof *net->records);
+    }
+    return &net->records[net->records_count++];
+}
+
+static void on_endpoint(void *ctx, const struct gossip_row *row)
+{
+    struct walk *walk = ctx;
+    struct net *net = walk->net;
+    struct records_endpoint endpoint;
+    if (row->own ||
+        records_parse_endpoint(row->value, row->value_size, &net->made_of, &endpoint, NULL) ||
+        !overlay_subnet_of(&net->overlay, &endpoint.ip) ||
+        is_local(walk->nets, net, &endpoint.ip))
+        return;
+    struct net_record *record = record_add(walk);
+    if (record)
+        *record = (struct net_record){
+            .key = arena_strdup(&net->made_of, row->key),
+            .node = arena_strdup(&net->made_of, row->node),
+            .endpoint = endpoint,
+        };
+}
+
+static const char *life_of(const struct nets *nets)
+{
+    return nets->gossip ? gossip_name(nets->gossip) : LOCAL_LIFE;
+}
+
+// A row's key is this life's own: rows of the life before, which others may still hold, are other
+// rows.
+static void row_key(const struct nets *nets, const char *id, const struct net *net,
+                    char out[SANDBOX_ENDPOINT_BYTES])
+{
+    sandbox_endpoint_id(id, net->overlay.id, life_of(nets), out);
+}
+
+static const struct order_network *network_in(const struct box *box, const struct net *net)
+{
+    for (size_t i = 0; i < box->order->networks_count; i++)
+        if (strcmp(box->order->networks[i].overlay.id, net->overlay.id) == 0)
+            return &box->order->networks[i];
+    return NULL;
+}
+
+static bool is_named(const struct box *box)
+{
+    return box->state == BOX_MADE && box->serve != NETS_SERVE_NOT &&
+           strcmp(box->id, NETS_INGRESS_BOX) != 0;
+}
+
+static void endpoint_of(const struct box *box, const struct order_network *network,
+                        struct records_endpoint *out)
+{
+    const struct order *order = box->order;
+    *out = (struct records_endpoint){
+        .name = order->name,
+        .service_name = order->service_name,
+        .service_id = order->service_id,
+        .vip = network->vip,
+        .ip = ipnet_host(&network->ip),
+        .aliases = network->aliases,
+        .aliases_count = network->aliases_count,
+        .task_aliases = order->names,
+        .task_aliases_count = order->names_count,
+        .disabled = box->serve == NETS_SERVE_DRAIN,
+    };
+    if (network->overlay.ingress) {
+        out->ports = order->ports;
+        out->ports_count = order->ports_count < PORTS_IN_ROW ? order->ports_count : PORTS_IN_ROW;
+    }
+}
+
+// Texts of local records are those of the sandbox's order, which may go before the record does.
+static void local_records(struct walk *walk)
+{
+    struct net *net = walk->net;
+    MAP_EACH (entry, &walk->nets->boxes) {
+        const struct box *box = entry->value;
+        const struct order_network *network = network_in(box, net);
+        if (!network || !is_named(box))
+            continue;
+        char key[SANDBOX_ENDPOINT_BYTES];
+        struct records_endpoint endpoint;
+        struct buf bytes;
+        endpoint_of(box, network, &endpoint);
+        buf_init(&bytes, RECORDS_BYTES_MAX);
+        records_pack_endpoint(&endpoint, &bytes);
+        row_key(walk->nets, box->id, net, key);
+        struct net_record *record = record_add(walk);
+        if (record) {
+            record->node = NULL;
+            record->key = arena_strdup(&net->made_of, key);
+            if (!buf_ok(&bytes) || records_parse_endpoint(bytes.data, bytes.len, &net->made_of,
+                                                          &record->endpoint, NULL))
+                net->records_count--;
+        }
+        buf_fini(&bytes);
+    }
+}
+
+static int compare_u32(const void *left, const void *right)
+{
+    uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
+    return a < b ? -1 : a > b;
+}
+
+static void cut_add(struct box *box, uint32_t address)
+{
+    box->cut = mem_realloc(box->cut, (box->cut_count + 1) * sizeof *box->cut);
+    box->cut[box->cut_count++] = address;
+    box->dirty = box->asked = true;
+}
+
+// Connections to endpoints that are gone are cut where they begin: in every sandbox on the network.
+static void find_gone(struct nets *nets, struct net *net)
+{
+    uint32_t *now = mem_alloc_array(net->records_count + 1, sizeof *now);
+    for (size_t i = 0; i < net->records_count; i++)
+        now[i] = ipnet_u32(&net->records[i].endpoint.ip);
+    if (net->records_count)
+        qsort(now, net->records_count, sizeof *now, compare_u32);
+    for (size_t i = 0; i < net->addresses_count; i++) {
+        uint32_t address = net->addresses[i];
+        if (net->records_count &&
+            bsearch(&address, now, net->records_count, sizeof *now, compare_u32))
+            continue;
+        MAP_EACH (entry, &nets->boxes) {
+            struct box *box = entry->value;
+            if (box->state == BOX_MADE && network_in(box, net))
+                cut_add(box, address);
+        }
+    }
+    free(net->addresses);
+    net->addresses = now;
+    net->addresses_count = net->records_count;
+}
+
+static void refresh_net(struct nets *nets, struct net *net)
+{
+    struct walk walk = {.nets = nets, .net = net};
+    free(net->records);
+    net->records = NULL;
+    net->records_count = 0;
+    arena_reset(&net->made_of);
+    peers_begin(net->peers);
+    if (net->joined) {
+        gossip_rows(nets->gossip, net->overlay.id, GOSSIP_TABLE_PEERS, on_peer, &walk);
+        gossip_rows(nets->gossip, net->overlay.id, GOSSIP_TABLE_ENDPOINTS, on_endpoint, &walk);
+    }
+    local_records(&walk);
+    if (peers_end(net->peers))
+        net->dirty = net->asked = true;
+    find_gone(nets, net);
+    MAP_EACH (entry, &nets->boxes) {
+        struct box *box = entry->value;
+        if (network_in(box, net) && nets_box_live(box))
+            box->dirty = box->asked = true;
+    }
+    nets_feed_net(nets, net);
+}
+
+// ---- to the resolver ---------------------------------------------------------------------------
+
+static void names_ip_of(const struct ipnet *ip, struct names_ip *out)
+{
+    out->size = ip->size;
+    memcpy(out->bytes, ip->bytes, ip->size);
+}
+
+static bool feed_record(struct nets *nets, const struct net *net, const struct net_record *from)
+{
+    const struct records_endpoint *endpoint = &from->endpoint;
+    struct names_record record = {
+        .endpoint = from->key,
+        .name = endpoint->name,
+        .service = endpoint->service_name,
+        .aliases = endpoint->task_aliases,
+        .aliases_count = endpoint->task_aliases_count,
+        .service_aliases = endpoint->aliases,
+        .service_aliases_count = endpoint->aliases_count,
+        .draining = endpoint->disabled,
+    };
+    names_ip_of(&endpoint->ip, &record.ips[0]);
+    names_ip_of(&endpoint->vip, &record.vips[0]);
+    return dns_feed_record_put(nets->feed, net->overlay.id, &record, NULL) == 0;
+}
+
+static int compare_keys(const void *left, const void *right)
+{
+    return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
+void nets_feed_net(struct nets *nets, struct net *net)
+{
+    // The mesh's own network has no names.
+    if (!nets->feed || net->overlay.ingress)
+        return;
+    if (dns_feed_network_put(nets->feed, net->overlay.id, net->overlay.name, net->overlay.internal,
+                             NULL))
+        return;
+    const char **keys = mem_alloc_array(net->records_count + 1, sizeof *keys);
+    size_t count = 0, at = 0;
+    for (size_t i = 0; i < net->records_count; i++)
+        if (feed_record(nets, net, &net->records[i]))
+            keys[count++] = net->records[i].key;
+    if (count)
+        qsort(keys, count, sizeof *keys, compare_keys);
+    const char *known;
+    while ((known = dns_feed_record_next(nets->feed, net->overlay.id, &at)))
+        if (!count || !bsearch(&known, keys, count, sizeof *keys, compare_keys))
+            dns_feed_record_remove(nets->feed, net->overlay.id, known);
+    free(keys);
+}
+
+void nets_feed_box(struct nets *nets, struct box *box)
+{
+    const char *networks[ORDER_NETWORKS_MAX];
+    const struct order *order = box->order;
+    struct err err = ERR_INIT;
+    struct feed_sandbox sandbox = {
+        .id = box->id,
+        .networks = networks,
+        .search = order->search,
+        .search_count =
+            order->search_count < RESOLVER_SEARCH_MAX ? order->search_count : RESOLVER_SEARCH_MAX,
+        .servers_count = order->servers_count,
+        .ndots_set = order->ndots_set,
+    };
+    memcpy(sandbox.servers, order->servers, sizeof sandbox.servers);
+    for (size_t i = 0; i < order->networks_count; i++) {
+        struct net *net = nets_net(nets, order->networks[i].overlay.id);
+        if (net->overlay.ingress)
+            continue;
+        nets_feed_net(nets, net);
+        networks[sandbox.networks_count++] = net->overlay.id;
+    }
+    if (dns_feed_sandbox_put(nets->feed, &sandbox, &err))
+        log_warn("names are not answered", "container=%s err=\"%s\"", box->id, err.message);
+}
+
+// ---- what is here to rows ----------------------------------------------------------------------
+
+struct own_rows {
+    const struct nets *nets;
+    const struct net *net;
+    char (*gone)[SANDBOX_ENDPOINT_BYTES];
+    size_t count;
+    bool endpoints;
+};
+
+static bool has_row(const struct nets *nets, const struct net *net, const char *key, bool endpoint)
+{
+    char own[SANDBOX_ENDPOINT_BYTES];
+    row_key(nets, nets->node_id, net, own);
+    if (!endpoint && ipnet_is_set(&net->lb) && strcmp(own, key) == 0)
+        return true;
+    MAP_EACH (entry, &nets->boxes) {
+        const struct box *box = entry->value;
+        if (!network_in(box, net) || box->state != BOX_MADE ||
+            strcmp(box->id, NETS_INGRESS_BOX) == 0 || (endpoint && !is_named(box)))
+            continue;
+        row_key(nets, box->id, net, own);
+        if (strcmp(own, key) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void on_own(void *ctx, const struct gossip_row *row)
+{
+    struct own_rows *rows = ctx;
+    if (!row->own || has_row(rows->nets, rows->net, row->key, rows->endpoints) ||
+        strlen(row->key) >= sizeof *rows->gone)
+        return;
+    rows->gone = mem_realloc(rows->gone, (rows->count + 1) * sizeof *rows->gone);
+    str_copy(rows->gone[rows->count++], sizeof *rows->gone, row->key);
+}
+
+static void remove_rows(struct nets *nets, struct net *net, const char *table)
+{
+    struct own_rows rows = {
+        .nets = nets, .net = net, .endpoints = strcmp(table, GOSSIP_TABLE_ENDPOINTS) == 0};
+    gossip_rows(nets->gossip, net->overlay.id, table, on_own, &rows);
+    for (size_t i = 0; i < rows.count; i++)
+        gossip_row_remove(nets->gossip, net->overlay.id, table, rows.gone[i]);
+    free(rows.gone);
+}
+
+static void put_row(struct nets *nets, struct net *net, const char *table, const char *key,
+                    struct buf *bytes)
+{
+    struct err err = ERR_INIT;
+    int rc = buf_ok(bytes) ? gossip_row_put(nets->gossip, net->overlay.id, table, key, bytes->data,
+                                            bytes->len, &err)
+                           : err_set(&err, ERR_RESOURCE_EXHAUSTED, "the row is too large");
+    if (rc)
+        log_warn("others are not told of an endpoint", "network=%s err=\"%s\"", net->overlay.name,
+                 err.message);
+    buf_clear(bytes);
+}
+
+static void put_peer(struct nets *nets, struct net *net, const char *id, const struct ipnet *ip,
+                     const uint8_t mac[MAC_BYTES], struct buf *bytes)
+{
+    char key[SANDBOX_ENDPOINT_BYTES];
+    struct overlay_peer peer = {.ip = *ip, .tunnel = nets->tunnel};
+    memcpy(peer.mac, mac, MAC_BYTES);
+    records_pack_peer(&peer, bytes);
+    row_key(nets, id, net, key);
+    put_row(nets, net, GOSSIP_TABLE_PEERS, key, bytes);
+}
+
+static void put_rows(struct nets *nets, struct net *net)
+{
+    struct buf bytes;
+    buf_init(&bytes, GOSSIP_VALUE_BYTES);
+    if (ipnet_is_set(&net->lb)) {
+        uint8_t mac[MAC_BYTES];
+        mac_of_ip(&net->lb, mac);
+        put_peer(nets, net, nets->node_id, &net->lb, mac, &bytes);
+    }
+    MAP_EACH (entry, &nets->boxes) {
+        const struct box *box = entry->value;
+        const struct order_network *network = network_in(box, net);
+        if (!network || box->state != BOX_MADE || strcmp(box->id, NETS_INGRESS_BOX) == 0)
+            continue;
+        put_peer(nets, net, box->id, &network->ip, network->mac, &bytes);
+        if (!is_named(box))
+            continue;
+        char key[SANDBOX_ENDPOINT_BYTES];
+        struct records_endpoint endpoint;
+        endpoint_of(box, network, &endpoint);
+        records_pack_endpoint(&endpoint, &bytes);
+        row_key(nets, box->id, net, key);
+        put_row(nets, net, GOSSIP_TABLE_ENDPOINTS, key, &bytes);
+    }
+    buf_fini(&bytes);
+}
+
+void nets_publish(struct nets *nets)
+{
+    if (!nets->gossip)
+        return;
+    MAP_EACH (entry, &nets->nets) {
+        struct net *net = entry->value;
+        struct err err = ERR_INIT;
+        if (net->boxes && !net->joined) {
+            net->joined = gossip_network_join(nets->gossip, net->overlay.id, &err) == 0;
+            net->stale = net->joined;
+            if (!net->joined)
+                log_warn("cannot join a network's gossip", "network=%s err=\"%s\"",
+                         net->overlay.name, err.message);
+        } else if (!net->boxes && net->joined) {
+            gossip_network_leave(nets->gossip, net->overlay.id);
+            net->joined = false;
+        }
+        if (!net->joined)
+            continue;
+        remove_rows(nets, net, GOSSIP_TABLE_ENDPOINTS);
+        remove_rows(nets, net, GOSSIP_TABLE_PEERS);
+        put_rows(nets, net);
+    }
+}
+
+void nets_refresh(struct nets *nets)
+{
+    MAP_EACH (entry, &nets->nets) {
+        struct net *net = entry->value;
+        if (!net->stale)
+            continue;
+        net->stale = false;
+        refresh_net(nets, net);
+    }
+}
+
+// ---- the ingress sandbox -----------------------------------------------------------------------
+
+static void on_ingress_made(void *owner, const char *path, const struct err *err)
+{
+    (void)owner;
+    (void)path;
+    if (err && err->code != ERR_CANCELLED)
+        log_warn("no ingress sandbox", "err=\"%s\"", err->message);
+}
+
+static void ingress_go_on(struct nets *nets)
+{
+    struct net *ingress = NULL;
+    MAP_EACH (entry, &nets->nets) {
+        struct net *net = entry->value;
+        if (net->overlay.ingress && ipnet_is_set(&net->lb))
+            ingress = net;
+    }
+    struct box *box = map_get_str(&nets->boxes, NETS_INGRESS_BOX);
+    if (box && box->state == BOX_REMOVING)
+        return; // once more when it is gone
+    if (box && (!ingress || strcmp(box->order->networks[0].overlay.id, ingress->overlay.id) != 0 ||
+                ipnet_compare(&box->order->networks[0].ip, &ingress->lb) != 0)) {
+        nets_sandbox_remove(nets, NETS_INGRESS_BOX, NULL, NULL);
+        return;
+    }
+    if (box || !ingress)
+        return;
+    struct err err = ERR_INIT;
+    struct order_network network = {.overlay = ingress->overlay, .ip = ingress->lb};
+    mac_of_ip(&network.ip, network.mac);
+    struct order order = {
+        .id = NETS_INGRESS_BOX, .name = NETS_INGRESS_BOX, .networks = &network, .networks_count = 1};
+    if (nets_sandbox_make(nets, &order, true, on_ingress_made, NULL, &err))
+        log_warn("no ingress sandbox", "err=\"%s\"", err.message);
+}
+
+// ---- the session -------------------------------------------------------------------------------
+
+static void take_attachment(struct nets *nets, const Swarm__NetworkAttachment *attachment)
+{
+    struct overlay overlay;
+    struct ipnet ip = {0};
+    struct err err = ERR_INIT;
+    if (!attachment || !attachment->network || !overlay_is(attachment->network))
+        return;
+    if (overlay_parse(attachment->network, &overlay, &err)) {
+        log_warn("this node's network cannot be used", "err=\"%s\"", err.message);
+        return;
+    }
+    const struct overlay_subnet *subnet = NULL;
+    for (size_t i = 0; i < attachment->n_addresses && !subnet; i++)
+        if (ipnet_parse(attachment->addresses[i], &ip))
+            subnet = overlay_subnet_of(&overlay, &ip);
+    struct net *net = nets_net_use(nets, &overlay);
+    if (!subnet)
+        return;
+    ip.prefix = subnet->subnet.prefix;
+    net->lb = ip;
+    net->stale = true;
+}
+
+static void take_node(struct nets *nets, const Swarm__Node *node)
+{
+    if (!node)
+        return;
+    MAP_EACH (entry, &nets->nets)
+        ((struct net *)entry->value)->lb = (struct ipnet){0};
+    for (size_t i = 0; i < node->n_attachments; i++)
+        take_attachment(nets, node->attachments[i]);
+    if (!node->n_attachments)
+        take_attachment(nets, node->attachment); // older managers know the ingress one alone
+    if (node->vxlanudpport && node->vxlanudpport <= UINT16_MAX)
+        nets->port = (uint16_t)node->vxlanudpport;
+    nets_drop_unused(nets);
+}
+
+void nets_session(struct nets *nets, const Swarm__SessionMessage *message)
+{
+    MAGIC_CHECK(nets, NETS_MAGIC);
+    struct err err = ERR_INIT;
+    const char *managers[MANAGERS_MAX];
+    size_t count = 0;
+    if (!nets->in_swarm)
+        return;
+    nets->session_seen = true;
+    take_node(nets, message->node);
+    if (nets->gossip) {
+        for (size_t i = 0; i < message->n_managers && count < MANAGERS_MAX; i++)
+            if (message->managers[i]->peer && !str_empty(message->managers[i]->peer->addr))
+                managers[count++] = message->managers[i]->peer->addr;
+        if (count)
+            gossip_bootstrap(nets->gossip, managers, count);
+        if (message->n_network_bootstrap_keys &&
+            gossip_keys(nets->gossip, message->network_bootstrap_keys,
+                        message->n_network_bootstrap_keys, &err))
+            log_warn("gossip keys cannot be used", "err=\"%s\"", err.message);
+    }
+    ingress_go_on(nets);
+    nets_boxes_go_on(nets);
+}
+
+void nets_ingress_gone(struct nets *nets)
+{
+    if (nets->in_swarm && !nets->leaving)
+        ingress_go_on(nets);
+}
+
+// ---- the swarm begins and ends -----------------------------------------------------------------
+
+static void on_rows(void *owner, const char *network_id)
+{
+    struct nets *nets = owner;
+    struct net *net = nets_net(nets, network_id);
+    if (!net)
+        return;
+    net->stale = true;
+    nets_kick(nets);
+}
+
+static bool ip_of_addr(const struct addr *addr, struct ipnet *out)
+{
+    memset(out, 0, sizeof *out);
+    if (addr->kind != ADDR_IP4 && addr->kind != ADDR_IP6)
+        return false;
+    out->size = addr->kind == ADDR_IP4 ? 4 : 16;
+    out->prefix = (uint8_t)(out->size * 8);
+    memcpy(out->bytes, addr->ip, out->size);
+    return true;
+}
+
+int nets_swarm_begin(struct nets *nets, const struct nets_swarm *swarm, struct err *err)
+{
+    MAGIC_CHECK(nets, NETS_MAGIC);
+    CHECK(!nets->in_swarm);
+    struct gossip_config config = {
+        .loop = nets->loop,
+        .bind = swarm->bind,
+        .advertise = swarm->advertise,
+        .events = {.rows_changed = on_rows},
+        .owner = nets,
+    };
+    if (!ip_of_addr(&swarm->data_path, &nets->tunnel) &&
+        !ip_of_addr(&swarm->advertise, &nets->tunnel))
+        return err_set(err, ERR_INVALID_ARGUMENT, "the advertise address is no numeric one");
+    int rc = gossip_open(&config, &nets->gossip, err);
+    if (rc)
+        return rc;
+    str_copy(nets->node_id, sizeof nets->node_id, swarm->node_id);
+    nets->in_swarm = true;
+    nets->leaving = nets->session_seen = false;
+    return 0;
+}
+
+static void gossip_ended(void *ctx)
+{
+    struct nets *nets = ctx;
+    void (*ended)(void *owner) = nets->ended;
+    nets->ended = NULL;
+    ended(nets->ended_owner);
+}
+
+void nets_swarm_end(struct nets *nets, bool leave, void (*ended)(void *owner), void *owner)
+{
+    MAGIC_CHECK(nets, NETS_MAGIC);
+    CHECK(nets->in_swarm);
+    struct gossip *gossip = nets->gossip;
+    nets->ended = ended;
+    nets->ended_owner = owner;
+    nets->in_swarm = false;
+    nets->leaving = leave;
+    nets->gossip = NULL;
+    MAP_EACH (entry, &nets->nets) {
+        struct net *net = entry->value;
+        net->joined = false;
+        net->stale = true;
+        if (leave)
+            net->lb = (struct ipnet){0};
+    }
+    if (leave) {
+        nets_sandbox_remove(nets, NETS_INGRESS_BOX, NULL, NULL);
+        nets_drop_unused(nets);
+        nets->port = OVERLAY_PORT;
+    }
+    nets_kick(nets);
+    gossip_close(gossip, leave ? GOSSIP_END_LEAVE : GOSSIP_END_SILENT, gossip_ended, nets);
+}

@@ -1,0 +1,223 @@
+// What the node's networks should look like now: the places of the next worker job.
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/net/nets_priv_io.h"
+#include "proto/base/check.h"
+#include "proto/base/str.h"
+
+// As long as a sandbox of an earlier life waits to be asked for, ports that nobody knows may be its.
+static bool is_strict(const struct nets *nets)
+{
+    MAP_EACH (entry, &nets->strays)
+        if (((const struct stray *)entry->value)->sandbox)
+            return false;
+    return true;
+}
+
+static void want_host(struct nets *nets, struct nets_job *job)
+{
+    const char **ends = mem_alloc_array(map_count(&nets->boxes) + 1, sizeof *ends);
+    size_t count = 0;
+    MAP_EACH (entry, &nets->boxes) {
+        const struct box *box = entry->value;
+        if (nets_box_live(box) && ipnet_is_set(&box->gateway))
+            ends[count++] = box->ends[box->ends_count - 1].endpoint;
+    }
+    if (count || nets->gateway_needed || is_strict(nets)) {
+        struct job_place *place = nets_job_place(job, JOB_HOST, "", "");
+        place->drift = !nets->host_asked;
+        place->take.links = is_strict(nets) ? GATEWAY_PORT_PREFIX : NULL;
+        if (count) {
+            gateway_layout(&nets->gateway, ends, count, &place->wanted);
+            gateway_rules(&nets->gateway, &place->text);
+        } else if (is_strict(nets)) {
+            buf_put_str(&place->text, "add table ip " GATEWAY_TABLE "\n"
+                                      "delete table ip " GATEWAY_TABLE "\n");
+        }
+    }
+    nets->gateway_needed = count > 0;
+    nets->host_dirty = nets->host_asked = false;
+    free(ends);
+}
+
+static void want_guard(const struct nets *nets, const struct net *net, struct job_place *place)
+{
+    struct sandbox_guard *rows = mem_alloc_array(net->boxes + 1, sizeof *rows);
+    const char **open = mem_alloc_array(net->boxes + 1, sizeof *open);
+    size_t count = 0, open_count = 0;
+    MAP_EACH (entry, &nets->boxes) {
+        const struct box *box = entry->value;
+        for (size_t i = 0; i < box->ends_count; i++) {
+            const struct sandbox_end *end = &box->ends[i];
+            if (!nets_box_live(box) || !end->overlay || strcmp(end->overlay->id, net->overlay.id) != 0)
+                continue;
+            rows[count] = (struct sandbox_guard){.port = end->port, .ip = end->ip, .vip = end->vip};
+            memcpy(rows[count++].mac, end->mac, MAC_BYTES);
+            if (strcmp(box->id, NETS_INGRESS_BOX) == 0)
+                open[open_count++] = end->port;
+        }
+    }
+    sandbox_guard_rules(rows, count, open, open_count, &place->text);
+    free(rows);
+    free(open);
+}
+
+static void want_net(struct nets *nets, struct nets_job *job, struct net *net)
+{
+    struct job_place *place = nets_job_place(job, JOB_NET, net->overlay.id, net->path);
+    struct overlay_local *locals = mem_alloc_array(net->boxes + 1, sizeof *locals);
+    size_t locals_count = 0, peers_count;
+    const struct overlay_peer *peers = peers_list(net->peers, &peers_count);
+    MAP_EACH (entry, &nets->boxes) {
+        const struct box *box = entry->value;
+        for (size_t i = 0; i < box->ends_count; i++)
+            if (nets_box_live(box) && box->ends[i].overlay &&
+                strcmp(box->ends[i].overlay->id, net->overlay.id) == 0)
+                locals[locals_count++] =
+                    (struct overlay_local){box->ends[i].endpoint, box->ends[i].ip};
+    }
+    overlay_layout(&net->overlay, nets->port, locals, locals_count, peers, peers_count,
+                   &place->wanted);
+    free(locals);
+    want_guard(nets, net, place);
+    place->drift = !net->asked;
+    place->forward = net->overlay.subnets_count > 1;
+    place->take.rows = true;
+    place->take.links = is_strict(nets) ? "" : NULL;
+    net->dirty = net->asked = false;
+}
+
+struct pick {
+    uint32_t vip, address;
+    bool draining;
+};
+
+static int compare_picks(const void *left, const void *right)
+{
+    const struct pick *a = left, *b = right;
+    if (a->vip != b->vip)
+        return a->vip < b->vip ? -1 : 1;
+    if (a->address != b->address)
+        return a->address < b->address ? -1 : 1;
+    return (int)a->draining - (int)b->draining;
+}
+
+static bool is_virtual(const struct overlay *overlay, const struct ipnet *vip)
+{
+    const struct overlay_subnet *subnet = overlay_subnet_of(overlay, vip);
+    return subnet && !ipnet_same_ip(&subnet->gateway, vip);
+}
+
+// The services of one network, from its records; those of the container's own too, which may have
+// no endpoint left.
+static void balance_net(const struct net *net, const struct order_network *own,
+                        struct services *services)
+{
+    struct pick *picks = mem_alloc_array(net->records_count + 1, sizeof *picks);
+    struct backend *backends = mem_alloc_array(net->records_count + 1, sizeof *backends);
+    size_t count = 0;
+    for (size_t i = 0; i < net->records_count; i++) {
+        const struct records_endpoint *endpoint = &net->records[i].endpoint;
+        if (ipnet_is_set(&endpoint->vip) && is_virtual(&net->overlay, &endpoint->vip) &&
+            !ipnet_same_ip(&endpoint->vip, &endpoint->ip))
+            picks[count++] = (struct pick){ipnet_u32(&endpoint->vip), ipnet_u32(&endpoint->ip),
+                                           endpoint->disabled};
+    }
+    if (count)
+        qsort(picks, count, sizeof *picks, compare_picks);
+    if (ipnet_is_set(&own->vip))
+        services_set(services, ipnet_u32(&own->vip), NULL, 0, NULL);
+    for (size_t i = 0; i < count;) {
+        uint32_t vip = picks[i].vip;
+        size_t n = 0;
+        for (; i < count && picks[i].vip == vip; i++)
+            if ((!n || backends[n - 1].address != picks[i].address) &&
+                n < SERVICES_BACKENDS_COUNT_MAX)
+                backends[n++] = (struct backend){picks[i].address, picks[i].draining ? 0 : 1};
+        services_set(services, vip, backends, n, NULL);
+    }
+    free(picks);
+    free(backends);
+}
+
+static void want_box(struct nets *nets, struct nets_job *job, struct box *box)
+{
+    struct job_place *place = nets_job_place(job, JOB_BOX, box->id, box->path);
+    struct services services;
+    place->drift = !box->asked;
+    sandbox_layout(box->ends, box->ends_count, &place->wanted);
+    services_init(&services);
+    for (size_t i = 0; i < box->order->networks_count; i++) {
+        const struct order_network *network = &box->order->networks[i];
+        if (!network->overlay.ingress)
+            balance_net(nets_net(nets, network->overlay.id), network, &services);
+    }
+    ruleset_compile(&place->rules_wanted, &services);
+    services_fini(&services);
+    place->nft = box->nft;
+    place->rules = box->rules;
+    place->rules_known = box->rules_known;
+    place->cut = box->cut;
+    place->cut_count = box->cut_count;
+    place->open_names = nets->feed && !box->names && strcmp(box->id, NETS_INGRESS_BOX) != 0;
+    for (size_t i = 0; i < box->order->servers_count; i++)
+        place->ask_inside |= box->order->servers[i].inside;
+    box->nft = NULL;
+    ruleset_init(&box->rules);
+    box->rules_known = false;
+    box->cut = NULL;
+    box->cut_count = 0;
+    box->dirty = box->asked = false;
+}
+
+static void want_strays(struct nets *nets, struct nets_job *job)
+{
+    bool strict = is_strict(nets);
+    if (!nets->swept)
+        return;
+    MAP_EACH (entry, &nets->strays) {
+        const struct stray *stray = entry->value;
+        // A sandbox's own pairs go with it; an overlay's namespace once none can need it.
+        bool goes = stray->sandbox ? !map_has_str(&nets->kept, entry->key) : strict;
+        if (goes)
+            nets_job_place(job, JOB_STRAY, entry->key, stray->path)->remove = true;
+    }
+}
+
+struct nets_job *nets_job_make(struct nets *nets)
+{
+    struct nets_job *job = MEM_NEW(struct nets_job);
+    job->nets = nets;
+    if (nets->host_dirty)
+        want_host(nets, job);
+    MAP_EACH (entry, &nets->nets) {
+        struct net *net = entry->value;
+        if (net->dirty && net->boxes)
+            want_net(nets, job, net);
+    }
+    MAP_EACH (entry, &nets->boxes) {
+        struct box *box = entry->value;
+        if (box->dirty && nets_box_live(box))
+            want_box(nets, job, box);
+    }
+    MAP_EACH (entry, &nets->boxes) {
+        struct box *box = entry->value;
+        if (box->state != BOX_REMOVING || !box->dirty)
+            continue;
+        struct job_place *place = nets_job_place(job, JOB_BOX, box->id, box->path);
+        place->remove = true;
+        place->nft = box->nft;
+        box->nft = NULL;
+        box->dirty = false;
+    }
+    MAP_EACH (entry, &nets->nets) {
+        struct net *net = entry->value;
+        if (!net->boxes && net->dirty) {
+            nets_job_place(job, JOB_NET, net->overlay.id, net->path)->remove = true;
+            net->dirty = false;
+        }
+    }
+    want_strays(nets, job);
+    return job;
+}
