@@ -77,7 +77,7 @@ void nets_drop_unused(struct nets *nets)
         MAP_EACH (entry, &nets->nets) {
             struct net *net = entry->value;
             // One that is in the kernel goes with the job that takes it away.
-            if (net->boxes || ipnet_is_set(&net->lb) || net->made || net->dirty)
+            if (net->boxes || ipnet_is_set(&net->lb) || net->made || net->dirty || net->again)
                 continue;
             net_free(nets, net);
             again = true;
@@ -226,8 +226,9 @@ static void on_wait_over(struct loop_timer *timer)
     struct err err = ERR_INIT;
     if (box->state != BOX_WAITING)
         return;
-    err_set(&err, ERR_DEADLINE_EXCEEDED, "node is missing network attachments, ip addresses may be "
-                                         "exhausted");
+    err_set(&err, ERR_DEADLINE_EXCEEDED,
+            "node is missing network attachments, ip addresses may be "
+            "exhausted");
     box_end(box, &err);
 }
 
@@ -395,6 +396,12 @@ const char *nets_sandbox_path(const struct nets *nets, const char *container_id)
 
 // ---- what came of it ---------------------------------------------------------------------------
 
+static void retry_later(struct nets *nets)
+{
+    if (!loop_timer_running(&nets->retry))
+        loop_timer_start(&nets->retry, NETS_RETRY_MS);
+}
+
 static const struct err *net_error(const struct nets_job *job, const struct box *box)
 {
     for (size_t i = 0; i < job->count; i++) {
@@ -417,8 +424,8 @@ static void done_box_removed(struct box *box, const struct job_place *place)
     if (failed)
         log_warn("cannot remove sandbox", "container=%s err=\"%s\"", box->id, failed->message);
     if (failed && !tell && !box->tell_made) { // nobody waits: try again
-        box->dirty = true;
-        loop_timer_start(&nets->retry, NETS_RETRY_MS);
+        box->again = true;
+        retry_later(nets);
         return;
     }
     struct err err = box->err;
@@ -456,7 +463,9 @@ static void done_box(struct nets *nets, struct nets_job *job, struct job_place *
     }
     if (box->state == BOX_REMOVING)
         return; // it was told to go meanwhile, and is dirty
-    if (!place->err.code) {
+    const struct err *why = net_error(job, box);
+    // A sandbox whose network is only half there is not made.
+    if (!place->err.code && !(why && box->state == BOX_MAKING)) {
         if (box->state == BOX_MAKING) {
             box->state = BOX_MADE;
             for (size_t i = 0; i < box->order->networks_count; i++)
@@ -465,7 +474,6 @@ static void done_box(struct nets *nets, struct nets_job *job, struct job_place *
         nets_box_tell(box, NULL);
         return;
     }
-    const struct err *why = net_error(job, box);
     if (box->state == BOX_MAKING) {
         box_end(box, why ? why : &place->err);
         return;
@@ -473,8 +481,8 @@ static void done_box(struct nets *nets, struct nets_job *job, struct job_place *
     log_warn("sandbox is not as it should be", "container=%s err=\"%s\"", box->id,
              place->err.message);
     nets_box_tell(box, why ? why : &place->err);
-    box->dirty = true;
-    loop_timer_start(&nets->retry, NETS_RETRY_MS);
+    box->again = true;
+    retry_later(nets);
 }
 
 static void done_net(struct nets *nets, struct job_place *place)
@@ -484,8 +492,8 @@ static void done_net(struct nets *nets, struct job_place *place)
     if (place->err.code) {
         log_warn("network is not as it should be", "network=%s err=\"%s\"", net->overlay.name,
                  place->err.message);
-        net->dirty = true;
-        loop_timer_start(&nets->retry, NETS_RETRY_MS);
+        net->again = true;
+        retry_later(nets);
     } else if (place->remove && !net->boxes) {
         net->made = false;
         if (!ipnet_is_set(&net->lb))
@@ -513,8 +521,8 @@ static void done_place(struct nets *nets, struct nets_job *job, struct job_place
     case JOB_HOST:
         if (place->err.code) {
             log_warn("gateway bridge is not as it should be", "err=\"%s\"", place->err.message);
-            nets->host_dirty = true;
-            loop_timer_start(&nets->retry, NETS_RETRY_MS);
+            nets->host_again = true;
+            retry_later(nets);
         }
         break;
     case JOB_NET:
@@ -563,14 +571,6 @@ void nets_job_done(struct nets *nets, struct nets_job *job)
         nets_kick(nets);
 }
 
-static bool has_work(const struct nets *nets)
-{
-    bool retrying = loop_timer_running(&nets->retry);
-    if (retrying)
-        return false;
-    return true;
-}
-
 static void on_kick(struct loop_later *later)
 {
     struct nets *nets = CONTAINER_OF(later, struct nets, kick);
@@ -579,7 +579,7 @@ static void on_kick(struct loop_later *later)
         return;
     nets_refresh(nets);
     nets_publish(nets);
-    if (nets->job || !has_work(nets))
+    if (nets->job)
         return;
     struct nets_job *job = nets_job_make(nets);
     if (!job->count) {
@@ -597,7 +597,20 @@ void nets_kick(struct nets *nets)
 
 static void on_retry(struct loop_timer *timer)
 {
-    nets_kick(CONTAINER_OF(timer, struct nets, retry));
+    struct nets *nets = CONTAINER_OF(timer, struct nets, retry);
+    nets->host_dirty |= nets->host_again;
+    nets->host_again = false;
+    MAP_EACH (entry, &nets->nets) {
+        struct net *net = entry->value;
+        net->dirty |= net->again;
+        net->again = false;
+    }
+    MAP_EACH (entry, &nets->boxes) {
+        struct box *box = entry->value;
+        box->dirty |= box->again;
+        box->again = false;
+    }
+    nets_kick(nets);
 }
 
 static void on_audit(struct loop_timer *timer)

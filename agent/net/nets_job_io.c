@@ -223,15 +223,12 @@ static int remove_place(struct job_place *place, struct err *err)
 
 static int host_limits(struct err *err)
 {
-    int fd = -1;
-    int rc = netns_open("/proc/thread-self/ns/net", &fd, err);
+    int rc = 0;
     // Other namespaces than the first do not have them: nothing to raise there.
     for (size_t i = 0; i < COUNT_OF(neigh_limits) && !rc; i++) {
-        rc = netns_sysctl_raise(fd, neigh_limits[i].name, neigh_limits[i].least, err);
+        rc = netns_sysctl_raise(NETNS_OWN, neigh_limits[i].name, neigh_limits[i].least, err);
         rc = rc == -ERR_NOT_FOUND ? 0 : rc;
     }
-    if (fd >= 0)
-        close(fd);
     return rc;
 }
 

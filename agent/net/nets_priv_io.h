@@ -23,22 +23,24 @@ struct net {
     struct overlay overlay;
     char path[NETS_PATH_BYTES];
     struct peers *peers;
-    struct ipnet lb;   // this node's own address; none
-    size_t boxes;      // sandboxes on it, those being removed included
-    bool joined;       // to its gossip
-    bool stale;        // its rows are to be walked again
-    bool dirty;        // its namespace is to be compared
-    bool asked;        // something was asked for since it was clean: steps are no drift
-    bool made;         // its namespace was brought to what it should be once
+    struct ipnet lb;      // this node's own address; none
+    size_t boxes;         // sandboxes on it, those being removed included
+    bool joined;          // to its gossip
+    bool stale;           // its rows are to be walked again
+    bool dirty;           // its namespace is to be compared
+    bool again;           // it failed: with the next retry
+    bool asked;           // something was asked for since it was clean: steps are no drift
+    bool made;            // its namespace was brought to what it should be once
     struct arena made_of; // what `records` lies in
     struct net_record *records;
     size_t records_count;
+    uint64_t digest;     // of what they say
     uint32_t *addresses; // of all records, sorted: to see which went
     size_t addresses_count;
 };
 
 struct net_record {
-    const char *key; // the row's
+    const char *key;  // the row's
     const char *node; // owner's gossip name; NULL: this node
     struct records_endpoint endpoint;
 };
@@ -61,7 +63,7 @@ struct box {
     struct ipnet gateway; // its address on the gateway bridge; none
     enum box_state state;
     enum nets_serve serve;
-    bool dirty, asked;
+    bool dirty, asked, again;
     bool failed; // made not, and its error is told
     struct loop_timer wait;
     nets_made *tell_made;
@@ -101,7 +103,7 @@ struct nets {
     // The host.
     struct gateway gateway;
     bool gateway_needed; // some sandbox is on it
-    bool host_dirty, host_asked;
+    bool host_dirty, host_asked, host_again;
     // The swarm.
     struct gossip *gossip;
     char node_id[OVERLAY_ID_BYTES];
@@ -170,7 +172,7 @@ struct job_place {
         const char *links;
         bool rows;
     } take;
-    bool forward; // the namespace forwards packets
+    bool forward;    // the namespace forwards packets
     struct buf text; // nft's commands besides; empty: none
     // Of a sandbox.
     struct nft *nft;

@@ -1,5 +1,5 @@
-// The swarm's side of the networks: what gossip says becomes peers and records, what is here becomes
-// rows, and the resolver is told of both.
+// The swarm's side of the networks: what gossip says becomes peers and records, what is here
+// becomes rows, and the resolver is told of both.
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,10 +8,10 @@
 #include "proto/base/log.h"
 #include "proto/base/str.h"
 
-#define RECORDS_MAX    (1u << 17) // of one network
-#define MANAGERS_MAX   64
-#define LOCAL_LIFE     "local" // stands for the gossip name while there is none
-#define PORTS_IN_ROW   512
+#define RECORDS_MAX  (1u << 17) // of one network
+#define MANAGERS_MAX 64
+#define LOCAL_LIFE   "local" // stands for the gossip name while there is none
+#define PORTS_IN_ROW 512
 
 // ---- rows to peers and records -----------------------------------------------------------------
 
@@ -29,8 +29,7 @@ static bool is_local(const struct nets *nets, const struct net *net, const struc
     MAP_EACH (entry, &nets->boxes) {
         const struct box *box = entry->value;
         for (size_t i = 0; i < box->ends_count && nets_box_live(box); i++)
-            if (box->ends[i].overlay &&
-                strcmp(box->ends[i].overlay->id, net->overlay.id) == 0 &&
+            if (box->ends[i].overlay && strcmp(box->ends[i].overlay->id, net->overlay.id) == 0 &&
                 ipnet_same_ip(&box->ends[i].ip, ip))
                 return true;
     }
@@ -67,8 +66,7 @@ static void on_endpoint(void *ctx, const struct gossip_row *row)
     struct records_endpoint endpoint;
     if (row->own ||
         records_parse_endpoint(row->value, row->value_size, &net->made_of, &endpoint, NULL) ||
-        !overlay_subnet_of(&net->overlay, &endpoint.ip) ||
-        is_local(walk->nets, net, &endpoint.ip))
+        !overlay_subnet_of(&net->overlay, &endpoint.ip) || is_local(walk->nets, net, &endpoint.ip))
         return;
     struct net_record *record = record_add(walk);
     if (record)
@@ -193,6 +191,23 @@ static void find_gone(struct nets *nets, struct net *net)
     net->addresses_count = net->records_count;
 }
 
+// FNV-1a over what the records say, so that walking them again is told from a change.
+static uint64_t records_digest(const struct net *net)
+{
+    uint64_t digest = UINT64_C(14695981039346656037);
+    struct buf bytes;
+    buf_init(&bytes, RECORDS_BYTES_MAX);
+    for (size_t i = 0; i < net->records_count; i++) {
+        buf_clear(&bytes);
+        buf_put_str(&bytes, net->records[i].key);
+        records_pack_endpoint(&net->records[i].endpoint, &bytes);
+        for (size_t k = 0; k < bytes.len; k++)
+            digest = (digest ^ bytes.data[k]) * UINT64_C(1099511628211);
+    }
+    buf_fini(&bytes);
+    return digest;
+}
+
 static void refresh_net(struct nets *nets, struct net *net)
 {
     struct walk walk = {.nets = nets, .net = net};
@@ -208,6 +223,10 @@ static void refresh_net(struct nets *nets, struct net *net)
     local_records(&walk);
     if (peers_end(net->peers))
         net->dirty = net->asked = true;
+    uint64_t digest = records_digest(net);
+    if (digest == net->digest)
+        return;
+    net->digest = digest;
     find_gone(nets, net);
     MAP_EACH (entry, &nets->boxes) {
         struct box *box = entry->value;
@@ -462,8 +481,10 @@ static void ingress_go_on(struct nets *nets)
     struct err err = ERR_INIT;
     struct order_network network = {.overlay = ingress->overlay, .ip = ingress->lb};
     mac_of_ip(&network.ip, network.mac);
-    struct order order = {
-        .id = NETS_INGRESS_BOX, .name = NETS_INGRESS_BOX, .networks = &network, .networks_count = 1};
+    struct order order = {.id = NETS_INGRESS_BOX,
+                          .name = NETS_INGRESS_BOX,
+                          .networks = &network,
+                          .networks_count = 1};
     if (nets_sandbox_make(nets, &order, true, on_ingress_made, NULL, &err))
         log_warn("no ingress sandbox", "err=\"%s\"", err.message);
 }

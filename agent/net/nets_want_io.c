@@ -6,7 +6,8 @@
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 
-// As long as a sandbox of an earlier life waits to be asked for, ports that nobody knows may be its.
+// As long as a sandbox of an earlier life waits to be asked for, ports that nobody knows may be
+// its.
 static bool is_strict(const struct nets *nets)
 {
     MAP_EACH (entry, &nets->strays)
@@ -50,7 +51,8 @@ static void want_guard(const struct nets *nets, const struct net *net, struct jo
         const struct box *box = entry->value;
         for (size_t i = 0; i < box->ends_count; i++) {
             const struct sandbox_end *end = &box->ends[i];
-            if (!nets_box_live(box) || !end->overlay || strcmp(end->overlay->id, net->overlay.id) != 0)
+            if (!nets_box_live(box) || !end->overlay ||
+                strcmp(end->overlay->id, net->overlay.id) != 0)
                 continue;
             rows[count] = (struct sandbox_guard){.port = end->port, .ip = end->ip, .vip = end->vip};
             memcpy(rows[count++].mac, end->mac, MAC_BYTES);
