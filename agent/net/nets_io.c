@@ -42,7 +42,7 @@ struct net *nets_net_use(struct nets *nets, const struct overlay *overlay)
         overlay_place(overlay->id, name);
         path_of(nets, name, net->path);
         stray_forget(nets, name);
-        net->peers = peers_new();
+        net->peers = tunnels_new();
         arena_init(&net->made_of, SIZE_MAX);
         map_put_str(&nets->nets, overlay->id, net);
     }
@@ -62,7 +62,7 @@ static void net_free(struct nets *nets, struct net *net)
     if (nets->feed)
         dns_feed_network_remove(nets->feed, net->overlay.id);
     map_remove_str(&nets->nets, net->overlay.id);
-    peers_free(net->peers);
+    tunnels_free(net->peers);
     arena_fini(&net->made_of);
     free(net->records);
     free(net->addresses);
@@ -760,7 +760,7 @@ struct nets_counts nets_counts(const struct nets *nets)
     MAP_EACH (entry, &nets->nets) {
         const struct net *net = entry->value;
         size_t peers;
-        peers_list(net->peers, &peers);
+        tunnels_list(net->peers, &peers);
         counts.peers += peers;
         counts.records += net->records_count;
     }

@@ -7,7 +7,7 @@
 #include "agent/lb/nft_io.h"
 #include "agent/net/gateway.h"
 #include "agent/net/nets_io.h"
-#include "agent/net/peers.h"
+#include "agent/net/tunnels.h"
 #include "agent/net/sandbox.h"
 #include "proto/base/list.h"
 #include "proto/base/map.h"
@@ -22,7 +22,7 @@
 struct net {
     struct overlay overlay;
     char path[NETS_PATH_BYTES];
-    struct peers *peers;
+    struct tunnels *peers;
     struct ipnet lb;      // this node's own address; none
     size_t boxes;         // sandboxes on it, those being removed included
     bool joined;          // to its gossip

@@ -44,7 +44,7 @@ static void on_peer(void *ctx, const struct gossip_row *row)
         ipnet_same_ip(&peer.tunnel, &walk->nets->tunnel) ||
         is_local(walk->nets, walk->net, &peer.ip))
         return;
-    peers_row(walk->net->peers, &walk->net->overlay, row->key, &peer);
+    tunnels_row(walk->net->peers, &walk->net->overlay, row->key, &peer);
 }
 
 static struct net_record *record_add(struct walk *walk)
@@ -215,13 +215,13 @@ static void refresh_net(struct nets *nets, struct net *net)
     net->records = NULL;
     net->records_count = 0;
     arena_reset(&net->made_of);
-    peers_begin(net->peers);
+    tunnels_begin(net->peers);
     if (net->joined) {
         gossip_rows(nets->gossip, net->overlay.id, GOSSIP_TABLE_PEERS, on_peer, &walk);
         gossip_rows(nets->gossip, net->overlay.id, GOSSIP_TABLE_ENDPOINTS, on_endpoint, &walk);
     }
     local_records(&walk);
-    if (peers_end(net->peers))
+    if (tunnels_end(net->peers))
         net->dirty = net->asked = true;
     uint64_t digest = records_digest(net);
     if (digest == net->digest)

@@ -70,7 +70,7 @@ static void want_net(struct nets *nets, struct nets_job *job, struct net *net)
     struct job_place *place = nets_job_place(job, JOB_NET, net->overlay.id, net->path);
     struct overlay_local *locals = mem_alloc_array(net->boxes + 1, sizeof *locals);
     size_t locals_count = 0, peers_count;
-    const struct overlay_peer *peers = peers_list(net->peers, &peers_count);
+    const struct overlay_peer *peers = tunnels_list(net->peers, &peers_count);
     MAP_EACH (entry, &nets->boxes) {
         const struct box *box = entry->value;
         for (size_t i = 0; i < box->ends_count; i++)

@@ -2,12 +2,12 @@
 #include <string.h>
 
 #include "agent/net/gateway.h"
-#include "agent/net/peers.h"
+#include "agent/net/tunnels.h"
 #include "agent/net/records.h"
 #include "proto/base/check.h"
 
 static struct overlay overlay;
-static struct peers *peers;
+static struct tunnels *peers;
 
 static struct ipnet ip_of(const char *text)
 {
@@ -22,25 +22,25 @@ static void setup(void)
     overlay.subnets_count = 1;
     overlay.subnets[0].subnet = ip_of("10.0.1.0/24");
     overlay.subnets[0].gateway = ip_of("10.0.1.1/24");
-    peers = peers_new();
+    peers = tunnels_new();
 }
 
 static void teardown(void)
 {
-    peers_free(peers);
+    tunnels_free(peers);
 }
 
 static void row(const char *key, const char *ip, const char *tunnel)
 {
     struct overlay_peer peer = {.ip = ip_of(ip), .tunnel = ip_of(tunnel)};
     mac_of_ip(&peer.ip, peer.mac);
-    peers_row(peers, &overlay, key, &peer);
+    tunnels_row(peers, &overlay, key, &peer);
 }
 
 static uint32_t tunnel_of(size_t at)
 {
     size_t count;
-    const struct overlay_peer *list = peers_list(peers, &count);
+    const struct overlay_peer *list = tunnels_list(peers, &count);
     ck_assert_uint_lt(at, count);
     return ipnet_u32(&list[at].tunnel);
 }
@@ -48,20 +48,20 @@ static uint32_t tunnel_of(size_t at)
 // Goal: of two rows for one address the first stays until it is gone, then the other counts.
 START_TEST(first_stays_until_gone)
 {
-    peers_begin(peers);
+    tunnels_begin(peers);
     row("zz", "10.0.1.5/24", "192.0.2.1");
-    ck_assert(peers_end(peers));
-    peers_begin(peers);
+    ck_assert(tunnels_end(peers));
+    tunnels_begin(peers);
     row("aa", "10.0.1.5/24", "192.0.2.2");
     row("zz", "10.0.1.5/24", "192.0.2.1");
-    ck_assert(!peers_end(peers));
+    ck_assert(!tunnels_end(peers));
     ck_assert_uint_eq(tunnel_of(0) & 0xff, 1);
-    peers_begin(peers);
+    tunnels_begin(peers);
     row("aa", "10.0.1.5/24", "192.0.2.2");
-    ck_assert(peers_end(peers));
+    ck_assert(tunnels_end(peers));
     ck_assert_uint_eq(tunnel_of(0) & 0xff, 2);
-    peers_begin(peers);
-    ck_assert(peers_end(peers));
+    tunnels_begin(peers);
+    ck_assert(tunnels_end(peers));
 }
 END_TEST
 
@@ -69,12 +69,12 @@ END_TEST
 START_TEST(odd_rows_are_passed_over)
 {
     size_t count;
-    peers_begin(peers);
+    tunnels_begin(peers);
     row("a", "10.0.1.5/16", "192.0.2.1");
     row("b", "10.0.2.5/24", "192.0.2.1");
     row("c", "10.0.1.1/24", "192.0.2.1");
-    ck_assert(!peers_end(peers));
-    peers_list(peers, &count);
+    ck_assert(!tunnels_end(peers));
+    tunnels_list(peers, &count);
     ck_assert_uint_eq(count, 0);
 }
 END_TEST
@@ -165,11 +165,11 @@ START_TEST(gateway_keeps_away)
 }
 END_TEST
 
-Suite *suite_peers(void);
-Suite *suite_peers(void)
+Suite *suite_tunnels(void);
+Suite *suite_tunnels(void)
 {
-    Suite *suite = suite_create("peers");
-    TCase *tcase = tcase_create("peers");
+    Suite *suite = suite_create("tunnels");
+    TCase *tcase = tcase_create("tunnels");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, first_stays_until_gone);
     tcase_add_test(tcase, odd_rows_are_passed_over);

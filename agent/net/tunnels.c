@@ -1,4 +1,4 @@
-#include "agent/net/peers.h"
+#include "agent/net/tunnels.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@ struct row {
     struct overlay_peer peer;
 };
 
-struct peers {
+struct tunnels {
     struct row *rows; // of the walk under way
     size_t rows_count, rows_cap;
     struct map chosen; // address bytes -> key of the row that counts, owned
@@ -20,28 +20,28 @@ struct peers {
     size_t list_count;
 };
 
-struct peers *peers_new(void)
+struct tunnels *tunnels_new(void)
 {
-    struct peers *peers = MEM_NEW(struct peers);
+    struct tunnels *peers = MEM_NEW(struct tunnels);
     map_init(&peers->chosen);
     return peers;
 }
 
-static void rows_clear(struct peers *peers)
+static void rows_clear(struct tunnels *peers)
 {
     for (size_t i = 0; i < peers->rows_count; i++)
         free(peers->rows[i].key);
     peers->rows_count = 0;
 }
 
-static void chosen_clear(struct peers *peers)
+static void chosen_clear(struct tunnels *peers)
 {
     MAP_EACH (entry, &peers->chosen)
         free(entry->value);
     map_clear(&peers->chosen);
 }
 
-void peers_free(struct peers *peers)
+void tunnels_free(struct tunnels *peers)
 {
     if (!peers)
         return;
@@ -53,17 +53,17 @@ void peers_free(struct peers *peers)
     free(peers);
 }
 
-void peers_begin(struct peers *peers)
+void tunnels_begin(struct tunnels *peers)
 {
     rows_clear(peers);
 }
 
-void peers_row(struct peers *peers, const struct overlay *overlay, const char *key,
-               const struct overlay_peer *peer)
+void tunnels_row(struct tunnels *peers, const struct overlay *overlay, const char *key,
+                 const struct overlay_peer *peer)
 {
     const struct overlay_subnet *subnet = overlay_subnet_of(overlay, &peer->ip);
     if (!subnet || subnet->subnet.prefix != peer->ip.prefix ||
-        ipnet_same_ip(&subnet->gateway, &peer->ip) || peers->rows_count == PEERS_MAX)
+        ipnet_same_ip(&subnet->gateway, &peer->ip) || peers->rows_count == TUNNELS_MAX)
         return;
     if (peers->rows_count == peers->rows_cap) {
         peers->rows_cap = peers->rows_cap ? peers->rows_cap * 2 : 16;
@@ -88,7 +88,7 @@ static int compare_rows(const void *left, const void *right)
     return strcmp(a->key, b->key);
 }
 
-bool peers_end(struct peers *peers)
+bool tunnels_end(struct tunnels *peers)
 {
     struct overlay_peer *list = mem_alloc_array(peers->rows_count + 1, sizeof *list);
     size_t count = 0;
@@ -112,7 +112,7 @@ bool peers_end(struct peers *peers)
     return !same;
 }
 
-const struct overlay_peer *peers_list(const struct peers *peers, size_t *count)
+const struct overlay_peer *tunnels_list(const struct tunnels *peers, size_t *count)
 {
     *count = peers->list_count;
     return peers->list;
