@@ -68,6 +68,10 @@ static const struct endpoints *const all_endpoints[] = {
     &absent_endpoints,
     &container_endpoints,
     &container_stream_endpoints,
+    &image_endpoints,
+    &image_upload_endpoints,
+    &image_transfer_endpoints,
+    &volume_endpoints,
 };
 // clang-format on
 
@@ -159,6 +163,15 @@ const char *request_param(const struct request *request, const char *name)
 const char *request_query(const struct request *request, const char *name)
 {
     return http_query(request->x, name);
+}
+
+const char *request_query_at(const struct request *request, const char *name, size_t index)
+{
+    const struct url *url = http_url(request->x);
+    for (size_t i = 0; i < url->pairs_count; i++)
+        if (strcmp(url->pairs[i].name, name) == 0 && index-- == 0)
+            return url->pairs[i].value;
+    return NULL;
 }
 
 bool request_flag(const struct request *request, const char *name)

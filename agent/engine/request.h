@@ -26,6 +26,8 @@ struct request;
 
 const char *request_param(const struct request *request, const char *name); // of the path
 const char *request_query(const struct request *request, const char *name); // NULL when absent
+// Of a name that may come more than once; NULL past the last.
+const char *request_query_at(const struct request *request, const char *name, size_t index);
 bool request_flag(const struct request *request, const char *name); // as dockerd reads booleans
 const char *request_header(const struct request *request, const char *name);
 unsigned request_minor(const struct request *request); // API 1.<minor> that the client speaks

@@ -246,9 +246,11 @@ static int refuse_used(const struct images *images, const struct image *image, s
     if (map_has_str(&images->unpacks, image->id))
         return err_set(err, ERR_FAILED_PRECONDITION, "image %.19s is being unpacked", image->id);
     if (rootfs_users(images->root, image->id, user, sizeof user))
-        return err_set(err, ERR_FAILED_PRECONDITION,
-                       "conflict: unable to remove %.12s: image is being used by container %.12s",
-                       image->id + 7, user);
+        return err_set(
+            err, ERR_FAILED_PRECONDITION,
+            "conflict: unable to delete %.12s (cannot be forced) - image is being used by "
+            "container %.12s",
+            image->id + 7, user);
     return 0;
 }
 
@@ -272,13 +274,22 @@ static void drop_digests_of(struct images *images, const struct image *image,
     }
 }
 
+// The last name of an image that a container stands on goes only by force; the image stays then.
 static int remove_name(struct images *images, const struct image *image,
-                       const struct reference *reference, images_removed *removed, void *owner,
-                       struct err *err)
+                       const struct reference *reference, bool force, images_removed *removed,
+                       void *owner, struct err *err)
 {
-    char name[REFERENCE_TEXT_BYTES];
+    char name[REFERENCE_TEXT_BYTES], user[160];
     bool last = *reference->tag ? image->tags_count == 1 : image->tags_count == 0;
-    int rc = last ? refuse_used(images, image, err) : 0;
+    bool used = last && rootfs_users(images->root, image->id, user, sizeof user) > 0;
+    int rc = 0;
+    if (used && !force)
+        rc = err_set(err, ERR_FAILED_PRECONDITION,
+                     "conflict: unable to remove repository reference \"%s\" (must force) - "
+                     "container %.12s is using its referenced image %.12s",
+                     reference_familiar(reference, name), user, image->id + 7);
+    else if (last && !used)
+        rc = refuse_used(images, image, err);
     if (!rc && last && *reference->tag == '\0' && image->digests_count > 1)
         last = false;
     if (!rc)
@@ -289,7 +300,7 @@ static int remove_name(struct images *images, const struct image *image,
         removed(owner, false, reference_full(reference, name));
     if (*reference->tag)
         drop_digests_of(images, image, reference, removed, owner);
-    if (!last || image->tags_count)
+    if (!last || image->tags_count || used)
         return 0;
     return forget(images, image->id, removed, owner, err);
 }
@@ -315,7 +326,7 @@ int images_remove(struct images *images, const char *text, bool force, images_re
             by_name == image;
     }
     if (named) {
-        rc = remove_name(images, image, &reference, removed, owner, err);
+        rc = remove_name(images, image, &reference, force, removed, owner, err);
     } else {
         if (image->tags_count > 1 && !force)
             return err_set(err, ERR_FAILED_PRECONDITION,

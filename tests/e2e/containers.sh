@@ -79,7 +79,7 @@ docker run -d --name talk --network none "$I" sh -c 'for i in 1 2 3; do echo "li
 talked() { [[ $(docker logs talk 2>/dev/null | wc -l) == 3 && $(docker logs talk 2>&1 >/dev/null) == bad ]]; }
 eventually 10 talked
 same 'line 3' "$(docker logs --tail 2 talk 2>/dev/null | tail -1)" "tail"
-docker logs -t talk 2>/dev/null | grep -qE '^[0-9T:.-]+Z line 1$' || fail "no times: $(docker logs -t talk)"
+grep -qE '^[0-9T:.-]+Z line 1$' <<<"$(docker logs -t talk 2>/dev/null)" || fail "no times: $(docker logs -t talk)"
 docker logs -f talk >"$LAB/followed" 2>&1 &
 follower=$!
 docker rm -f talk >/dev/null
@@ -106,9 +106,8 @@ docker rm -f ex >/dev/null
 
 step "volumes, binds, tmpfs"
 mkdir "$LAB/bind"; echo outside >"$LAB/bind/file"
-docker run --rm --network none -v data:/data -v "$LAB/bind:/b:ro" --tmpfs /t "$I" \
-  sh -c 'echo kept >/data/x; cat /b/file; mount | grep -q "tmpfs on /t" && ! touch /b/no 2>/dev/null' | grep -qx outside ||
-  fail "mounts"
+same outside "$(docker run --rm --network none -v data:/data -v "$LAB/bind:/b:ro" --tmpfs /t "$I" \
+  sh -c 'echo kept >/data/x; mount | grep "tmpfs on /t" >/dev/null && ! touch /b/no 2>/dev/null && cat /b/file')" "mounts"
 same kept "$(docker run --rm --network none -v data:/data "$I" cat /data/x)" "kept in a volume"
 
 step "skepd goes and comes: containers run on"
@@ -126,11 +125,12 @@ skep_start h1
 same "running $pid" "$(field keep .State.Status) $(field keep .State.Pid)" "one that ran on"
 
 step "events"
-docker events --since "$(($(date +%s) - 600))" --until "$(date +%s)" --filter type=container --filter event=die \
-  --format '{{.Actor.Attributes.name}}' >"$LAB/events"
+docker rm -f keep lost >/dev/null
+docker events --since "$(($(date +%s) - 600))" --until "$(($(date +%s) + 1))" --filter container=keep \
+  --format '{{.Action}} {{.Actor.Attributes.image}}' >"$LAB/events"
+same "kill $I die $I destroy $I" "$(grep -v exec "$LAB/events" | tail -3 | tr '\n' ' ' | sed 's/ $//')" "events"
 
 step "nothing is left"
-docker rm -f keep lost >/dev/null
 same '' "$(docker ps -aq)" "containers"
 same '' "$(on h1 pgrep -f 'conmon|sleep 1000' || true)" "processes"
 same 0 "$(on h1 grep -c "$LAB/h1.*/merged" /proc/self/mountinfo || true)" "mounts"

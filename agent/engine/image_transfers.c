@@ -1,0 +1,512 @@
+// Images on their way in and out: pull, push, import, load, save. What comes and goes as an archive
+// passes through a file; progress is a stream of JSON objects, and a slow reader misses steps of
+// it, never its end.
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/engine/bus.h"
+#include "agent/engine/engine.h"
+#include "agent/engine/errand_files.h"
+#include "agent/image/images_io.h"
+#include "proto/base/check.h"
+#include "proto/base/clock_io.h"
+#include "proto/base/str.h"
+
+#define AUTH_BYTES_MAX (64u << 10)
+#define CHANGES_MAX    256
+
+struct transfer {
+    struct errand_files files; // first
+    struct images_pull *pull;  // under way
+    struct images *images;
+    char name[REFERENCE_TEXT_BYTES];
+    char before[72]; // the image that had the name
+    struct arena arena;
+    struct import_config config;
+    bool quiet;
+};
+
+static struct transfer *transfer_of(struct errand *errand)
+{
+    return (struct transfer *)errand;
+}
+
+static void transfer_fini(struct errand_files *files)
+{
+    struct transfer *transfer = (struct transfer *)files;
+    arena_fini(&transfer->arena);
+}
+
+static struct transfer *transfer_new(struct request *request, const struct backend_local *local,
+                                     struct err *err)
+{
+    struct transfer *transfer = errand_new(request, sizeof *transfer);
+    transfer->images = local->images;
+    transfer->files.fini = transfer_fini;
+    arena_init(&transfer->arena, 1u << 20);
+    return errand_files_init(&transfer->files, local->tmp_dir, err) ? NULL : transfer;
+}
+
+// ---- the stream --------------------------------------------------------------------------------
+
+static void send_object(struct request *request, struct buf *text)
+{
+    if (!request_answering(request))
+        request_stream(request, 200, "application/json");
+    buf_put_str(text, "\r\n");
+    request_stream_write(request, text->data, text->len);
+    buf_fini(text);
+}
+
+// {"status": ...}, with progress when it has any.
+static void send_status(struct request *request, const struct pull_progress *progress)
+{
+    struct buf text;
+    struct json_out out;
+    buf_init(&text, 8192);
+    json_out_init(&out, &text);
+    json_out_object(&out, NULL);
+    json_out_str(&out, "status", progress->status);
+    if (progress->total || progress->current) {
+        json_out_object(&out, "progressDetail");
+        json_out_uint(&out, "current", progress->current);
+        json_out_uint(&out, "total", progress->total);
+        json_out_end(&out);
+    } else if (!str_empty(progress->id)) {
+        json_out_object(&out, "progressDetail");
+        json_out_end(&out);
+    }
+    if (!str_empty(progress->id))
+        json_out_str(&out, "id", progress->id);
+    json_out_end(&out);
+    send_object(request, &text);
+}
+
+static void send_text(struct request *request, const char *key, const char *value)
+{
+    struct buf text;
+    struct json_out out;
+    buf_init(&text, 8192);
+    json_out_init(&out, &text);
+    json_out_object(&out, NULL);
+    json_out_str(&out, key, value);
+    json_out_end(&out);
+    send_object(request, &text);
+}
+
+// Errors before the first object are answers of their own, later ones are the last object.
+static void send_error(struct request *request, const struct err *err)
+{
+    if (!request_answering(request)) {
+        int status = err->code == ERR_NOT_FOUND           ? 404
+                     : err->code == ERR_INVALID_ARGUMENT  ? 400
+                     : err->code == ERR_UNIMPLEMENTED     ? 501
+                     : err->code == ERR_UNAUTHENTICATED   ? 500
+                     : err->code == ERR_PERMISSION_DENIED ? 404
+                                                          : 500;
+        request_fail(request, status, "%s", err->message);
+        return;
+    }
+    struct buf text;
+    struct json_out out;
+    buf_init(&text, 8192);
+    json_out_init(&out, &text);
+    json_out_object(&out, NULL);
+    json_out_object(&out, "errorDetail");
+    json_out_str(&out, "message", err->message);
+    json_out_end(&out);
+    json_out_str(&out, "error", err->message);
+    json_out_end(&out);
+    send_object(request, &text);
+    request_stream_end(request);
+}
+
+static void tell(struct request *request, const char *action, const char *id, const char *name)
+{
+    struct bus_attribute attribute = {"name", name};
+    struct bus_event event = {.type = "image",
+                              .action = action,
+                              .actor_id = id,
+                              .at = wall_now(),
+                              .attributes = &attribute,
+                              .attributes_count = 1};
+    bus_publish(request_bus(request), &event);
+}
+
+// ---- pull --------------------------------------------------------------------------------------
+
+static void pull_progress(void *owner, const struct pull_progress *progress)
+{
+    struct transfer *transfer = owner;
+    struct request *request = transfer->files.errand.request;
+    if (!request)
+        return;
+    if (request_answering(request) && request_room(request) == 0 && progress->total)
+        return; // a later step says more
+    send_status(request, progress);
+}
+
+static void pull_done(void *owner, const struct image *image, const struct err *err)
+{
+    struct transfer *transfer = owner;
+    transfer->pull = NULL;
+    if (!errand_back(&transfer->files.errand))
+        return;
+    struct request *request = transfer->files.errand.request;
+    if (err) {
+        send_error(request, err);
+        return;
+    }
+    (void)image;
+    tell(request, "pull", transfer->name, transfer->name);
+    if (!request_answering(request))
+        request_stream(request, 200, "application/json");
+    request_stream_end(request);
+}
+
+static void pull_gone(struct errand *errand)
+{
+    struct transfer *transfer = transfer_of(errand);
+    if (transfer->pull)
+        images_pull_cancel(transfer->pull);
+}
+
+static int read_auth(struct request *request, struct arena *arena, struct registry_auth *auth,
+                     struct err *err)
+{
+    const char *text = str_or(request_header(request, "X-Registry-Auth"), "");
+    *auth = (struct registry_auth){0};
+    if (strlen(text) > AUTH_BYTES_MAX)
+        return err_set(err, ERR_INVALID_ARGUMENT, "the credentials are too long");
+    // Older clients send what is no JSON; dockerd then asks without.
+    if (registry_auth_parse(text, arena, auth, err) == 0 || request_minor(request) >= 44)
+        return err->code ? -(int)err->code : 0;
+    err_clear(err);
+    return 0;
+}
+
+static void pull(struct request *request, const struct backend_local *local)
+{
+    const char *from = request_query(request, "fromImage");
+    const char *tag = str_or(request_query(request, "tag"), "");
+    const char *platform = request_query(request, "platform");
+    struct registry_auth auth;
+    struct err err = ERR_INIT;
+    struct transfer *transfer = transfer_new(request, local, &err);
+    if (transfer)
+        str_format(transfer->name, sizeof transfer->name,
+                   !*tag              ? "%s"
+                   : strchr(tag, ':') ? "%s@%s"
+                                      : "%s:%s",
+                   from, tag);
+    struct reference reference;
+    if (!transfer || reference_parse(transfer->name, &reference, &err) ||
+        read_auth(request, &transfer->arena, &auth, &err)) {
+        request_fail_err(request, &err);
+        return;
+    }
+    struct pull_request wanted = {
+        .reference = transfer->name,
+        .auth = &auth,
+        .platform = str_or(platform, NULL),
+        .always = true,
+        .progress = pull_progress,
+    };
+    transfer->files.errand.gone = pull_gone;
+    errand_await(&transfer->files.errand);
+    images_pull(local->images, &wanted, pull_done, transfer, &transfer->pull);
+}
+
+// ---- import ------------------------------------------------------------------------------------
+
+static void import_done(void *owner, const struct image *image, const struct err *err)
+{
+    struct transfer *transfer = owner;
+    if (!errand_back(&transfer->files.errand))
+        return;
+    struct request *request = transfer->files.errand.request;
+    if (err) {
+        send_error(request, err);
+        return;
+    }
+    send_text(request, "status", image->id);
+    tell(request, "import", image->id, transfer->name);
+    request_stream_end(request);
+}
+
+static void import_uploaded(struct errand_files *files)
+{
+    struct transfer *transfer = (struct transfer *)files;
+    errand_await(&files->errand);
+    images_import(transfer->images, files->path, &transfer->config, str_or(transfer->name, NULL),
+                  import_done, transfer);
+}
+
+// Words of a JSON array, or a text for the shell.
+static const char **change_words(struct arena *arena, const char *text, size_t *count)
+{
+    json_t *list = text[0] == '[' ? json_parse(text, strlen(text), NULL) : NULL;
+    size_t most = json_is_array(list) ? json_array_size(list) : 3;
+    const char **words = arena_alloc_array(arena, most + 1, sizeof *words);
+    *count = words ? most : 0;
+    for (size_t i = 0; words && json_is_array(list) && i < most; i++)
+        words[i] = arena_strdup(arena, str_or(json_string_value(json_array_get(list, i)), ""));
+    if (words && !json_is_array(list)) {
+        words[0] = "/bin/sh";
+        words[1] = "-c";
+        words[2] = arena_strdup(arena, text);
+    }
+    json_decref(list);
+    return words;
+}
+
+// One line of a Dockerfile.
+static int import_change(struct transfer *transfer, const char *line, const char **env,
+                         struct err *err)
+{
+    struct import_config *config = &transfer->config;
+    struct arena *arena = &transfer->arena;
+    size_t length = strcspn(line, " \t");
+    char word[16];
+    str_format(word, sizeof word, "%.*s", (int)(length < 15 ? length : 15), line);
+    const char *rest = line + length + strspn(line + length, " \t");
+    if (str_equal_case(word, "CMD")) {
+        config->cmd = change_words(arena, rest, &config->cmd_count);
+    } else if (str_equal_case(word, "ENTRYPOINT")) {
+        config->entrypoint = change_words(arena, rest, &config->entrypoint_count);
+    } else if (str_equal_case(word, "ENV") && config->env_count < CHANGES_MAX) {
+        const char *equal = strchr(rest, '=');
+        size_t name = strcspn(rest, " \t");
+        // "ENV name value" is the older form.
+        env[config->env_count++] =
+            equal && equal < rest + name + 1
+                ? arena_strdup(arena, rest)
+                : arena_printf(arena, "%.*s=%s", (int)name, rest,
+                               rest[name] ? rest + name + strspn(rest + name, " \t") : "");
+        config->env = env;
+    } else if (str_equal_case(word, "WORKDIR")) {
+        config->working_dir = arena_strdup(arena, rest);
+    } else if (str_equal_case(word, "USER")) {
+        config->user = arena_strdup(arena, rest);
+    } else {
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "the change \"%.50s\" is not supported: CMD, ENTRYPOINT, ENV, WORKDIR and "
+                       "USER are",
+                       line);
+    }
+    return 0;
+}
+
+static void import(struct request *request, const struct backend_local *local)
+{
+    struct err err = ERR_INIT;
+    const char *repo = str_or(request_query(request, "repo"), "");
+    const char *tag = str_or(request_query(request, "tag"), "");
+    const char *message = request_query(request, "message");
+    if (!str_equal(request_query(request, "fromSrc"), "-")) {
+        request_fail(request, 501, "importing from an address is not supported: send the archive");
+        return;
+    }
+    struct transfer *transfer = transfer_new(request, local, &err);
+    struct reference reference;
+    if (!transfer) {
+        request_fail_err(request, &err);
+        return;
+    }
+    str_format(transfer->name, sizeof transfer->name, *tag ? "%s:%s" : "%s", repo, tag);
+    if (*transfer->name && reference_parse(transfer->name, &reference, &err)) {
+        request_fail_err(request, &err);
+        return;
+    }
+    transfer->config.comment = arena_strdup(&transfer->arena, str_or(message, ""));
+    const char **env = arena_alloc_array(&transfer->arena, CHANGES_MAX, sizeof *env);
+    const char *change;
+    for (size_t i = 0; (change = request_query_at(request, "changes", i)); i++)
+        if (!env || import_change(transfer, change, env, &err)) {
+            request_fail_err(request, &err);
+            return;
+        }
+    if (errand_upload(&transfer->files, import_uploaded, &err))
+        request_fail_err(request, &err);
+}
+
+// Pull and import are one route, and only one of them has a body; a pull's is thrown away.
+static void create(struct request *request)
+{
+    const struct backend_local *local = errand_local(request);
+    if (!local)
+        return;
+    if (!str_empty(request_query(request, "fromImage")))
+        pull(request, local);
+    else if (!str_empty(request_query(request, "fromSrc")))
+        import(request, local);
+    else
+        request_fail(request, 400, "neither fromImage nor fromSrc is given");
+}
+
+// ---- load --------------------------------------------------------------------------------------
+
+static void load_one(void *owner, const struct image *image, const struct err *err)
+{
+    struct transfer *transfer = owner;
+    struct request *request = transfer->files.errand.request;
+    char line[REFERENCE_TEXT_BYTES + 64], text[REFERENCE_TEXT_BYTES];
+    struct reference reference;
+    if (!request || err || !image)
+        return;
+    if (!image->tags_count) {
+        str_format(line, sizeof line, "Loaded image ID: %s\n", image->id);
+        send_text(request, "stream", line);
+    }
+    for (size_t i = 0; i < image->tags_count; i++) {
+        const char *name = reference_parse(image->tags[i], &reference, NULL) == 0
+                               ? reference_familiar(&reference, text)
+                               : image->tags[i];
+        str_format(line, sizeof line, "Loaded image: %s\n", name);
+        send_text(request, "stream", line);
+    }
+    tell(request, "load", image->id, image->tags_count ? image->tags[0] : image->id);
+}
+
+static void load_done(void *owner, const struct err *err)
+{
+    struct transfer *transfer = owner;
+    if (!errand_back(&transfer->files.errand))
+        return;
+    struct request *request = transfer->files.errand.request;
+    if (!request_answering(request))
+        request_stream(request, 200, "application/json");
+    if (err)
+        send_error(request, err);
+    else
+        request_stream_end(request);
+}
+
+static void load_uploaded(struct errand_files *files)
+{
+    struct transfer *transfer = (struct transfer *)files;
+    errand_await(&files->errand);
+    images_load(transfer->images, files->path, load_one, load_done, transfer);
+}
+
+static void load(struct request *request)
+{
+    const struct backend_local *local = errand_local(request);
+    struct err err = ERR_INIT;
+    if (!local)
+        return;
+    struct transfer *transfer = transfer_new(request, local, &err);
+    if (!transfer || errand_upload(&transfer->files, load_uploaded, &err))
+        request_fail_err(request, &err);
+}
+
+static const struct endpoint upload_rows[] = {
+    {"POST", "/images/create", create},
+    {"POST", "/images/load", load},
+};
+UPLOAD_ENDPOINTS(image_upload_endpoints, upload_rows);
+
+// ---- save and push -----------------------------------------------------------------------------
+
+static void save_done(void *owner, const struct err *err)
+{
+    struct transfer *transfer = owner;
+    if (!errand_back(&transfer->files.errand))
+        return;
+    if (err)
+        send_error(transfer->files.errand.request, err);
+    else
+        errand_download(&transfer->files, "application/x-tar");
+}
+
+static void save(struct request *request, const char *name)
+{
+    const struct backend_local *local = errand_local(request);
+    const struct image *image;
+    struct err err = ERR_INIT;
+    if (!local)
+        return;
+    if (library_find(images_library(local->images), name, &image, &err) != 0) {
+        request_fail(request, 404, "reference does not exist");
+        return;
+    }
+    struct transfer *transfer = transfer_new(request, local, &err);
+    if (!transfer) {
+        request_fail_err(request, &err);
+        return;
+    }
+    str_copy(transfer->name, sizeof transfer->name, name);
+    errand_await(&transfer->files.errand);
+    images_save(local->images, transfer->name, transfer->files.path, save_done, transfer);
+}
+
+static void save_one(struct request *request)
+{
+    save(request, request_param(request, "name"));
+}
+
+static void save_named(struct request *request)
+{
+    const char *name = str_or(request_query(request, "names"), "");
+    if (request_query_at(request, "names", 1) || strchr(name, ','))
+        request_fail(request, 501,
+                     "saving several images into one archive is not supported: save each");
+    else
+        save(request, name);
+}
+
+static void push_done(void *owner, const struct err *err)
+{
+    struct transfer *transfer = owner;
+    if (!errand_back(&transfer->files.errand))
+        return;
+    struct request *request = transfer->files.errand.request;
+    if (err) {
+        send_error(request, err);
+        return;
+    }
+    tell(request, "push", transfer->name, transfer->name);
+    send_status(request, &(struct pull_progress){.status = "Pushed"});
+    request_stream_end(request);
+}
+
+static void push(struct request *request)
+{
+    const struct backend_local *local = errand_local(request);
+    const char *tag = str_or(request_query(request, "tag"), "");
+    struct registry_auth auth;
+    struct err err = ERR_INIT;
+    if (!local)
+        return;
+    struct transfer *transfer = transfer_new(request, local, &err);
+    if (!transfer || read_auth(request, &transfer->arena, &auth, &err)) {
+        request_fail_err(request, &err);
+        return;
+    }
+    str_format(transfer->name, sizeof transfer->name, *tag ? "%s:%s" : "%s",
+               request_param(request, "name"), tag);
+    const struct image *image;
+    struct reference reference;
+    if (reference_parse(transfer->name, &reference, &err)) {
+        request_fail_err(request, &err);
+        return;
+    }
+    if (library_find(images_library(local->images), transfer->name, &image, &err)) {
+        request_fail(request, 404, "An image does not exist locally with the tag: %.300s",
+                     request_param(request, "name"));
+        return;
+    }
+    char line[REFERENCE_TEXT_BYTES + 64], name[REFERENCE_TEXT_BYTES];
+    str_format(line, sizeof line, "The push refers to repository [%s]",
+               reference_name(&reference, name));
+    send_status(request, &(struct pull_progress){.status = line});
+    errand_await(&transfer->files.errand);
+    images_push(local->images, transfer->name, &auth, push_done, transfer);
+}
+
+static const struct endpoint rows[] = {
+    {"GET", "/images/get", save_named},
+    {"GET", "/images/{name...}/get", save_one},
+    {"POST", "/images/{name...}/push", push},
+};
+ENDPOINTS(image_transfer_endpoints, rows);

@@ -1,0 +1,483 @@
+// /images: showing, naming, removing them. Getting them in and out is in image_transfers.c.
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/crate/config.h"
+#include "agent/engine/bus.h"
+#include "agent/engine/containers.h"
+#include "agent/engine/engine.h"
+#include "agent/engine/errand.h"
+#include "agent/image/images_io.h"
+#include "agent/image/rootfs_io.h"
+#include "proto/base/check.h"
+#include "proto/base/clock_io.h"
+#include "proto/base/str.h"
+
+static const struct image *find(struct request *request, const struct backend_local *local)
+{
+    const struct image *image;
+    struct err err = ERR_INIT;
+    const char *name = request_param(request, "name");
+    if (library_find(images_library(local->images), name, &image, &err) == 0)
+        return image;
+    struct reference reference;
+    char text[REFERENCE_TEXT_BYTES];
+    if (err.code == ERR_NOT_FOUND && reference_parse(name, &reference, NULL) == 0) {
+        reference_default_tag(&reference);
+        request_fail(request, 404, "No such image: %s", reference_familiar(&reference, text));
+    } else {
+        request_fail_err(request, &err);
+    }
+    return NULL;
+}
+
+static const char *familiar(const char *full, char out[REFERENCE_TEXT_BYTES])
+{
+    struct reference reference;
+    return reference_parse(full, &reference, NULL) == 0 ? reference_familiar(&reference, out)
+                                                        : full;
+}
+
+static void write_names(struct json_out *out, const char *key, char *const *names, size_t count,
+                        bool null_when_none)
+{
+    char text[REFERENCE_TEXT_BYTES];
+    if (!count && null_when_none) {
+        json_out_null(out, key);
+        return;
+    }
+    json_out_array(out, key);
+    for (size_t i = 0; i < count; i++)
+        json_out_str(out, NULL, familiar(names[i], text));
+    json_out_end(out);
+}
+
+// ---- list --------------------------------------------------------------------------------------
+
+static const struct filter_row list_filters[] = {
+    {"before", FILTER_KNOWN},    {"dangling", FILTER_KNOWN}, {"label", FILTER_KNOWN},
+    {"reference", FILTER_KNOWN}, {"since", FILTER_KNOWN},    {"until", FILTER_KNOWN},
+};
+
+struct picking {
+    const struct filters *filters;
+    struct wall before, since; // 0: no bound
+};
+
+static json_t *labels_of(const struct image *image)
+{
+    json_t *labels = json_object();
+    for (size_t i = 0; i < image->config.labels_count; i++)
+        json_object_set_new(labels, image->config.labels[i].key,
+                            json_string(image->config.labels[i].value));
+    return labels;
+}
+
+static bool tag_fits(const char *tag, const char *pattern)
+{
+    struct reference reference;
+    char text[REFERENCE_TEXT_BYTES];
+    if (reference_parse(tag, &reference, NULL) != 0)
+        return false;
+    return fnmatch(pattern, reference_familiar(&reference, text), FNM_PATHNAME) == 0 ||
+           fnmatch(pattern, reference_familiar_name(&reference, text), FNM_PATHNAME) == 0 ||
+           fnmatch(pattern, tag, FNM_PATHNAME) == 0;
+}
+
+// Whether the tag is one that the references asked for name.
+static bool tag_wanted(const char *tag, const struct filters *filters)
+{
+    bool any = false;
+    for (size_t i = 0; i < filters->count; i++) {
+        if (!str_equal(filters->values[i].key, "reference"))
+            continue;
+        any = true;
+        if (tag_fits(tag, filters->values[i].value))
+            return true;
+    }
+    return !any;
+}
+
+static bool fits(const struct picking *picking, const struct image *image)
+{
+    const struct filters *filters = picking->filters;
+    bool named = filters_count(filters, "reference") == 0;
+    if (picking->before.ns && image->config.created.ns >= picking->before.ns)
+        return false;
+    if (picking->since.ns && image->config.created.ns <= picking->since.ns)
+        return false;
+    for (size_t i = 0; i < filters->count; i++) {
+        const char *key = filters->values[i].key, *value = filters->values[i].value;
+        bool yes = str_equal(value, "true") || str_equal(value, "1");
+        if (str_equal(key, "dangling") && yes != (image->tags_count == 0))
+            return false;
+    }
+    for (size_t i = 0; i < image->tags_count && !named; i++)
+        named = tag_wanted(image->tags[i], filters);
+    json_t *labels = labels_of(image);
+    bool good = named && container_labels_fit(labels, filters, "label", true) &&
+                container_labels_fit(labels, filters, "label!", false);
+    json_decref(labels);
+    return good;
+}
+
+static bool pick_times(struct request *request, const struct library *library,
+                       struct picking *picking)
+{
+    for (size_t i = 0; i < picking->filters->count; i++) {
+        const char *key = picking->filters->values[i].key;
+        const char *value = picking->filters->values[i].value;
+        const struct image *image;
+        struct wall at;
+        int64_t seconds, back;
+        struct err err = ERR_INIT;
+        if (str_equal(key, "before") || str_equal(key, "since")) {
+            if (library_find(library, value, &image, &err) != 0) {
+                request_fail_err(request, &err);
+                return false;
+            }
+            *(str_equal(key, "before") ? &picking->before : &picking->since) =
+                image->config.created;
+        } else if (str_equal(key, "until")) {
+            if (str_to_i64(value, 0, INT64_MAX / NS_PER_S, &seconds))
+                at.ns = seconds * NS_PER_S;
+            else if (duration_parse(value, &back, NULL) == 0)
+                at = wall_add(wall_now(), -back);
+            else if (wall_parse(value, &at, NULL) != 0) {
+                request_fail(request, 400, "invalid until filter: %.100s", value);
+                return false;
+            }
+            picking->before = at;
+        }
+    }
+    return true;
+}
+
+static void write_row(const struct image *image, const struct filters *filters, unsigned minor,
+                      struct json_out *out)
+{
+    json_t *labels = labels_of(image);
+    char **tags = mem_alloc_array(image->tags_count + 1, sizeof *tags);
+    size_t count = 0;
+    for (size_t i = 0; i < image->tags_count; i++)
+        if (tag_wanted(image->tags[i], filters))
+            tags[count++] = image->tags[i];
+    json_out_object(out, NULL);
+    json_out_int(out, "Containers", -1);
+    json_out_int(out, "Created", image->config.created.ns / NS_PER_S);
+    json_out_str(out, "Id", image->id);
+    if (json_object_size(labels))
+        json_out_value(out, "Labels", labels);
+    else
+        json_out_null(out, "Labels");
+    json_out_str(out, "ParentId", "");
+    if (minor < 43 && !image->tags_count && !image->digests_count) {
+        json_out_array(out, "RepoDigests");
+        json_out_str(out, NULL, "<none>@<none>");
+        json_out_end(out);
+        json_out_array(out, "RepoTags");
+        json_out_str(out, NULL, "<none>:<none>");
+        json_out_end(out);
+    } else {
+        write_names(out, "RepoDigests", image->digests, image->digests_count, minor < 43);
+        write_names(out, "RepoTags", tags, count, minor < 43);
+    }
+    json_out_int(out, "SharedSize", -1);
+    json_out_uint(out, "Size", image->size_bytes);
+    if (minor < 44)
+        json_out_uint(out, "VirtualSize", image->size_bytes);
+    json_out_end(out);
+    json_decref(labels);
+    free(tags);
+}
+
+static void list(struct request *request)
+{
+    const struct backend_local *local = errand_local(request);
+    struct filters filters;
+    struct err err = ERR_INIT;
+    if (!local)
+        return;
+    struct picking picking = {.filters = &filters};
+    const struct library *library = images_library(local->images);
+    if (filters_parse(request_query(request, "filters"), list_filters, COUNT_OF(list_filters),
+                      request_arena(request), &filters, &err)) {
+        request_fail_filters(request, &err);
+        return;
+    }
+    if (!pick_times(request, library, &picking))
+        return;
+    struct json_out *out = request_write(request);
+    size_t position = 0;
+    const struct image *image;
+    json_out_array(out, NULL);
+    while ((image = library_next(library, &position)))
+        if (fits(&picking, image))
+            write_row(image, &filters, request_minor(request), out);
+    json_out_end(out);
+    request_send(request, 200);
+}
+
+// ---- inspect and history -----------------------------------------------------------------------
+
+static void write_driver(const struct image *image, const char *root, struct json_out *out)
+{
+    char path[4096];
+    str_format(path, sizeof path, "%s/trees/%s", root, image->id + strlen("sha256:"));
+    json_out_object(out, "GraphDriver");
+    json_out_object(out, "Data");
+    json_out_str(out, "UpperDir", path);
+    json_out_str(out, "MergedDir", path);
+    json_out_str(out, "WorkDir", "");
+    json_out_end(out);
+    json_out_str(out, "Name", "overlay2");
+    json_out_end(out);
+}
+
+static void inspect(struct request *request)
+{
+    const struct backend_local *local = errand_local(request);
+    const struct image *image = local ? find(request, local) : NULL;
+    char time[WALL_TEXT_BYTES];
+    if (!image)
+        return;
+    const struct image_config *config = &image->config;
+    json_t *raw = json_parse(image->config_json, image->config_json_bytes, NULL);
+    json_t *settled = config_read(raw ? config_member(raw, "config") : NULL, NULL);
+    struct json_out *out = request_write(request);
+    json_out_object(out, NULL);
+    json_out_str(out, "Id", image->id);
+    write_names(out, "RepoTags", image->tags, image->tags_count, false);
+    write_names(out, "RepoDigests", image->digests, image->digests_count, false);
+    json_out_str(out, "Parent", "");
+    json_out_str(out, "Comment", config->comment);
+    json_out_str(out, "Created", wall_format(config->created, time));
+    if (request_minor(request) < 45) {
+        json_t *empty = config_read(NULL, NULL);
+        json_object_set_new(empty, "Labels", json_null());
+        json_out_str(out, "Container", "");
+        json_out_value(out, "ContainerConfig", empty);
+        json_decref(empty);
+    }
+    json_out_str(out, "DockerVersion", config->docker_version);
+    json_out_str(out, "Author", config->author);
+    if (settled)
+        json_out_value(out, "Config", settled);
+    json_out_str(out, "Architecture", config->architecture);
+    if (!str_empty(config->variant))
+        json_out_str(out, "Variant", config->variant);
+    json_out_str(out, "Os", config->os);
+    json_out_uint(out, "Size", image->size_bytes);
+    if (request_minor(request) < 44)
+        json_out_uint(out, "VirtualSize", image->size_bytes);
+    write_driver(image, images_root(local->images), out);
+    json_out_object(out, "RootFS");
+    json_out_str(out, "Type", "layers");
+    json_out_array(out, "Layers");
+    for (size_t i = 0; i < config->diff_ids_count; i++)
+        json_out_str(out, NULL, config->diff_ids[i]);
+    json_out_end(out);
+    json_out_end(out);
+    json_out_object(out, "Metadata");
+    json_out_str(out, "LastTagTime",
+                 image->last_tagged.ns ? wall_format(image->last_tagged, time)
+                                       : "0001-01-01T00:00:00Z");
+    json_out_end(out);
+    json_out_end(out);
+    json_decref(settled);
+    json_decref(raw);
+    request_send(request, 200);
+}
+
+// Newest first; the layers of the manifest are those steps that are not empty.
+static void history(struct request *request)
+{
+    const struct backend_local *local = errand_local(request);
+    const struct image *image = local ? find(request, local) : NULL;
+    if (!image)
+        return;
+    size_t layer = image->manifest.layers_count, steps = image->config.history_count;
+    struct json_out *out = request_write(request);
+    json_out_array(out, NULL);
+    size_t count = steps ? steps : layer;
+    for (size_t i = count; i-- > 0;) {
+        const struct image_history *step = steps ? &image->config.history[i] : NULL;
+        uint64_t size = 0;
+        if ((!step || !step->empty_layer) && layer > 0)
+            size = image->manifest.layers[--layer].size;
+        bool newest = i == count - 1;
+        json_out_object(out, NULL);
+        json_out_str(out, "Comment", step ? step->comment : "");
+        json_out_int(out, "Created",
+                     (step ? step->created.ns : image->config.created.ns) / NS_PER_S);
+        json_out_str(out, "CreatedBy", step ? step->created_by : "");
+        json_out_str(out, "Id", newest ? image->id : "<missing>");
+        json_out_uint(out, "Size", size);
+        write_names(out, "Tags", image->tags, newest ? image->tags_count : 0, true);
+        json_out_end(out);
+    }
+    json_out_end(out);
+    request_send(request, 200);
+}
+
+// ---- events ------------------------------------------------------------------------------------
+
+static void tell(struct request *request, const char *action, const char *id, const char *name)
+{
+    struct bus_attribute attribute = {"name", name};
+    struct bus_event event = {.type = "image",
+                              .action = action,
+                              .actor_id = id,
+                              .at = wall_now(),
+                              .attributes = &attribute,
+                              .attributes_count = 1};
+    bus_publish(request_bus(request), &event);
+}
+
+// ---- names and removal -------------------------------------------------------------------------
+
+static void tag(struct request *request)
+{
+    const struct backend_local *local = errand_local(request);
+    const struct image *image = local ? find(request, local) : NULL;
+    const char *repo = str_or(request_query(request, "repo"), "");
+    const char *tag_text = str_or(request_query(request, "tag"), "");
+    char target[REFERENCE_TEXT_BYTES + 1], id[72];
+    struct err err = ERR_INIT;
+    if (!image)
+        return;
+    str_copy(id, sizeof id, image->id);
+    str_format(target, sizeof target, *tag_text ? "%s:%s" : "%s", repo, tag_text);
+    if (images_tag(local->images, id, target, &err)) {
+        request_fail_err(request, &err);
+        return;
+    }
+    tell(request, "tag", id, target);
+    request_empty(request, 201);
+}
+
+struct removing {
+    struct request *request;
+    struct json_out *out;
+    size_t count;
+    char last[REFERENCE_TEXT_BYTES];
+};
+
+static void removed(void *owner, bool deleted, const char *what)
+{
+    struct removing *removing = owner;
+    char text[REFERENCE_TEXT_BYTES];
+    if (!removing->count++)
+        json_out_array(removing->out, NULL);
+    json_out_object(removing->out, NULL);
+    json_out_str(removing->out, deleted ? "Deleted" : "Untagged",
+                 deleted ? what : familiar(what, text));
+    json_out_end(removing->out);
+    tell(removing->request, deleted ? "delete" : "untag", what, what);
+}
+
+static void remove_it(struct request *request)
+{
+    const struct backend_local *local = errand_local(request);
+    struct err err = ERR_INIT;
+    const struct image *image = local ? find(request, local) : NULL;
+    if (!image)
+        return;
+    struct removing removing = {.request = request, .out = request_write(request)};
+    if (images_remove(local->images, request_param(request, "name"), request_flag(request, "force"),
+                      removed, &removing, &err)) {
+        request_fail(request, err.code == ERR_FAILED_PRECONDITION ? 409 : 500, "%s", err.message);
+        return;
+    }
+    if (!removing.count)
+        json_out_array(removing.out, NULL);
+    json_out_end(removing.out);
+    request_send(request, 200);
+}
+
+static const struct filter_row prune_filters[] = {
+    {"dangling", FILTER_KNOWN},
+    {"label", FILTER_KNOWN},
+    {"label!", FILTER_KNOWN},
+    {"until", FILTER_KNOWN},
+};
+
+static void prune(struct request *request)
+{
+    const struct backend_local *local = errand_local(request);
+    struct filters filters;
+    struct err err = ERR_INIT;
+    if (!local)
+        return;
+    const struct library *library = images_library(local->images);
+    if (filters_parse(request_query(request, "filters"), prune_filters, COUNT_OF(prune_filters),
+                      request_arena(request), &filters, &err)) {
+        request_fail(request, 400, "%s", err.message);
+        return;
+    }
+    bool all = false;
+    struct filters rest = filters;
+    rest.values = arena_alloc_array(request_arena(request), filters.count + 1, sizeof *rest.values);
+    rest.count = 0;
+    for (size_t i = 0; rest.values && i < filters.count; i++) {
+        bool dangling = str_equal(filters.values[i].key, "dangling");
+        if (dangling)
+            all = str_equal(filters.values[i].value, "false") ||
+                  str_equal(filters.values[i].value, "0");
+        else
+            rest.values[rest.count++] = filters.values[i];
+    }
+    struct picking picking = {.filters = &rest};
+    if (!pick_times(request, library, &picking))
+        return;
+    // The ids first: removing one changes what is being walked.
+    char(*ids)[72] = mem_alloc_array(library_count(library) + 1, sizeof *ids);
+    size_t count = 0, position = 0;
+    const struct image *image;
+    while ((image = library_next(library, &position)))
+        if ((all || !image->tags_count) && fits(&picking, image))
+            str_copy(ids[count++], sizeof ids[0], image->id);
+    struct json_out *out = request_write(request);
+    json_out_object(out, NULL);
+    struct removing removing = {.request = request, .out = out, .count = 1};
+    uint64_t freed = 0;
+    bool any = false;
+    for (size_t i = 0; i < count; i++) {
+        image = library_by_id(library, ids[i]);
+        uint64_t size = image ? image->size_bytes : 0;
+        char user[160];
+        if (!image || rootfs_users(images_root(local->images), ids[i], user, sizeof user))
+            continue;
+        if (!any)
+            json_out_array(out, "ImagesDeleted");
+        any = true;
+        if (images_remove(local->images, ids[i], true, removed, &removing, NULL) == 0)
+            freed += size;
+    }
+    free(ids);
+    if (any)
+        json_out_end(out);
+    else
+        json_out_null(out, "ImagesDeleted");
+    json_out_uint(out, "SpaceReclaimed", freed);
+    json_out_end(out);
+    request_send(request, 200);
+}
+
+static void search(struct request *request)
+{
+    request_fail(request, 501,
+                 "searching registries is not supported: look at the registry itself");
+}
+
+static const struct endpoint rows[] = {
+    {"GET", "/images/json", list},
+    {"GET", "/images/search", search},
+    {"POST", "/images/prune", prune},
+    {"GET", "/images/{name...}/json", inspect},
+    {"GET", "/images/{name...}/history", history},
+    {"POST", "/images/{name...}/tag", tag},
+    {"DELETE", "/images/{name...}", remove_it},
+};
+ENDPOINTS(image_endpoints, rows);

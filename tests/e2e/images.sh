@@ -1,0 +1,95 @@
+#!/bin/bash
+# Images and volumes by the docker command against skepd: load, save, import, tag, show, pull, push, remove
+# and prune, with dockerd's words where something is refused.
+# ctest: TIMEOUT 240
+. "$(dirname "$0")/../support/lab.sh"
+lab_needs docker conmon crun umoci skopeo busybox docker-registry
+lab_up 1
+docker() { skep h1 "$@"; }
+skep_start h1
+field() { docker image inspect "$1" --format "{{$2}}"; }
+tags() { docker images --format '{{.Repository}}:{{.Tag}}' | sort | tr '\n' ' '; }
+
+step "import, show, tag"
+lab_rootfs "$LAB/rootfs"
+tar -C "$LAB/rootfs" -cf "$LAB/rootfs.tar" .
+id=$(docker import --change 'CMD ["echo","from the image"]' --change 'ENV X=1' --change 'WORKDIR /tmp' \
+  --message 'a message' "$LAB/rootfs.tar" bb:1)
+same "$id" "$(field bb:1 .Id)" "id"
+same 'a message [echo from the image]' "$(field bb:1 .Comment) $(field bb:1 .Config.Cmd)" "what import was told"
+same 'from the image' "$(docker run --rm --network none bb:1)" "its command"
+same '1 /tmp' "$(docker run --rm --network none bb:1 sh -c 'echo $X $PWD')" "its environment"
+docker tag bb:1 copy:x
+same 'bb:1 copy:x ' "$(tags)" "names"
+same 1 "$(docker history -q bb:1 | wc -l)" "history"
+refused 'No such image: nosuch:latest' docker tag nosuch copy:y
+refused 'No such image' docker image inspect nosuch
+refused 'is not supported' docker import --change 'EXPOSE 80' "$LAB/rootfs.tar"
+same 'copy:x ' "$(docker images --filter reference='cop*' --format '{{.Repository}}:{{.Tag}}' | tr '\n' ' ')" "by reference"
+refused 'not supported' docker search busybox
+
+step "save, remove, load"
+docker save -o "$LAB/saved.tar" bb:1
+refused 'reference does not exist' docker save -o "$LAB/no.tar" nosuch
+docker create --name user bb:1 >/dev/null
+same 'Untagged: copy:x' "$(docker rmi copy:x)" "one name of two"
+refused 'unable to remove repository reference "bb:1" .must force. - container [0-9a-f]{12} is using' docker rmi bb:1
+docker rm user >/dev/null
+grep -q "Deleted: $id" <<<"$(docker rmi bb:1)" || fail "not deleted"
+same '' "$(docker images -q)" "images"
+grep -qx 'Loaded image: bb:1' <<<"$(docker load -i "$LAB/saved.tar")" || fail "load"
+same "$id" "$(field bb:1 .Id)" "the same image again"
+head -c 5000 /dev/zero >"$LAB/bad.tar"
+refused . docker load -i "$LAB/bad.tar"
+same 0 "$(find "$LAB/h1/skep/tmp" -type f | wc -l)" "archives left"
+
+step "a registry: push, pull, digests"
+cat >"$LAB/registry.yml" <<Y
+version: 0.1
+storage: {filesystem: {rootdirectory: $LAB/registry}}
+http: {addr: "127.0.0.1:5000"}
+Y
+start h1 registry docker-registry serve "$LAB/registry.yml"
+skep_stop h1
+skep_start h1 --insecure-registry 127.0.0.1:5000
+docker tag bb:1 127.0.0.1:5000/some/bb:1
+answers() { on h1 bash -c 'exec 3<>/dev/tcp/127.0.0.1/5000'; }
+eventually 10 answers
+docker push 127.0.0.1:5000/some/bb:1 >/dev/null
+docker rmi 127.0.0.1:5000/some/bb:1 bb:1 >/dev/null
+docker pull 127.0.0.1:5000/some/bb:1 >"$LAB/pull"
+grep -q '^Digest: sha256:' "$LAB/pull" && grep -q '^Status: Downloaded newer image' "$LAB/pull" || fail "pull: $(cat "$LAB/pull")"
+grep -q 'Image is up to date' <<<"$(docker pull 127.0.0.1:5000/some/bb:1)" || fail "second pull"
+refused 'not found|unknown|manifest' docker pull 127.0.0.1:5000/some/bb:9
+docker run --rm --network none 127.0.0.1:5000/some/bb:1 >/dev/null
+same "$id" "$(field 127.0.0.1:5000/some/bb:1 .Id)" "the same image from the registry"
+
+step "prune"
+docker tag 127.0.0.1:5000/some/bb:1 keep:1
+docker create --name user keep:1 >/dev/null
+docker image prune -af >/dev/null
+[[ -n $(docker images -q) ]] || fail "an image that a container stands on was pruned"
+docker rm user >/dev/null
+grep -q -i deleted <<<"$(docker image prune -af)" || fail "nothing pruned"
+same '' "$(docker images -q)" "images"
+
+step "volumes"
+same v1 "$(docker volume create --label a=b v1)" "name"
+same v1 "$(docker volume create v1)" "the same again"
+docker volume create >/dev/null
+same 2 "$(docker volume ls -q | wc -l)" "volumes"
+same v1 "$(docker volume ls -q --filter label=a=b)" "by label"
+same local "$(docker volume inspect v1 --format '{{.Driver}}')" "driver"
+refused '[Nn]o such volume' docker volume inspect nosuch
+refused 'includes invalid characters' docker volume create 'bad name'
+refused 'error looking up volume plugin' docker volume create -d nosuch v3
+docker load -i "$LAB/saved.tar" >/dev/null
+docker create --name user -v v1:/v bb:1 >/dev/null
+refused 'volume is in use' docker volume rm v1
+docker rm user >/dev/null
+docker volume rm v1 >/dev/null
+docker volume prune -f >/dev/null
+same '' "$(docker volume ls -q)" "volumes"
+docker rmi bb:1 >/dev/null
+same 0 "$(find "$LAB/h1/skep/images/blobs" -type f | wc -l)" "blobs left"
+skep_stop h1
