@@ -433,7 +433,7 @@ void dns_reply_finish(struct dns_reply *reply, enum dns_rcode rcode)
     if (query->edns) {
         buf_put_u8(reply->out, 0);
         buf_put_u16be(reply->out, DNS_TYPE_OPT);
-        buf_put_u16be(reply->out, UINT16_MAX); // any query is taken
+        buf_put_u16be(reply->out, DNS_QUERY_BYTES);
         buf_put_u32be(reply->out, (uint32_t)rcode >> 4 << 24);
         buf_put_u16be(reply->out, 0);
     }

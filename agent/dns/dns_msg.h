@@ -20,6 +20,7 @@
 #define DNS_UDP_BYTES     512u   // largest UDP reply without EDNS
 #define DNS_UDP_BYTES_MAX 65507u // largest UDP payload over IPv4
 #define DNS_MESSAGE_BYTES 65535u // largest message over TCP
+#define DNS_QUERY_BYTES   4096u  // largest query taken over UDP, as EDNS says of us
 
 enum dns_type {
     DNS_TYPE_A = 1,

@@ -19,6 +19,14 @@ void resolver_fail(const struct dns_msg *query, bool tcp, enum dns_rcode rcode, 
     reply_code(query, tcp, rcode, RESOLVER_REFUSE, reply);
 }
 
+void resolver_cut(const struct dns_msg *query, bool tcp, struct buf *out)
+{
+    struct dns_reply reply;
+    dns_reply_start(&reply, query, dns_reply_limit(query, tcp), out);
+    reply.truncated = true;
+    dns_reply_finish(&reply, DNS_RCODE_NOERROR);
+}
+
 static bool under_search_domain(const struct resolver_policy *policy, const struct dns_name *name)
 {
     for (size_t i = 0; i < policy->search_count; i++)

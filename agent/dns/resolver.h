@@ -54,4 +54,7 @@ enum resolver_judgement resolver_judge(const struct dns_msg *query, uint16_t id,
 // is a question that was forwarded and `reply` is cleared first.
 void resolver_fail(const struct dns_msg *query, bool tcp, enum dns_rcode rcode, struct buf *reply);
 
+// As resolver_fail, but without an error: says that the reply is longer than can be sent this way.
+void resolver_cut(const struct dns_msg *query, bool tcp, struct buf *reply);
+
 #endif

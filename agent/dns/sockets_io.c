@@ -33,6 +33,9 @@ static int bind_answer(int fd, uint16_t *port, struct err *err)
         .sin_addr.s_addr = htonl(RESOLVER_ADDRESS),
     };
     socklen_t size = sizeof addr;
+    // The sandbox's loopback device may still be down.
+    int on = 1;
+    setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof on);
     if (bind(fd, (const struct sockaddr *)&addr, size) ||
         getsockname(fd, (struct sockaddr *)&addr, &size))
         return err_set_errno(err, errno, "bind 127.0.0.11");

@@ -24,8 +24,8 @@
 
 // How many there are to ask with: the questions that one namespace can have open. TCP ones are used
 // for what does not fit into UDP.
-#define DNS_SOCKETS_HOST_UDP    256
-#define DNS_SOCKETS_HOST_TCP    32
+#define DNS_SOCKETS_HOST_UDP    128
+#define DNS_SOCKETS_HOST_TCP    16
 #define DNS_SOCKETS_SANDBOX_UDP 24
 #define DNS_SOCKETS_SANDBOX_TCP 4
 // IPv6 has a quarter of that, where there is IPv6.

@@ -56,8 +56,8 @@ const struct role_calls calls_manager = {manager_rows, COUNT_OF(manager_rows)};
 static const struct confine_call resolver_rows[] = {
     CALLS_TO_LIVE,
     CALLS_TO_SERVE,
-    // Questions and answers in batches; all sockets come from the node process.
-    CALL(recvfrom), CALL(sendto), CALL(recvmmsg), CALL(sendmmsg),
+    // Questions and answers in batches, and name servers; all sockets come from the node process.
+    CALL(recvfrom), CALL(sendto), CALL(recvmmsg), CALL(sendmmsg), CALL(connect),
 };
 const struct role_calls calls_resolver = {resolver_rows, COUNT_OF(resolver_rows)};
 

@@ -10,7 +10,9 @@
 #include "cmd/skepd/notify_io.h"
 #include "cmd/skepd/roles_io.h"
 #include "proto/base/confine_io.h"
+#include "proto/base/entropy_io.h"
 #include "proto/base/log.h"
+#include "proto/base/map.h"
 #include "proto/base/str.h"
 
 #ifndef SKEP_VERSION
@@ -69,6 +71,9 @@ int main(int argc, char **argv)
 {
     // What has to be private is made so by who makes it; nothing is writable for others.
     umask(022);
+    uint64_t seed[2];
+    entropy_bytes(seed, sizeof seed);
+    map_set_process_seed(seed);
     if (argc == 3 && strcmp(argv[1], "--role") == 0) {
         const struct role *role = role_by_name(argv[2]);
         if (!role) {

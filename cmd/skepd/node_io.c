@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,13 +27,15 @@
 
 // Users of the confined processes. Where the package did not make them, numbers from the range that
 // no distribution gives to people or services (systemd keeps it for users without a name).
-#define MANAGER_USER      "skep"
-#define MANAGER_USER_ID   61180
-#define RESOLVER_USER     "skep-dns"
-#define RESOLVER_USER_ID  61181
-#define MANAGER_FOLDER    "manager"
-#define RESOLVER_FOLDER   "/"
-#define LOCAL_SOCKET      "manager.sock"
+#define MANAGER_USER     "skep"
+#define MANAGER_USER_ID  61180
+#define RESOLVER_USER    "skep-dns"
+#define RESOLVER_USER_ID 61181
+#define MANAGER_FOLDER   "manager"
+#define RESOLVER_FOLDER  "/"
+#define LOCAL_SOCKET     "manager.sock"
+// Each sandbox costs some descriptors, here and in the resolver process.
+#define FILES_MAX         65536
 #define SOCKET_NAME_BYTES MESSAGE_NAME_BYTES_MAX
 
 // One of the two confined processes, as the node keeps it.
@@ -172,6 +175,15 @@ static void greet(void *owner, struct channel *channel)
     if (result)
         log_error("process cannot be told what to do", "role=%s err=\"%s\"", helper->spec.role,
                   err.message);
+    else if (helper == &node->resolver && node->station)
+        dns_feed_attach(station_feed(node->station), channel);
+}
+
+static void on_lost(void *owner)
+{
+    const struct helper *helper = owner;
+    if (helper == &helper->node->resolver && helper->node->station)
+        dns_feed_detach(station_feed(helper->node->station));
 }
 
 static void on_ready(void *owner, const struct message_ready *ready)
@@ -292,6 +304,7 @@ static void helper_init(struct helper *helper, struct node *node, const char *ro
                  .greet = greet,
                  .ready = on_ready,
                  .message = on_message,
+                 .lost = on_lost,
                  .stopped = on_stopped},
     };
     struct err err = ERR_INIT;
@@ -539,6 +552,18 @@ static void clean_up(struct node *node)
         close(node->lock_fd);
 }
 
+// What the kernel gives at first is meant for programs that use select().
+static void raise_files_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= FILES_MAX)
+        return;
+    limit.rlim_cur = limit.rlim_max < FILES_MAX ? limit.rlim_max : FILES_MAX;
+    if (setrlimit(RLIMIT_NOFILE, &limit))
+        log_warn("the limit of open files stays low", "files=%llu",
+                 (unsigned long long)limit.rlim_cur);
+}
+
 int node_run(struct config *config, size_t count, const char *const *args, struct buf *warnings)
 {
     struct err err = ERR_INIT;
@@ -550,6 +575,7 @@ int node_run(struct config *config, size_t count, const char *const *args, struc
     node->cluster.fd = node->local.fd = -1;
     log_set_level(level_of(config));
     log_warnings(warnings);
+    raise_files_limit();
     loop_init(&node->loop);
     watch_signals(node);
     int result = prepare(node, &err);

@@ -39,6 +39,7 @@ struct station {
     struct images *images;
     char *tmp; // archives on their way
     struct volumes *volumes;
+    struct dns_feed *feed;
     struct containers *containers; // NULL: refusal
     struct crates *crates;         // NULL as containers
     struct refusal refusal;
@@ -207,6 +208,7 @@ static void station_free(struct station *station)
         containers_close(station->containers);
     if (station->volumes)
         volumes_close(station->volumes);
+    dns_feed_close(station->feed);
     if (station->images)
         images_close(station->images);
     free(station->tmp);
@@ -235,6 +237,8 @@ int station_open(struct loop *loop, const struct config *config, struct station 
         result = open_images(station, err);
     if (!result)
         result = open_volumes(station, err);
+    if (!result)
+        result = dns_feed_open(loop, &station->feed, err);
     if (result) {
         station_free(station);
         return result;
@@ -272,6 +276,11 @@ void station_close(struct station *station, void (*closed)(void *owner), void *o
     if (station->crates)
         crates_quiesce(station->crates);
     loop_timer_start(&station->look, 0);
+}
+
+struct dns_feed *station_feed(struct station *station)
+{
+    return station_of(station)->feed;
 }
 
 struct images *station_images(struct station *station)

@@ -1,5 +1,5 @@
-// What a node works with whether it is in a swarm or not: its images, volumes and containers; and,
-// while it is in one, the agent that runs the swarm's tasks on them.
+// What a node works with whether it is in a swarm or not: its images, volumes, containers, and what
+// the resolver process is told; and, while it is in one, the agent that runs the swarm's tasks.
 //
 // On a machine that cannot run containers (no runtime, no monitor) everything else still works: the
 // node can be a manager, and a task that comes here all the same is rejected with the reason.
@@ -11,6 +11,7 @@
 #include "agent/agent.h"
 #include "agent/container_io.h"
 #include "agent/crate/crates_io.h"
+#include "agent/dns/feed_io.h"
 #include "agent/image/images_io.h"
 #include "agent/oci/volumes_io.h"
 #include "cmd/skepd/config.h"
@@ -38,6 +39,8 @@ const char *station_lacking(const struct station *station);
 const char *station_tmp(const struct station *station);
 // The containers that users make, beside the swarm's; NULL as above.
 struct crates *station_crates(struct station *station);
+// What the resolver process is told; it is attached to each life of that process.
+struct dns_feed *station_feed(struct station *station);
 
 // ---- in a swarm ---------------------------------------------------------------------------------
 

@@ -48,6 +48,8 @@ static void kill_process(struct supervised *supervised)
 
 static void drop_channel(struct supervised *supervised)
 {
+    if (supervised->channel && supervised->spec->lost)
+        supervised->spec->lost(supervised->owner);
     channel_close(supervised->channel);
     supervised->channel = NULL;
 }

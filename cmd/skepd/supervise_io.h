@@ -29,6 +29,8 @@ struct supervised_spec {
     void (*ready)(void *owner, const struct message_ready *ready);
     // It said something of the role's own. May be NULL when no rule has such.
     void (*message)(void *owner, const struct channel_message *message);
+    // Its channel is about to be closed; another life may follow. May be NULL.
+    void (*lost)(void *owner);
     // After supervised_stop: it has ended, and `supervised` is freed after this returns.
     void (*stopped)(void *owner);
 };
