@@ -23,16 +23,11 @@ void handle_get_cluster(struct rpc_call *call);
 void handle_list_clusters(struct rpc_call *call);
 void handle_update_cluster(struct rpc_call *call);
 
-void handle_get_secret(struct rpc_call *call);
-void handle_list_secrets(struct rpc_call *call);
-void handle_create_secret(struct rpc_call *call);
-void handle_update_secret(struct rpc_call *call);
-void handle_remove_secret(struct rpc_call *call);
-
-void handle_get_config(struct rpc_call *call);
-void handle_list_configs(struct rpc_call *call);
-void handle_create_config(struct rpc_call *call);
-void handle_update_config(struct rpc_call *call);
-void handle_remove_config(struct rpc_call *call);
+// Secrets and configs alike.
+void handle_get_payload(struct rpc_call *call);
+void handle_list_payloads(struct rpc_call *call);
+void handle_create_payload(struct rpc_call *call);
+void handle_update_payload(struct rpc_call *call);
+void handle_remove_payload(struct rpc_call *call);
 
 #endif
