@@ -65,8 +65,8 @@ static void write_ipam(const Swarm__Network *network, struct json_out *out)
     json_out_end(out);
 }
 
-// The swarm's own entries for the nodes' networks host and bridge: services refer to them, people
-// do not see them.
+// The swarm's own entries for the nodes' networks host and bridge: services refer to them, lists do
+// not show them.
 static bool is_hidden(const Swarm__Network *network)
 {
     const Swarm__Annotations *annotations = network->spec->annotations;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "agent/engine/engine.h"
+#include "agent/engine/networks.h"
 #include "agent/engine/noun.h"
 #include "agent/engine/objects.h"
 #include "proto/base/check.h"
@@ -187,14 +188,42 @@ static void network_found(struct request *request, const void *object)
     next_network(request);
 }
 
+// A network of this node stands for the swarm's entry of that name when every node has it: host and
+// bridge. Others are of no use to tasks elsewhere: NULL after answering.
+static const char *swarm_name(struct request *request, const char *target)
+{
+    json_t *local = networks_local(request);
+    const char *name = target;
+    for (size_t i = 0; i < json_array_size(local); i++) {
+        const json_t *it = json_array_get(local, i);
+        const char *its = str_or(json_string_value(json_object_get(it, "Name")), "");
+        if (str_equal(json_string_value(json_object_get(it, "Scope")), "swarm") ||
+            (strcmp(its, target) != 0 &&
+             !str_equal(json_string_value(json_object_get(it, "Id")), target)))
+            continue;
+        name = network_is_builtin(its) ? arena_strdup(request_arena(request), its) : NULL;
+        if (!name)
+            request_fail(request, 403,
+                         "The network %s cannot be used with services. Only networks scoped to "
+                         "the swarm can be used, such as those created with the overlay driver.",
+                         its);
+        break;
+    }
+    json_decref(local);
+    return name;
+}
+
 static void next_network(struct request *request)
 {
     struct draft *draft = request_kept(request);
     const Swarm__NetworkAttachmentConfig *network = network_at(draft, draft->next_network);
-    if (!network)
+    if (!network) {
         draft->go(request);
-    else
-        noun_find(request, &noun_network, network->target, network_found);
+        return;
+    }
+    const char *name = swarm_name(request, network->target);
+    if (name)
+        noun_find(request, &noun_network, name, network_found);
 }
 
 static void set_auth(struct request *request, Swarm__ServiceSpec *spec, const char *auth)

@@ -8,6 +8,9 @@
 // Subnets a network may have; a spec comes from outside.
 #define NET_SUBNETS_MAX 64
 
+// Tells stock's IPAM to hand addresses out in order, which ours does anyhow.
+#define IPAM_SERIAL_OPTION "com.docker.network.ipam.serial"
+
 static const char *driver_name(const Swarm__NetworkSpec *spec)
 {
     const Swarm__Driver *driver = spec ? spec->driver_config : NULL;
@@ -405,6 +408,25 @@ static Swarm__Driver *driver_state(const struct net *net, const Swarm__Driver *c
     return state;
 }
 
+// The IPAM driver as stock stores it: options of the user's come with one of its own.
+static Swarm__Driver *ipam_driver(const Swarm__Driver *wanted, struct arena *arena)
+{
+    Swarm__Driver *driver = driver_new(wanted ? str_or(wanted->name, "default") : "default", arena);
+    if (!wanted || wanted->n_options == 0)
+        return driver;
+    driver->options = arena_alloc_array(arena, wanted->n_options + 1, sizeof(*driver->options));
+    Swarm__Driver__OptionsEntry *serial = ARENA_NEW(arena, Swarm__Driver__OptionsEntry);
+    CHECK(driver->options && serial);
+    for (size_t i = 0; i < wanted->n_options; i++)
+        if (!str_equal(wanted->options[i]->key, IPAM_SERIAL_OPTION))
+            driver->options[driver->n_options++] = wanted->options[i];
+    swarm__driver__options_entry__init(serial);
+    serial->key = IPAM_SERIAL_OPTION;
+    serial->value = "true";
+    driver->options[driver->n_options++] = serial;
+    return driver;
+}
+
 static int net_fill(struct alloc *alloc, struct net *net, Swarm__Network *network,
                     struct arena *arena, struct err *err)
 {
@@ -418,9 +440,7 @@ static int net_fill(struct alloc *alloc, struct net *net, Swarm__Network *networ
     Swarm__IPAMOptions *ipam = ARENA_NEW(arena, Swarm__IPAMOptions);
     CHECK(ipam);
     swarm__ipamoptions__init(ipam);
-    ipam->driver = wanted && wanted->driver ? wanted->driver : driver_new("default", arena);
-    if (str_empty(ipam->driver->name))
-        ipam->driver->name = "default";
+    ipam->driver = ipam_driver(wanted ? wanted->driver : NULL, arena);
     ipam->n_configs = count;
     ipam->configs = arena_alloc_array(arena, count, sizeof(*ipam->configs));
     for (size_t i = 0; i < count; i++) {
