@@ -1,0 +1,48 @@
+#!/bin/bash
+# Clients that nobody here wrote, against our API: docker-py, Debian's Prometheus with its dockerswarm
+# discovery, and dockerode where it is installed (SKEP_DOCKERODE names the folder of node modules).
+# ctest: TIMEOUT 120
+here=$(dirname "$0")
+. "$here/../support/lab.sh"
+lab_needs docker curl python3
+python=/usr/bin/python3 # Debian's, which has Debian's packages
+$python -c 'import docker' 2>/dev/null || skip "needs python3-docker (./dev setup installs it)"
+lab_up 1
+skep_start h1
+docker() { skep h1 "$@"; }
+sock=$LAB/h1/skep.sock
+
+step "docker-py"
+$python "$here/clients.py" "$sock" "$(ip_of h1)"
+
+if command -v prometheus >/dev/null; then
+  step "Prometheus finds nodes, services and tasks"
+  docker network create --driver overlay prom >/dev/null
+  docker service create --detach --no-resolve-image --name prom --network prom --publish 9123:9100 \
+    --constraint node.hostname==nowhere busybox:lab >/dev/null
+  for role in nodes services tasks; do
+    printf '  - job_name: %s\n    dockerswarm_sd_configs: [{host: "unix://%s", role: %s, refresh_interval: 1s}]\n' \
+      "$role" "$sock" "$role"
+  done | sed '1i scrape_configs:' >"$LAB/prometheus.yml"
+  # Within the host: it asks the socket, and listens where nobody else does.
+  start h1 prometheus prometheus --config.file="$LAB/prometheus.yml" --storage.tsdb.path="$LAB/h1/tsdb" \
+    --web.listen-address=127.0.0.1:9099
+  targets() { on h1 curl -sf http://127.0.0.1:9099/api/v1/targets; }
+  finds() { targets | grep -q "$1"; }
+  eventually 30 finds '"__meta_dockerswarm_node_hostname":"h1"'
+  eventually 30 finds '"__meta_dockerswarm_node_manager_leader":"true"'
+  eventually 30 finds '"__meta_dockerswarm_service_name":"prom"'
+  eventually 30 finds '"__meta_dockerswarm_service_endpoint_port_name\|"__meta_dockerswarm_service_id"'
+  ! grep -q 'Unable to refresh target groups' "$LAB/h1/prometheus.log" || fail "Prometheus could not read an answer"
+  docker service rm prom >/dev/null
+  stop h1 prometheus
+else
+  echo "(Prometheus is not installed: ./dev setup installs it)"
+fi
+
+if command -v node >/dev/null && [[ -d ${SKEP_DOCKERODE:-/nonexistent}/dockerode ]]; then
+  step "dockerode"
+  NODE_PATH=$SKEP_DOCKERODE node "$here/clients.js" "$sock"
+else
+  echo "(dockerode is not there: npm install dockerode@4, and name its node_modules in SKEP_DOCKERODE)"
+fi
