@@ -6,6 +6,7 @@
 #include "agent/description_io.h"
 #include "agent/enroll_rpc.h"
 #include "agent/managers.h"
+#include "agent/publisher_rpc.h"
 #include "agent/reporter.h"
 #include "agent/session_rpc.h"
 #include "agent/task_db_io.h"
@@ -55,6 +56,7 @@ struct agent {
     uint8_t lock_key[LOCK_KEY_BYTES];
     struct tls_config *tls;
     struct worker *worker;
+    struct publisher *publisher;
     struct reporter reporter;
     struct task_db *db;
     struct agent_session *session;
@@ -454,6 +456,13 @@ static void look(struct loop_timer *timer)
         agent_session_renew(agent->session, NULL);
 }
 
+static void task_closing(void *owner, const char *task_id)
+{
+    struct agent *agent = owner;
+    if (agent->publisher)
+        publisher_forget(agent->publisher, task_id);
+}
+
 static void session_up(void *owner)
 {
     struct agent *agent = owner;
@@ -467,6 +476,7 @@ static void session_up(void *owner)
 static void session_down(void *owner, const struct err *err)
 {
     struct agent *agent = owner;
+    publisher_stop(agent->publisher);
     log_warn("session lost", "node=%s err=\"%s\"", agent->credentials.identity.node_id,
              err->message);
     if (agent->config.events.connected)
@@ -512,6 +522,8 @@ static void assignments_came(void *owner, const Swarm__AssignmentsMessage *messa
 static void subscription_came(void *owner, const Swarm__SubscriptionMessage *message)
 {
     struct agent *agent = owner;
+    if (agent->session)
+        publisher_take(agent->publisher, agent_session_client(agent->session), message);
     if (agent->config.events.subscription)
         agent->config.events.subscription(agent->config.owner, message);
 }
@@ -621,6 +633,8 @@ static int read_folder(struct agent *agent, struct err *err)
 
 static void agent_free(struct agent *agent)
 {
+    publisher_free(agent->publisher);
+    agent->publisher = NULL;
     worker_free(agent->worker);
     reporter_fini(&agent->reporter);
     task_db_close(agent->db);
@@ -674,6 +688,7 @@ int agent_open(const struct agent_config *config, struct agent **out, struct err
         .now = agent_mono,
         .wall = agent_wall,
         .wake = worker_wakes,
+        .closing = task_closing,
         .owner = agent,
     };
     if (agent->described) {
@@ -684,6 +699,8 @@ int agent_open(const struct agent_config *config, struct agent **out, struct err
     worker.node.hostname = agent->hostname;
     worker.node.architecture = agent->architecture;
     agent->worker = worker_new(&worker);
+    agent->publisher = publisher_new(config->loop, agent->worker, config->executor,
+                                     agent->credentials.identity.node_id);
     result = task_db_load(agent->db, restore, agent, err);
     if (result) {
         agent_free(agent);
@@ -723,6 +740,7 @@ static void end_session(struct agent *agent)
     loop_timer_stop(&agent->retry_report);
     if (!agent->session)
         return;
+    publisher_stop(agent->publisher);
     agent->ends_awaited++;
     agent_session_close(agent->session, part_closed, agent);
     agent->session = NULL;

@@ -58,10 +58,20 @@ static const struct executor_class *class_of(const struct worker *worker)
     return worker->config.executor->class;
 }
 
+static void task_let_go(struct worker_task *task)
+{
+    const struct worker_config *config = &task->worker->config;
+    if (!task->hands)
+        return;
+    if (config->closing)
+        config->closing(config->owner, task->id);
+    class_of(task->worker)->close(task->hands);
+    task->hands = NULL;
+}
+
 static void task_free(struct worker_task *task)
 {
-    if (task->hands)
-        class_of(task->worker)->close(task->hands);
+    task_let_go(task);
     list_remove(&task->link);
     wire_free(task->assigned);
     free(task->id);
@@ -276,8 +286,7 @@ static int take_in_hand(struct worker_task *task, bool with_files, struct err *e
     if (!result && with_files)
         result = gather_files(worker, order.task, &order, &arena, err);
     if (!result) {
-        if (task->hands)
-            class_of(worker)->close(task->hands);
+        task_let_go(task);
         task->hands = class_of(worker)->open(worker->config.executor, &order, &events, task, err);
         result = task->hands ? 0 : -ERR_INVALID_ARGUMENT;
     }
@@ -651,6 +660,16 @@ struct executor_task *worker_find(const struct worker *worker, const char *task_
 {
     const struct worker_task *task = map_get_str(&worker->tasks, task_id);
     return task ? task->hands : NULL;
+}
+
+bool worker_next(const struct worker *worker, size_t *position, struct worker_view *out)
+{
+    const struct map_entry *entry = map_next(&worker->tasks, position);
+    if (!entry)
+        return false;
+    const struct worker_task *task = entry->value;
+    *out = (struct worker_view){task->assigned, task->hands, task->machine.status.state};
+    return true;
 }
 
 const Swarm__Task *worker_task(const struct worker *worker, const char *task_id)

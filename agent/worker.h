@@ -36,6 +36,9 @@ struct worker_config {
     // Something changed: worker_run is due as soon as possible, but not inside this call. Also
     // asked for when there is something to save or to report.
     void (*wake)(void *owner);
+    // The executor's side of a task is about to be closed: whoever reads its logs stops. May be
+    // NULL.
+    void (*closing)(void *owner, const char *task_id);
     void *owner;
 };
 
@@ -72,6 +75,13 @@ size_t worker_count(const struct worker *worker);
 
 // The executor's side of a task, for logs and inspection; NULL for none.
 struct executor_task *worker_find(const struct worker *worker, const char *task_id);
+// Walks the tasks in the order they came: start with *position 0; false at the end.
+struct worker_view {
+    const Swarm__Task *task;     // as assigned
+    struct executor_task *hands; // NULL: none yet
+    Swarm__TaskState state;
+};
+bool worker_next(const struct worker *worker, size_t *position, struct worker_view *out);
 // The task as assigned, NULL for none.
 const Swarm__Task *worker_task(const struct worker *worker, const char *task_id);
 
