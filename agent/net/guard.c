@@ -1,0 +1,45 @@
+#include "agent/net/guard.h"
+
+#include "proto/base/check.h"
+#include "proto/base/str.h"
+
+#define VNI_MAX 0xffffff
+
+struct nftable *guard_table(const struct guard *guard)
+{
+    static const char *const counters[] = {"foreign", "clear", "forged", "passing"};
+    unsigned port = guard->port ? guard->port : GUARD_PORT;
+    char key[NFTABLE_KEY_BYTES];
+    struct nftable *table = nftable_new("ip", GUARD_TABLE);
+    for (size_t i = 0; i < COUNT_OF(counters); i++)
+        nftable_collection(table, "counter", counters[i], "");
+    nftable_collection(table, "set", "members", "type ipv4_addr;");
+    // 96 bits behind the start of the UDP header lies the VNI.
+    nftable_collection(table, "set", "sealed", "typeof @th,96,24;");
+
+    nftable_chain(table, "in", "type filter hook input priority -310");
+    nftable_rule(table, "udp dport %u ip saddr != @members counter name foreign drop", port);
+    nftable_rule(
+        table, "udp dport %u @th,96,24 @sealed meta secpath missing counter name clear drop", port);
+    // Only a packet that has a socket of this namespace has its user.
+    nftable_chain(table, "out", "type filter hook output priority -310");
+    nftable_rule(table, "udp dport %u ip daddr @members meta skuid >= 0 counter name forged drop",
+                 port);
+    nftable_chain(table, "forward", "type filter hook forward priority -310");
+    nftable_rule(table, "udp dport %u ip daddr @members counter name passing drop", port);
+    nftable_chain(table, "seal", "type route hook output priority -150");
+    nftable_rule(table, "udp dport %u @th,96,24 @sealed meta mark set 0x%x", port, GUARD_MARK);
+
+    for (size_t i = 0; i < guard->members_count; i++) {
+        uint32_t address = guard->members[i];
+        (void)str_format(key, sizeof key, "%u.%u.%u.%u", address >> 24, address >> 16 & 255,
+                         address >> 8 & 255, address & 255);
+        nftable_element(table, "members", key, NULL);
+    }
+    for (size_t i = 0; i < guard->sealed_count; i++) {
+        CHECK(guard->sealed[i] <= VNI_MAX);
+        (void)str_format(key, sizeof key, "%u", guard->sealed[i]);
+        nftable_element(table, "sealed", key, NULL);
+    }
+    return table;
+}

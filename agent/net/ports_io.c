@@ -1,0 +1,238 @@
+#include "agent/net/ports_io.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/net/hold_io.h"
+#include "agent/net/inside_io.h"
+#include "agent/net/tables_io.h"
+#include "proto/base/check.h"
+#include "proto/base/log.h"
+#include "proto/base/map.h"
+#include "proto/base/str.h"
+
+// What one container has.
+struct holder {
+    struct ports_row *rows;
+    int *fds; // a hold for each
+    size_t count;
+};
+
+struct ports {
+    struct loop *loop;
+    struct tables *tables;
+    struct map holders; // id -> struct holder *
+    struct map bridges; // name -> itself
+    void (*closed)(void *owner);
+    void *closed_owner;
+};
+
+static void on_repaired(void *owner, const char *table)
+{
+    (void)owner;
+    log_warn("packet filter changed by others, repaired", "table=%s", table);
+}
+
+static void on_settled(void *owner, const struct err *err)
+{
+    (void)owner;
+    if (err)
+        log_warn("cannot publish ports", "error=\"%s\"", err->message);
+}
+
+// The host forwards what it leads to containers.
+static int prepare(void *settings, struct err *err)
+{
+    (void)settings;
+    return inside_sysctl("net/ipv4/ip_forward", "1", err);
+}
+
+struct ports *ports_open(struct loop *loop, struct err *err)
+{
+    struct ports *ports = MEM_NEW(struct ports);
+    struct tables_config config = {.loop = loop,
+                                   .netns_fd = NFT_NETNS_OWN,
+                                   .watch = true,
+                                   .prepare = prepare,
+                                   .settled = on_settled,
+                                   .repaired = on_repaired,
+                                   .owner = ports};
+    ports->loop = loop;
+    ports->tables = tables_open(&config, err);
+    if (!ports->tables) {
+        free(ports);
+        return NULL;
+    }
+    map_init(&ports->holders);
+    map_init(&ports->bridges);
+    return ports;
+}
+
+// Says what the table should hold.
+static void bring(struct ports *ports)
+{
+    size_t count = 0, at = 0, bridge = 0;
+    MAP_EACH (entry, &ports->holders)
+        count += ((const struct holder *)entry->value)->count;
+    struct ports_row *rows = mem_alloc_array(count, sizeof *rows);
+    const char **bridges = mem_alloc_array(map_count(&ports->bridges), sizeof *bridges);
+    MAP_EACH (entry, &ports->holders) {
+        const struct holder *holder = entry->value;
+        if (holder->count > 0)
+            memcpy(rows + at, holder->rows, holder->count * sizeof *rows);
+        at += holder->count;
+    }
+    MAP_EACH (entry, &ports->bridges)
+        bridges[bridge++] = entry->key;
+    if (count == 0)
+        tables_drop(ports->tables, "ip", PORTS_TABLE);
+    else
+        tables_want(ports->tables, ports_table(rows, count, bridges, bridge));
+    free(rows);
+    free((void *)bridges);
+}
+
+void ports_bridge(struct ports *ports, const char *bridge)
+{
+    if (map_has_str(&ports->bridges, bridge))
+        return;
+    // So that 127.0.0.1:port leads there too. Not for all interfaces: neighbours of the host would
+    // reach its loopback.
+    char name[80];
+    struct err err = ERR_INIT;
+    if (!str_format(name, sizeof name, "net/ipv4/conf/%s/route_localnet", bridge) ||
+        inside_sysctl(name, "1", &err) < 0)
+        log_warn("ports are not on localhost", "bridge=%s error=\"%s\"", bridge, err.message);
+    map_put_str(&ports->bridges, bridge, ports);
+    if (map_count(&ports->holders) > 0)
+        bring(ports);
+}
+
+void ports_bridge_gone(struct ports *ports, const char *bridge)
+{
+    if (map_remove_str(&ports->bridges, bridge) && map_count(&ports->holders) > 0)
+        bring(ports);
+}
+
+static void holder_free(struct holder *holder)
+{
+    if (!holder)
+        return;
+    for (size_t i = 0; i < holder->count; i++)
+        if (holder->fds[i] >= 0)
+            close(holder->fds[i]);
+    free(holder->rows);
+    free(holder->fds);
+    free(holder);
+}
+
+// Takes one port: the one asked for, the first of its range that is free, or any.
+static int hold_row(struct ports_row *row, struct err *err)
+{
+    unsigned first = row->published;
+    unsigned last = row->published_end > first ? row->published_end : first;
+    struct err why = ERR_INIT;
+    int fd = -1;
+    for (unsigned port = first; port <= last && fd < 0; port++) {
+        uint16_t taken = (uint16_t)port;
+        err_clear(&why);
+        fd = hold_open(row->protocol, row->host, &taken, &why);
+        if (fd >= 0)
+            row->published = taken;
+        else if (why.code != ERR_ALREADY_EXISTS)
+            break;
+    }
+    row->published_end = 0;
+    if (fd >= 0)
+        return fd;
+    char which[16];
+    if (first == last)
+        (void)str_format(which, sizeof which, "%u", first);
+    else
+        (void)str_format(which, sizeof which, "%u-%u", first, last);
+    if (why.code == ERR_ALREADY_EXISTS)
+        return err_set(err, ERR_ALREADY_EXISTS,
+                       "Bind for %u.%u.%u.%u:%s failed: port is already allocated", row->host >> 24,
+                       row->host >> 16 & 255, row->host >> 8 & 255, row->host & 255, which);
+    return err_copy(err, &why);
+}
+
+int ports_set(struct ports *ports, const char *id, struct ports_row *rows, size_t count,
+              struct err *err)
+{
+    if (count > PORTS_OF_ONE_MAX)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "more than %d published ports",
+                       PORTS_OF_ONE_MAX);
+    struct holder *old = map_get_str(&ports->holders, id);
+    struct holder *holder = MEM_NEW(struct holder);
+    holder->rows = mem_alloc_array(count, sizeof *rows);
+    holder->fds = mem_alloc_array(count, sizeof(int));
+    for (size_t i = 0; i < count; i++) {
+        struct ports_row row = rows[i];
+        int fd = -1;
+        // Its own ports are no conflict: their holds move over.
+        for (size_t k = 0; old && k < old->count && fd < 0; k++)
+            if (row.published && old->fds[k] >= 0 && old->rows[k].protocol == row.protocol &&
+                old->rows[k].host == row.host && old->rows[k].published == row.published)
+                fd = dup(old->fds[k]);
+        if (fd < 0)
+            fd = hold_row(&row, err);
+        if (fd < 0) {
+            holder_free(holder);
+            return fd;
+        }
+        row.published_end = 0;
+        holder->rows[i] = row;
+        holder->fds[i] = fd;
+        holder->count = i + 1;
+    }
+    if (count > 0)
+        memcpy(rows, holder->rows, count * sizeof *rows);
+    map_put_str(&ports->holders, id, holder);
+    holder_free(old);
+    bring(ports);
+    return 0;
+}
+
+void ports_remove(struct ports *ports, const char *id)
+{
+    struct holder *holder = map_remove_str(&ports->holders, id);
+    if (!holder)
+        return;
+    holder_free(holder);
+    bring(ports);
+}
+
+const struct ports_row *ports_of(const struct ports *ports, const char *id, size_t *count)
+{
+    const struct holder *holder = map_get_str(&ports->holders, id);
+    *count = holder ? holder->count : 0;
+    return holder ? holder->rows : NULL;
+}
+
+bool ports_busy(const struct ports *ports)
+{
+    return tables_busy(ports->tables);
+}
+
+static void on_closed(void *owner)
+{
+    struct ports *ports = owner;
+    void (*closed)(void *) = ports->closed;
+    void *closed_owner = ports->closed_owner;
+    map_fini(&ports->holders);
+    map_fini(&ports->bridges);
+    free(ports);
+    if (closed)
+        closed(closed_owner);
+}
+
+void ports_close(struct ports *ports, void (*closed)(void *owner), void *owner)
+{
+    MAP_EACH (entry, &ports->holders)
+        holder_free(entry->value);
+    ports->closed = closed;
+    ports->closed_owner = owner;
+    tables_close(ports->tables, on_closed, ports);
+}

@@ -1,0 +1,43 @@
+// The host's published ports: who has which, held against others, and led to their containers.
+// Everything runs on the loop's thread.
+#ifndef AGENT_NET_PORTS_IO_H
+#define AGENT_NET_PORTS_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "agent/net/ports.h"
+#include "proto/base/err.h"
+#include "proto/base/loop_io.h"
+
+#define PORTS_OF_ONE_MAX 4096 // of one container
+
+struct ports;
+
+// NULL with *err filled when the packet filter cannot be watched.
+struct ports *ports_open(struct loop *loop, struct err *err);
+
+// A bridge, which is there, that containers with ports may be behind. Harmless when known already.
+void ports_bridge(struct ports *ports, const char *bridge);
+void ports_bridge_gone(struct ports *ports, const char *bridge);
+
+// Takes the rows for `id` (in place of those it had), with the ports that were chosen filled in, and
+// keeps them until ports_remove. ALREADY_EXISTS "Bind for 0.0.0.0:80 failed: port is already
+// allocated" for one that another container or program has: nothing has changed then.
+int ports_set(struct ports *ports, const char *id, struct ports_row *rows, size_t count,
+              struct err *err);
+
+// Harmless for an unknown id.
+void ports_remove(struct ports *ports, const char *id);
+
+// The rows of `id`, valid until the next change; NULL and *count 0 for none.
+const struct ports_row *ports_of(const struct ports *ports, const char *id, size_t *count);
+
+// Whether the kernel is still to be brought to what was said.
+bool ports_busy(const struct ports *ports);
+
+// The kernel keeps the table: containers run on. The ports are not held from here on. `closed` runs
+// once, later.
+void ports_close(struct ports *ports, void (*closed)(void *owner), void *owner);
+
+#endif
