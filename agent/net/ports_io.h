@@ -21,8 +21,8 @@ struct ports *ports_open(struct loop *loop, struct err *err);
 void ports_bridge(struct ports *ports, const char *bridge);
 void ports_bridge_gone(struct ports *ports, const char *bridge);
 
-// Takes the rows for `id` (in place of those it had), with the ports that were chosen filled in, and
-// keeps them until ports_remove. ALREADY_EXISTS "Bind for 0.0.0.0:80 failed: port is already
+// Takes the rows for `id` (in place of those it had), with the ports that were chosen filled in,
+// and keeps them until ports_remove. ALREADY_EXISTS "Bind for 0.0.0.0:80 failed: port is already
 // allocated" for one that another container or program has: nothing has changed then.
 int ports_set(struct ports *ports, const char *id, struct ports_row *rows, size_t count,
               struct err *err);

@@ -291,9 +291,9 @@ held 2 || fail "UDP 8080 can be bound"
 step "rules flushed on the host come back within a second"
 in_ns A nft flush ruleset
 back() { in_ns C timeout 0.3 "$mesh" ask tcp $A 8080; }
-eventually 2 back
+eventually 5 back
 in_ns A nft delete table ip skep_ingress
-eventually 2 back
+eventually 5 back
 kept=$(in_ns A nft list table ip skep_ingress | grep -c 'comment "skep-')
 ((kept >= 6)) || fail "only $kept rules are back"
 in_ns A nft -f - <<'RULES'
