@@ -134,11 +134,12 @@ static void peer_came(struct netdb *db, struct mono now, struct netdb_node *node
     if (!network)
         return;
     peer_add(network, node);
-    if (!network->heard)
-        netdb_ask(db, now, network, node, NETDB_FIRST_SYNCS);
+    if (network->heard < NETDB_FIRST_SYNCS || mono_before(now, network->young))
+        netdb_ask_newcomer(db, now, network, node);
     else if (mono_before(now, node->returned) &&
              rand_below(&db->rand, network->peers_count) < NETDB_FEW)
         netdb_ask(db, now, network, node, NETDB_FEW);
+    netdb_early_take(db, now, node->name, network_id);
     netdb_rows_changed(db, network_id);
 }
 
@@ -257,8 +258,13 @@ void netdb_hear_network(struct netdb *db, struct mono now, const Networkdb__Netw
     struct netdb_node *node = node_find(db, event->node_name);
     bool known_type = event->type == NETWORKDB__NETWORK_EVENT__TYPE__JOIN ||
                       event->type == NETWORKDB__NETWORK_EVENT__TYPE__LEAVE;
-    if (!node || !known_type || !good_id(event->network_id) || event->l_time >= NETDB_TIME_MAX)
+    if (!known_type || !good_id(event->network_id) || event->l_time >= NETDB_TIME_MAX)
         return;
+    if (!node) {
+        if (relay.size > 0 && strlen(event->node_name) <= GOSSIP_NAME_BYTES)
+            netdb_early_put(db, now, event->node_name, "", relay, false);
+        return;
+    }
     if (take_network_event(db, now, node, event) && relay.size > 0)
         queue_network_event(db, event->network_id, event->node_name, relay);
 }
@@ -364,6 +370,7 @@ void netdb_up(struct netdb *db, struct mono now, const char *name, const struct 
     node->replaced = false;
     node->site = *site;
     netdb_node_set(db, now, node, NETDB_ACTIVE);
+    netdb_early_take(db, now, node->name, "");
 }
 
 void netdb_down(struct netdb *db, struct mono now, const char *name, bool left)
@@ -464,6 +471,8 @@ int netdb_network_join(struct netdb *db, struct mono now, const char *network_id
     // dropped.
     netdb_say_network(db, network_id, NETWORKDB__NETWORK_EVENT__TYPE__JOIN, ltime);
     netdb_ask_peers(db, now, network, NETDB_FIRST_SYNCS);
+    network->repeat_at = mono_add(now, 2 * NETDB_SETTLE_NS);
+    network->young = mono_add(now, NETDB_YOUNG_NS);
     netdb_rows_changed(db, network_id);
     return 0;
 }
@@ -511,6 +520,7 @@ struct netdb *netdb_new(const struct netdb_config *config, struct mono now)
     map_init(&db->nodes);
     map_init(&db->networks);
     map_init(&db->syncs);
+    list_init(&db->early);
     timers_init(&db->sync_timers);
     broadcasts_init(&db->network_events, NETDB_EVENTS_MAX);
     broadcasts_init(&db->node_events, NETDB_EVENTS_MAX);
@@ -535,6 +545,7 @@ void netdb_free(struct netdb *db)
     if (!db)
         return;
     netdb_syncs_fini(db);
+    netdb_early_fini(db);
     MAP_EACH (entry, &db->networks)
         network_free(db, entry->value);
     map_fini(&db->networks);

@@ -27,8 +27,10 @@
 #define NETDB_REJOIN_NS       (60 * NS_PER_S)
 #define NETDB_REJOIN_FOR_NS   (10 * NS_PER_S)
 #define NETDB_ALONE_NS        (5 * NS_PER_S) // between attempts of a node without any other
-#define NETDB_ANSWER_NS       (30 * NS_PER_S)
-#define NETDB_LEAVE_NS        (2 * NS_PER_S)
+// Stock nodes wait 30 s; but who does not know this node yet never answers, and a late answer
+// counts whenever it comes.
+#define NETDB_ANSWER_NS (4 * NS_PER_S)
+#define NETDB_LEAVE_NS  (2 * NS_PER_S)
 
 #define NETDB_VALUE_TAKEN      (64 << 10)  // of anybody's row
 #define NETDB_NODES_MAX        32768       // remembered ones included

@@ -6,18 +6,23 @@
 #include "agent/gossip/broadcast.h"
 #include "agent/gossip/netdb.h"
 #include "agent/gossip/payload.h"
+#include "proto/base/list.h"
 #include "proto/base/map.h"
 #include "proto/base/rand.h"
 #include "proto/base/timer.h"
 
-#define NETDB_RECONNECTS_MAX 8        // under way at a time
-#define NETDB_FIRST_SYNCS    4        // peers asked when joining a network
-#define NETDB_FEW            3        // nodes that are asked, or ask, on other occasions
+#define NETDB_RECONNECTS_MAX 8 // under way at a time
+#define NETDB_FIRST_SYNCS    3 // peers asked when joining a network
+#define NETDB_FEW            3 // nodes that are asked, or ask, on other occasions
+#define NETDB_ASKS_MAX       8
 #define NETDB_SYNCS_AT_ONCE  2        // of one network
 #define NETDB_SETTLE_NS      NS_PER_S // nodes that come back, come in crowds
 #define NETDB_RETURNED_NS    (30 * NS_PER_S)
+#define NETDB_YOUNG_NS       (30 * NS_PER_S)
 #define NETDB_ANNOUNCE_NS    (10 * NS_PER_S) // between announcements, at least
 #define NETDB_REPEAT_MAX     2048            // own rows that are gossiped anew
+#define NETDB_EARLY_MAX      1024
+#define NETDB_EARLY_NS       (5 * NS_PER_S)
 #define NETDB_RELAY_SYNCED   500 // queued table events above which synced ones are not relayed
 
 struct netdb_node {
@@ -47,13 +52,29 @@ struct netdb_network {
     struct netdb_node **peers; // active and attached, without this node
     size_t peers_count;
     size_t peers_cap;
-    struct broadcasts queue;       // table events, by "table/key"
-    bool synced;                   // relays what it hears
-    bool heard;                    // some peer's rows came whole
-    char *asks[NETDB_FIRST_SYNCS]; // peers to sync with next
+    struct broadcasts queue;     // table events, by "table/key"
+    bool synced;                 // relays what it hears
+    unsigned heard;              // peers whose rows came whole, up to NETDB_FIRST_SYNCS
+    struct mono young;           // until then, peers that come are asked
+    struct netdb_node *newcomer; // one of those that came since the last asking
+    unsigned newcomers;
+    struct mono repeat_at;      // of own rows, to those who heard of them too early
+    char *asks[NETDB_ASKS_MAX]; // peers to sync with next
     size_t asks_count;
     size_t syncs; // under way that cover it
     bool covered; // in the periodic round under way
+};
+
+// An event that came before what makes it believable.
+struct netdb_early {
+    struct list link;
+    struct mono came;
+    char *node;    // that it is about
+    char *network; // of a row; "" of a network event
+    uint8_t *bytes;
+    size_t size;
+    bool synced;
+    bool asked; // its owner, about its networks
 };
 
 struct netdb_row {
@@ -91,7 +112,10 @@ struct netdb {
     size_t rows_bytes;
     struct broadcasts network_events; // by "network node"
     struct broadcasts node_events;    // by node
-    struct map syncs;                 // by node name
+    struct list early;                // oldest first
+    size_t early_count;
+    struct mono asked; // the owner of a row that waited in vain
+    struct map syncs;  // by node name
     struct timers sync_timers;
     struct site bootstrap[GOSSIP_BOOTSTRAP_MAX];
     size_t bootstrap_count;
@@ -144,15 +168,28 @@ void netdb_rows_drop(struct netdb *db, struct netdb_network *network,
 void netdb_rows_bury(struct netdb *db, struct mono now, struct netdb_network *network,
                      const struct netdb_node *node);
 void netdb_rows_reap(struct netdb *db, struct mono now);
-void netdb_rows_repeat(struct netdb *db, struct mono now); // queues all own rows again
+// Queues the own rows of a network (NULL: of all) again.
+void netdb_rows_repeat(struct netdb *db, struct mono now, struct netdb_network *network);
 int netdb_row_event(const struct netdb_network *network, const struct netdb_row *row,
                     struct mono now, struct buf *out);
+
+// ---- netdb_early.c ------------------------------------------------------------------------------
+
+void netdb_early_put(struct netdb *db, struct mono now, const char *node, const char *network_id,
+                     struct span bytes, bool synced);
+// The node is known now (network ""), or on the network: what was heard before counts now.
+void netdb_early_take(struct netdb *db, struct mono now, const char *node, const char *network_id);
+void netdb_early_tick(struct netdb *db, struct mono now);
+void netdb_early_fini(struct netdb *db);
 
 // ---- netdb_sync.c -------------------------------------------------------------------------------
 
 void netdb_hear_sync(struct netdb *db, struct mono now, const Networkdb__BulkSyncMessage *message);
 void netdb_ask(struct netdb *db, struct mono now, struct netdb_network *network,
                const struct netdb_node *node, size_t most);
+// A peer came that may know rows which this node lacks.
+void netdb_ask_newcomer(struct netdb *db, struct mono now, struct netdb_network *network,
+                        struct netdb_node *node);
 void netdb_ask_peers(struct netdb *db, struct mono now, struct netdb_network *network, size_t most);
 void netdb_asks_run(struct netdb *db, struct mono now);
 void netdb_sync_round(struct netdb *db, struct mono now);

@@ -162,19 +162,26 @@ static void gossip_own(struct netdb *db, struct mono now, struct netdb_network *
     buf_fini(&bytes);
 }
 
-void netdb_rows_repeat(struct netdb *db, struct mono now)
+static size_t repeat(struct netdb *db, struct mono now, struct netdb_network *network, size_t left)
 {
-    size_t left = NETDB_REPEAT_MAX;
-    MAP_EACH (network_entry, &db->networks) {
-        struct netdb_network *network = network_entry->value;
-        MAP_EACH (entry, &network->rows) {
-            const struct netdb_row *row = entry->value;
-            if (left > 0 && row->node == db->self && !row->deleting) {
-                gossip_own(db, now, network, row);
-                left--;
-            }
+    MAP_EACH (entry, &network->rows) {
+        const struct netdb_row *row = entry->value;
+        if (left > 0 && row->node == db->self && !row->deleting) {
+            gossip_own(db, now, network, row);
+            left--;
         }
     }
+    return left;
+}
+
+void netdb_rows_repeat(struct netdb *db, struct mono now, struct netdb_network *network)
+{
+    size_t left = NETDB_REPEAT_MAX;
+    if (network)
+        repeat(db, now, network, left);
+    else
+        MAP_EACH (entry, &db->networks)
+            left = repeat(db, now, entry->value, left);
 }
 
 // ---- own rows ----------------------------------------------------------------------------------
@@ -262,6 +269,16 @@ static bool worth_relaying(const struct netdb_network *network, const Networkdb_
     return !synced || network->queue.count <= NETDB_RELAY_SYNCED;
 }
 
+// ---- others' events -----------------------------------------------------------------------------
+
+// Whether the word that the owner is on the network may still be on its way. Of one that left or
+// died nothing is kept: what it had then may be over by the time it comes back.
+static bool may_come(const struct netdb_node *owner, const char *network_id)
+{
+    return !owner ||
+           (owner->state == NETDB_ACTIVE && !map_has_str(&owner->attachments, network_id));
+}
+
 void netdb_hear_table(struct netdb *db, struct mono now, const Networkdb__TableEvent *event,
                       struct span relay, bool synced)
 {
@@ -274,9 +291,13 @@ void netdb_hear_table(struct netdb *db, struct mono now, const Networkdb__TableE
     struct netdb_network *network = netdb_network_find(db, event->network_id);
     struct netdb_node *owner = map_get_str(&db->nodes, event->node_name);
     // What this node put it knows better; rows of nodes that are not there would never end.
-    if (!network || !owner || owner == db->self || owner->state != NETDB_ACTIVE ||
-        !netdb_is_attached(owner, event->network_id))
+    if (!network || (owner && owner == db->self))
         return;
+    if (!owner || owner->state != NETDB_ACTIVE || !netdb_is_attached(owner, event->network_id)) {
+        if (may_come(owner, event->network_id))
+            netdb_early_put(db, now, event->node_name, event->network_id, relay, synced);
+        return;
+    }
     struct netdb_row *row = row_find(network, event->table_name, event->key);
     if (row && row->ltime >= event->l_time)
         return;

@@ -340,6 +340,15 @@ void netdb_ask(struct netdb *db, struct mono now, struct netdb_network *network,
     ask(db, now, network, node, most, ASKS_NS);
 }
 
+void netdb_ask_newcomer(struct netdb *db, struct mono now, struct netdb_network *network,
+                        struct netdb_node *node)
+{
+    // Of a crowd that comes one is asked, whichever: most may be as new as this node.
+    if (rand_below(&db->rand, ++network->newcomers) == 0)
+        network->newcomer = node;
+    want_asks(db, now, ASKS_NS);
+}
+
 void netdb_ask_peers(struct netdb *db, struct mono now, struct netdb_network *network, size_t most)
 {
     ask_peers(db, now, network, most, ASKS_NS);
@@ -356,8 +365,8 @@ void netdb_sync_end(struct netdb *db, struct mono now, struct netdb_sync *sync, 
             continue;
         network->syncs -= network->syncs > 0;
         network->synced = true;
-        network->heard |= good;
-        if (!good && network->asks_count == 0 && (sync->again || !network->heard))
+        network->heard += good && network->heard < NETDB_FIRST_SYNCS;
+        if (!good && network->asks_count == 0 && (sync->again || network->heard == 0))
             ask_peers(db, now, network, 1, RETRY_NS);
         else if (network->asks_count > 0)
             want_asks(db, now, good ? ASKS_NS : RETRY_NS);
@@ -367,9 +376,13 @@ void netdb_sync_end(struct netdb *db, struct mono now, struct netdb_sync *sync, 
 
 void netdb_asks_run(struct netdb *db, struct mono now)
 {
-    db->asks_at = MONO_NEVER;
     MAP_EACH (entry, &db->networks) {
         struct netdb_network *network = entry->value;
+        if (network->newcomers > 0 && network->heard < NETDB_FIRST_SYNCS)
+            netdb_ask_peers(db, now, network, NETDB_FIRST_SYNCS - network->heard);
+        if (network->newcomers > 0)
+            netdb_ask(db, now, network, network->newcomer, COUNT_OF(network->asks));
+        network->newcomers = 0;
         while (network->asks_count > 0 && network->syncs < NETDB_SYNCS_AT_ONCE) {
             char *name = network->asks[--network->asks_count];
             struct netdb_node *node = map_get_str(&db->nodes, name);
@@ -378,6 +391,8 @@ void netdb_asks_run(struct netdb *db, struct mono now)
             free(name);
         }
     }
+    // What waits for one that is under way is looked at when that ends.
+    db->asks_at = MONO_NEVER;
 }
 
 void netdb_sync_round(struct netdb *db, struct mono now)

@@ -211,12 +211,27 @@ struct mono netdb_next_due(const struct netdb *db)
     return first;
 }
 
+// Rows put right after joining a network can be heard before the word about the joining, and are
+// then dropped by stock nodes: they go once more.
+static void repeat_new(struct netdb *db, struct mono now)
+{
+    MAP_EACH (entry, &db->networks) {
+        struct netdb_network *network = entry->value;
+        if (!is_due(network->repeat_at, now))
+            continue;
+        network->repeat_at = MONO_NEVER;
+        netdb_rows_repeat(db, now, network);
+    }
+}
+
 void netdb_tick(struct netdb *db, struct mono now)
 {
     for (struct timer *due; (due = timers_pop_due(&db->sync_timers, now));)
         netdb_sync_end(db, now, CONTAINER_OF(due, struct netdb_sync, timer), false);
     if (is_due(db->gossip_at, now)) {
         db->gossip_at = mono_add(now, NETDB_GOSSIP_NS);
+        repeat_new(db, now);
+        netdb_early_tick(db, now);
         netdb_gossip_tables(db);
     }
     if (is_due(db->sync_at, now)) {
@@ -237,6 +252,6 @@ void netdb_tick(struct netdb *db, struct mono now)
         announce(db, now);
     if (is_due(db->repeat_at, now)) {
         db->repeat_at = MONO_NEVER;
-        netdb_rows_repeat(db, now);
+        netdb_rows_repeat(db, now, NULL);
     }
 }
