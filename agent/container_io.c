@@ -137,7 +137,8 @@ static void watch_vanished(struct executor_task *task)
 static void learn_image(struct executor_task *task)
 {
     struct container_node node = {.hostname = task->containers->hostname,
-                                  .init = task->containers->init};
+                                  .init = task->containers->init,
+                                  .overlays = task->containers->nets != NULL};
     const struct image *image = container_image(task);
     if (!image)
         return;
@@ -165,6 +166,8 @@ static void tell_found(struct executor_task *task)
                                 : status.state == RUNTIME_CREATED ? EXECUTOR_CREATED
                                                                   : EXECUTOR_RUNNING;
     task->running = found == EXECUTOR_RUNNING;
+    if (found != EXECUTOR_EXITED)
+        container_net_adopt(task);
     task->events->found(task->owner, found, &container, found == EXECUTOR_EXITED ? &end : NULL);
 }
 
@@ -205,10 +208,24 @@ static void remove_worked(struct loop_work *work)
         task_answer(task);
 }
 
+static void remove_detached(void *owner, const struct err *err)
+{
+    struct executor_task *task = owner;
+    if (!task_back(task))
+        return;
+    if (err && !task->err.code)
+        task->err = *err;
+    task->pending++;
+    loop_work_start(task->containers->loop, &task->work, remove_work, remove_worked);
+}
+
 static void remove_root(struct executor_task *task)
 {
     task->pending++;
-    loop_work_start(task->containers->loop, &task->work, remove_work, remove_worked);
+    if (container_net_wanted(task))
+        nets_sandbox_remove(task->containers->nets, task->id, remove_detached, task);
+    else
+        loop_work_start(task->containers->loop, &task->work, remove_work, remove_worked);
 }
 
 static void remove_deleted(void *owner, const struct err *err)
@@ -351,17 +368,24 @@ static int prepare_user(struct executor_task *task)
     return 0;
 }
 
+void container_resolv(const struct containers *containers, struct buf *out)
+{
+    buf_init(out, RESOLV_BYTES_MAX);
+    if (file_read(containers->resolv_conf, out, NULL))
+        buf_clear(out); // a host without one, or with an absurd one
+}
+
 static int prepare_spec(struct executor_task *task, const struct image *image)
 {
     struct containers *containers = task->containers;
     struct buf resolv;
-    buf_init(&resolv, RESOLV_BYTES_MAX);
-    if (file_read(containers->resolv_conf, &resolv, NULL))
-        buf_clear(&resolv); // a host without one, or with an absurd one
+    container_resolv(containers, &resolv);
     struct container_node node = {
         .hostname = containers->hostname,
         .resolv_conf = buf_cstr(&resolv),
         .init = containers->init,
+        .overlays = containers->nets != NULL,
+        .netns = container_net_wanted(task) ? nets_sandbox_path(containers->nets, task->id) : NULL,
     };
     // Parsed anew into our own memory: the library's image may go with its next change.
     struct image_config config;
@@ -394,11 +418,8 @@ static int prepare_root(struct executor_task *task, const struct image *image)
     return rc ? rc : prepare_sources(task);
 }
 
-static void prepare_unpacked(void *owner, const struct err *err)
+static void prepare_rooted(struct executor_task *task)
 {
-    struct executor_task *task = owner;
-    if (!task_back(task) || !prepare_goes(task, err))
-        return;
     const struct image *image =
         library_by_id(images_library(task->containers->images), task->image_id);
     if (!image)
@@ -409,6 +430,36 @@ static void prepare_unpacked(void *owner, const struct err *err)
     }
     task->pending++;
     loop_work_start(task->containers->loop, &task->work, prepare_fill, prepare_filled);
+}
+
+static void prepare_attached(void *owner, const char *path, const struct err *err)
+{
+    struct executor_task *task = owner;
+    (void)path; // asked for when it is needed
+    task->attaching = false;
+    if (task_back(task) && prepare_goes(task, err))
+        prepare_rooted(task);
+}
+
+static void prepare_unpacked(void *owner, const struct err *err)
+{
+    struct executor_task *task = owner;
+    if (!task_back(task) || !prepare_goes(task, err))
+        return;
+    if (!container_net_wanted(task)) {
+        prepare_rooted(task);
+        return;
+    }
+    struct buf resolv;
+    container_resolv(task->containers, &resolv);
+    int rc = container_net_make(task, buf_cstr(&resolv), false, prepare_attached, &task->err);
+    buf_fini(&resolv);
+    if (rc) {
+        prepare_fail(task);
+        return;
+    }
+    task->attaching = true;
+    task->pending++;
 }
 
 static void prepare_pulled(void *owner, const struct image *image, const struct err *err)
@@ -447,14 +498,22 @@ static void container_prepare(struct executor_task *task)
     images_pull(containers->images, &request, prepare_pulled, task, &task->pull);
 }
 
+// Has what a prepare waits for end soon.
+static void give_up(struct executor_task *task)
+{
+    if (task->pull)
+        images_pull_cancel(task->pull);
+    if (task->attaching)
+        nets_sandbox_remove(task->containers->nets, task->id, NULL, NULL);
+}
+
 static void container_abort(struct executor_task *task)
 {
     MAGIC_CHECK(task, EXECUTOR_TASK_MAGIC);
     if (task->op != CONTAINER_PREPARE)
         return;
     task->aborted = true;
-    if (task->pull)
-        images_pull_cancel(task->pull);
+    give_up(task);
 }
 
 // ---- running -----------------------------------------------------------------------------------
@@ -471,6 +530,7 @@ static void tell_started(struct executor_task *task)
     if (runtime_inspect(task->containers->runtime, task->id, &status, NULL) == 0)
         container.pid = (int32_t)status.pid;
     task->running = true;
+    container_net_started(task);
     if (task->containers->watcher)
         task->containers->watcher->started(task->containers->watcher_owner, task->id);
     task->events->started(task->owner, &container, NULL, 0, NULL);
@@ -502,6 +562,18 @@ static int stop_signal(const struct executor_task *task)
     return signal ? signal : SIGTERM;
 }
 
+static void stop_now(struct executor_task *task)
+{
+    task->pending++;
+    runtime_stop(task->containers->runtime, task->id, stop_signal(task), task->grace_ns / NS_PER_MS,
+                 op_done, task);
+}
+
+static void on_drained(struct loop_timer *timer)
+{
+    stop_now(CONTAINER_OF(timer, struct executor_task, drain));
+}
+
 static void container_stop(struct executor_task *task, int64_t grace_ns)
 {
     struct runtime *runtime = task->containers->runtime;
@@ -511,8 +583,11 @@ static void container_stop(struct executor_task *task, int64_t grace_ns)
         task_answer_later(task); // remove takes a created one away
         return;
     }
-    task->pending++;
-    runtime_stop(runtime, task->id, stop_signal(task), grace_ns / NS_PER_MS, op_done, task);
+    task->grace_ns = grace_ns;
+    if (container_net_drain(task))
+        loop_timer_start(&task->drain, NETS_DRAIN_MS);
+    else
+        stop_now(task);
 }
 
 static void on_exited(void *owner, const char *id, const struct runtime_exit *end)
@@ -524,6 +599,7 @@ static void on_exited(void *owner, const char *id, const struct runtime_exit *en
         containers->watcher->exited(containers->watcher_owner, id, end);
     if (!task)
         return;
+    container_net_ended(task);
     container_logs_finish(task);
     // One that ended without having been started says so in the answer to its start.
     if (!task->running)
@@ -573,11 +649,11 @@ static void container_close(struct executor_task *task)
     CHECK(list_empty(&task->logs));
     container_check_drop(task);
     loop_later_cancel(&task->answer);
+    loop_timer_stop(&task->drain);
     if (map_get_str(&task->containers->by_id, task->id) == task)
         map_remove_str(&task->containers->by_id, task->id);
     task->closed = true;
-    if (task->pull)
-        images_pull_cancel(task->pull);
+    give_up(task);
     if (!task->pending)
         task_free(task);
 }
@@ -599,7 +675,10 @@ static struct executor_task *container_open(struct executor *executor,
     list_init(&task->logs);
     list_push_back(&containers->tasks, &task->link);
     loop_later_init(&task->answer, containers->loop, answer_run);
-    struct container_node node = {.hostname = containers->hostname, .init = containers->init};
+    loop_timer_init(&task->drain, containers->loop, on_drained);
+    struct container_node node = {.hostname = containers->hostname,
+                                  .init = containers->init,
+                                  .overlays = containers->nets != NULL};
     int rc = copy_order(task, order);
     if (rc)
         err_set(err, ERR_RESOURCE_EXHAUSTED, "the task is too large");
@@ -646,8 +725,10 @@ static void containers_free(struct containers *containers)
 
 static void on_adopted(void *owner, const struct runtime_status *status)
 {
-    (void)owner;
-    (void)status; // each task asks for its own with find
+    // Each task asks for its own with find; until then its sandbox stays.
+    const struct containers *containers = owner;
+    if (containers->nets)
+        nets_keep(containers->nets, status->id);
 }
 
 int containers_open(const struct containers_config *config, struct containers **out,
@@ -659,6 +740,7 @@ int containers_open(const struct containers_config *config, struct containers **
     containers->loop = config->loop;
     containers->images = config->images;
     containers->volumes = config->volumes;
+    containers->nets = config->nets;
     containers->log_dir = str_dup(config->log_dir);
     containers->hostname = str_dup(config->hostname);
     containers->resolv_conf = str_dup(str_or(config->resolv_conf, RESOLV_CONF));
@@ -678,6 +760,8 @@ int containers_open(const struct containers_config *config, struct containers **
         rc = runtime_adopt(containers->runtime, on_adopted, containers, err);
         if (rc)
             runtime_close(containers->runtime);
+        else if (containers->nets)
+            nets_sweep(containers->nets);
     }
     if (rc) {
         containers_free(containers);

@@ -1,9 +1,9 @@
 // Tasks as containers of this node: the executor that joins images, root file systems, volumes and
 // the OCI runtime.
 //
-// Until overlay networks come to it, a task without networks gets a network namespace with nothing
-// but the loopback device, one attached to the host's network gets the host's, and any other is
-// rejected. Everything runs on the loop's thread.
+// A task on overlay networks gets a sandbox of agent/net, one without networks a network namespace
+// with nothing but the loopback device, one attached to the host's network gets the host's; any
+// other is rejected. Everything runs on the loop's thread.
 #ifndef AGENT_CONTAINER_IO_H
 #define AGENT_CONTAINER_IO_H
 
@@ -12,6 +12,7 @@
 
 #include "agent/container_spec.h"
 #include "agent/image/images_io.h"
+#include "agent/net/nets_io.h"
 #include "agent/oci/runtime_io.h"
 #include "agent/oci/volumes_io.h"
 #include "agent/task/executor.h"
@@ -27,6 +28,7 @@ struct containers_config {
     struct loop *loop;
     struct images *images;   // borrowed, like volumes; used until containers_close
     struct volumes *volumes; // they hold what containers use
+    struct nets *nets;       // as images; NULL: tasks on overlay networks are rejected
     // The rest of it is runtime_config's; loop, exited and owner are not looked at.
     struct runtime_config runtime;
     const char *log_dir;     // made 0700; a file per container, below --data-root

@@ -3,6 +3,7 @@
 #define AGENT_CONTAINER_PRIV_IO_H
 
 #include "agent/container_io.h"
+#include "agent/net/nets_io.h"
 #include "agent/oci/logs_io.h"
 #include "proto/base/list.h"
 #include "proto/base/map.h"
@@ -17,6 +18,7 @@ struct containers {
     struct loop *loop;
     struct images *images;
     struct volumes *volumes;
+    struct nets *nets; // NULL: no overlay networks
     struct runtime *runtime;
     char *log_dir;
     char *hostname;
@@ -67,7 +69,10 @@ struct executor_task {
     char root[CONTAINER_PATH_BYTES];
     struct loop_work work;
     struct container_check *check;
-    struct list logs; // executor_log_stream.link
+    struct list logs;        // executor_log_stream.link
+    bool attaching;          // a prepare waits for its sandbox
+    struct loop_timer drain; // of a stop under way
+    int64_t grace_ns;
 };
 
 // container_watch_io.c: these four are of the class.
@@ -84,6 +89,23 @@ void container_logs_close(struct executor_log_stream *stream);
 void container_check_drop(struct executor_task *task);
 // Tells those who follow the logs that the container ended.
 void container_logs_finish(struct executor_task *task);
+
+// container_net_io.c: what the task asks of its networks. Harmless for a task on no overlay.
+bool container_net_wanted(const struct executor_task *task);
+// As nets_sandbox_make; the order of it is made in the task's `made`.
+int container_net_make(struct executor_task *task, const char *resolv, bool adopt, nets_made *made,
+                       struct err *err);
+// Takes over the sandbox of a container found running, which serves from before.
+void container_net_adopt(struct executor_task *task);
+// It runs; and its health check passed.
+void container_net_started(struct executor_task *task);
+void container_net_healthy(struct executor_task *task);
+// Withdraws it from its services. True when the word needs time to go round.
+bool container_net_drain(struct executor_task *task);
+void container_net_ended(struct executor_task *task);
+
+// The host's resolv.conf, "" for none. To be freed with buf_fini.
+void container_resolv(const struct containers *containers, struct buf *out);
 
 // The image the container stands on; NULL when it is not there any more.
 const struct image *container_image(const struct executor_task *task);

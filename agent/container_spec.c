@@ -5,6 +5,7 @@
 
 #include "agent/container_mounts.h"
 #include "agent/image/blobs_io.h"
+#include "agent/net/order.h"
 #include "agent/oci/etc_files.h"
 #include "agent/oci/signals.h"
 #include "proto/base/check.h"
@@ -13,6 +14,7 @@
 #define MEMORY_SWAP_UNLIMITED (-1)
 #define SIGNAL_DEFAULT        "SIGTERM"
 #define LOG_SIZE_TEXT_MAX     32
+#define RESOLVER_ADDRESS      "127.0.0.11"
 #define RESOURCE_TEXT_BYTES   (64u << 10)
 
 // The state of one making.
@@ -277,6 +279,8 @@ static int make_limits(struct making *making)
 
 // ---- network -----------------------------------------------------------------------------------
 
+#define NETNS_LATER "/proc/self/ns/net" // where the path is not known yet
+
 static const char *driver_of(const Swarm__Network *network)
 {
     if (network->driver_state && !str_empty(network->driver_state->name))
@@ -290,7 +294,11 @@ static int make_network(struct making *making)
 {
     const Swarm__Task *task = making->task;
     bool host = false;
-    for (size_t i = 0; i < task->n_networks; i++) {
+    bool overlays = making->node->overlays && order_wants_sandbox(task);
+    for (size_t i = 0; i < task->n_networks && overlays; i++)
+        if (!task->networks[i]->network || !overlay_is(task->networks[i]->network))
+            return refuse(making, "overlay networks together with others are");
+    for (size_t i = 0; i < task->n_networks && !overlays; i++) {
         const Swarm__Network *network = task->networks[i]->network;
         if (!network)
             return err_set(making->err, ERR_INVALID_ARGUMENT, "an attachment without a network");
@@ -302,7 +310,9 @@ static int make_network(struct making *making)
                            driver_of(network));
         host = true;
     }
-    making->out->container.net.mode = host ? OCI_NS_HOST : OCI_NS_PRIVATE;
+    making->out->container.net.mode = host ? OCI_NS_HOST : overlays ? OCI_NS_PATH : OCI_NS_PRIVATE;
+    if (overlays)
+        making->out->container.net.path = str_or(making->node->netns, NETNS_LATER);
     for (size_t i = 0; task->endpoint && !host && i < task->endpoint->n_ports; i++)
         if (task->endpoint->ports[i]->publish_mode == SWARM__PORT_CONFIG__PUBLISH_MODE__HOST)
             return refuse(making, "publishing ports in host mode without the host network is");
@@ -318,11 +328,57 @@ static int keep_text(struct making *making, struct buf *text, const char **out)
     return 0;
 }
 
+// The host's lines that begin so, all of them.
+static void host_lines(const char *text, const char *word, struct buf *out)
+{
+    struct str_part line;
+    size_t size = strlen(word);
+    while (text && str_split(&text, '\n', &line)) {
+        line = str_trim(line);
+        if (line.len > size && memcmp(line.at, word, size) == 0 &&
+            isspace((unsigned char)line.at[size])) {
+            buf_put(out, line.at, line.len);
+            buf_put_u8(out, '\n');
+        }
+    }
+}
+
+// On overlays the node's own resolver answers, or asks the servers that the spec or the host name.
+static int make_resolv_overlay(struct making *making, struct buf *text)
+{
+    static const char *const server[] = {RESOLVER_ADDRESS};
+    static const char ndots[] = "ndots:0";
+    const Swarm__ContainerSpec__DNSConfig *dns = making->spec->dns_config;
+    const char *host = making->node->resolv_conf;
+    struct oci_strings servers = {server, 1}, search = {0}, options = {0};
+    bool has_ndots = false;
+    if (dns) {
+        search = (struct oci_strings){dns->search, dns->n_search};
+        options = (struct oci_strings){dns->options, dns->n_options};
+    }
+    for (size_t i = 0; i < options.count; i++)
+        has_ndots |= str_starts(options.items[i], "ndots:");
+    if (!search.count) {
+        host_lines(host, "search", text);
+        host_lines(host, "domain", text);
+    }
+    if (!options.count)
+        host_lines(host, "options", text);
+    const char *made = buf_cstr(text);
+    has_ndots |= made && strstr(made, "ndots:");
+    int rc = etc_resolv(&servers, &search, &options, text, making->err);
+    if (!rc && !has_ndots)
+        buf_printf(text, "options %s\n", ndots);
+    return rc ? rc : keep_text(making, text, &making->out->container.resolv_text);
+}
+
 // What the spec leaves open of resolv.conf comes from the host. Later lines win there.
 static int make_resolv(struct making *making, struct buf *text)
 {
     const Swarm__ContainerSpec__DNSConfig *dns = making->spec->dns_config;
     bool host = making->out->container.net.mode == OCI_NS_HOST;
+    if (making->out->container.net.mode == OCI_NS_PATH)
+        return make_resolv_overlay(making, text);
     if ((!dns || !dns->n_nameservers) && making->node->resolv_conf) {
         if (host)
             buf_put_str(text, making->node->resolv_conf);
@@ -342,6 +398,25 @@ static int make_resolv(struct making *making, struct buf *text)
     return keep_text(making, text, &making->out->container.resolv_text);
 }
 
+// One line per overlay, but not for the routing mesh's own.
+static const char **overlay_addresses(struct making *making, size_t *count)
+{
+    const Swarm__Task *task = making->task;
+    const char **out = list_of(making, task->n_networks + 1);
+    *count = 0;
+    for (size_t i = 0; out && i < task->n_networks; i++) {
+        const Swarm__NetworkAttachment *attachment = task->networks[i];
+        if (making->out->container.net.mode != OCI_NS_PATH || !attachment->n_addresses ||
+            (attachment->network->spec && attachment->network->spec->ingress))
+            continue;
+        const char *cidr = attachment->addresses[0];
+        const char *address = arena_strndup(making->arena, cidr, strcspn(cidr, "/"));
+        if (address)
+            out[(*count)++] = address;
+    }
+    return out;
+}
+
 static int make_names(struct making *making)
 {
     const Swarm__ContainerSpec *spec = making->spec;
@@ -353,7 +428,10 @@ static int make_names(struct making *making)
     struct buf text;
     struct oci_strings hosts = {spec->hosts, spec->n_hosts};
     buf_init(&text, ETC_FILE_BYTES);
-    int rc = etc_hosts(container->hostname, NULL, NULL, 0, &hosts, &text, making->err);
+    size_t addresses_count;
+    const char **addresses = overlay_addresses(making, &addresses_count);
+    int rc = etc_hosts(container->hostname, NULL, addresses, addresses_count, &hosts, &text,
+                       making->err);
     if (!rc)
         rc = keep_text(making, &text, &container->hosts_text);
     buf_clear(&text);

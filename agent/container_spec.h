@@ -34,6 +34,8 @@ struct container_node {
     const char *hostname;
     const char *resolv_conf; // the host's, as it is
     bool init;               // whether containers get an init process unless they say
+    bool overlays;           // it can attach containers to overlay networks
+    const char *netns;       // path of such a container's network namespace; NULL: not yet made
 };
 
 // A mount whose source is a volume.

@@ -44,6 +44,8 @@ static void check_answer(struct container_check *check, int code, const struct e
     check->task = NULL;
     task->check = NULL;
     const char *output = buf_cstr(&check->output);
+    if (!err && code == 0)
+        container_net_healthy(task);
     task->events->checked(task->owner, code, output ? output : "", err);
 }
 

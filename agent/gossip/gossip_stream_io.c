@@ -111,7 +111,7 @@ static void take_frame(struct gossip_stream *stream)
     struct err err = ERR_INIT;
     buf_init(&plain, STREAM_PLAIN_BYTES_MAX);
     int result =
-        stream_open(stream->gossip->ring, stream->in.data, stream->frame_size, &plain, &err);
+        stream_unseal(stream->gossip->ring, stream->in.data, stream->frame_size, &plain, &err);
     struct span span = {plain.data, plain.len};
     stream->dropping = true;
     forget_input(stream);

@@ -47,8 +47,8 @@ static int decompress(const struct buf *packed, struct buf *plain, struct err *e
     return result;
 }
 
-int stream_open(struct keyring *ring, const void *frame, size_t size, struct buf *plain,
-                struct err *err)
+int stream_unseal(struct keyring *ring, const void *frame, size_t size, struct buf *plain,
+                  struct err *err)
 {
     size_t frame_size;
     int result = stream_frame_size(frame, size, &frame_size, err);

@@ -26,8 +26,8 @@ int stream_frame_size(const void *bytes, size_t size, size_t *frame_size, struct
 
 // Opens a whole frame and appends its message, decompressed, to `plain`, whose limit holds besides
 // STREAM_PLAIN_BYTES_MAX. Errors as packet_read's.
-int stream_open(struct keyring *ring, const void *frame, size_t size, struct buf *plain,
-                struct err *err);
+int stream_unseal(struct keyring *ring, const void *frame, size_t size, struct buf *plain,
+                  struct err *err);
 
 // Appends the frame of a message. Stock nodes compress every one; plain ones are as good. Past the
 // limit of `out` or STREAM_FRAME_BYTES_MAX, buf_ok tells.

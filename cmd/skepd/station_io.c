@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/utsname.h>
 
+#include "agent/gossip/codec.h"
+#include "agent/net/nets_io.h"
 #include "proto/base/check.h"
 #include "proto/base/file_io.h"
 #include "proto/base/log.h"
@@ -22,6 +24,7 @@
 #define RUNTIME_FOLDER "runtime"
 #define RECORDS_FOLDER "containers"
 #define TMP_FOLDER     "tmp"
+#define NETNS_FOLDER   "netns"
 
 // How often an end looks whether what was under way is done.
 #define STATION_LOOK_MS 20
@@ -40,6 +43,9 @@ struct station {
     char *tmp; // archives on their way
     struct volumes *volumes;
     struct dns_feed *feed;
+    struct nets *nets;             // NULL on a machine that cannot make namespaces
+    bool networked;                // nets has begun the swarm
+    bool discard;                  // the agent ends for good
     struct containers *containers; // NULL: refusal
     struct crates *crates;         // NULL as containers
     struct refusal refusal;
@@ -166,6 +172,16 @@ static int open_crates(struct station *station, const struct containers_config *
     return result;
 }
 
+static void open_nets(struct station *station)
+{
+    struct err err = ERR_INIT;
+    char *dir = str_printf("%s/%s", station->config->exec_root, NETNS_FOLDER);
+    struct nets_config nets = {.loop = station->loop, .dir = dir};
+    if (nets_open(&nets, &station->nets, &err))
+        log_warn("this machine cannot attach containers to networks", "err=\"%s\"", err.message);
+    free(dir);
+}
+
 static void open_containers(struct station *station)
 {
     const struct config *config = station->config;
@@ -177,6 +193,7 @@ static void open_containers(struct station *station)
         .loop = station->loop,
         .images = station->images,
         .volumes = station->volumes,
+        .nets = station->nets,
         .runtime = {.program = runtime_path(config),
                     .init_program = given(config->init_path),
                     .seccomp_file = given(config->seccomp_profile),
@@ -243,12 +260,23 @@ int station_open(struct loop *loop, const struct config *config, struct station 
         station_free(station);
         return result;
     }
+    open_nets(station);
     open_containers(station);
     *out = station;
     return 0;
 }
 
 // ---- closing ------------------------------------------------------------------------------------
+
+static void nets_closed(void *owner)
+{
+    struct station *station = station_of(owner);
+    void (*closed)(void *owner) = station->closed;
+    void *closed_owner = station->closed_owner;
+    station->nets = NULL;
+    station_free(station);
+    closed(closed_owner);
+}
 
 static void look(struct loop_timer *timer)
 {
@@ -259,10 +287,17 @@ static void look(struct loop_timer *timer)
         loop_timer_start(&station->look, STATION_LOOK_MS);
         return;
     }
-    void (*closed)(void *owner) = station->closed;
-    void *owner = station->closed_owner;
-    station_free(station);
-    closed(owner);
+    // What runs may ask its networks to the last; they end after it.
+    if (station->crates)
+        crates_close(station->crates);
+    if (station->containers)
+        containers_close(station->containers);
+    station->crates = NULL;
+    station->containers = NULL;
+    if (station->nets)
+        nets_close(station->nets, nets_closed, station);
+    else
+        nets_closed(station);
 }
 
 void station_close(struct station *station, void (*closed)(void *owner), void *owner)
@@ -318,6 +353,8 @@ const char *station_lacking(const struct station *station)
 static void on_session(void *owner, const Swarm__SessionMessage *message)
 {
     struct station *station = station_of(owner);
+    if (station->networked)
+        nets_session(station->nets, message);
     if (station->swarm.events.session)
         station->swarm.events.session(station->swarm.owner, message);
 }
@@ -343,6 +380,32 @@ static void on_credentials(void *owner, const struct credentials *credentials)
         station->swarm.events.credentials(station->swarm.owner, credentials);
 }
 
+// The place's texts have been looked at where they were given. Without gossip the node still runs
+// tasks that are on no overlay.
+static void begin_networks(struct station *station)
+{
+    const struct place *place = station->swarm.place;
+    struct err err = ERR_INIT;
+    struct addr listen = {0}, advertise = {0}, data = {.kind = ADDR_NAME};
+    int result = addr_parse(place->listen_addr, GOSSIP_PORT, &listen, &err);
+    if (!result)
+        result = addr_parse(place->advertise_addr, GOSSIP_PORT, &advertise, &err);
+    if (!result && place->data_path_addr[0])
+        result = addr_parse(place->data_path_addr, OVERLAY_PORT, &data, &err);
+    struct nets_swarm swarm = {
+        .node_id = agent_credentials(station->agent)->identity.node_id,
+        .bind = listen,
+        .advertise = advertise,
+        .data_path = data,
+    };
+    swarm.bind.port = swarm.advertise.port = GOSSIP_PORT;
+    if (!result)
+        result = nets_swarm_begin(station->nets, &swarm, &err);
+    station->networked = result == 0;
+    if (result)
+        log_error("tasks of this node cannot be on overlay networks", "err=\"%s\"", err.message);
+}
+
 int station_agent_open(struct station *station, const struct station_swarm *swarm, struct err *err)
 {
     station_of(station);
@@ -363,14 +426,29 @@ int station_agent_open(struct station *station, const struct station_swarm *swar
                    .credentials = on_credentials},
         .owner = station,
     };
-    return agent_open(&config, &station->agent, err);
+    int result = agent_open(&config, &station->agent, err);
+    if (!result && station->nets)
+        begin_networks(station);
+    return result;
 }
+
+static void on_networks_ended(void *ctx);
 
 static void on_agent_closed(void *ctx)
 {
     struct station *station = station_of(ctx);
-    void (*closed)(void *owner) = station->agent_closed;
     station->agent = NULL;
+    if (station->networked)
+        nets_swarm_end(station->nets, station->discard, on_networks_ended, station);
+    else
+        on_networks_ended(station);
+}
+
+static void on_networks_ended(void *ctx)
+{
+    struct station *station = station_of(ctx);
+    void (*closed)(void *owner) = station->agent_closed;
+    station->networked = false;
     station->agent_closed = NULL;
     closed(station->agent_owner);
 }
@@ -383,6 +461,7 @@ void station_agent_close(struct station *station, bool discard, void (*closed)(v
     CHECK(!station->agent_closed);
     station->agent_closed = closed;
     station->agent_owner = owner;
+    station->discard = discard;
     if (discard)
         agent_discard(station->agent, on_agent_closed, station);
     else

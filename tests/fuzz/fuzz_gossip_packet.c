@@ -72,7 +72,7 @@ static void try_stream(struct keyring *ring, const void *bytes, size_t size)
 {
     struct buf plain;
     buf_init(&plain, 1 << 20);
-    if (stream_open(ring, bytes, size, &plain, NULL) == 0) {
+    if (stream_unseal(ring, bytes, size, &plain, NULL) == 0) {
         struct arena arena;
         struct push_pull exchange;
         struct span user;

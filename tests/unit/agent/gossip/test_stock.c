@@ -168,7 +168,7 @@ static void take_stream(const char *kind, const char *hex)
     buf_init(&plain, STREAM_PLAIN_BYTES_MAX);
     ck_assert_int_eq(stream_frame_size(frame.data, frame.len, &frame_size, &err), 0);
     ck_assert_uint_eq(frame_size, frame.len);
-    int result = stream_open(ring, frame.data, frame.len, &plain, &err);
+    int result = stream_unseal(ring, frame.data, frame.len, &plain, &err);
     ck_assert_msg(result == 0, "%s", err.message);
     same_compression(&frame, &plain);
     seen[plain.data[0]]++;

@@ -18,23 +18,23 @@ START_TEST(a_frame_has_memberlists_bytes)
     buf_init(&plain, 4096);
     stream_seal(ring, nonce_golden, false, ack.data, ack.len, &frame);
     ASSERT_BYTES(&frame, ACK_TCP);
-    ck_assert_int_eq(stream_open(ring, frame.data, frame.len, &plain, NULL), 0);
+    ck_assert_int_eq(stream_unseal(ring, frame.data, frame.len, &plain, NULL), 0);
     ASSERT_BYTES(&plain, ACK);
     size_t frame_size;
     for (size_t size = 0; size <= frame.len; size++) {
         ck_assert_int_eq(stream_frame_size(frame.data, size, &frame_size, NULL), 0);
         ck_assert_uint_eq(frame_size, size < STREAM_HEADER_BYTES ? 0 : frame.len);
         if (size < frame.len)
-            ck_assert_int_lt(stream_open(ring, frame.data, size, &plain, NULL), 0);
+            ck_assert_int_lt(stream_unseal(ring, frame.data, size, &plain, NULL), 0);
     }
     buf_clear(&frame); // compressed, into too small a buffer, then into a fitting one
     buf_clear(&plain);
     stream_seal(ring, nonce_golden, true, ack.data, ack.len, &frame);
     struct buf tight;
     buf_init(&tight, ack.len - 1);
-    ck_assert_int_eq(stream_open(ring, frame.data, frame.len, &tight, NULL),
+    ck_assert_int_eq(stream_unseal(ring, frame.data, frame.len, &tight, NULL),
                      -ERR_RESOURCE_EXHAUSTED);
-    ck_assert_int_eq(stream_open(ring, frame.data, frame.len, &plain, NULL), 0);
+    ck_assert_int_eq(stream_unseal(ring, frame.data, frame.len, &plain, NULL), 0);
     ASSERT_BYTES(&plain, ACK);
     buf_fini(&tight);
     buf_fini(&ack);

@@ -1,0 +1,82 @@
+#!/bin/bash
+# Tasks on an overlay network across two nodes: they reach each other by address
+# and through the service's address; a restart takes all over, and removal leaves nothing.
+# ctest: TIMEOUT 300
+. "$(dirname "$0")/../support/lab.sh"
+lab_needs docker conmon crun umoci busybox nft
+lab_up 2
+skep_image h1 h2
+manager() { skep h1 "$@"; }
+replicas() { [[ $(manager service ls --filter "name=$1" --format '{{.Replicas}}') == "$2" ]]; }
+
+# Where a task's packets come and go: the pinned namespaces of a host's containers.
+sandboxes() { on "$1" sh -c "ls $LAB/$1/exec/netns 2>/dev/null" | grep -v '^1-' | grep -v ingress || true; }
+in_sandbox() { local host=$1 name=$2; shift 2; on "$host" nsenter --net="$LAB/$host/exec/netns/$name" -- "$@"; }
+address_of() { in_sandbox "$1" "$2" ip -4 -o addr show | sed -n 's|.* inet \(10\.20\.0\.[0-9]*\)/24 .*|\1|p'; }
+
+step "two nodes, one swarm"
+skep_start h1
+skep_start h2
+manager swarm init --advertise-addr "$(ip_of h1)" >/dev/null
+token=$(manager swarm join-token --quiet worker)
+skep h2 swarm join --token "$token" --advertise-addr "$(ip_of h2)" "$(ip_of h1):2377" >/dev/null
+manager network create --driver overlay --subnet 10.20.0.0/24 blue >/dev/null
+
+step "a service's tasks reach each other across the nodes"
+manager service create --detach --quiet --name web --network blue --replicas 4 "$LAB_IMAGE" \
+  sh -c 'mkdir /w; hostname >/w/index.html; exec httpd -f -p 80 -h /w' >/dev/null 2>&1
+eventually 40 replicas web 4/4
+[[ $(sandboxes h1 | wc -l) == 2 ]] || fail "sandboxes on h1: $(sandboxes h1)"
+[[ $(sandboxes h2 | wc -l) == 2 ]] || fail "sandboxes on h2: $(sandboxes h2)"
+vip=$(manager service inspect web --format '{{range .Endpoint.VirtualIPs}}{{.Addr}}{{end}}')
+vip=${vip%/*}
+all_reach()
+{
+  local host name to_host to
+  for host in h1 h2; do for name in $(sandboxes $host); do
+    for to_host in h1 h2; do for to in $(sandboxes $to_host); do
+      in_sandbox $host "$name" ping -c 1 -W 1 "$(address_of $to_host "$to")" >/dev/null || return 1
+    done; done
+  done; done
+}
+eventually 10 all_reach
+
+step "the service's address leads to every task, and each sees who asks"
+one=$(sandboxes h1 | head -1)
+# ask HOST SANDBOX N: N connections to the service's address, one answer a line.
+ask()
+{
+  in_sandbox "$1" "$2" timeout 10 bash -c '
+    for ((i = 0; i < $2; i++)); do
+      exec 3<>"/dev/tcp/$1/80" || exit 1
+      printf "GET / HTTP/1.0\r\n\r\n" >&3
+      tail -n 1 <&3
+      exec 3>&-
+    done' ask "$vip" "$3"
+}
+spread() { [[ $(ask h1 "$one" 40 | sort -u | wc -l) == 4 ]]; }
+eventually 10 spread
+
+step "names and files inside"
+container=$(skep h1 ps -q | head -1)
+[[ $(skep h1 exec "$container" cat /etc/resolv.conf) == *'nameserver 127.0.0.11'* ]] || fail "resolv.conf"
+[[ $(skep h1 exec "$container" cat /etc/hosts) == *10.20.0.* ]] || fail "hosts"
+skep h1 exec "$container" ping -c 1 -W 1 "$(ip_of h1)" >/dev/null || fail "the way out"
+
+step "skepd goes and comes again"
+skep_stop h2
+skep_start h2
+eventually 10 all_reach
+eventually 20 spread
+
+step "scaled down and removed: nothing is left"
+manager service rm web >/dev/null
+nothing() { ! on "$1" ls "$LAB/$1/exec/netns" | grep -qv ingress; }
+quiet() { [[ $(on "$1" ls "$LAB/$1/exec/netns" | grep -cv '^ingress\|^1-') == 0 ]]; }
+eventually 40 quiet h1
+eventually 40 quiet h2
+manager network rm blue >/dev/null
+skep h2 swarm leave
+eventually 20 nothing h2
+if on h2 ip link show skep_gwbridge 2>/dev/null; then fail "the gateway bridge is left"; fi
+if on h2 nft list tables | grep skep_; then fail "tables are left"; fi
