@@ -325,6 +325,23 @@ struct rpc_service forward_service(struct forward *forward)
                                 .home = forward->loop};
 }
 
+void forward_leader_changed(struct forward *forward)
+{
+    LIST_EACH_SAFE (it, &forward->relays) {
+        struct relay *relay = LIST_ENTRY(it, struct relay, link);
+        if (!relay->request) {
+            loop_timer_start(&relay->timer, 0);
+        } else if (relay->answered || relay->client_streams || relay->tried) {
+            relay_fail(relay, ERR_UNAVAILABLE, "the leader of the swarm has changed");
+        } else {
+            rpc_request_drop(relay->request);
+            relay->request = NULL;
+            relay->tried = true;
+            loop_timer_start(&relay->timer, 0);
+        }
+    }
+}
+
 void forward_free(struct forward *forward)
 {
     LIST_EACH_SAFE (it, &forward->relays) {

@@ -14,7 +14,7 @@
 // How long a swarm may be without a leader before calls fail at once, and how often one that waits
 // looks again.
 #define FORWARD_NO_LEADER_MS 10000
-#define FORWARD_LOOK_MS      1000
+#define FORWARD_LOOK_MS      100
 
 // After a broken connection a unary call is tried once more, after this time.
 #define FORWARD_AGAIN_MS 500
@@ -40,6 +40,11 @@ struct forward *forward_new(struct loop *loop, bool local, const struct rpc_serv
 
 // The service to give to the server instead: all methods of all the services.
 struct rpc_service forward_service(struct forward *forward);
+
+// There is another leader, or none for the moment: calls that wait look again at once. Calls that
+// the former one has not answered are tried once more, as after a broken connection (it may be cut
+// off, and would let them wait until their deadline); streams end, UNAVAILABLE.
+void forward_leader_changed(struct forward *forward);
 
 // Ends the calls on their way (UNAVAILABLE) and frees.
 void forward_free(struct forward *forward);

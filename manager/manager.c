@@ -16,6 +16,7 @@
 #include "manager/logs/logs_rpc.h"
 #include "manager/removed_io.h"
 #include "manager/replica.h"
+#include "manager/roles.h"
 #include "manager/store/watch.h"
 #include "proto/base/check.h"
 #include "proto/base/log.h"
@@ -59,6 +60,7 @@ struct manager {
     struct watch *cluster_watch;
     struct loop_later cluster_turn;
     struct leading *leader; // while acting
+    struct roles *roles;    // likewise
     struct authority authority;
     struct tls_config *server_tls, *client_tls;
 
@@ -71,6 +73,7 @@ struct manager {
     struct health_desk health, local_health;
     struct rpc_service services[SERVE_COUNT];
     struct forward *forward, *local_forward;
+    uint64_t led_by; // raft id of the leader, as forwarding knows it
     struct rpc_server *server, *local_server;
     struct addr bound;
 
@@ -142,6 +145,7 @@ static void lead(struct manager *manager)
     };
     manager->leader = leading_start(&config);
     leading_set_members(manager->leader, raft_node_members(manager->node));
+    manager->roles = roles_start(manager->loop, manager->store, manager->node);
     manager->ca_desk.ca = leading_ca(manager->leader);
     manager->dispatch_desk.dispatch = leading_dispatch(manager->leader);
     manager->logs_desk.logs = leading_logs(manager->leader);
@@ -154,7 +158,9 @@ static void stop_leading(struct manager *manager)
     manager->ca_desk.ca = NULL;
     manager->dispatch_desk.dispatch = NULL;
     manager->logs_desk.logs = NULL;
+    roles_stop(manager->roles);
     leading_stop(manager->leader);
+    manager->roles = NULL;
     manager->leader = NULL;
 }
 
@@ -165,6 +171,11 @@ static void on_role(void *ctx, const struct raft_node_role *role)
         lead(manager);
     else if (!role->acting)
         stop_leading(manager);
+    if (role->leader != manager->led_by && manager->forward) {
+        forward_leader_changed(manager->forward);
+        forward_leader_changed(manager->local_forward);
+    }
+    manager->led_by = role->leader;
     manager->config.changed(manager->config.ctx);
 }
 

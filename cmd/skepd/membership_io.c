@@ -6,6 +6,7 @@
 #include "cmd/skepd/addresses_io.h"
 #include "cmd/skepd/founding_io.h"
 #include "cmd/skepd/joining_io.h"
+#include "cmd/skepd/parting_io.h"
 #include "cmd/skepd/place.h"
 #include "cmd/skepd/swarmdir_io.h"
 #include "proto/base/check.h"
@@ -24,6 +25,9 @@
 // asks for one (swarmkit.md 8.4).
 #define DEMOTION_MS 16000
 
+// How long after a manager process could not be started it is tried again.
+#define RETRY_MS 500
+
 #define ERR_PATIENCE                                                                               \
     "Timeout was reached before node joined. The attempt to join the swarm will continue in the "  \
     "background. Use the \"docker info\" command to see the current swarm status of your node."
@@ -36,6 +40,13 @@ struct answer {
     void *owner;
     struct err err;
     char node_id[IDENTITY_TEXT_BYTES];
+};
+
+// A manager's leave without force: it is refused, once it is known in which words.
+struct warning {
+    struct list link;
+    backend_done *done; // NULL: nobody listens any more
+    void *owner;
 };
 
 struct membership {
@@ -66,13 +77,15 @@ struct membership {
     struct charge charge;
     struct rpc_client *client;
     struct loop_timer demotion;
+    struct loop_timer retry;                    // to start the manager process
     struct backend_remote remotes[REMOTES_MAX]; // filled for who asks
 
     // Who waits for the node to find its place, or to be out of it; at most one.
     backend_done *done;
     void *owner;
     struct loop_timer patience;
-    struct list answers; // struct answer
+    struct list answers;  // struct answer
+    struct list warnings; // struct warning
 
     struct loop_post closing;
     unsigned ends_awaited; // while closing
@@ -180,10 +193,22 @@ static void start_manager(struct membership *membership)
     CHECK(!membership->manager_runs);
     membership->error[0] = '\0';
     if (membership->ops->manager_start(membership->ops->ctx, membership->place.listen_addr,
-                                       &membership->charge, &err))
-        fail(membership, &err);
-    else
+                                       &membership->charge, &err) == 0) {
         membership->manager_runs = true;
+        return;
+    }
+    log_error("manager process cannot be started", "err=\"%s\"", err.message);
+    fail(membership, &err);
+    // Such as while the process of an earlier life still holds the address.
+    if (!membership->leaving)
+        loop_timer_start(&membership->retry, RETRY_MS);
+}
+
+static void on_retry(struct loop_timer *timer)
+{
+    struct membership *membership = CONTAINER_OF(timer, struct membership, retry);
+    if (membership->role == IDENTITY_MANAGER && !membership->manager_runs && !membership->leaving)
+        start_manager(membership);
 }
 
 // The managers to ask for admission: all that are known but this node itself.
@@ -203,6 +228,7 @@ static void be_manager(struct membership *membership, const struct credentials *
     struct agent *agent = station_agent(membership->station);
     if (membership->manager_ends || membership->removed)
         return; // it comes back here when that is over
+    loop_timer_stop(&membership->retry);
     if (membership->manager_runs) {
         charge_set_credentials(&membership->charge, credentials);
         membership->ops->manager_renew(membership->ops->ctx);
@@ -549,8 +575,18 @@ static void leave(struct membership *membership, const struct err *why)
     if (why)
         membership->leaving_answer = *why;
     loop_timer_stop(&membership->demotion);
+    loop_timer_stop(&membership->retry);
     loop_timer_stop(&membership->patience);
     leave_next(membership);
+}
+
+static void on_warned(void *owner, const struct err *why)
+{
+    struct warning *warning = owner;
+    list_remove(&warning->link);
+    if (warning->done)
+        warning->done(warning->owner, why, "");
+    free(warning);
 }
 
 void membership_leave(struct membership *membership, bool force, backend_done *done, void *owner)
@@ -560,11 +596,13 @@ void membership_leave(struct membership *membership, bool force, backend_done *d
         refuse(membership, done, owner, ERR_UNAVAILABLE, "the node is changing its place already");
         return;
     }
-    if (!force && membership->member && membership->role == IDENTITY_MANAGER) {
-        refuse(membership, done, owner, ERR_UNAVAILABLE,
-               "You are attempting to leave the swarm on a node that is participating as a "
-               "manager. Removing the last manager erases all current state of the swarm. Use "
-               "`--force` to ignore this message. ");
+    if (!force && membership->member && membership->role == IDENTITY_MANAGER &&
+        !membership->removed) {
+        struct warning *warning = MEM_NEW(struct warning);
+        *warning = (struct warning){.done = done, .owner = owner};
+        list_push_back(&membership->warnings, &warning->link);
+        parting_warn(membership->loop, membership->manager_up ? membership->client : NULL,
+                     on_warned, warning);
         return;
     }
     struct err err;
@@ -585,19 +623,25 @@ void membership_forget(struct membership *membership, void *owner)
         if (answer->owner == owner)
             answer->done = NULL;
     }
+    LIST_EACH (link, &membership->warnings) {
+        struct warning *warning = LIST_ENTRY(link, struct warning, link);
+        if (warning->owner == owner)
+            warning->done = NULL;
+    }
 }
 
 // ---- facts --------------------------------------------------------------------------------------
 
 static enum swarm_standing standing_of(const struct membership *membership)
 {
-    if (membership->joining || membership->leaving)
+    if (membership->joining || membership->leaving || membership->manager_ends ||
+        membership->removed)
         return STANDING_PENDING;
     if (membership->error[0])
         return STANDING_ERROR;
     if (!membership->member)
         return STANDING_INACTIVE;
-    if (membership->role == IDENTITY_MANAGER && !membership->removed)
+    if (membership->role == IDENTITY_MANAGER)
         return membership->manager_up ? STANDING_MANAGER : STANDING_PENDING;
     return membership->connected_once ? STANDING_WORKER : STANDING_PENDING;
 }
@@ -638,8 +682,10 @@ struct membership *membership_new(struct loop *loop, const struct config *config
     membership->ops = ops;
     membership->place = place_default();
     list_init(&membership->answers);
+    list_init(&membership->warnings);
     loop_timer_init(&membership->patience, loop, on_patience_over);
     loop_timer_init(&membership->demotion, loop, on_demotion_due);
+    loop_timer_init(&membership->retry, loop, on_retry);
     return membership;
 }
 
@@ -685,8 +731,11 @@ void membership_close(struct membership *membership, void (*closed)(void *owner)
     membership_of(membership);
     CHECK(!membership->closed);
     membership->done = NULL; // nobody listens any more
+    LIST_EACH (link, &membership->warnings)
+        LIST_ENTRY(link, struct warning, link)->done = NULL;
     loop_timer_stop(&membership->patience);
     loop_timer_stop(&membership->demotion);
+    loop_timer_stop(&membership->retry);
     membership->closed = closed;
     membership->closed_owner = owner;
     // A leave under way is finished first: half of it would be neither in nor out.

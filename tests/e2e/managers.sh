@@ -1,0 +1,130 @@
+#!/bin/bash
+# Three skepd as managers of one swarm: joining, forwarding, the loss of a leader, promotion and demotion
+# under running tasks, and what is refused for the quorum's sake.
+# ctest: TIMEOUT 300
+. "$(dirname "$0")/../support/lab.sh"
+lab_needs docker conmon crun umoci busybox
+lab_up 3
+skep_image h1 h2 h3
+
+sleepers() { on "$1" pgrep -x -f 'sleep 100000' | sort; }
+replicas() { [[ $(skep "$1" service ls --filter "name=$2" --format '{{.Replicas}}') == "$3" ]]; }
+manager_status() { skep "$1" node ls --format '{{.Hostname}} {{.ManagerStatus}}' | sed -n "s/^$2 //p"; }
+status_is() { [[ $(manager_status "$1" "$2") == "$3" ]]; }
+role_is() { [[ $(skep "$1" node inspect "$2" --format '{{.Spec.Role}}') == "$3" ]]; }
+leader() { skep "$1" node ls --format '{{.Hostname}} {{.ManagerStatus}}' | sed -n 's/ Leader$//p'; }
+three_managers() { [[ $(skep "$1" node ls --format '{{.Status}} {{.ManagerStatus}}' | sort | tr '\n' ,) == 'Ready Leader,Ready Reachable,Ready Reachable,' ]]; }
+controls() { [[ $(skep "$1" info --format '{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}') == "active $2" ]]; }
+
+# The process id, seen from outside, of a host's manager process.
+manager_pid()
+{
+  local skepd pid
+  skepd=$(pid_of "$1" skepd)
+  for pid in $(<"/proc/$skepd/task/$skepd/children"); do
+    if tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q '^skepd: manager'; then echo "$pid"; fi
+  done
+}
+
+step "two more managers join"
+for host in h1 h2 h3; do skep_start $host; done
+skep h1 swarm init --advertise-addr "$(ip_of h1)" >/dev/null
+skep h1 swarm update --dispatcher-heartbeat 1s >/dev/null
+token=$(skep h1 swarm join-token --quiet manager)
+for host in h2 h3; do
+  said=$(skep $host swarm join --token "$token" "$(ip_of h1):2377")
+  [[ $said == *"joined a swarm as a manager"* ]] || fail "join said: $said"
+done
+eventually 5 three_managers h3
+same h1 "$(leader h2)" "the leader"
+same "$(skep h1 swarm ca)" "$(skep h3 swarm ca)" "the root, asked of a follower"
+
+step "what a follower is told is done"
+skep h3 service create --detach --quiet --name web --replicas 3 "$LAB_IMAGE" sleep 100000 >/dev/null 2>&1
+for host in h1 h2 h3; do eventually 30 replicas $host web 3/3; done
+same 1 "$(sleepers h3 | wc -l)" "tasks on h3"
+tasks=$(sleepers h3)
+
+step "who would break the quorum is refused"
+refused 'attempting to leave the swarm on a node that is participating as a manager. Use `--force`' skep h2 swarm leave
+
+# writes_again HOST WHAT: in about a second; a loaded machine may take longer.
+writes_again()
+{
+  local begin took said
+  begin=$(date +%s%N)
+  until said=$(skep "$1" node update --label-add "found=$begin" "$1" 2>&1); do
+    (($(date +%s%N) - begin < 20000000000)) || fail "no writes after $2: $said; $(skep "$1" node ls 2>&1)"
+  done
+  took=$((($(date +%s%N) - begin) / 1000000))
+  echo "writes again $took ms after $2"
+  ((took < 3000)) || fail "writes again only $took ms after $2"
+}
+
+step "the leader is lost: the others write again"
+same h1 "$(leader h2)" "the leader"
+kill9 h1 skepd
+writes_again h2 "its node process was killed"
+skep_start h1
+eventually 20 three_managers h1
+leader=$(leader h1)
+kill -KILL "$(manager_pid "$leader")"
+writes_again h1 "its manager process was killed"
+eventually 20 three_managers h1
+leader=$(leader h1)
+other=h1
+[[ $leader != h1 ]] || other=h2
+cut_link "$leader"
+writes_again $other "its cable was pulled"
+heal_link "$leader"
+eventually 20 three_managers "$leader"
+eventually 20 replicas h1 web 3/3
+
+step "a manager becomes a worker and a manager again; its task runs on"
+leader=$(leader h2)
+[[ $leader != h3 ]] || { skep h2 node demote h3 >/dev/null; eventually 30 controls h3 false; skep h2 node promote h3 >/dev/null; eventually 30 three_managers h2; leader=$(leader h2); }
+skep "$leader" node demote h3 >/dev/null
+eventually 30 controls h3 false
+role_is "$leader" h3 worker || fail "h3's role"
+refused 'not a swarm manager' skep h3 node ls
+[[ ! -e $LAB/h3/skep/manager/raft ]] || fail "a former manager keeps its state"
+no_data_key() { ! grep -q raft-dek "$LAB/h3/skep/swarm/certificates/swarm-node.key"; }
+eventually 5 no_data_key
+same "$tasks" "$(sleepers h3)" "h3's tasks after the demotion"
+same '' "$(on h3 pgrep -f 'skepd: manager')" "h3's manager process"
+eventually 10 replicas "$leader" web 3/3
+skep "$leader" node promote h3 >/dev/null
+eventually 30 controls h3 true
+eventually 20 three_managers h3
+same "$tasks" "$(sleepers h3)" "h3's tasks after the promotion"
+
+step "the leader itself is demoted"
+leader=$(leader h3)
+other=h1
+[[ $leader != h1 ]] || other=h2
+tasks=$(sleepers "$leader")
+skep "$leader" node demote "$leader" >/dev/null
+eventually 40 controls "$leader" false
+status_is "$other" "$leader" '' || fail "$leader counts as a manager still: $(skep "$other" node ls)"
+same "$tasks" "$(sleepers "$leader")" "its tasks"
+skep "$leader" swarm leave >/dev/null
+same '' "$(sleepers "$leader")" "tasks of a node that left"
+
+step "of two managers none can go, and of one neither"
+rest=$(for host in h1 h2 h3; do [[ $host == "$leader" ]] || echo $host; done)
+first=${rest%%$'\n'*} second=${rest##*$'\n'}
+refused 'Removing this node leaves 1 managers out of 2' skep "$first" swarm leave
+skep_stop "$second"
+refused 'loss of quorum|does not have a leader|too few managers' skep "$first" node demote "$second"
+skep_start "$second"
+eventually 30 skep "$first" node demote "$second"
+eventually 30 controls "$second" false
+refused 'attempting to demote the last manager' skep "$first" node demote "$first"
+refused 'Removing the last manager erases all current state' skep "$first" swarm leave
+skep "$second" swarm leave >/dev/null
+skep "$first" swarm leave --force >/dev/null
+for host in h1 h2 h3; do
+  [[ ! -e $LAB/$host/skep/swarm && ! -e $LAB/$host/skep/node.json && ! -e $LAB/$host/skep/manager/raft ]] ||
+    fail "leaving left files on $host: $(ls -R "$LAB/$host/skep")"
+  same '' "$(sleepers $host)$(on $host pgrep conmon)" "processes on $host"
+done
