@@ -100,10 +100,8 @@ const struct command_alias command_aliases[] = {
 };
 
 static const struct command *const all_commands[] = {
-    overview_commands,
-    swarm_commands,
-    node_commands,
-    service_commands,
+    overview_commands, swarm_commands,   node_commands,   service_commands,
+    stack_commands,    network_commands, secret_commands,
 };
 
 const struct command *command_next(size_t *at)
