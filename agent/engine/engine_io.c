@@ -72,6 +72,8 @@ static const struct endpoints *const all_endpoints[] = {
     &image_upload_endpoints,
     &image_transfer_endpoints,
     &volume_endpoints,
+    &container_look_endpoints,
+    &container_upload_endpoints,
 };
 // clang-format on
 

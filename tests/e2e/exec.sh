@@ -1,0 +1,70 @@
+#!/bin/bash
+# Looking into containers by the docker command against skepd: cp both ways with links that lead out, stats,
+# top, diff, export; running, stopped and after a restart.
+# ctest: TIMEOUT 200
+. "$(dirname "$0")/../support/lab.sh"
+lab_needs docker conmon crun umoci busybox ps
+lab_up 1
+skep_image h1
+docker() { skep h1 "$@"; }
+skep_start h1
+docker run -d --name cc --network none --memory 64m "$LAB_IMAGE" sh -c 'while :; do sleep 1; done' >/dev/null
+
+step "cp into it and out of it"
+echo inside >"$LAB/file"
+docker cp "$LAB/file" cc:/tmp/
+same inside "$(docker exec cc cat /tmp/file)" "a file"
+docker cp "$LAB/file" cc:/tmp/other
+same inside "$(docker exec cc cat /tmp/other)" "a file by another name"
+mkdir -p "$LAB/tree/a/b"; echo deep >"$LAB/tree/a/b/deep"; ln -s a/b/deep "$LAB/tree/link"
+long=$(printf 'n%.0s' {1..120}); echo long >"$LAB/tree/a/$long"
+docker cp "$LAB/tree" cc:/tmp/
+same deep "$(docker exec cc cat /tmp/tree/link)" "a link in a tree"
+same long "$(docker exec cc cat "/tmp/tree/a/$long")" "a long name"
+docker cp cc:/tmp/tree "$LAB/back"
+diff -r "$LAB/tree" "$LAB/back" || fail "the tree came back changed"
+docker cp cc:/etc/passwd - | tar -xO passwd >"$LAB/passwd"
+same "$(docker exec cc cat /etc/passwd)" "$(cat "$LAB/passwd")" "out as a stream"
+refused 'No such container:path|Could not find' docker cp cc:/nosuch "$LAB/x"
+refused 'no such directory|No such container:path|Could not find' docker cp "$LAB/file" cc:/nosuch/x/y
+head -c 5000000 /dev/urandom >"$LAB/big"
+docker cp "$LAB/big" cc:/big
+same "$(md5sum <"$LAB/big")" "$(docker exec cc cat /big | md5sum)" "five megabytes"
+
+step "links and dots lead nowhere else"
+echo secret >"$LAB/secret"
+docker exec cc sh -c "ln -s ../../../../../../../..$LAB /tmp/out; ln -s $LAB/secret /tmp/secret"
+refused . docker cp -L cc:/tmp/secret "$LAB/stolen"
+refused . docker cp cc:/tmp/out/secret "$LAB/stolen"
+refused . docker cp "$LAB/file" cc:/tmp/out/planted
+[[ ! -e $LAB/planted && ! -e $LAB/stolen ]] || fail "cp left the container"
+mkdir "$LAB/evil"; echo bad >"$LAB/evil/bad"
+tar -C "$LAB/evil" --transform 's,^,../../../../tmp/../,' -P -cf "$LAB/evil.tar" bad
+status=0; docker cp - cc:/tmp <"$LAB/evil.tar" 2>"$LAB/err" || status=$?
+[[ $status != 0 ]] || fail "an archive with .. was taken"
+grep -q 'leads out of its folder' "$LAB/err" || fail "words: $(cat "$LAB/err")"
+head -c 3000 "$LAB/evil.tar" | tr 'b' 'c' >"$LAB/cut.tar"
+refused . docker cp - cc:/tmp <"$LAB/cut.tar"
+same 0 "$(find "$LAB/h1/skep/tmp" -type f | wc -l)" "archives left"
+
+step "stats, top, diff"
+docker stats --no-stream --format '{{.Name}} {{.MemUsage}} {{.PIDs}}' cc >"$LAB/stats"
+grep -qE '^cc [0-9.]+[kKM]iB / 64MiB [1-9]' "$LAB/stats" || fail "stats: $(cat "$LAB/stats")"
+grep -qE 'sh -c while' <<<"$(docker top cc)" || fail "top: $(docker top cc)"
+grep -qx 'PID' <<<"$(docker top cc -o pid | head -1 | tr -d ' ')" || fail "top -o pid: $(docker top cc -o pid)"
+grep -qx 'A /big' <<<"$(docker diff cc)" || fail "diff: $(docker diff cc)"
+
+step "stopped: cp and export still work, and start again with what was put there"
+docker stop -t 0 cc >/dev/null
+docker cp cc:/tmp/file "$LAB/again"
+same inside "$(cat "$LAB/again")" "out of a stopped one"
+echo later >"$LAB/later"
+docker cp "$LAB/later" cc:/later
+docker export cc | tar -tf - >"$LAB/listing"
+grep -qx later "$LAB/listing" && grep -qx bin/busybox "$LAB/listing" || fail "export"
+same 0 "$(on h1 grep -c "$LAB/h1.*/merged" /proc/self/mountinfo || true)" "mounts while it is stopped"
+docker start cc >/dev/null
+same later "$(docker exec cc cat /later)" "put while it was stopped"
+refused 'is not running' docker top "$(docker create --network none "$LAB_IMAGE" true)"
+docker ps -aq | xargs "$LAB_DOCKER" -H "unix://$LAB/h1/skep.sock" rm -f >/dev/null
+skep_stop h1
