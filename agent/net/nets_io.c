@@ -43,6 +43,7 @@ struct net *nets_net_use(struct nets *nets, const struct overlay *overlay)
         path_of(nets, name, net->path);
         stray_forget(nets, name);
         net->peers = tunnels_new();
+        net->rows = rows_new();
         arena_init(&net->made_of, SIZE_MAX);
         map_put_str(&nets->nets, overlay->id, net);
     }
@@ -63,6 +64,7 @@ static void net_free(struct nets *nets, struct net *net)
         dns_feed_network_remove(nets->feed, net->overlay.id);
     map_remove_str(&nets->nets, net->overlay.id);
     tunnels_free(net->peers);
+    rows_free(net->rows);
     arena_fini(&net->made_of);
     free(net->records);
     free(net->addresses);
@@ -318,6 +320,7 @@ int nets_sandbox_make(struct nets *nets, const struct order *order, bool adopt, 
             rc = box_new(nets, order, &box, err);
         if (rc)
             return rc;
+        box->adopted = adopt;
         box->state = adopt || has_addresses(box) ? BOX_MAKING : BOX_WAITING;
         if (box->state == BOX_WAITING)
             loop_timer_start(&box->wait, nets->wait_ms);
@@ -633,6 +636,15 @@ static void on_audit(struct loop_timer *timer)
     loop_timer_start(timer, nets->audit_ms);
 }
 
+static void on_walk(struct loop_timer *timer)
+{
+    struct nets *nets = CONTAINER_OF(timer, struct nets, walk);
+    nets->walk_due = MONO_NEVER;
+    MAP_EACH (entry, &nets->nets)
+        ((struct net *)entry->value)->stale = true;
+    nets_kick(nets);
+}
+
 // ---- opening and closing -----------------------------------------------------------------------
 
 static void stray_look(struct nets *nets, struct stray *stray)
@@ -726,6 +738,8 @@ int nets_open(const struct nets_config *config, struct nets **out, struct err *e
     loop_later_init(&nets->kick, nets->loop, on_kick);
     loop_timer_init(&nets->retry, nets->loop, on_retry);
     loop_timer_init(&nets->audit, nets->loop, on_audit);
+    loop_timer_init(&nets->walk, nets->loop, on_walk);
+    nets->walk_due = MONO_NEVER;
     loop_timer_start(&nets->audit, nets->audit_ms);
     // A bridge that nobody needs any more goes, too.
     nets->host_dirty = true;
@@ -773,6 +787,7 @@ static void finish(struct nets *nets)
     void *owner = nets->closed_owner;
     loop_timer_stop(&nets->retry);
     loop_timer_stop(&nets->audit);
+    loop_timer_stop(&nets->walk);
     loop_later_cancel(&nets->kick);
     // The kernel keeps what it has; only what is known of it goes. Nobody is told to leave.
     nets->feed = NULL;
@@ -809,6 +824,7 @@ void nets_close(struct nets *nets, void (*closed)(void *owner), void *owner)
     nets->closed = closed;
     nets->closed_owner = owner;
     loop_timer_stop(&nets->audit);
+    loop_timer_stop(&nets->walk);
     loop_timer_stop(&nets->retry);
     loop_later_cancel(&nets->kick);
     if (nets->job)

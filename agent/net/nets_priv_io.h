@@ -8,6 +8,7 @@
 #include "agent/net/gateway.h"
 #include "agent/net/nets_io.h"
 #include "agent/net/tunnels.h"
+#include "agent/net/rows.h"
 #include "agent/net/sandbox.h"
 #include "proto/base/list.h"
 #include "proto/base/map.h"
@@ -23,6 +24,9 @@ struct net {
     struct overlay overlay;
     char path[NETS_PATH_BYTES];
     struct tunnels *peers;
+    struct rows *rows;      // what gossip says
+    struct mono settle_due; // when what is not known yet counts as gone; 0: cannot be said
+    bool settled, seen;
     struct ipnet lb;      // this node's own address; none
     size_t boxes;         // sandboxes on it, those being removed included
     bool joined;          // to its gossip
@@ -64,7 +68,7 @@ struct box {
     enum box_state state;
     enum nets_serve serve;
     bool dirty, asked, again;
-    bool failed; // made not, and its error is told
+    bool adopted; // it was there before, and its balancer works
     struct loop_timer wait;
     nets_made *tell_made;
     void *tell_owner;
@@ -118,6 +122,8 @@ struct nets {
     struct nets_job *job; // under way
     struct loop_later kick;
     struct loop_timer retry, audit;
+    struct loop_timer walk; // rows stop lingering, or a network is settled
+    struct mono walk_due;
     struct nets_counts counts;
     void (*closed)(void *owner);
     void *closed_owner;
@@ -150,6 +156,9 @@ struct nets_job *nets_job_make(struct nets *nets);
 // ---- nets_swarm_io.c ----------------------------------------------------------------------------
 // Walks the rows of networks that changed, and derives peers and records.
 void nets_refresh(struct nets *nets);
+// After a restart, until gossip had time to say what there is: nothing is taken away for want of a
+// row.
+bool nets_holds(const struct nets *nets, const struct net *net);
 // Puts the rows that should be there and removes those that should not.
 void nets_publish(struct nets *nets);
 // The ingress sandbox was taken away: it may have to come again, with another address.
@@ -178,6 +187,7 @@ struct job_place {
     struct nft *nft;
     struct ruleset rules, rules_wanted;
     bool rules_known;
+    bool keep_rules; // they stay as they are
     uint32_t *cut;
     size_t cut_count;
     bool open_names, ask_inside;

@@ -12,6 +12,8 @@
 #define MANAGERS_MAX 64
 #define LOCAL_LIFE   "local" // stands for the gossip name while there is none
 #define PORTS_IN_ROW 512
+#define SETTLE_MS    2000  // after another node of the network was seen
+#define ALONE_MS     30000 // after a manager was heard
 
 // ---- rows to peers and records -----------------------------------------------------------------
 
@@ -19,6 +21,7 @@ struct walk {
     struct nets *nets;
     struct net *net;
     size_t cap;
+    struct map live; // addresses that rows have named
 };
 
 // Rows about addresses of this node's own endpoints come from its earlier lives, or are lies.
@@ -36,14 +39,21 @@ static bool is_local(const struct nets *nets, const struct net *net, const struc
     return false;
 }
 
-static void on_peer(void *ctx, const struct gossip_row *row)
+// Only for what lingers: an address that a live row names is that one's.
+static bool is_taken(const struct walk *walk, const struct rows_row *row, const struct ipnet *ip)
+{
+    return row->lingers && map_has(&walk->live, ip->bytes, sizeof ip->bytes);
+}
+
+static void on_peer(void *ctx, const struct rows_row *row)
 {
     struct walk *walk = ctx;
     struct overlay_peer peer;
-    if (row->own || records_parse_peer(row->value, row->value_size, &peer, NULL) ||
+    if (records_parse_peer(row->value, row->value_size, &peer, NULL) ||
         ipnet_same_ip(&peer.tunnel, &walk->nets->tunnel) ||
-        is_local(walk->nets, walk->net, &peer.ip))
+        is_local(walk->nets, walk->net, &peer.ip) || is_taken(walk, row, &peer.ip))
         return;
+    map_put(&walk->live, peer.ip.bytes, sizeof peer.ip.bytes, walk);
     tunnels_row(walk->net->peers, &walk->net->overlay, row->key, &peer);
 }
 
@@ -59,13 +69,12 @@ static struct net_record *record_add(struct walk *walk)
     return &net->records[net->records_count++];
 }
 
-static void on_endpoint(void *ctx, const struct gossip_row *row)
+static void on_endpoint(void *ctx, const struct rows_row *row)
 {
     struct walk *walk = ctx;
     struct net *net = walk->net;
     struct records_endpoint endpoint;
-    if (row->own ||
-        records_parse_endpoint(row->value, row->value_size, &net->made_of, &endpoint, NULL) ||
+    if (records_parse_endpoint(row->value, row->value_size, &net->made_of, &endpoint, NULL) ||
         !overlay_subnet_of(&net->overlay, &endpoint.ip) || is_local(walk->nets, net, &endpoint.ip))
         return;
     struct net_record *record = record_add(walk);
@@ -208,18 +217,95 @@ static uint64_t records_digest(const struct net *net)
     return digest;
 }
 
+static void on_row(void *ctx, const struct gossip_row *row)
+{
+    struct net *net = ctx;
+    struct rows_row copy = {
+        .key = row->key,
+        .node = row->node,
+        .value = row->value,
+        .value_size = row->value_size,
+    };
+    if (row->own)
+        return;
+    if (strcmp(row->table, GOSSIP_TABLE_PEERS) == 0)
+        copy.table = ROWS_PEERS;
+    else if (strcmp(row->table, GOSSIP_TABLE_ENDPOINTS) == 0)
+        copy.table = ROWS_ENDPOINTS;
+    else
+        return;
+    rows_add(net->rows, &copy);
+}
+
+static void on_member(void *ctx, const struct gossip_member *member)
+{
+    struct net *net = ctx;
+    if (!member->self)
+        rows_node(net->rows, member->node);
+}
+
+static void walk_again_at(struct nets *nets, struct mono due)
+{
+    if (!mono_before(due, nets->walk_due))
+        return;
+    nets->walk_due = due;
+    loop_timer_start_at(&nets->walk, due);
+}
+
+bool nets_holds(const struct nets *nets, const struct net *net)
+{
+    return nets->gossip && net->joined && !net->settled;
+}
+
+// Once another node was seen, its rows follow soon. Where there is none, the managers have said
+// that this is so when they were heard and none came.
+static void settle(struct nets *nets, struct net *net, struct mono now)
+{
+    if (net->settled || !nets->gossip || !net->joined)
+        return;
+    struct mono due = net->settle_due;
+    if (rows_has_nodes(net->rows) && (!due.ns || !net->seen)) {
+        due = mono_add(now, SETTLE_MS * NS_PER_MS);
+        net->seen = true;
+    } else if (!due.ns && nets->session_seen) {
+        due = mono_add(now, ALONE_MS * NS_PER_MS);
+    }
+    net->settle_due = due;
+    if (due.ns && mono_before(now, due)) {
+        walk_again_at(nets, due);
+    } else if (due.ns) {
+        net->settled = true;
+        net->dirty = net->asked = true;
+        MAP_EACH (entry, &nets->boxes) {
+            struct box *box = entry->value;
+            if (network_in(box, net) && nets_box_live(box))
+                box->dirty = box->asked = true;
+        }
+    }
+}
+
 static void refresh_net(struct nets *nets, struct net *net)
 {
     struct walk walk = {.nets = nets, .net = net};
+    struct mono now = loop_now(nets->loop), due;
     free(net->records);
     net->records = NULL;
     net->records_count = 0;
     arena_reset(&net->made_of);
     tunnels_begin(net->peers);
+    rows_begin(net->rows);
     if (net->joined) {
-        gossip_rows(nets->gossip, net->overlay.id, GOSSIP_TABLE_PEERS, on_peer, &walk);
-        gossip_rows(nets->gossip, net->overlay.id, GOSSIP_TABLE_ENDPOINTS, on_endpoint, &walk);
+        gossip_rows(nets->gossip, net->overlay.id, NULL, on_row, net);
+        gossip_members(nets->gossip, net->overlay.id, on_member, net);
     }
+    rows_end(net->rows, now, &due);
+    walk_again_at(nets, due);
+    settle(nets, net, now);
+    map_init(&walk.live);
+    rows_walk(net->rows, ROWS_PEERS, on_peer, &walk);
+    map_clear(&walk.live);
+    rows_walk(net->rows, ROWS_ENDPOINTS, on_endpoint, &walk);
+    map_fini(&walk.live);
     local_records(&walk);
     if (tunnels_end(net->peers))
         net->dirty = net->asked = true;
@@ -424,6 +510,8 @@ void nets_publish(struct nets *nets)
         if (net->boxes && !net->joined) {
             net->joined = gossip_network_join(nets->gossip, net->overlay.id, &err) == 0;
             net->stale = net->joined;
+            net->settled = net->seen = false;
+            net->settle_due = (struct mono){0};
             if (!net->joined)
                 log_warn("cannot join a network's gossip", "network=%s err=\"%s\"",
                          net->overlay.name, err.message);
@@ -538,6 +626,8 @@ void nets_session(struct nets *nets, const Swarm__SessionMessage *message)
     if (!nets->in_swarm)
         return;
     nets->session_seen = true;
+    MAP_EACH (entry, &nets->nets)
+        ((struct net *)entry->value)->stale = true;
     take_node(nets, message->node);
     if (nets->gossip) {
         for (size_t i = 0; i < message->n_managers && count < MANAGERS_MAX; i++)

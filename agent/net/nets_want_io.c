@@ -85,7 +85,7 @@ static void want_net(struct nets *nets, struct nets_job *job, struct net *net)
     want_guard(nets, net, place);
     place->drift = !net->asked;
     place->forward = net->overlay.subnets_count > 1;
-    place->take.rows = true;
+    place->take.rows = !nets_holds(nets, net);
     place->take.links = is_strict(nets) ? "" : NULL;
     net->dirty = net->asked = false;
 }
@@ -155,6 +155,8 @@ static void want_box(struct nets *nets, struct nets_job *job, struct box *box)
         if (!network->overlay.ingress)
             balance_net(nets_net(nets, network->overlay.id), network, &services);
     }
+    for (size_t i = 0; i < box->order->networks_count && box->adopted; i++)
+        place->keep_rules |= nets_holds(nets, nets_net(nets, box->order->networks[i].overlay.id));
     ruleset_compile(&place->rules_wanted, &services);
     services_fini(&services);
     place->nft = box->nft;

@@ -176,7 +176,7 @@ static void open_nets(struct station *station)
 {
     struct err err = ERR_INIT;
     char *dir = str_printf("%s/%s", station->config->exec_root, NETNS_FOLDER);
-    struct nets_config nets = {.loop = station->loop, .dir = dir};
+    struct nets_config nets = {.loop = station->loop, .dir = dir, .feed = station->feed};
     if (nets_open(&nets, &station->nets, &err))
         log_warn("this machine cannot attach containers to networks", "err=\"%s\"", err.message);
     free(dir);

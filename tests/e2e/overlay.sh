@@ -1,6 +1,6 @@
 #!/bin/bash
 # Tasks on an overlay network across two nodes: they reach each other by address
-# and through the service's address; a restart takes all over, and removal leaves nothing.
+# and through the service's address and by name; a restart loses no packet, and removal leaves nothing.
 # ctest: TIMEOUT 300
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox nft
@@ -63,9 +63,19 @@ container=$(skep h1 ps -q | head -1)
 [[ $(skep h1 exec "$container" cat /etc/hosts) == *10.20.0.* ]] || fail "hosts"
 skep h1 exec "$container" ping -c 1 -W 1 "$(ip_of h1)" >/dev/null || fail "the way out"
 
-step "skepd goes and comes again"
+step "names"
+answers() { [[ $(skep h1 exec "$container" nslookup "$1" | grep -c "$2") == "$3" ]]; }
+eventually 10 answers tasks.web. 'Address.*10\.20\.0\.' 4
+eventually 10 answers web. "Address.*$vip" 1
+
+step "skepd goes and comes again: no packet is lost"
+two=$(sandboxes h2 | head -1)
+in_sandbox h1 "$one" ping -i 0.05 -w 8 -q "$(address_of h2 "$two")" >"$LAB/ping" &
+pinging=$!
 skep_stop h2
 skep_start h2
+wait $pinging || fail "$(cat "$LAB/ping")"
+grep -q ' 0% packet loss' "$LAB/ping" || fail "$(cat "$LAB/ping")"
 eventually 10 all_reach
 eventually 20 spread
 
