@@ -295,7 +295,7 @@ static bool is_done(void *context)
     return stream->done;
 }
 
-static bool has_head(void *context)
+bool stream_has_head(void *context)
 {
     const struct stream *stream = context;
     return stream->done || (stream->status > 0 && stream->status < 300);
@@ -331,7 +331,7 @@ static int judge(struct stream *stream)
 
 int stream_wait_head(struct stream *stream)
 {
-    client_wait(stream->cli, has_head, stream);
+    client_wait(stream->cli, stream_has_head, stream);
     return stream->done ? judge(stream) : 0;
 }
 

@@ -61,6 +61,7 @@ struct stream *stream_start(struct cli *cli, const struct stream_request *reques
 
 // Whether it is over; what its head says of the header (NULL: nothing), once it is there.
 bool stream_done(const struct stream *stream);
+bool stream_has_head(void *stream); // there is a good head, or the end; for loop_run_until
 const char *stream_header(const struct stream *stream, const char *name);
 
 // Waits for the head of the answer, or for the end. 0, or a negative code with cli->error.

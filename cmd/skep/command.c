@@ -65,7 +65,6 @@ const struct command_alias command_aliases[] = {
     {"volume remove", "volume rm"},
     // The docker command's short forms.
     {"attach", "container attach"},
-    {"cp", "container cp"},
     {"create", "container create"},
     {"diff", "container diff"},
     {"events", "system events"},
@@ -90,18 +89,17 @@ const struct command_alias command_aliases[] = {
     {"run", "container run"},
     {"save", "image save"},
     {"start", "container start"},
-    {"stats", "container stats"},
     {"stop", "container stop"},
     {"tag", "image tag"},
     {"unpause", "container unpause"},
-    {"update", "container update"},
     {"wait", "container wait"},
     {0},
 };
 
 static const struct command *const all_commands[] = {
-    overview_commands, swarm_commands,   node_commands,   service_commands,
-    stack_commands,    network_commands, secret_commands,
+    overview_commands, swarm_commands,  node_commands,     service_commands,   stack_commands,
+    network_commands,  secret_commands, run_commands,      container_commands, image_commands,
+    volume_commands,   system_commands, generate_commands,
 };
 
 const struct command *command_next(size_t *at)

@@ -163,6 +163,15 @@ int show_list(struct cli *cli, const struct listing *listing, json_t *rows)
     return status;
 }
 
+void format_table(struct cli *cli, struct buf *lines)
+{
+    struct buf out;
+    buf_init(&out, OUTPUT_BYTES_MAX);
+    table_align(str_or(buf_cstr(lines), ""), cli->terminal.columns, &cli->arena, &out);
+    say_bytes(cli, out.data, out.len);
+    buf_fini(&out);
+}
+
 // ---- inspect ------------------------------------------------------------------------------------
 
 static void put_line(struct buf *out, const char *indent, size_t depth)

@@ -35,6 +35,9 @@ int show_inspected(struct cli *cli, const char *prefix, const char *suffix);
 // The same for objects at hand: `texts[i]` is the JSON text of `values[i]`.
 int show_objects(struct cli *cli, json_t *values, json_t *texts);
 
+// Prints lines of cells separated by tabs as a table that fits the terminal.
+void format_table(struct cli *cli, struct buf *lines);
+
 // One value by --format, or else not at all (returns -1).
 int show_by_format(struct cli *cli, json_t *value);
 

@@ -9,6 +9,7 @@ static void on_signal(uv_signal_t *handle, int number)
     struct winsize size;
     if (number != SIGWINCH) {
         interrupt->hit = true;
+        interrupt->number = number;
     } else if (ioctl(1, TIOCGWINSZ, &size) == 0 && size.ws_col) {
         interrupt->cli->terminal.columns = size.ws_col;
         interrupt->cli->terminal.rows = size.ws_row;

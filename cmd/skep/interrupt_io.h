@@ -9,6 +9,7 @@ struct interrupt {
     uv_signal_t signals[3]; // INT, TERM, WINCH
     unsigned open;
     bool hit;
+    int number;   // of the signal that hit
     bool resized; // the terminal has another size; whoever looks clears it
 };
 
