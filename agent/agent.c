@@ -800,6 +800,17 @@ void agent_discard(struct agent *agent, void (*closed)(void *ctx), void *ctx)
     worker_wakes(agent);
 }
 
+// The present credentials are to be written again, with other headers or another lock.
+static void refresh(struct agent *agent)
+{
+    if (agent->has_fresh)
+        return;
+    credentials_copy(&agent->fresh, &agent->credentials);
+    agent->has_fresh = true;
+    agent->fresh_has_lock_key = agent->has_lock_key;
+    memcpy(agent->fresh_lock_key, agent->lock_key, LOCK_KEY_BYTES);
+}
+
 const struct data_key *agent_data_key(const struct agent *agent)
 {
     return &agent->keyfile.raft;
@@ -809,12 +820,25 @@ void agent_set_data_key(struct agent *agent, const struct data_key *key)
 {
     MAGIC_CHECK(agent, AGENT_MAGIC);
     agent->keyfile.raft = key ? *key : (struct data_key){0};
-    if (!agent->has_fresh) {
-        credentials_copy(&agent->fresh, &agent->credentials);
-        agent->has_fresh = true;
-        agent->fresh_has_lock_key = agent->has_lock_key;
-        memcpy(agent->fresh_lock_key, agent->lock_key, LOCK_KEY_BYTES);
-    }
+    refresh(agent);
+    save_soon(agent);
+}
+
+void agent_set_lock_key(struct agent *agent, const uint8_t *lock_key, uint64_t version)
+{
+    MAGIC_CHECK(agent, AGENT_MAGIC);
+    bool has = agent->has_fresh ? agent->fresh_has_lock_key : agent->has_lock_key;
+    const uint8_t *present = agent->has_fresh ? agent->fresh_lock_key : agent->lock_key;
+    bool same = has ? lock_key && memcmp(present, lock_key, LOCK_KEY_BYTES) == 0 : !lock_key;
+    if (same || version < agent->keyfile.kek_version)
+        return;
+    agent->keyfile.kek_version = version;
+    refresh(agent);
+    agent->fresh_has_lock_key = lock_key != NULL;
+    if (lock_key)
+        memcpy(agent->fresh_lock_key, lock_key, LOCK_KEY_BYTES);
+    log_info("key file is locked anew", "node=%s locked=%s", agent->credentials.identity.node_id,
+             lock_key ? "yes" : "no");
     save_soon(agent);
 }
 

@@ -73,6 +73,10 @@ void agent_renew(struct agent *agent);
 const struct data_key *agent_data_key(const struct agent *agent);
 void agent_set_data_key(struct agent *agent, const struct data_key *key);
 
+// What the key file is locked with (LOCK_KEY_BYTES; NULL: nothing), as of this version of the
+// cluster object. An older version than the file's changes nothing.
+void agent_set_lock_key(struct agent *agent, const uint8_t *lock_key, uint64_t version);
+
 struct worker *agent_worker(struct agent *agent);
 const struct credentials *agent_credentials(const struct agent *agent);
 const struct remotes *agent_remotes(const struct agent *agent);

@@ -210,6 +210,7 @@ static int create_missing(struct leading *leader, struct txn *txn, struct err *e
     if (!view_get(txn_view(txn), OBJECT_NODE, leader->config.node_id)) {
         // The first manager is there without ever having joined; the mesh's network comes with it.
         Swarm__Node *node = bootstrap_node(message, leader->config.node_id, arena);
+        node->spec->availability = leader->config.availability;
         int result = txn_create(txn, OBJECT_NODE, node, err);
         if (!result && !cluster)
             result = create_ingress(txn, err);

@@ -26,6 +26,7 @@ struct leading_config {
     // The cluster as it is to be when there is none yet (a founder's), else NULL. Borrowed until
     // the leader stops.
     const Swarm__Cluster *first_cluster;
+    Swarm__NodeSpec__Availability availability; // of the founder's node
 
     // The state cannot be written as it should: the owner gives leadership up.
     void (*failed)(void *ctx, const struct err *why);

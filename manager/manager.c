@@ -73,7 +73,9 @@ struct manager {
     struct health_desk health, local_health;
     struct rpc_service services[SERVE_COUNT];
     struct forward *forward, *local_forward;
-    uint64_t led_by; // raft id of the leader, as forwarding knows it
+    bool lock_told, locked;
+    uint8_t lock_key[LOCK_KEY_BYTES]; // as told
+    uint64_t led_by;                  // raft id of the leader, as forwarding knows it
     struct rpc_server *server, *local_server;
     struct addr bound;
 
@@ -140,6 +142,7 @@ static void lead(struct manager *manager)
         .seed = random_u64(manager),
         .node_id = manager->credentials.identity.node_id,
         .first_cluster = manager->config.first_cluster,
+        .availability = manager->config.availability,
         .failed = on_leader_failed,
         .ctx = manager,
     };
@@ -199,6 +202,29 @@ static void on_raft_stopped(void *ctx, const struct err *why)
 
 static void become_ready(struct manager *manager, const struct err *err);
 
+static void tell_lock(struct manager *manager, const Swarm__Cluster *cluster)
+{
+    const Swarm__EncryptionConfig *config = cluster->spec->encryption_config;
+    const ProtobufCBinaryData *key = NULL;
+    for (size_t i = 0; i < cluster->n_unlock_keys; i++)
+        if (str_equal(cluster->unlock_keys[i]->subsystem, NAME_SUBSYSTEM_MANAGER) &&
+            cluster->unlock_keys[i]->key.len == LOCK_KEY_BYTES)
+            key = &cluster->unlock_keys[i]->key;
+    bool locked = key && config && config->auto_lock_managers;
+    uint8_t now[LOCK_KEY_BYTES] = {0};
+    if (locked)
+        memcpy(now, key->data, LOCK_KEY_BYTES);
+    bool same = manager->lock_told && manager->locked == locked &&
+                memcmp(manager->lock_key, now, LOCK_KEY_BYTES) == 0;
+    manager->lock_told = true;
+    manager->locked = locked;
+    memcpy(manager->lock_key, now, LOCK_KEY_BYTES);
+    explicit_bzero(now, sizeof now);
+    if (!same && manager->config.locked)
+        manager->config.locked(manager->config.ctx, locked ? manager->lock_key : NULL,
+                               cluster->meta->version->index);
+}
+
 // False while there is no cluster object.
 static bool read_cluster(struct manager *manager)
 {
@@ -207,8 +233,10 @@ static bool read_cluster(struct manager *manager)
     struct arena arena;
     arena_init(&arena, CLUSTER_ARENA_BYTES);
     const Swarm__Cluster *cluster = object ? object_unpack(object, &arena) : NULL;
-    if (cluster)
+    if (cluster) {
         removed_update(manager->removed, cluster);
+        tell_lock(manager, cluster);
+    }
     arena_fini(&arena);
     store_unpin(view);
     return cluster != NULL;
@@ -526,6 +554,7 @@ static void free_manager(struct manager *manager)
     credentials_fini(&manager->credentials);
     free(manager->advertise);
     explicit_bzero(&manager->config.key, sizeof manager->config.key);
+    explicit_bzero(manager->lock_key, sizeof manager->lock_key);
     MAGIC_CLEAR(manager);
     free(manager);
 }

@@ -10,6 +10,7 @@
 #include "proto/base/loop_io.h"
 #include "proto/identity/credentials.h"
 #include "proto/identity/rng.h"
+#include "proto/identity/token.h"
 #include "proto/net/addr.h"
 #include "proto/wire/objects.pb-c.h"
 #include "raft/disk/seal.h"
@@ -41,8 +42,9 @@ struct manager_config {
     int local_fd;                          // -1: bind `local`
 
     enum manager_birth birth;
-    const Swarm__Cluster *first_cluster; // MANAGER_FOUND; borrowed until manager_stop's end
-    const char *const *join_addrs;       // MANAGER_JOIN
+    const Swarm__Cluster *first_cluster;        // MANAGER_FOUND; borrowed until manager_stop's end
+    Swarm__NodeSpec__Availability availability; // MANAGER_FOUND: of its first node
+    const char *const *join_addrs;              // MANAGER_JOIN
     size_t join_addrs_count;
 
     struct raft_pace patient, quick; // heartbeat_ms 0: the defaults. For tests
@@ -50,6 +52,9 @@ struct manager_config {
     // Once: this manager takes part (it is a member and the services answer; of a new cluster, its
     // first objects are committed), or it cannot (err); then the owner stops it.
     void (*ready)(void *ctx, const struct err *err);
+    // What managers lock their key files with (LOCK_KEY_BYTES; NULL: nothing), with the version of
+    // the cluster object. At the start, and when it changes.
+    void (*locked)(void *ctx, const uint8_t *lock_key, uint64_t version);
     // Role, leader or members changed.
     void (*changed)(void *ctx);
     // It cannot go on, or was removed from the cluster (NOT_FOUND): the owner stops it.

@@ -114,6 +114,12 @@ static void on_join(void *ctx, const struct backend_join *join, backend_done *do
     membership_join(parts->membership, join, done, owner);
 }
 
+static void on_unlock(void *ctx, const char *key, backend_done *done, void *owner)
+{
+    const struct backend_parts *parts = ctx;
+    membership_unlock(parts->membership, key, done, owner);
+}
+
 static void on_leave(void *ctx, bool force, backend_done *done, void *owner)
 {
     const struct backend_parts *parts = ctx;
@@ -133,6 +139,7 @@ const struct backend node_backend = {
     .info = on_info,
     .init = on_init,
     .join = on_join,
+    .unlock = on_unlock,
     .leave = on_leave,
     .forget = on_forget,
     .local = on_local,

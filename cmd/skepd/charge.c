@@ -102,6 +102,7 @@ void charge_pack(const struct charge *charge, struct buf *out)
         put_bytes(&json, "cluster", packed.data, packed.len);
         buf_wipe(&packed);
     }
+    json_out_int(&json, "availability", charge->availability);
     json_out_array(&json, "joins");
     for (size_t i = 0; i < charge->joins_count; i++)
         json_out_str(&json, NULL, charge->joins[i]);
@@ -191,6 +192,12 @@ static int take_all(const json_t *object, struct charge *out, struct err *err)
         result = take_text(object, "roots", &out->roots_pem, err);
     if (!result)
         result = take_cluster(object, &out->first_cluster, err);
+    const json_t *availability = json_object_get(object, "availability");
+    int64_t number = json_is_integer(availability) ? json_integer_value(availability) : -1;
+    if (!result && (number < SWARM__NODE_SPEC__AVAILABILITY__ACTIVE ||
+                    number > SWARM__NODE_SPEC__AVAILABILITY__DRAIN))
+        result = err_set(err, ERR_INVALID_ARGUMENT, "charge has no usable availability");
+    out->availability = (Swarm__NodeSpec__Availability)number;
     return result ? result : take_joins(object, out, err);
 }
 

@@ -24,8 +24,9 @@ struct charge {
     struct seal_key previous_key;
     char *advertise;
     char *chain_pem, *key_pem, *roots_pem;
-    Swarm__Cluster *first_cluster; // MANAGER_FOUND, else NULL
-    char *joins[CHARGE_JOINS_MAX]; // MANAGER_JOIN
+    Swarm__Cluster *first_cluster;              // MANAGER_FOUND, else NULL
+    Swarm__NodeSpec__Availability availability; // MANAGER_FOUND: of this node
+    char *joins[CHARGE_JOINS_MAX];              // MANAGER_JOIN
     size_t joins_count;
 };
 

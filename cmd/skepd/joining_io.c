@@ -23,6 +23,8 @@ struct joining {
     struct place place;
     struct remotes remotes;
     struct enroller *enroller;
+    bool locked;
+    uint8_t lock_key[LOCK_KEY_BYTES];
     void (*closed)(void *owner);
     void *closed_owner;
 };
@@ -46,6 +48,9 @@ static int keep(struct joining *joining, const struct enroll *enroll, struct err
         headers.raft.bytes_count = SEAL_KEY_BYTES;
         entropy_bytes(headers.raft.bytes, SEAL_KEY_BYTES);
     }
+    joining->locked = lock_key != NULL;
+    if (lock_key)
+        memcpy(joining->lock_key, lock_key, LOCK_KEY_BYTES);
     int result = swarmdir_save_credentials(data_root, credentials, &headers, lock_key, err);
     if (!result)
         result = swarmdir_save_managers(data_root, &joining->remotes, err);
@@ -96,6 +101,7 @@ static int take_remotes(struct joining *joining, struct err *err)
 static void joining_free(struct joining *joining)
 {
     remotes_fini(&joining->remotes);
+    explicit_bzero(joining->lock_key, sizeof joining->lock_key);
     MAGIC_CLEAR(joining);
     free(joining);
 }
@@ -127,6 +133,11 @@ int joining_start(const struct joining_config *config, struct joining **out, str
                                                                  .owner = joining});
     *out = joining;
     return 0;
+}
+
+const uint8_t *joining_lock_key(const struct joining *joining)
+{
+    return joining->locked ? joining->lock_key : NULL;
 }
 
 static void on_closed(void *ctx)

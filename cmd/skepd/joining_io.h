@@ -30,6 +30,9 @@ struct joining_config {
 // know it.
 int joining_start(const struct joining_config *config, struct joining **out, struct err *err);
 
+// What the key file it kept is locked with (LOCK_KEY_BYTES), NULL for nothing. After `done`.
+const uint8_t *joining_lock_key(const struct joining *joining);
+
 // Ends it, if need be in the middle and without `done`. `closed` (may be NULL) runs once, later.
 void joining_close(struct joining *joining, void (*closed)(void *owner), void *owner);
 

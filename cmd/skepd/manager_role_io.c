@@ -106,6 +106,23 @@ static void on_ready(void *ctx, const struct err *err)
         give_up(process, "node process does not listen", &failure);
 }
 
+static void on_locked(void *ctx, const uint8_t *lock_key, uint64_t version)
+{
+    struct manager_process *process = process_of(ctx);
+    struct message_lock lock = {.version = version, .locked = lock_key != NULL};
+    struct err err = ERR_INIT;
+    struct buf text;
+    if (lock_key)
+        memcpy(lock.key, lock_key, LOCK_KEY_BYTES);
+    buf_init(&text, MESSAGE_LOCK_BYTES_MIN + LOCK_KEY_BYTES);
+    message_lock_pack(&text, &lock);
+    if (channel_send(process->frame->channel, MESSAGE_MANAGER_LOCK, text.data, text.len, NULL, 0,
+                     &err))
+        log_error("node process did not hear of the lock", "err=\"%s\"", err.message);
+    buf_wipe(&text);
+    explicit_bzero(&lock, sizeof lock);
+}
+
 static void on_changed(void *ctx)
 {
     (void)ctx;
@@ -133,9 +150,11 @@ static void start_manager(struct manager_process *process)
         .local_fd = process->local_fd,
         .birth = charge->birth,
         .first_cluster = charge->first_cluster,
+        .availability = charge->availability,
         .join_addrs = (const char *const *)charge->joins,
         .join_addrs_count = charge->joins_count,
         .ready = on_ready,
+        .locked = on_locked,
         .changed = on_changed,
         .stopped = on_stopped,
         .ctx = process,

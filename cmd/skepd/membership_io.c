@@ -10,6 +10,7 @@
 #include "cmd/skepd/place.h"
 #include "cmd/skepd/swarmdir_io.h"
 #include "proto/base/check.h"
+#include "proto/base/clock_io.h"
 #include "proto/base/entropy_io.h"
 #include "proto/base/list.h"
 #include "proto/base/log.h"
@@ -31,6 +32,12 @@
 #define ERR_PATIENCE                                                                               \
     "Timeout was reached before node joined. The attempt to join the swarm will continue in the "  \
     "background. Use the \"docker info\" command to see the current swarm status of your node."
+
+#define ERR_LOCKED                                                                                 \
+    "Swarm is encrypted and needs to be unlocked before it can be used. Please use \"docker "      \
+    "swarm unlock\" to unlock it."
+#define ERR_EXPIRED                                                                                \
+    "Swarm certificates have expired. To replace them, leave the swarm and join again."
 
 // An answer on its way to a user.
 struct answer {
@@ -63,10 +70,13 @@ struct membership {
     struct err leaving_answer; // what is said once it is out
     char node_id[IDENTITY_TEXT_BYTES];
     struct place place;
-    struct joining *joining;       // until there is a certificate
-    enum identity_role role;       // of the certificate
-    bool connected;                // the agent has a session
-    bool connected_once;           // since this start
+    struct joining *joining; // until there is a certificate
+    enum identity_role role; // of the certificate
+    bool connected;          // the agent has a session
+    bool connected_once;     // since this start
+    bool locked;             // until the key that opens the key file is given
+    bool has_lock_key;       // for the agent's start
+    uint8_t lock_key[LOCK_KEY_BYTES];
     char error[ERR_MESSAGE_BYTES]; // why the node or its manager process cannot go on
 
     bool manager_runs; // the process is wanted
@@ -337,6 +347,7 @@ static int start_agent(struct membership *membership, struct err *err)
     struct station_swarm swarm = {
         .dir = dir,
         .place = &membership->place,
+        .lock_key = membership->has_lock_key ? membership->lock_key : NULL,
         .events = {.connected = on_connected, .credentials = on_credentials},
         .owner = membership};
     membership->connected = membership->connected_once = false;
@@ -368,6 +379,23 @@ void membership_manager_up(struct membership *membership)
         return;
     }
     settle(membership);
+}
+
+static void take_lock_key(struct membership *membership, const uint8_t *lock_key)
+{
+    membership->has_lock_key = lock_key != NULL;
+    explicit_bzero(membership->lock_key, sizeof membership->lock_key);
+    if (lock_key)
+        memcpy(membership->lock_key, lock_key, LOCK_KEY_BYTES);
+}
+
+void membership_manager_lock(struct membership *membership, const uint8_t *lock_key,
+                             uint64_t version)
+{
+    membership_of(membership);
+    struct agent *agent = station_agent(membership->station);
+    if (agent && membership->role == IDENTITY_MANAGER && !membership->leaving)
+        agent_set_lock_key(agent, lock_key, version);
 }
 
 void membership_manager_failed(struct membership *membership, const struct err *why)
@@ -411,16 +439,66 @@ static void begin(struct membership *membership, backend_done *done, void *owner
     loop_timer_start(&membership->patience, PATIENCE_MS);
 }
 
-static int check_init(const struct backend_init *init, struct err *err)
+static bool parse_availability(const char *text, Swarm__NodeSpec__Availability *out)
 {
-    if (init->force_new_cluster)
-        return err_set(err, ERR_UNIMPLEMENTED, "force-new-cluster is not supported");
-    if (init->auto_lock)
-        return err_set(err, ERR_UNIMPLEMENTED, "autolock is not supported");
-    if (!str_empty(init->availability) && !str_equal(init->availability, "active"))
-        return err_set(err, ERR_UNIMPLEMENTED,
-                       "the first manager starts active; change it with docker node update");
-    return 0;
+    static const struct {
+        const char *text;
+        Swarm__NodeSpec__Availability value;
+    } rows[] = {{"", SWARM__NODE_SPEC__AVAILABILITY__ACTIVE},
+                {"active", SWARM__NODE_SPEC__AVAILABILITY__ACTIVE},
+                {"pause", SWARM__NODE_SPEC__AVAILABILITY__PAUSE},
+                {"drain", SWARM__NODE_SPEC__AVAILABILITY__DRAIN}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        if (str_equal_case(str_or(text, ""), rows[i].text)) {
+            *out = rows[i].value;
+            return true;
+        }
+    return false;
+}
+
+// ---- the only manager of a cluster that lost its quorum -----------------------------------------
+
+static void on_manager_forced(void *owner)
+{
+    struct membership *membership = membership_of(owner);
+    struct agent *agent = station_agent(membership->station);
+    membership->manager_runs = membership->manager_ends = false;
+    if (membership->leaving || !agent)
+        return;
+    charge_fill(&membership->charge, MANAGER_FORCE, membership->place.advertise_addr,
+                agent_credentials(agent), agent_data_key(agent));
+    start_manager(membership);
+}
+
+static void force(struct membership *membership, const struct addresses_wish *wish,
+                  backend_done *done, void *owner)
+{
+    struct place place = membership->place;
+    struct err err = ERR_INIT;
+    int result = 0;
+    if (!membership->member || membership->leaving || membership->done || membership->closed ||
+        membership->locked || membership->manager_ends || membership->role != IDENTITY_MANAGER ||
+        !station_agent(membership->station))
+        result = err_set(&err, ERR_UNAVAILABLE,
+                         "only a manager of a swarm can be made the only one by "
+                         "--force-new-cluster");
+    if (!result && !str_empty(wish->advertise))
+        result = addresses_settle(&place, wish, &err);
+    if (!result)
+        result = swarmdir_save_place(data_root(membership), &place, &err);
+    if (result) {
+        answer_to(membership, done, owner, &err);
+        return;
+    }
+    log_warn("this manager becomes the only one of its cluster", "node=%s", membership->node_id);
+    membership->place = place;
+    begin(membership, done, owner);
+    membership->entering = false; // what there is stays, whatever happens
+    loop_timer_stop(&membership->retry);
+    if (membership->manager_runs)
+        end_manager(membership, on_manager_forced);
+    else
+        on_manager_forced(membership);
 }
 
 void membership_init(struct membership *membership, const struct backend_init *init,
@@ -432,15 +510,24 @@ void membership_init(struct membership *membership, const struct backend_init *i
                                   .advertise = init->advertise_addr,
                                   .advertise_default = membership->config->advertise_addr,
                                   .data_path = init->data_path_addr};
+    if (init->force_new_cluster) {
+        force(membership, &wish, done, owner);
+        return;
+    }
     if (!may_enter(membership, done, owner))
         return;
+    struct founding founding = {
+        .data_root = data_root(membership), .place = &membership->place, .init = init};
+    struct founding_result founded;
     membership->place = place_default();
-    int result = check_init(init, &err);
+    int result = 0;
+    if (!parse_availability(init->availability, &founding.availability))
+        result = err_set(&err, ERR_INVALID_ARGUMENT, "invalid Availability: \"%.64s\"",
+                         init->availability);
     if (!result)
         result = addresses_settle(&membership->place, &wish, &err);
     if (!result)
-        result = founding_make(data_root(membership), &membership->place, init, &membership->charge,
-                               membership->node_id, &err);
+        result = founding_make(&founding, &founded, &err);
     if (result) {
         answer_to(membership, done, owner, &err);
         return;
@@ -448,6 +535,10 @@ void membership_init(struct membership *membership, const struct backend_init *i
     begin(membership, done, owner);
     membership->member = true;
     membership->role = IDENTITY_MANAGER;
+    membership->charge = founded.charge;
+    str_copy(membership->node_id, sizeof membership->node_id, founded.node_id);
+    take_lock_key(membership, founded.locked ? founded.lock_key : NULL);
+    explicit_bzero(&founded, sizeof founded);
     start_manager(membership);
 }
 
@@ -455,6 +546,7 @@ static void on_joined(void *owner, const struct err *err)
 {
     struct membership *membership = membership_of(owner);
     struct err why = err ? *err : (struct err)ERR_INIT;
+    take_lock_key(membership, joining_lock_key(membership->joining));
     joining_close(membership->joining, NULL, NULL);
     membership->joining = NULL;
     if (!err) {
@@ -472,23 +564,6 @@ static void on_joined(void *owner, const struct err *err)
     if (!membership->done)
         str_copy(membership->error, sizeof membership->error, why.message);
     answer(membership, &why);
-}
-
-static bool parse_availability(const char *text, Swarm__NodeSpec__Availability *out)
-{
-    static const struct {
-        const char *text;
-        Swarm__NodeSpec__Availability value;
-    } rows[] = {{"", SWARM__NODE_SPEC__AVAILABILITY__ACTIVE},
-                {"active", SWARM__NODE_SPEC__AVAILABILITY__ACTIVE},
-                {"pause", SWARM__NODE_SPEC__AVAILABILITY__PAUSE},
-                {"drain", SWARM__NODE_SPEC__AVAILABILITY__DRAIN}};
-    for (size_t i = 0; i < COUNT_OF(rows); i++)
-        if (str_equal_case(str_or(text, ""), rows[i].text)) {
-            *out = rows[i].value;
-            return true;
-        }
-    return false;
 }
 
 void membership_join(struct membership *membership, const struct backend_join *join,
@@ -530,6 +605,40 @@ void membership_join(struct membership *membership, const struct backend_join *j
         begin(membership, done, owner);
 }
 
+// ---- unlocking ----------------------------------------------------------------------------------
+
+void membership_unlock(struct membership *membership, const char *key, backend_done *done,
+                       void *owner)
+{
+    membership_of(membership);
+    uint8_t lock_key[LOCK_KEY_BYTES];
+    struct err err = ERR_INIT;
+    if (!membership->locked || membership->leaving || membership->done || membership->closed) {
+        refuse(membership, done, owner, ERR_ABORTED, "swarm is not locked");
+        return;
+    }
+    if (lock_key_parse(key, lock_key, NULL)) {
+        refuse(membership, done, owner, ERR_INVALID_ARGUMENT, "invalid key string");
+        return;
+    }
+    take_lock_key(membership, lock_key);
+    explicit_bzero(lock_key, sizeof lock_key);
+    int result = start_agent(membership, &err);
+    if (result) {
+        take_lock_key(membership, NULL);
+        if (result == -ERR_UNAUTHENTICATED)
+            refuse(membership, done, owner, ERR_UNAUTHENTICATED,
+                   "swarm could not be unlocked: invalid key provided");
+        else
+            answer_to(membership, done, owner, &err);
+        return;
+    }
+    membership->locked = false;
+    begin(membership, done, owner);
+    membership->entering = false; // what there is stays, whatever happens
+    become(membership, agent_credentials(station_agent(membership->station)));
+}
+
 // ---- leaving ------------------------------------------------------------------------------------
 
 static void close_parts(struct membership *membership);
@@ -541,7 +650,8 @@ static void on_left(struct membership *membership)
         log_error("what was kept of the swarm stays", "err=\"%s\"", err.message);
     charge_fini(&membership->charge);
     membership->member = membership->leaving = membership->entering = false;
-    membership->removed = membership->connected = false;
+    membership->removed = membership->connected = membership->locked = false;
+    take_lock_key(membership, NULL);
     membership->place = place_default();
     membership->node_id[0] = membership->error[0] = '\0';
     answer(membership, err.code == ERR_OK ? NULL : &err);
@@ -596,6 +706,12 @@ void membership_leave(struct membership *membership, bool force, backend_done *d
         refuse(membership, done, owner, ERR_UNAVAILABLE, "the node is changing its place already");
         return;
     }
+    if (!force && membership->locked) {
+        refuse(membership, done, owner, ERR_UNAVAILABLE,
+               "Swarm is encrypted and locked. Please unlock it first or use `--force` to ignore "
+               "this message.");
+        return;
+    }
     if (!force && membership->member && membership->role == IDENTITY_MANAGER &&
         !membership->removed) {
         struct warning *warning = MEM_NEW(struct warning);
@@ -637,6 +753,11 @@ static enum swarm_standing standing_of(const struct membership *membership)
     if (membership->joining || membership->leaving || membership->manager_ends ||
         membership->removed)
         return STANDING_PENDING;
+    const struct agent *agent = station_agent(membership->station);
+    if (membership->locked)
+        return STANDING_LOCKED;
+    if (agent && agent_credentials(agent)->not_after.ns < wall_now().ns)
+        return STANDING_EXPIRED;
     if (membership->error[0])
         return STANDING_ERROR;
     if (!membership->member)
@@ -654,7 +775,9 @@ void membership_describe(struct membership *membership, struct backend_swarm *ou
     static char host[sizeof membership->place.advertise_addr];
     out->standing = standing_of(membership);
     out->node_id = membership->node_id;
-    out->error = membership->error;
+    out->error = out->standing == STANDING_LOCKED    ? ERR_LOCKED
+                 : out->standing == STANDING_EXPIRED ? ERR_EXPIRED
+                                                     : membership->error;
     str_copy(host, sizeof host, membership->place.advertise_addr);
     char *port = strrchr(host, ':');
     if (port)
@@ -748,6 +871,12 @@ int membership_resume(struct membership *membership, struct err *err)
     int result = swarmdir_load_place(data_root(membership), &membership->place, err);
     if (result == -ERR_NOT_FOUND)
         return 0;
+    if (!result && swarmdir_is_locked(data_root(membership))) {
+        log_warn("the swarm is locked", "unlock=\"docker swarm unlock\"");
+        membership->member = membership->locked = true;
+        membership->role = IDENTITY_MANAGER; // no worker's key is locked
+        return 0;
+    }
     if (!result)
         result = start_agent(membership, err);
     if (result)

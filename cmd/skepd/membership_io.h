@@ -47,12 +47,18 @@ int membership_resume(struct membership *membership, struct err *err);
 void membership_manager_up(struct membership *membership);
 void membership_manager_failed(struct membership *membership, const struct err *why);
 
+// And what the cluster wants the key file to be locked with (LOCK_KEY_BYTES; NULL: nothing).
+void membership_manager_lock(struct membership *membership, const uint8_t *lock_key,
+                             uint64_t version);
+
 // The parts of the Engine API's backend (agent/engine/backend.h) that are about the swarm.
 void membership_describe(struct membership *membership, struct backend_swarm *out);
 void membership_init(struct membership *membership, const struct backend_init *init,
                      backend_done *done, void *owner);
 void membership_join(struct membership *membership, const struct backend_join *join,
                      backend_done *done, void *owner);
+void membership_unlock(struct membership *membership, const char *key, backend_done *done,
+                       void *owner);
 void membership_leave(struct membership *membership, bool force, backend_done *done, void *owner);
 void membership_forget(struct membership *membership, void *owner);
 

@@ -58,6 +58,26 @@ int message_ready_parse(const void *payload, size_t size, struct message_ready *
     return 0;
 }
 
+void message_lock_pack(struct buf *out, const struct message_lock *lock)
+{
+    buf_put_u64be(out, lock->version);
+    if (lock->locked)
+        buf_put(out, lock->key, LOCK_KEY_BYTES);
+}
+
+int message_lock_parse(const void *payload, size_t size, struct message_lock *out, struct err *err)
+{
+    const uint8_t *bytes = payload;
+    if (size != MESSAGE_LOCK_BYTES_MIN && size != MESSAGE_LOCK_BYTES_MIN + LOCK_KEY_BYTES)
+        return err_set(err, ERR_INVALID_ARGUMENT, "no lock message");
+    *out = (struct message_lock){.locked = size > MESSAGE_LOCK_BYTES_MIN};
+    for (size_t i = 0; i < MESSAGE_LOCK_BYTES_MIN; i++)
+        out->version = out->version << 8 | bytes[i];
+    if (out->locked)
+        memcpy(out->key, bytes + MESSAGE_LOCK_BYTES_MIN, LOCK_KEY_BYTES);
+    return 0;
+}
+
 void message_err_pack(struct buf *out, const struct err *why)
 {
     CHECK(why->code != ERR_OK);

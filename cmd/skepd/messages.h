@@ -11,6 +11,7 @@
 
 #include "proto/base/channel_frame.h"
 #include "proto/base/log.h"
+#include "proto/identity/token.h"
 
 enum message_type {
     // From the node process.
@@ -25,11 +26,13 @@ enum message_type {
     // Of the manager: it is a member and serves; it cannot go on, with the reason (struct err).
     MESSAGE_MANAGER_UP = 17,
     MESSAGE_MANAGER_FAILED = 18,
+    MESSAGE_MANAGER_LOCK = 19, // what its key file is to be locked with: struct message_lock
     MESSAGE_ROLE_FIRST = 32,
 };
 
 #define MESSAGE_START_BYTES_MIN 14
 #define MESSAGE_READY_BYTES     2
+#define MESSAGE_LOCK_BYTES_MIN  8
 #define MESSAGE_NAME_BYTES_MAX  32
 // What a role is told at its start beside the common part; JSON.
 #define MESSAGE_CONFIG_BYTES_MAX (32 * 1024)
@@ -64,6 +67,10 @@ enum message_type {
      .bytes_min = MESSAGE_READY_BYTES,                                                             \
      .bytes_max = MESSAGE_READY_BYTES},                                                            \
         {.type = MESSAGE_MANAGER_UP, .name = "manager-up"},                                        \
+        {.type = MESSAGE_MANAGER_LOCK,                                                             \
+         .name = "manager-lock",                                                                   \
+         .bytes_min = MESSAGE_LOCK_BYTES_MIN,                                                      \
+         .bytes_max = MESSAGE_LOCK_BYTES_MIN + LOCK_KEY_BYTES},                                    \
     {                                                                                              \
         .type = MESSAGE_MANAGER_FAILED, .name = "manager-failed", .bytes_min = 1,                  \
         .bytes_max = ERR_MESSAGE_BYTES                                                             \
@@ -92,6 +99,16 @@ int message_start_parse(const void *payload, size_t size, struct message_start *
 void message_ready_pack(struct buf *out, const struct message_ready *ready);
 int message_ready_parse(const void *payload, size_t size, struct message_ready *out,
                         struct err *err);
+
+struct message_lock {
+    uint64_t version; // of the cluster object
+    bool locked;
+    uint8_t key[LOCK_KEY_BYTES];
+};
+
+void message_lock_pack(struct buf *out, const struct message_lock *lock);
+// INVALID_ARGUMENT for anything that message_lock_pack does not make.
+int message_lock_parse(const void *payload, size_t size, struct message_lock *out, struct err *err);
 
 // An error: its code in one byte, then its text.
 void message_err_pack(struct buf *out, const struct err *why);

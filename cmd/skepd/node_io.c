@@ -209,6 +209,11 @@ static void on_message(void *owner, const struct channel_message *message)
         if (message_err_parse(message->payload, message->payload_bytes, &why, &err))
             why = err;
         membership_manager_failed(node->membership, &why);
+    } else if (helper == &node->manager && message->type == MESSAGE_MANAGER_LOCK) {
+        struct message_lock lock;
+        if (message_lock_parse(message->payload, message->payload_bytes, &lock, &err) == 0)
+            membership_manager_lock(node->membership, lock.locked ? lock.key : NULL, lock.version);
+        explicit_bzero(&lock, sizeof lock);
     } else {
         log_warn("message nobody asked for", "role=%s type=%u", helper->spec.role, message->type);
     }

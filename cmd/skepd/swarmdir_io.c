@@ -13,6 +13,8 @@
 #define CERTIFICATES_FOLDER "swarm/certificates"
 #define RAFT_FOLDER         "manager/raft"
 
+#define KEY_FILE_BYTES_MAX 65536
+
 static char *path_of(const char *data_root, const char *name)
 {
     return str_printf("%s/%s", data_root, name);
@@ -64,6 +66,17 @@ int swarmdir_save_credentials(const char *data_root, const struct credentials *c
     key_fini(&file.key);
     explicit_bzero(&file, sizeof file);
     return result;
+}
+
+bool swarmdir_is_locked(const char *data_root)
+{
+    struct buf text;
+    buf_init(&text, KEY_FILE_BYTES_MAX);
+    char *path = str_printf("%s/%s/%s", data_root, CERTIFICATES_FOLDER, CERTDIR_KEY);
+    bool locked = file_read(path, &text, NULL) == 0 && keyfile_is_locked(text.data, text.len);
+    free(path);
+    buf_wipe(&text);
+    return locked;
 }
 
 int swarmdir_load_credentials(const char *data_root, const uint8_t *lock_key,

@@ -3,6 +3,7 @@
 #ifndef CMD_SKEPD_SWARMDIR_IO_H
 #define CMD_SKEPD_SWARMDIR_IO_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "cmd/skepd/place.h"
@@ -22,6 +23,9 @@ int swarmdir_save_place(const char *data_root, const struct place *place, struct
 // the credentials'). `lock_key` as in keyfile_write.
 int swarmdir_save_credentials(const char *data_root, const struct credentials *credentials,
                               const struct keyfile *file, const uint8_t *lock_key, struct err *err);
+
+// True when the key file is locked: only a lock key opens it.
+bool swarmdir_is_locked(const char *data_root);
 
 // The errors of certdir_load.
 int swarmdir_load_credentials(const char *data_root, const uint8_t *lock_key,

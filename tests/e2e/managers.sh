@@ -83,7 +83,7 @@ eventually 20 replicas h1 web 3/3
 step "a manager becomes a worker and a manager again; its task runs on"
 leader=$(leader h2)
 [[ $leader != h3 ]] || { skep h2 node demote h3 >/dev/null; eventually 30 controls h3 false; skep h2 node promote h3 >/dev/null; eventually 30 three_managers h2; leader=$(leader h2); }
-skep "$leader" node demote h3 >/dev/null
+eventually 10 skep "$leader" node demote h3
 eventually 30 controls h3 false
 role_is "$leader" h3 worker || fail "h3's role"
 refused 'not a swarm manager' skep h3 node ls
@@ -93,7 +93,7 @@ eventually 5 no_data_key
 same "$tasks" "$(sleepers h3)" "h3's tasks after the demotion"
 same '' "$(on h3 pgrep -f 'skepd: manager')" "h3's manager process"
 eventually 10 replicas "$leader" web 3/3
-skep "$leader" node promote h3 >/dev/null
+eventually 10 skep "$leader" node promote h3
 eventually 30 controls h3 true
 eventually 20 three_managers h3
 same "$tasks" "$(sleepers h3)" "h3's tasks after the promotion"
@@ -103,7 +103,7 @@ leader=$(leader h3)
 other=h1
 [[ $leader != h1 ]] || other=h2
 tasks=$(sleepers "$leader")
-skep "$leader" node demote "$leader" >/dev/null
+eventually 10 skep "$leader" node demote "$leader"
 eventually 40 controls "$leader" false
 status_is "$other" "$leader" '' || fail "$leader counts as a manager still: $(skep "$other" node ls)"
 same "$tasks" "$(sleepers "$leader")" "its tasks"

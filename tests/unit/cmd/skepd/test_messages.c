@@ -122,6 +122,30 @@ START_TEST(messages_carry_errors)
 }
 END_TEST
 
+// Goal: a lock comes out as it went in, with or without a key, and nothing else comes out as one.
+START_TEST(messages_carry_locks)
+{
+    struct message_lock lock = {.version = UINT64_C(0x0102030405060708), .locked = true}, again;
+    struct buf out;
+    memset(lock.key, 9, sizeof lock.key);
+    buf_init(&out, MESSAGE_LOCK_BYTES_MIN + LOCK_KEY_BYTES);
+    message_lock_pack(&out, &lock);
+    ck_assert_int_eq(message_lock_parse(out.data, out.len, &again, NULL), 0);
+    ck_assert_uint_eq(again.version, lock.version);
+    ck_assert(again.locked);
+    ck_assert_mem_eq(again.key, lock.key, sizeof lock.key);
+    ck_assert_int_lt(message_lock_parse(out.data, out.len - 1, &again, NULL), 0);
+    buf_clear(&out);
+    lock.locked = false;
+    message_lock_pack(&out, &lock);
+    ck_assert_int_eq(message_lock_parse(out.data, out.len, &again, NULL), 0);
+    ck_assert_uint_eq(again.version, lock.version);
+    ck_assert(!again.locked);
+    ck_assert_int_lt(message_lock_parse("", 0, &again, NULL), 0);
+    buf_fini(&out);
+}
+END_TEST
+
 Suite *suite_messages(void)
 {
     Suite *suite = suite_create("messages");
@@ -133,6 +157,7 @@ Suite *suite_messages(void)
     tcase_add_test(tcase, ready_round_trips);
     tcase_add_test(tcase, log_level_is_checked);
     tcase_add_test(tcase, messages_carry_errors);
+    tcase_add_test(tcase, messages_carry_locks);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -1,0 +1,107 @@
+#!/bin/bash
+# Managers whose keys are locked, the root's rotation as managers and workers see it, and a cluster that
+# lost its quorum founded anew.
+# ctest: TIMEOUT 300
+. "$(dirname "$0")/../support/lab.sh"
+lab_needs docker conmon crun umoci busybox openssl
+lab_up 2
+skep_image h1 h2
+replicas() { [[ $(skep h1 service ls --filter "name=$1" --format '{{.Replicas}}') == "$2" ]]; }
+sleepers() { on "$1" pgrep -x -f 'sleep 100000' | sort; }
+state() { skep "$1" info --format '{{.Swarm.LocalNodeState}}'; }
+is_state() { [[ $(state "$1") == "$2" ]]; }
+key_file() { echo "$LAB/$1/skep/swarm/certificates/swarm-node.key"; }
+locked() { grep -q 'ENCRYPTED PRIVATE KEY' "$(key_file "$1")"; }
+clear_key() { ! locked "$1"; }
+unlock() { echo "$2" | skep "$1" swarm unlock; }
+two_managers() { [[ $(skep "$1" node ls --format '{{.Status}} {{.ManagerStatus}}' | sort | tr '\n' ,) == 'Ready Leader,Ready Reachable,' ]]; }
+
+step "founded with a lock, and drained"
+skep_start h1
+skep_start h2
+said=$(skep h1 swarm init --autolock --availability drain --advertise-addr "$(ip_of h1)")
+key=$(grep -o 'SWMKEY-1-[A-Za-z0-9+/]*' <<<"$said")
+[[ -n $key ]] || fail "init said: $said"
+locked h1 || fail "the key file is in clear"
+same drain "$(skep h1 node inspect self --format '{{.Spec.Availability}}')" "availability"
+skep h1 node update --availability active h1 >/dev/null
+skep h1 service create --detach --quiet --name web --replicas 1 "$LAB_IMAGE" sleep 100000 >/dev/null 2>&1
+eventually 30 replicas web 1/1
+tasks=$(sleepers h1)
+refused 'swarm is not locked' skep h1 swarm unlock <<<"$key"
+
+step "started again it is locked: it manages nothing, its containers run on"
+skep_stop h1
+skep_start h1
+same locked "$(state h1)" "its state"
+refused 'encrypted and needs to be unlocked' skep h1 node ls
+refused 'locked' skep h1 swarm leave
+same "$tasks" "$(sleepers h1)" "the tasks of a locked node"
+refused 'invalid key' unlock h1 "SWMKEY-1-$(head -c 32 /dev/zero | base64 | tr -d =)"
+refused 'invalid key' unlock h1 nonsense
+unlock h1 "$key" >/dev/null
+eventually 20 replicas web 1/1
+same "$tasks" "$(sleepers h1)" "the tasks of the unlocked node"
+
+step "another manager gets the lock too; a worker has none"
+skep h2 swarm join --token "$(skep h1 swarm join-token --quiet manager)" "$(ip_of h1):2377" >/dev/null
+eventually 20 two_managers h2
+locked h2 || fail "h2's key file is in clear"
+eventually 10 skep h1 node demote h2
+eventually 30 clear_key h2
+eventually 10 skep h1 node promote h2
+eventually 30 two_managers h2
+locked h2 || fail "h2's key file is in clear after its promotion"
+
+step "a new key for all"
+old=$key
+key=$(skep h1 swarm unlock-key --rotate --quiet)
+[[ $key != "$old" ]] || fail "the same key"
+same "$key" "$(skep h2 swarm unlock-key --quiet)" "the key, asked of h2"
+# Both have taken it: the version of the cluster object that brought it is in the file's head.
+version=$(skep h1 system info --format '{{.Swarm.Cluster.Version.Index}}')
+taken() { grep -q "^kek-version: $version\$" "$(key_file "$1")"; }
+for host in h1 h2; do eventually 10 taken $host; done
+skep_stop h2
+skep_start h2
+refused 'invalid key' unlock h2 "$old"
+unlock h2 "$key" >/dev/null
+eventually 20 two_managers h2
+
+step "a new root for all"
+before=$(skep h1 swarm ca)
+skep h1 swarm ca --rotate --quiet >/dev/null
+[[ $(skep h2 swarm ca) != "$before" ]] || fail "the same root"
+for host in h1 h2; do
+  same "$(skep h1 swarm ca)" "$(<"$LAB/$host/skep/swarm/certificates/swarm-root-ca.crt")" "the root on $host"
+  openssl verify -CAfile "$LAB/$host/skep/swarm/certificates/swarm-root-ca.crt" \
+    "$LAB/$host/skep/swarm/certificates/swarm-node.crt" >/dev/null
+done
+locked h1 || fail "h1's key file is in clear"
+eventually 20 two_managers h2
+
+step "unlocked for good"
+skep h2 swarm update --autolock=false >/dev/null
+for host in h1 h2; do eventually 10 clear_key $host; done
+skep_stop h2
+skep_start h2
+eventually 20 two_managers h2
+same "$tasks" "$(sleepers h1)" "the tasks after all that"
+
+step "one of two managers is lost: the other founds the cluster anew, with all it had"
+service=$(skep h1 service inspect web --format '{{.ID}} {{.CreatedAt}}')
+host_kill h2
+skep h1 swarm init --force-new-cluster --advertise-addr "$(ip_of h1)" >/dev/null
+managers() { [[ $(skep h1 node ls --format '{{.ManagerStatus}}' | sort | tr '\n' ,) == ',Leader,' ]]; }
+eventually 20 managers
+same "$service" "$(skep h1 service inspect web --format '{{.ID}} {{.CreatedAt}}')" "the service"
+same "$tasks" "$(sleepers h1)" "its tasks"
+skep h1 service scale --detach web=2 >/dev/null
+eventually 40 replicas web 2/2
+skep_stop h1
+skep_start h1
+eventually 20 managers
+eventually 20 replicas web 2/2
+skep h1 swarm leave --force >/dev/null
+same '' "$(sleepers h1)" "tasks of a node that left"
+refused 'only a manager' skep h1 swarm init --force-new-cluster
