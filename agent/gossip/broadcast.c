@@ -138,6 +138,8 @@ bool broadcasts_has(const struct broadcasts *queue, const void *key, size_t key_
 void broadcasts_take(struct broadcasts *queue, unsigned limit, size_t room, broadcast_take_fn *take,
                      void *ctx)
 {
+    if (queue->count == 0)
+        return;
     // What is taken goes to a new place behind where this walk has come to, so it is put aside
     // until the end: nothing is sent twice in one packet.
     struct broadcast *taken[255];
