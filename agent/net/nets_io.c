@@ -247,7 +247,7 @@ void nets_boxes_go_on(struct nets *nets)
     nets_kick(nets);
 }
 
-static int check_order(const struct nets *nets, const struct order *order, struct err *err)
+static int check_order(struct nets *nets, const struct order *order, struct err *err)
 {
     if (order->swarm && !nets->in_swarm)
         return err_set(err, ERR_FAILED_PRECONDITION, "this node is not in a swarm");
@@ -259,10 +259,8 @@ static int check_order(const struct nets *nets, const struct order *order, struc
         return err_set(err, ERR_INVALID_ARGUMENT, "bad container id");
     for (size_t i = 0; i < order->networks_count; i++) {
         const struct order_network *network = &order->networks[i];
-        if (network->overlay.encrypted)
-            return err_set(err, ERR_FAILED_PRECONDITION,
-                           "network %s is encrypted, and this node cannot encrypt it",
-                           network->overlay.name);
+        if (network->overlay.encrypted && nets_mesh_can_encrypt(nets, network->overlay.name, err))
+            return -ERR_FAILED_PRECONDITION;
         if (!overlay_subnet_of(&network->overlay, &network->ip))
             return err_set(err, ERR_INVALID_ARGUMENT, "network %s: address outside of its subnets",
                            network->overlay.name);
@@ -574,15 +572,9 @@ void nets_job_done(struct nets *nets, struct nets_job *job)
         nets_kick(nets);
 }
 
-static void on_kick(struct loop_later *later)
+static void start_job(struct nets *nets)
 {
-    struct nets *nets = CONTAINER_OF(later, struct nets, kick);
-    MAGIC_CHECK(nets, NETS_MAGIC);
-    if (nets->closed)
-        return;
-    nets_refresh(nets);
-    nets_publish(nets);
-    if (nets->job)
+    if (nets->job || nets_mesh_unsealed(nets))
         return;
     struct nets_job *job = nets_job_make(nets);
     if (!job->count) {
@@ -591,6 +583,25 @@ static void on_kick(struct loop_later *later)
     }
     nets->job = job;
     nets_job_start(job);
+}
+
+void nets_kick_job(struct nets *nets)
+{
+    MAGIC_CHECK(nets, NETS_MAGIC);
+    if (!nets->closed)
+        start_job(nets);
+}
+
+static void on_kick(struct loop_later *later)
+{
+    struct nets *nets = CONTAINER_OF(later, struct nets, kick);
+    MAGIC_CHECK(nets, NETS_MAGIC);
+    if (nets->closed)
+        return;
+    nets_refresh(nets);
+    nets_publish(nets);
+    nets_mesh_go_on(nets);
+    start_job(nets);
 }
 
 void nets_kick(struct nets *nets)
@@ -735,6 +746,11 @@ int nets_open(const struct nets_config *config, struct nets **out, struct err *e
         nets_free(nets);
         return rc;
     }
+    rc = nets_mesh_open(nets, err);
+    if (rc) {
+        nets_free(nets);
+        return rc;
+    }
     loop_later_init(&nets->kick, nets->loop, on_kick);
     loop_timer_init(&nets->retry, nets->loop, on_retry);
     loop_timer_init(&nets->audit, nets->loop, on_audit);
@@ -781,10 +797,16 @@ struct nets_counts nets_counts(const struct nets *nets)
     return counts;
 }
 
-static void finish(struct nets *nets)
+static void finish_last(struct nets *nets)
 {
     void (*closed)(void *owner) = nets->closed;
     void *owner = nets->closed_owner;
+    nets_free(nets);
+    closed(owner);
+}
+
+static void finish(struct nets *nets)
+{
     loop_timer_stop(&nets->retry);
     loop_timer_stop(&nets->audit);
     loop_timer_stop(&nets->walk);
@@ -807,8 +829,7 @@ static void finish(struct nets *nets)
         size_t at = 0;
         net_free(nets, map_next(&nets->nets, &at)->value);
     }
-    nets_free(nets);
-    closed(owner);
+    nets_mesh_close(nets, finish_last);
 }
 
 static void finish_later(struct loop_later *later)

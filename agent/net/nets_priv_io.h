@@ -6,10 +6,14 @@
 #include "agent/gossip/gossip_io.h"
 #include "agent/lb/nft_io.h"
 #include "agent/net/gateway.h"
+#include "agent/net/guard.h"
+#include "agent/net/ipsec_io.h"
+#include "agent/net/mesh_io.h"
 #include "agent/net/nets_io.h"
 #include "agent/net/tunnels.h"
 #include "agent/net/rows.h"
 #include "agent/net/sandbox.h"
+#include "agent/net/tables_io.h"
 #include "proto/base/list.h"
 #include "proto/base/map.h"
 
@@ -118,6 +122,17 @@ struct nets {
     void (*ended)(void *owner);
     void *ended_owner;
     bool leaving;
+    // The mesh, the guard of the data path port, IPsec: nets_mesh_io.c.
+    struct mesh *mesh;
+    uint8_t mesh_row[MESH_RECORD_BYTES]; // to publish on the ingress network
+    bool mesh_row_set;
+    struct tables *guard;
+    bool guarded;
+    struct ipsec *ipsec;
+    bool sealed; // some network is, or was, encrypted
+    bool probed; // this kernel can encrypt
+    size_t mesh_parts;
+    void (*mesh_closed)(struct nets *nets);
     // Work.
     struct nets_job *job; // under way
     struct loop_later kick;
@@ -131,6 +146,8 @@ struct nets {
 
 // ---- nets_io.c ----------------------------------------------------------------------------------
 void nets_kick(struct nets *nets);
+// Starts the job that waited for something.
+void nets_kick_job(struct nets *nets);
 struct net *nets_net(struct nets *nets, const char *id);
 // The network of that id, made if need be; its description is the given one from now on.
 struct net *nets_net_use(struct nets *nets, const struct overlay *overlay);
@@ -166,6 +183,17 @@ void nets_ingress_gone(struct nets *nets);
 // Tells the resolver about a network, or a sandbox.
 void nets_feed_net(struct nets *nets, struct net *net);
 void nets_feed_box(struct nets *nets, struct box *box);
+
+// ---- nets_mesh_io.c -----------------------------------------------------------------------------
+int nets_mesh_open(struct nets *nets, struct err *err);
+void nets_mesh_close(struct nets *nets, void (*closed)(struct nets *nets));
+// Brings all three to what the networks come to.
+void nets_mesh_go_on(struct nets *nets);
+void nets_mesh_keys(struct nets *nets, const Swarm__SessionMessage *message);
+// FAILED_PRECONDITION with the reason why an encrypted network cannot be used here.
+int nets_mesh_can_encrypt(struct nets *nets, const char *network, struct err *err);
+// While encrypted networks are not sealed as they should be no device of theirs may come to life.
+bool nets_mesh_unsealed(const struct nets *nets);
 
 // ---- nets_job_io.c ------------------------------------------------------------------------------
 enum job_kind { JOB_HOST, JOB_NET, JOB_BOX, JOB_STRAY };

@@ -640,6 +640,7 @@ void nets_session(struct nets *nets, const Swarm__SessionMessage *message)
                         message->n_network_bootstrap_keys, &err))
             log_warn("gossip keys cannot be used", "err=\"%s\"", err.message);
     }
+    nets_mesh_keys(nets, message);
     ingress_go_on(nets);
     nets_boxes_go_on(nets);
 }
@@ -662,6 +663,12 @@ static void on_rows(void *owner, const char *network_id)
     nets_kick(nets);
 }
 
+// Who may speak to the data path port changed.
+static void on_nodes(void *owner)
+{
+    nets_kick(owner);
+}
+
 static bool ip_of_addr(const struct addr *addr, struct ipnet *out)
 {
     memset(out, 0, sizeof *out);
@@ -681,7 +688,7 @@ int nets_swarm_begin(struct nets *nets, const struct nets_swarm *swarm, struct e
         .loop = nets->loop,
         .bind = swarm->bind,
         .advertise = swarm->advertise,
-        .events = {.rows_changed = on_rows},
+        .events = {.rows_changed = on_rows, .nodes_changed = on_nodes},
         .owner = nets,
     };
     if (!ip_of_addr(&swarm->data_path, &nets->tunnel) &&
