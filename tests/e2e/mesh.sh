@@ -1,0 +1,73 @@
+#!/bin/bash
+# The routing mesh of real nodes: a published port of any node reaches tasks on all of them, the tasks
+# see the client's own address, localhost works, nodes restart without a failed request, and a service
+# that is removed leaves nothing.
+# ctest: TIMEOUT 300
+. "$(dirname "$0")/../support/lab.sh"
+lab_needs docker conmon crun umoci busybox nft curl
+lab_up 3 # h3 is a client
+skep_image h1 h2
+manager() { skep h1 "$@"; }
+replicas() { [[ $(manager service ls --filter "name=$1" --format '{{.Replicas}}') == "$2" ]]; }
+
+step "two nodes, one swarm, a published service on both"
+skep_start h1
+skep_start h2
+manager swarm init --advertise-addr "$(ip_of h1)" >/dev/null
+token=$(manager swarm join-token --quiet worker)
+skep h2 swarm join --token "$token" --advertise-addr "$(ip_of h2)" "$(ip_of h1):2377" >/dev/null
+# The page is a program that tells whom it sees.
+manager service create --detach --quiet --name web --mode global --publish 8080:80 "$LAB_IMAGE" \
+  sh -c 'mkdir -p /w/cgi-bin; printf "#!/bin/sh\necho; echo \$REMOTE_ADDR \$(hostname)\n" >/w/cgi-bin/who
+    chmod 755 /w/cgi-bin/who; trap "exit 0" TERM; httpd -f -p 80 -h /w & wait' >/dev/null 2>&1
+eventually 60 replicas web 2/2
+
+# ask FROM ADDRESS: who is seen (without the dress of an IPv6 socket), and by whom.
+ask() { on "$1" curl -sS --max-time 3 "http://$2:8080/cgi-bin/who" | sed 's/\[::ffff:\(.*\)\]/\1/'; }
+
+step "from outside by each node, with the client's address in the end"
+sees() { [[ $(ask h3 "$(ip_of "$1")") == "$(ip_of h3) "* ]]; }
+spread()
+{
+  local i
+  for ((i = 0; i < 12; i++)); do ask h3 "$(ip_of "$1")" || return 1; done >"$LAB/answers"
+  [[ $(awk '{ print $2 }' "$LAB/answers" | sort -u | wc -l) == 2 &&
+     $(awk '{ print $1 }' "$LAB/answers" | sort -u) == "$(ip_of h3)" ]]
+}
+for host in h1 h2; do
+  eventually 20 sees $host
+  eventually 20 spread $host
+done
+
+step "from the nodes themselves, and by localhost"
+for host in h1 h2; do
+  for to in 127.0.0.1 "$(ip_of h1)" "$(ip_of h2)"; do
+    [[ -n $(ask $host "$to") ]] || fail "no answer from $to on $host"
+  done
+done
+
+step "a node's skepd restarts: no request fails"
+(
+  for ((i = 0; i < 60; i++)); do
+    ask h3 "$(ip_of h2)" >/dev/null || echo "failed: $i"
+    sleep 0.05
+  done
+) >"$LAB/during" &
+asking=$!
+skep_stop h2
+skep_start h2
+wait "$asking"
+same "" "$(<"$LAB/during")" "requests during the restart"
+eventually 20 spread h2
+
+step "removed: the ports are free, the rules are gone"
+manager service rm web >/dev/null
+# The tasks take their time to stop.
+unpublished() { [[ $(on "$1" nft list map ip skep_ingress published) != *8080* ]]; }
+refuses() { ! ask h3 "$(ip_of "$1")" >/dev/null; }
+for host in h1 h2; do
+  eventually 60 unpublished $host
+  eventually 10 refuses $host
+done
+free_port() { on h1 python3 -c 'import socket; socket.socket().bind(("", 8080))'; }
+eventually 10 free_port
