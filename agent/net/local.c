@@ -1,0 +1,529 @@
+#include "agent/net/local.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/check.h"
+#include "proto/base/str.h"
+
+// The kernel's numbers of modes.
+static const struct mode {
+    enum local_driver driver;
+    const char *name;
+    uint32_t number;
+} modes[] = {{LOCAL_MACVLAN, "bridge", 4}, {LOCAL_MACVLAN, "private", 1},
+             {LOCAL_MACVLAN, "vepa", 2},   {LOCAL_MACVLAN, "passthru", 8},
+             {LOCAL_IPVLAN, "l2", 0},      {LOCAL_IPVLAN, "l3", 1},
+             {LOCAL_IPVLAN, "l3s", 2}};
+
+static const char *const drivers[] = {
+    [LOCAL_BRIDGE] = "bridge", [LOCAL_MACVLAN] = "macvlan", [LOCAL_IPVLAN] = "ipvlan"};
+
+// Docker's default pools for local networks, in its order.
+static const struct {
+    const char *base;
+    unsigned prefix, count;
+} pools[] = {{"172.17.0.0", 16, 15}, {"192.168.0.0", 20, 16}};
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    return str_or(json_string_value(json_object_get(object, key)), "");
+}
+
+void local_free(struct local *local)
+{
+    if (!local)
+        return;
+    for (size_t i = 0; i < local->endpoints_count; i++)
+        free(local->endpoints[i].ports);
+    free(local->endpoints);
+    json_decref(local->asked);
+    free(local);
+}
+
+// ---- what is asked for --------------------------------------------------------------------------
+
+static int take_driver(struct local *local, const char *name, struct err *err)
+{
+    for (size_t i = 0; i < COUNT_OF(drivers); i++) {
+        if (str_equal(str_or(name, "bridge"), drivers[i])) {
+            local->driver = (enum local_driver)i;
+            return 0;
+        }
+    }
+    return err_set(err, ERR_NOT_FOUND, "plugin \"%s\" not found", name);
+}
+
+static int take_bool(const char *key, const char *value, bool *out, struct err *err)
+{
+    if (str_equal(value, "true") || str_equal(value, "1"))
+        *out = true;
+    else if (str_equal(value, "false") || str_equal(value, "0"))
+        *out = false;
+    else
+        return err_set(err, ERR_INVALID_ARGUMENT, "option %s: \"%s\" is neither true nor false",
+                       key, value);
+    return 0;
+}
+
+static int take_mode(struct local *local, const char *key, const char *value, struct err *err)
+{
+    for (size_t i = 0; i < COUNT_OF(modes); i++) {
+        if (modes[i].driver == local->driver && str_equal(modes[i].name, value)) {
+            local->mode = modes[i].number;
+            return 0;
+        }
+    }
+    return err_set(err, ERR_INVALID_ARGUMENT, "option %s: no mode \"%s\"", key, value);
+}
+
+static int take_link(struct local *local, const char *key, const char *value, struct err *err)
+{
+    if (str_empty(value) || strlen(value) >= sizeof local->link || strpbrk(value, "/ \t\n\":"))
+        return err_set(err, ERR_INVALID_ARGUMENT, "option %s: \"%s\" is no interface's name", key,
+                       value);
+    (void)str_copy(local->link, sizeof local->link, value);
+    return 0;
+}
+
+static int take_option(struct local *local, const char *key, const char *value, struct err *err)
+{
+    uint64_t mtu;
+    if (str_equal(key, "com.docker.network.driver.mtu")) {
+        if (!str_to_u64(value, 65535, &mtu) || mtu < 68)
+            return err_set(err, ERR_INVALID_ARGUMENT, "option %s: \"%s\" is no MTU", key, value);
+        local->mtu = (uint32_t)mtu;
+        return 0;
+    }
+    if (local->driver == LOCAL_BRIDGE) {
+        if (str_equal(key, "com.docker.network.bridge.name"))
+            return take_link(local, key, value, err);
+        if (str_equal(key, "com.docker.network.bridge.enable_icc"))
+            return take_bool(key, value, &local->icc, err);
+        if (str_equal(key, "com.docker.network.bridge.enable_ip_masquerade"))
+            return take_bool(key, value, &local->masquerade, err);
+    } else if (str_equal(key, "parent")) {
+        return take_link(local, key, value, err);
+    } else if (str_equal(key, "macvlan_mode") || str_equal(key, "ipvlan_mode")) {
+        return take_mode(local, key, value, err);
+    }
+    return err_set(err, ERR_UNIMPLEMENTED, "network option %s is not supported", key);
+}
+
+static int take_pool(struct local *local, const json_t *pool, struct err *err)
+{
+    const char *subnet = text_of(pool, "Subnet"), *gateway = text_of(pool, "Gateway");
+    const char *range = text_of(pool, "IPRange");
+    struct ipnet ip;
+    if (str_empty(subnet))
+        return str_empty(gateway) && str_empty(range)
+                   ? 0
+                   : err_set(err, ERR_INVALID_ARGUMENT, "a gateway or range needs a subnet");
+    if (!ipnet_parse(subnet, &ip) || ip.size != 4 || ip.prefix > 30 || ip.prefix < 8)
+        return err_set(err, ERR_INVALID_ARGUMENT, "subnet %s cannot be used", subnet);
+    local->subnet = ipnet_base(&ip);
+    if (!str_empty(gateway)) {
+        if (!ipnet_parse(gateway, &ip) || !ipnet_contains(&local->subnet, &ip))
+            return err_set(err, ERR_INVALID_ARGUMENT, "gateway %s is not in subnet %s", gateway,
+                           subnet);
+        local->gateway = ip;
+        local->gateway.prefix = local->subnet.prefix;
+    }
+    if (!str_empty(range)) {
+        if (!ipnet_parse(range, &ip) || !ipnet_contains(&local->subnet, &ip) ||
+            ip.prefix < local->subnet.prefix)
+            return err_set(err, ERR_INVALID_ARGUMENT, "range %s is not in subnet %s", range,
+                           subnet);
+        local->range = ipnet_base(&ip);
+    }
+    if (json_object_size(json_object_get(pool, "AuxiliaryAddresses")) > 0)
+        return err_set(err, ERR_UNIMPLEMENTED,
+                       "auxiliary addresses of local networks are not supported");
+    return 0;
+}
+
+static int take_body(struct local *local, const json_t *body, struct err *err)
+{
+    const char *name = text_of(body, "Name"), *key;
+    json_t *value;
+    const json_t *ipam = json_object_get(body, "IPAM");
+    const json_t *pools_asked = json_object_get(ipam, "Config");
+    if (str_empty(name) || strlen(name) >= sizeof local->name)
+        return err_set(err, ERR_INVALID_ARGUMENT, "network name \"%.40s\" cannot be used", name);
+    (void)str_copy(local->name, sizeof local->name, name);
+    if (take_driver(local, text_of(body, "Driver"), err) < 0)
+        return -(int)err->code;
+    if (json_is_true(json_object_get(body, "EnableIPv6")))
+        return err_set(err, ERR_UNIMPLEMENTED, "IPv6 on local networks is not supported");
+    if (!str_empty(text_of(ipam, "Driver")) && !str_equal(text_of(ipam, "Driver"), "default"))
+        return err_set(err, ERR_UNIMPLEMENTED, "IPAM driver %s is not supported",
+                       text_of(ipam, "Driver"));
+    if (json_array_size(pools_asked) > 1)
+        return err_set(err, ERR_UNIMPLEMENTED, "a local network has one subnet");
+    local->internal = json_is_true(json_object_get(body, "Internal"));
+    json_object_foreach((json_t *)json_object_get(body, "Options"), key, value)
+    {
+        if (take_option(local, key, str_or(json_string_value(value), ""), err) < 0)
+            return -(int)err->code;
+    }
+    if (json_array_size(pools_asked) == 1 &&
+        take_pool(local, json_array_get(pools_asked, 0), err) < 0)
+        return -(int)err->code;
+    if (local->driver != LOCAL_BRIDGE && str_empty(local->link))
+        return err_set(err, ERR_INVALID_ARGUMENT, "a %s network needs the option parent",
+                       drivers[local->driver]);
+    return 0;
+}
+
+struct local *local_of_body(const json_t *body, const char *id, struct wall now, struct err *err)
+{
+    struct local *local = MEM_NEW(struct local);
+    (void)str_copy(local->id, sizeof local->id, id);
+    local->icc = local->masquerade = true;
+    local->mode = 0;
+    local->created = now;
+    local->asked = json_object();
+    if (take_body(local, body, err) < 0) {
+        local_free(local);
+        return NULL;
+    }
+    if (local->driver == LOCAL_MACVLAN && local->mode == 0)
+        local->mode = 4;
+    if (local->driver == LOCAL_BRIDGE && str_empty(local->link))
+        (void)str_format(local->link, sizeof local->link, "br-%.12s", id);
+    static const char *const kept[] = {"Options", "Labels"};
+    for (size_t i = 0; i < COUNT_OF(kept); i++) {
+        json_t *part = json_object_get(body, kept[i]);
+        json_object_set_new(local->asked, kept[i],
+                            json_is_object(part) ? json_deep_copy(part) : json_object());
+    }
+    return local;
+}
+
+// ---- addresses ----------------------------------------------------------------------------------
+
+static bool touches(const struct ipnet *subnet, const struct ipnet *taken, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (taken[i].prefix > 0 && ipnet_overlaps(subnet, &taken[i]))
+            return true;
+    return false;
+}
+
+static int choose_subnet(struct local *local, const struct ipnet *taken, size_t count,
+                         struct err *err)
+{
+    for (size_t p = 0; p < COUNT_OF(pools); p++) {
+        struct ipnet base;
+        bool good = ipnet_parse(pools[p].base, &base);
+        CHECK(good);
+        for (unsigned n = 0; n < pools[p].count; n++) {
+            local->subnet = ipnet_of_u32(ipnet_u32(&base) + (n << (32 - pools[p].prefix)),
+                                         (uint8_t)pools[p].prefix);
+            if (!touches(&local->subnet, taken, count))
+                return 0;
+        }
+    }
+    return err_set(err, ERR_RESOURCE_EXHAUSTED,
+                   "could not find an available, non-overlapping IPv4 address pool");
+}
+
+int local_choose(struct local *local, const struct ipnet *taken, size_t taken_count,
+                 struct err *err)
+{
+    bool asked = ipnet_is_set(&local->subnet);
+    // A macvlan's subnet is the parent's own, of course.
+    if (asked && local->driver == LOCAL_BRIDGE && touches(&local->subnet, taken, taken_count))
+        return err_set(err, ERR_PERMISSION_DENIED,
+                       "Pool overlaps with other one on this address space");
+    if (!asked && choose_subnet(local, taken, taken_count, err) < 0)
+        return -ERR_RESOURCE_EXHAUSTED;
+    if (!ipnet_is_set(&local->gateway))
+        local->gateway = ipnet_of_u32(ipnet_u32(&local->subnet) + 1, local->subnet.prefix);
+    return 0;
+}
+
+static bool address_used(const struct local *local, const struct ipnet *ip)
+{
+    for (size_t i = 0; i < local->endpoints_count; i++)
+        if (ipnet_same_ip(&local->endpoints[i].ip, ip))
+            return true;
+    return ipnet_same_ip(&local->gateway, ip);
+}
+
+static int choose_address(const struct local *local, struct ipnet *out, struct err *err)
+{
+    const struct ipnet *from = ipnet_is_set(&local->range) ? &local->range : &local->subnet;
+    uint32_t base = ipnet_u32(from), size = from->prefix == 32 ? 1 : 1u << (32 - from->prefix);
+    uint32_t first = ipnet_u32(&local->subnet);
+    uint32_t last = first + ((1u << (32 - local->subnet.prefix)) - 1);
+    for (uint32_t i = 0; i < size; i++) {
+        uint32_t address = base + i;
+        if (address == first || address == last)
+            continue;
+        *out = ipnet_of_u32(address, local->subnet.prefix);
+        if (!address_used(local, out))
+            return 0;
+    }
+    return err_set(err, ERR_RESOURCE_EXHAUSTED, "no available IPv4 addresses on network %s",
+                   local->name);
+}
+
+struct local_endpoint *local_find(const struct local *local, const char *container)
+{
+    for (size_t i = 0; i < local->endpoints_count; i++)
+        if (str_equal(local->endpoints[i].container, container))
+            return &local->endpoints[i];
+    return NULL;
+}
+
+struct local_endpoint *local_attach(struct local *local, const char *container, const char *name,
+                                    const struct ipnet *ip, const uint8_t *mac, struct err *err)
+{
+    struct ipnet address;
+    if (local_find(local, container)) {
+        err_set(err, ERR_ALREADY_EXISTS, "endpoint with name %s already exists in network %s", name,
+                local->name);
+        return NULL;
+    }
+    if (local->endpoints_count == LOCAL_ENDPOINTS_MAX) {
+        err_set(err, ERR_RESOURCE_EXHAUSTED, "network %s has %d containers", local->name,
+                LOCAL_ENDPOINTS_MAX);
+        return NULL;
+    }
+    if (ip && ipnet_is_set(ip)) {
+        address = ipnet_of_u32(ipnet_u32(ip), local->subnet.prefix);
+        if (!ipnet_contains(&local->subnet, &address)) {
+            err_set(err, ERR_INVALID_ARGUMENT, "the address is not in a subnet of network %s",
+                    local->name);
+            return NULL;
+        }
+        if (address_used(local, &address)) {
+            err_set(err, ERR_ALREADY_EXISTS, "Address already in use");
+            return NULL;
+        }
+    } else if (choose_address(local, &address, err) < 0) {
+        return NULL;
+    }
+    local->endpoints = (struct local_endpoint *)mem_realloc(
+        local->endpoints, (local->endpoints_count + 1) * sizeof(struct local_endpoint));
+    struct local_endpoint *endpoint = &local->endpoints[local->endpoints_count++];
+    memset(endpoint, 0, sizeof *endpoint);
+    (void)str_copy(endpoint->container, sizeof endpoint->container, container);
+    (void)str_copy(endpoint->name, sizeof endpoint->name, name);
+    endpoint->ip = address;
+    if (mac)
+        memcpy(endpoint->mac, mac, MAC_BYTES);
+    else
+        mac_of_ip(&address, endpoint->mac);
+    return endpoint;
+}
+
+void local_detach(struct local *local, const char *container)
+{
+    struct local_endpoint *endpoint = local_find(local, container);
+    if (!endpoint)
+        return;
+    free(endpoint->ports);
+    *endpoint = local->endpoints[--local->endpoints_count];
+}
+
+// ---- as JSON ------------------------------------------------------------------------------------
+
+static void write_pool(const struct local *local, struct json_out *out)
+{
+    char text[IPNET_TEXT_BYTES];
+    json_out_object(out, "IPAM");
+    json_out_str(out, "Driver", "default");
+    json_out_null(out, "Options");
+    json_out_array(out, "Config");
+    json_out_object(out, NULL);
+    json_out_str(out, "Subnet", ipnet_format(&local->subnet, text));
+    if (ipnet_is_set(&local->range))
+        json_out_str(out, "IPRange", ipnet_format(&local->range, text));
+    json_out_str(out, "Gateway", ipnet_format_ip(&local->gateway, text));
+    json_out_end(out);
+    json_out_end(out);
+    json_out_end(out);
+}
+
+static void write_endpoints(const struct local *local, struct json_out *out)
+{
+    char text[IPNET_TEXT_BYTES];
+    json_out_object(out, "Containers");
+    for (size_t i = 0; i < local->endpoints_count; i++) {
+        const struct local_endpoint *endpoint = &local->endpoints[i];
+        json_out_object(out, endpoint->container);
+        json_out_str(out, "Name", endpoint->name);
+        json_out_str(out, "EndpointID", endpoint->id);
+        json_out_str(out, "MacAddress", mac_format(endpoint->mac, text));
+        json_out_str(out, "IPv4Address", ipnet_format(&endpoint->ip, text));
+        json_out_str(out, "IPv6Address", "");
+        json_out_end(out);
+    }
+    json_out_end(out);
+}
+
+static void write_members(const struct local *local, bool inside, struct json_out *out)
+{
+    char text[WALL_TEXT_BYTES];
+    json_out_str(out, "Name", local->name);
+    json_out_str(out, "Id", local->id);
+    json_out_str(out, "Created", wall_format(local->created, text));
+    json_out_str(out, "Scope", "local");
+    json_out_str(out, "Driver", drivers[local->driver]);
+    json_out_bool(out, "EnableIPv6", false);
+    write_pool(local, out);
+    json_out_bool(out, "Internal", local->internal);
+    json_out_bool(out, "Attachable", false);
+    json_out_bool(out, "Ingress", false);
+    json_out_object(out, "ConfigFrom");
+    json_out_str(out, "Network", "");
+    json_out_end(out);
+    json_out_bool(out, "ConfigOnly", false);
+    if (inside) {
+        write_endpoints(local, out);
+    } else {
+        json_out_object(out, "Containers");
+        json_out_end(out);
+    }
+    json_out_value(out, "Options", json_object_get(local->asked, "Options"));
+    json_out_value(out, "Labels", json_object_get(local->asked, "Labels"));
+}
+
+void local_write(const struct local *local, bool inside, struct json_out *out)
+{
+    json_out_object(out, NULL);
+    write_members(local, inside, out);
+    json_out_end(out);
+}
+
+void local_record(const struct local *local, struct json_out *out)
+{
+    json_out_object(out, NULL);
+    write_members(local, true, out);
+    json_out_object(out, "Skep");
+    json_out_array(out, "Endpoints");
+    for (size_t i = 0; i < local->endpoints_count; i++) {
+        const struct local_endpoint *endpoint = &local->endpoints[i];
+        json_out_object(out, NULL);
+        json_out_str(out, "Container", endpoint->container);
+        json_out_str(out, "Interface", endpoint->eth);
+        json_out_array(out, "Ports");
+        for (size_t k = 0; k < endpoint->ports_count; k++) {
+            const struct ports_row *row = &endpoint->ports[k];
+            json_out_array(out, NULL);
+            json_out_uint(out, NULL, row->protocol);
+            json_out_uint(out, NULL, row->host);
+            json_out_uint(out, NULL, row->published);
+            json_out_uint(out, NULL, row->target);
+            json_out_end(out);
+        }
+        json_out_end(out);
+        json_out_end(out);
+    }
+    json_out_end(out);
+    json_out_end(out);
+    json_out_end(out);
+}
+
+static bool read_ports(struct local_endpoint *endpoint, const json_t *ports)
+{
+    size_t count = json_array_size(ports);
+    endpoint->ports = mem_alloc_array(count, sizeof *endpoint->ports);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *row = json_array_get(ports, i);
+        json_int_t values[4];
+        for (size_t k = 0; k < 4; k++)
+            values[k] = json_integer_value(json_array_get(row, k));
+        if ((values[0] != 6 && values[0] != 17 && values[0] != 132) || values[1] < 0 ||
+            values[1] > UINT32_MAX || values[2] < 1 || values[2] > 65535 || values[3] < 1 ||
+            values[3] > 65535)
+            return false;
+        endpoint->ports[endpoint->ports_count++] =
+            (struct ports_row){.protocol = (uint8_t)values[0],
+                               .host = (uint32_t)values[1],
+                               .published = (uint16_t)values[2],
+                               .address = ipnet_u32(&endpoint->ip),
+                               .target = (uint16_t)values[3]};
+    }
+    return true;
+}
+
+static bool read_endpoint(struct local *local, const json_t *containers, const json_t *extra)
+{
+    const char *container = text_of(extra, "Container");
+    const json_t *shown = json_object_get(containers, container);
+    struct ipnet ip;
+    uint8_t mac[MAC_BYTES];
+    if (str_empty(container) || strlen(container) >= LOCAL_ID_BYTES ||
+        !ipnet_parse(text_of(shown, "IPv4Address"), &ip) ||
+        !mac_parse(text_of(shown, "MacAddress"), mac))
+        return false;
+    struct local_endpoint *endpoint =
+        local_attach(local, container, text_of(shown, "Name"), &ip, mac, NULL);
+    return endpoint && str_copy(endpoint->id, sizeof endpoint->id, text_of(shown, "EndpointID")) &&
+           str_copy(endpoint->eth, sizeof endpoint->eth, text_of(extra, "Interface")) &&
+           read_ports(endpoint, json_object_get(extra, "Ports"));
+}
+
+struct local *local_of_record(const json_t *record, struct err *err)
+{
+    const char *id = text_of(record, "Id");
+    struct wall created;
+    if (strlen(id) != LOCAL_ID_BYTES - 1 ||
+        wall_parse(text_of(record, "Created"), &created, NULL) != 0) {
+        err_set(err, ERR_DATA_LOSS, "not the record of a network");
+        return NULL;
+    }
+    struct local *local = local_of_body(record, id, created, err);
+    if (!local)
+        return NULL;
+    const json_t *extra = json_object_get(json_object_get(record, "Skep"), "Endpoints");
+    const json_t *containers = json_object_get(record, "Containers");
+    bool good = ipnet_is_set(&local->subnet) && ipnet_is_set(&local->gateway);
+    for (size_t i = 0; i < json_array_size(extra) && good; i++)
+        good = read_endpoint(local, containers, json_array_get(extra, i));
+    if (good)
+        return local;
+    local_free(local);
+    err_set(err, ERR_DATA_LOSS, "the record of network %.12s makes no sense", id);
+    return NULL;
+}
+
+// ---- the packet filter --------------------------------------------------------------------------
+
+struct nftable *local_table(struct local *const *locals, size_t count)
+{
+    char subnet[IPNET_TEXT_BYTES];
+    struct nftable *table = nftable_new("ip", LOCAL_TABLE);
+    nftable_collection(table, "set", "bridges", "type ifname;");
+    nftable_chain(table, "forward", "type filter hook forward priority 0");
+    nftable_rule(table, "ct state established,related accept");
+    // A published port is a way in, from the neighbours as well.
+    for (size_t i = 0; i < count; i++) {
+        const struct local *local = locals[i];
+        if (local->driver != LOCAL_BRIDGE)
+            continue;
+        if (local->internal) {
+            nftable_rule(table, "iifname \"%s\" oifname != \"%s\" drop", local->link, local->link);
+            nftable_rule(table, "oifname \"%s\" iifname != \"%s\" drop", local->link, local->link);
+        }
+        nftable_rule(table, "oifname \"%s\" ct status dnat accept", local->link);
+        if (!local->icc)
+            nftable_rule(table, "iifname \"%s\" oifname \"%s\" drop", local->link, local->link);
+        nftable_rule(table, "iifname \"%s\" oifname != \"%s\" oifname @bridges drop", local->link,
+                     local->link);
+    }
+    nftable_chain(table, "post", "type nat hook postrouting priority 100");
+    for (size_t i = 0; i < count; i++) {
+        const struct local *local = locals[i];
+        if (local->driver == LOCAL_BRIDGE && local->masquerade && !local->internal)
+            nftable_rule(table, "ip saddr %s oifname != \"%s\" masquerade",
+                         ipnet_format(&local->subnet, subnet), local->link);
+    }
+    for (size_t i = 0; i < count; i++)
+        if (locals[i]->driver == LOCAL_BRIDGE)
+            nftable_element(table, "bridges", locals[i]->link, NULL);
+    return table;
+}

@@ -1,0 +1,68 @@
+// The networks of this node alone: the default bridge, those that users make, and the containers on
+// them. Networks and who is on them are recorded below the data root, one file each, and made again
+// at the start; containers that run keep theirs.
+//
+// Everything runs on the loop's thread. Making a network or a container's interface takes some
+// milliseconds of netlink there; the packet filter follows in worker jobs.
+#ifndef AGENT_NET_LOCALS_IO_H
+#define AGENT_NET_LOCALS_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "agent/net/local.h"
+#include "proto/base/err.h"
+#include "proto/base/json.h"
+#include "proto/base/loop_io.h"
+
+struct locals;
+
+struct locals_config {
+    struct loop *loop;
+    const char *dir;       // of the records; made 0700
+    const char *netns_dir; // for the pins of containers' namespaces; made
+};
+
+int locals_open(const struct locals_config *config, struct locals **out, struct err *err);
+
+// The kernel keeps what it has. `closed` runs once, later.
+void locals_close(struct locals *locals, void (*closed)(void *owner), void *owner);
+
+// By name, id or unique beginning of an id; NULL when there is none.
+const struct local *locals_find(const struct locals *locals, const char *name);
+
+// Writes all as Docker network objects, host and none among them, into the open array; or one, with
+// the containers on it: false, and nothing written, when there is none.
+void locals_write(const struct locals *locals, struct json_out *out);
+bool locals_write_one(const struct locals *locals, const char *name, struct json_out *out);
+
+// The body of POST /networks/create; the id goes to `id`. Errors of local_of_body, ALREADY_EXISTS
+// for a name in use, what the kernel says.
+int locals_create(struct locals *locals, const json_t *body, char id[LOCAL_ID_BYTES],
+                  struct err *err);
+// PERMISSION_DENIED for one that has containers or is built in, NOT_FOUND.
+int locals_remove(struct locals *locals, const char *name, struct err *err);
+
+struct locals_wish {
+    const char *container; // its id
+    const char *name;      // its name
+    const char *network;
+    struct ipnet ip;         // none: any
+    const uint8_t *mac;      // NULL: made of the address
+    struct ports_row *ports; // to publish; `address` is filled in, `published` may be 0
+    size_t ports_count;
+};
+
+// Puts a container on a network: with its first its namespace is made, whose path goes to `path`.
+// One that is on it already (a restart of ours) is taken over. On an error nothing is left.
+int locals_attach(struct locals *locals, const struct locals_wish *wish,
+                  char path[LAYOUT_PLACE_BYTES], struct err *err);
+
+// Takes it from one network, or (NULL) from all and its namespace away. Harmless when there is
+// nothing to take.
+void locals_detach(struct locals *locals, const char *container, const char *network);
+
+// Whether the packet filter is still to be brought to what was said.
+bool locals_busy(const struct locals *locals);
+
+#endif
