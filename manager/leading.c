@@ -3,11 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "manager/alloc/alloc.h"
 #include "manager/ca/bootstrap.h"
-#include "manager/orch/orch.h"
-#include "manager/sched/sched.h"
-#include "manager/store/watch.h"
+#include "manager/planners.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
 #include "proto/base/entropy_io.h"
@@ -26,17 +23,13 @@ struct leading {
     struct leading_config config;
     struct loop *loop;
     struct store *store;
-    struct watch *watch;
     struct loop_later turn;
     struct loop_timer wake;
     struct loop_timer network_keys; // gossip and IPsec keys are renewed every so often
-    struct alloc *alloc;
-    struct sched *sched;
-    struct orch *orch;
+    struct planners *planners;
     struct ca *ca;
     struct dispatch *dispatch;
     struct logs *logs;
-    bool reload; // the planners must read the whole state again
     bool failed;
 };
 
@@ -56,87 +49,10 @@ static void give_up(struct leading *leader, const struct err *why)
 
 // ---- planners -----------------------------------------------------------------------------------
 
-static void load_planners(struct leading *leader)
-{
-    struct mono tick = loop_now(leader->loop);
-    struct view view = store_pin(leader->store);
-    alloc_load(leader->alloc, view, tick);
-    sched_load(leader->sched, view, wall_now());
-    orch_load(leader->orch, view, tick);
-    store_unpin(view);
-    leader->reload = false;
-}
-
-static void feed_planners(struct leading *leader)
-{
-    struct mono tick = loop_now(leader->loop);
-    struct wall now = wall_now();
-    struct watch_event event;
-    while (watch_next(leader->watch, &event)) {
-        if (event.action == WATCH_LOST) {
-            leader->reload = true;
-        } else {
-            alloc_event(leader->alloc, &event, tick);
-            sched_event(leader->sched, &event, now, tick);
-            orch_event(leader->orch, &event, tick);
-        }
-        watch_event_fini(&event);
-    }
-}
-
-static bool is_due(struct leading *leader, struct mono due)
-{
-    return !mono_before(loop_now(leader->loop), due);
-}
-
-// A planner could not write. The log being full for the moment passes; a lost office is told by
-// Raft. In both cases the planners start again from what is really there.
-static void after_error(struct leading *leader, const char *who, const struct err *err)
-{
-    log_debug("planner could not write", "planner=%s err=\"%s\"", who, err->message);
-    leader->reload = true;
-}
-
-static void run_planners(struct leading *leader)
-{
-    struct wall now = wall_now();
-    struct mono tick = loop_now(leader->loop);
-    struct err err = ERR_INIT;
-    if (is_due(leader, orch_due(leader->orch)) &&
-        orch_run(leader->orch, leader->store, now, tick, &err))
-        after_error(leader, "orch", &err);
-    if (is_due(leader, alloc_due(leader->alloc)) &&
-        alloc_run(leader->alloc, leader->store, now, tick, &err))
-        after_error(leader, "alloc", &err);
-    if (is_due(leader, sched_due(leader->sched)) &&
-        sched_run_and_write(leader->sched, leader->store, now, &err))
-        after_error(leader, "sched", &err);
-}
-
-static struct mono earliest(struct leading *leader)
-{
-    struct mono due = orch_due(leader->orch);
-    if (mono_before(alloc_due(leader->alloc), due))
-        due = alloc_due(leader->alloc);
-    if (mono_before(sched_due(leader->sched), due))
-        due = sched_due(leader->sched);
-    return due;
-}
-
-// How long planners rest after they could not write.
-#define RELOAD_MS 100
-
 static void on_turn(struct loop_later *later)
 {
     struct leading *leader = leading_of(CONTAINER_OF(later, struct leading, turn));
-    feed_planners(leader);
-    // Reading everything again makes sense only once what is on its way has arrived or failed.
-    if (leader->reload && store_settled(leader->store))
-        load_planners(leader);
-    if (!leader->reload)
-        run_planners(leader);
-    struct mono due =
-        leader->reload ? mono_add(loop_now(leader->loop), RELOAD_MS * NS_PER_MS) : earliest(leader);
+    struct mono due = planners_turn(leader->planners, loop_now(leader->loop), wall_now());
     if (due.ns == MONO_NEVER.ns)
         loop_timer_stop(&leader->wake);
     else
@@ -148,9 +64,8 @@ static void on_wake(struct loop_timer *timer)
     loop_later_ask(&leading_of(CONTAINER_OF(timer, struct leading, wake))->turn);
 }
 
-static void on_change(struct watch *watch, void *ctx)
+static void on_change(void *ctx)
 {
-    (void)watch;
     loop_later_ask(&leading_of(ctx)->turn);
 }
 
@@ -290,19 +205,13 @@ struct leading *leading_start(const struct leading_config *config)
     leader->config = *config;
     leader->loop = config->loop;
     leader->store = config->store;
-    leader->alloc = alloc_new();
-    leader->sched = sched_new();
-    leader->orch = orch_new(config->seed);
     loop_later_init(&leader->turn, leader->loop, on_turn);
     loop_timer_init(&leader->wake, leader->loop, on_wake);
     loop_timer_init(&leader->network_keys, leader->loop, on_network_keys);
-    struct watch_options options = {.wake = on_change, .ctx = leader};
-    int opened = watch_open(leader->store, &options, &leader->watch, NULL);
-    CHECK(opened == 0);
+    leader->planners = planners_new(leader->store, config->seed, on_change, leader);
     struct err err = ERR_INIT;
     if (write_missing(leader, &err))
         give_up(leader, &err);
-    leader->reload = true;
     start_services(leader);
     loop_timer_start(&leader->network_keys, BOOTSTRAP_KEY_ROTATION_NS / NS_PER_MS);
     loop_later_ask(&leader->turn);
@@ -317,13 +226,10 @@ void leading_stop(struct leading *leader)
     ca_stop(leader->ca);
     dispatch_stop(leader->dispatch);
     logs_stop(leader->logs);
-    watch_close(leader->watch);
     loop_later_cancel(&leader->turn);
     loop_timer_stop(&leader->wake);
     loop_timer_stop(&leader->network_keys);
-    orch_free(leader->orch);
-    sched_free(leader->sched);
-    alloc_free(leader->alloc);
+    planners_free(leader->planners);
     MAGIC_CLEAR(leader);
     free(leader);
 }
