@@ -283,12 +283,16 @@ int sched_write(struct sched *sched, const struct sched_decision *decision, stru
     return txn_update(txn, OBJECT_TASK, task, err);
 }
 
-int sched_run_and_write(struct sched *sched, struct store *store, struct wall now, struct err *err)
+int sched_run_and_write(struct sched *sched, struct store *store, struct wall now, struct mono tick,
+                        struct err *err)
 {
     size_t count;
     const struct sched_decision *decisions = sched_run(sched, now, &count);
     if (count == 0)
         return 0;
+    // What turns out to be overtaken by a change on its way is decided again once that is here, not
+    // over and over until then.
+    sched->last = tick;
     struct txn *txn;
     int rc = txn_begin(store, now, &txn, err);
     for (size_t i = 0; i < count && !rc; i++) {

@@ -77,7 +77,8 @@ int sched_write(struct sched *sched, const struct sched_decision *decision, stru
 // Runs and writes everything that was decided, in as many transactions as it takes. Nobody waits
 // for them: when they are lost, so is leadership, and with it this scheduler. On error some
 // decisions were not written: load again.
-int sched_run_and_write(struct sched *sched, struct store *store, struct wall now, struct err *err);
+int sched_run_and_write(struct sched *sched, struct store *store, struct wall now, struct mono tick,
+                        struct err *err);
 
 // Forgets the decisions about a task whose transaction was lost, going by the view.
 void sched_resync(struct sched *sched, struct view view, const char *task_id, struct wall now,

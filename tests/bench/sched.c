@@ -191,7 +191,7 @@ int main(int argc, char **argv)
     store_unpin(view);
     start = mono_now();
     struct err err = ERR_INIT;
-    if (sched_run_and_write(sched, log_.store, wall_now(), &err))
+    if (sched_run_and_write(sched, log_.store, wall_now(), mono_now(), &err))
         abort();
     forget_entries();
     printf("sched: decided, written and applied in %.2f s\n", seconds_since(start));

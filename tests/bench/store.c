@@ -62,7 +62,7 @@ static void work(void)
             watch_event_fini(&event);
         }
         if (alloc_run(alloc, log_.store, wall_now(), mono_now(), &err) ||
-            sched_run_and_write(sched, log_.store, wall_now(), &err))
+            sched_run_and_write(sched, log_.store, wall_now(), mono_now(), &err))
             abort();
         commit();
     }
