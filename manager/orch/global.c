@@ -112,16 +112,31 @@ static void nodes_drop(struct node_list *nodes)
         object_unref(nodes->list[i]);
 }
 
+static bool keep_usable(void *ctx, const struct slot *slot)
+{
+    struct look *look = ctx;
+    const struct object *node = view_get(step_view(look->step), OBJECT_NODE, slot->node_id);
+    bool wanted = slot_wanted_count(slot, look->goal) > 0;
+    return wanted || (node_use_of(node) == NODE_ACTIVE && takes(look, node));
+}
+
 void global_look(struct look *look)
 {
     struct slots slots;
     slots_load(&slots, look->step, look->service->id, true);
     struct node_list nodes = nodes_of(look);
+    uint64_t writes = look->step->writes;
     for (size_t i = 0; i < nodes.count; i++)
         look_at_node(look, &slots, nodes.list[i], SWARM__TASK_STATE__RUNNING);
     forget_nodeless(look, &slots);
-    update_look(look, &slots);
     nodes_drop(&nodes);
+    // The update sees what was just written, and leaves out nodes that get nothing new.
+    if (look->step->writes != writes) {
+        slots_fini(&slots);
+        slots_load(&slots, look->step, look->service->id, true);
+    }
+    slots_filter(&slots, keep_usable, look);
+    update_look(look, &slots);
     slots_fini(&slots);
 }
 

@@ -29,6 +29,11 @@ static bool counts(const struct look *look, const struct slot *slot)
     return slot_wanted_count(slot, look->goal) > 0 || is_done(look, slot);
 }
 
+static bool keep_counting(void *ctx, const struct slot *slot)
+{
+    return counts(ctx, slot);
+}
+
 // Adds tasks in the lowest numbers that are free; a number whose slot died is free again.
 static void scale_up(struct look *look, const struct slots *slots, uint64_t missing)
 {
@@ -119,7 +124,7 @@ void replicated_look(struct look *look)
     uint64_t replicas = look->service->spec->replicated->replicas;
     struct slots slots;
     slots_load(&slots, look->step, look->service->id, false);
-    uint64_t live = 0;
+    uint64_t live = 0, writes = look->step->writes;
     for (size_t i = 0; i < slots.count; i++) {
         restart_slot(look, &slots.list[i], false);
         live += counts(look, &slots.list[i]);
@@ -129,7 +134,15 @@ void replicated_look(struct look *look)
     else if (live > replicas)
         scale_down(look, &slots, replicas);
     forget_dead(look, &slots, replicas);
-    if (live <= replicas)
+    // The update sees what was just written: a number that was filled again, or that is not wanted
+    // any more, is not its business.
+    if (live <= replicas) {
+        if (look->step->writes != writes) {
+            slots_fini(&slots);
+            slots_load(&slots, look->step, look->service->id, false);
+        }
+        slots_filter(&slots, keep_counting, look);
         update_look(look, &slots);
+    }
     slots_fini(&slots);
 }

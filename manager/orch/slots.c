@@ -65,6 +65,15 @@ void slots_fini(struct slots *slots)
     *slots = (struct slots){0};
 }
 
+void slots_filter(struct slots *slots, bool (*keep)(void *ctx, const struct slot *slot), void *ctx)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < slots->count; i++)
+        if (keep(ctx, &slots->list[i]))
+            slots->list[count++] = slots->list[i];
+    slots->count = count;
+}
+
 size_t slot_wanted_count(const struct slot *slot, Swarm__TaskState goal)
 {
     size_t count = 0;

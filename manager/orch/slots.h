@@ -32,6 +32,9 @@ struct slots {
 void slots_load(struct slots *slots, const struct step *step, const char *service_id, bool by_node);
 void slots_fini(struct slots *slots);
 
+// Leaves out the slots for which `keep` says no.
+void slots_filter(struct slots *slots, bool (*keep)(void *ctx, const struct slot *slot), void *ctx);
+
 // Wanted by the user, whatever its state: desired RUNNING or below (jobs: COMPLETE or below).
 static inline bool slot_task_wanted(const struct slot_task *task, Swarm__TaskState goal)
 {

@@ -40,6 +40,7 @@ static bool room(struct step *step)
 {
     if (!step->result)
         step->result = txn_turn(&step->txn, 1, step->err);
+    step->writes++;
     return step->result == 0;
 }
 

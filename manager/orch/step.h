@@ -18,7 +18,8 @@ struct step {
     struct wall wake; // the earliest moment worth another look; ns 0: none
     struct arena arena;
     struct err *err;
-    int result; // the first error: everything after it does nothing
+    int result;      // the first error: everything after it does nothing
+    uint64_t writes; // so far
 };
 
 // Opens the first transaction.

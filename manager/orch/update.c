@@ -148,17 +148,28 @@ static void look_at_slot(struct look *look, const struct slot *slot, struct prog
     }
 }
 
+// The one task that goes on until the new one runs: start-first keeps the newest that serves. Those
+// that never came to run, as when one update follows on the heels of another, serve nobody.
+static const struct slot_task *keeper(const struct look *look, const struct slot *slot,
+                                      const struct update_settled *how)
+{
+    const struct slot_task *kept = NULL;
+    if (how->order != SWARM__UPDATE_CONFIG__UPDATE_ORDER__START_FIRST)
+        return NULL;
+    for (size_t i = 0; i < slot->count; i++)
+        if (slot_task_wanted(&slot->tasks[i], look->goal) && runs(&slot->tasks[i]))
+            kept = &slot->tasks[i];
+    return kept;
+}
+
 // Puts a task of the present spec into a slot that has none.
 static void begin_slot(struct look *look, const struct slot *slot, const struct update_settled *how)
 {
-    bool start_first = how->order == SWARM__UPDATE_CONFIG__UPDATE_ORDER__START_FIRST;
-    if (!start_first)
-        for (size_t i = 0; i < slot->count; i++)
-            if (slot_task_wanted(&slot->tasks[i], look->goal))
-                step_desire(look->step, object_id(slot->tasks[i].object),
-                            SWARM__TASK_STATE__SHUTDOWN);
-    look_create(look, slot->number, slot->node_id,
-                start_first ? look->goal : SWARM__TASK_STATE__READY);
+    const struct slot_task *kept = keeper(look, slot, how);
+    for (size_t i = 0; i < slot->count; i++)
+        if (&slot->tasks[i] != kept && slot_task_wanted(&slot->tasks[i], look->goal))
+            step_desire(look->step, object_id(slot->tasks[i].object), SWARM__TASK_STATE__SHUTDOWN);
+    look_create(look, slot->number, slot->node_id, kept ? look->goal : SWARM__TASK_STATE__READY);
 }
 
 // ---- the status ---------------------------------------------------------------------------------

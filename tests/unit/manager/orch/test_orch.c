@@ -596,6 +596,77 @@ START_TEST(start_first_keeps_the_old_task_until_the_new_one_runs)
 }
 END_TEST
 
+// Goal: one update on the heels of another does not pile up tasks that never came to run.
+START_TEST(start_first_has_one_old_and_one_new_task_however_often_it_is_updated)
+{
+    running_service(1);
+    struct txn *txn = fake_begin(&journal, now_s);
+    Swarm__Service *service = edit_service(txn);
+    service->spec->update = wire_new(&swarm__update_config__descriptor, txn_arena(txn));
+    service->spec->update->order = SWARM__UPDATE_CONFIG__UPDATE_ORDER__START_FIRST;
+    write_service(txn, service);
+    settle();
+    for (int version = 2; version < 6; version++) {
+        update_image(arena_printf(&arena, "image:%d", version));
+        settle();
+        ck_assert_uint_eq(count_desired(TASK(RUNNING)), 2);
+        ck_assert_uint_eq(running_image("image:1"), 1);
+    }
+    agents(NULL);
+    ck_assert_uint_eq(running_image("image:5"), 1);
+}
+END_TEST
+
+// Goal: a number that was scaled away and is wanted again, while the service is updated as well,
+// gets one task and not two.
+START_TEST(a_slot_filled_again_during_an_update_has_one_task)
+{
+    running_service(3);
+    scale(1);
+    settle(); // two slots are to be removed, and their agents have not answered
+    struct txn *txn = fake_begin(&journal, now_s);
+    Swarm__Service *service = edit_service(txn);
+    service->spec->replicated->replicas = 3;
+    service->spec->task->container->image = "image:2";
+    service->spec->update = wire_new(&swarm__update_config__descriptor, txn_arena(txn));
+    service->spec_version->index = service->meta->version->index;
+    write_service(txn, service);
+    settle();
+    look();
+    size_t made[4] = {0};
+    for (size_t i = 0; i < tasks_count; i++)
+        if (str_equal(tasks[i].image, "image:2"))
+            made[tasks[i].slot]++;
+    for (int slot = 1; slot <= 3; slot++)
+        ck_assert_uint_eq(made[slot], 1);
+}
+END_TEST
+
+// Goal: an update puts nothing on a node that drains, and is complete without it.
+START_TEST(an_update_of_a_global_service_passes_over_draining_nodes)
+{
+    for (int i = 0; i < 3; i++)
+        add_node(arena_printf(&arena, "node%d", i));
+    global_service();
+    agents(NULL);
+    set_node("node1", SWARM__NODE_STATUS__STATE__READY, SWARM__NODE_SPEC__AVAILABILITY__DRAIN);
+    settle();
+    agents(NULL);
+    update_image("image:2");
+    for (int round = 0; round < 30; round++) {
+        settle();
+        look();
+        for (size_t i = 0; i < tasks_count; i++)
+            ck_assert(!str_equal(tasks[i].node_id, "node1") ||
+                      str_equal(tasks[i].image, "image:1"));
+        agents(NULL);
+        pass(1);
+    }
+    ck_assert_uint_eq(running_image("image:2"), 2);
+    ck_assert_int_eq(update_status()->state, SWARM__UPDATE_STATUS__UPDATE_STATE__COMPLETED);
+}
+END_TEST
+
 START_TEST(a_failing_update_pauses)
 {
     running_service(3);
@@ -739,6 +810,9 @@ Suite *suite_orch(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, an_update_replaces_one_slot_after_the_other);
     tcase_add_test(tcase, start_first_keeps_the_old_task_until_the_new_one_runs);
+    tcase_add_test(tcase, start_first_has_one_old_and_one_new_task_however_often_it_is_updated);
+    tcase_add_test(tcase, a_slot_filled_again_during_an_update_has_one_task);
+    tcase_add_test(tcase, an_update_of_a_global_service_passes_over_draining_nodes);
     tcase_add_test(tcase, a_failing_update_pauses);
     tcase_add_test(tcase, a_failing_update_rolls_back_when_asked_to);
     tcase_add_test(tcase, a_change_of_replicas_alone_updates_nothing);
