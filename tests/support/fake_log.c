@@ -81,6 +81,16 @@ void fake_commit_all(struct fake_log *log)
         fake_commit(log);
 }
 
+void fake_log_trim(struct fake_log *log)
+{
+    if (log->committed < log->count)
+        return;
+    for (size_t i = 0; i < log->count; i++)
+        free(log->entries[i].bytes);
+    log->base += log->count;
+    log->count = log->committed = 0;
+}
+
 struct txn *fake_begin(struct fake_log *log, int64_t seconds)
 {
     struct txn *txn;

@@ -32,6 +32,9 @@ void fake_log_fini(struct fake_log *log);
 void fake_commit(struct fake_log *log);
 void fake_commit_all(struct fake_log *log);
 
+// Drops the entries when all are committed, so that a long test does not run out of room.
+void fake_log_trim(struct fake_log *log);
+
 // Fails all entries in flight as a leader that lost its office does.
 void fake_lose(struct fake_log *log);
 
