@@ -139,6 +139,8 @@ static int start_namespaces(struct crate *crate, struct err *err)
     struct oci_container *container = &crate->life->spec.container;
     int rc =
         other_namespace(crate, config_str(crate->host, "NetworkMode"), "net", &container->net, err);
+    if (crate->life->netns)
+        container->net = (struct oci_namespace){OCI_NS_PATH, crate->life->netns};
     if (!rc)
         rc =
             other_namespace(crate, config_str(crate->host, "PidMode"), "pid", &container->pid, err);
@@ -202,6 +204,8 @@ static int start_spec(struct crate *crate, struct err *err)
         .points = crate->points,
         .node_hostname = crates->hostname,
         .resolv_conf = buf_cstr(&resolv),
+        .addresses = life->addresses,
+        .addresses_count = life->addresses_count,
     };
     int rc = crate_spec_make(&plan, &life->made, &life->spec, err);
     buf_fini(&resolv);
@@ -220,7 +224,10 @@ static int start_prepare(struct crate *crate, struct err *err)
     struct crate_life *life = crate->life;
     arena_reset(&life->made);
     life->asked = false;
+    life->addresses_count = 0;
     int rc = rootfs_mount(images_root(crate->crates->images), crate->id, life->root, err);
+    if (!rc)
+        rc = crate_net_join(crate, err);
     if (!rc)
         rc = start_spec(crate, err);
     if (!rc)
@@ -264,6 +271,7 @@ static void start_failed_end(void *owner, const struct err *ignored)
     struct crate *crate = owner;
     op_back(crate);
     struct crate_op *op = op_now(crate);
+    crate_net_leave(crate);
     if (!crate->life->root_users)
         rootfs_unmount(images_root(crate->crates->images), crate->id, NULL);
     str_copy(crate->error, sizeof crate->error, op->err.message);
@@ -428,6 +436,7 @@ static void clean_deleted(void *owner, const struct err *err)
     op_back(crate);
     if (err)
         op_now(crate)->err = *err;
+    crate_net_leave(crate);
     if (!crate->life->root_users)
         rootfs_unmount(images_root(crate->crates->images), crate->id, NULL);
     crate_attaches_end(crate);

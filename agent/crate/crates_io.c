@@ -458,6 +458,7 @@ int crates_open(const struct crates_config *config, struct crates **out, struct 
     crates->images = config->images;
     crates->volumes = config->volumes;
     crates->containers = config->containers;
+    crates->locals = config->locals;
     crates->runtime = containers_runtime(config->containers);
     crates->dir = str_dup(config->dir);
     crates->log_dir = str_dup(config->log_dir);

@@ -82,6 +82,7 @@ struct crates_config {
     struct images *images; // borrowed, like the next two
     struct volumes *volumes;
     struct containers *containers; // its watcher becomes ours
+    struct locals *locals;         // borrowed; NULL: containers are on no networks
     const char *dir;               // of the records; made 0700
     const char *log_dir;           // of the containers' output; made 0700
     const char *hostname;
@@ -120,6 +121,15 @@ struct crate *crates_next(const struct crates *crates, const struct crate *after
 struct crate *crates_find(const struct crates *crates, const char *name, struct err *err);
 
 bool crate_running(const struct crate *crate); // paused counts
+
+// The network its mode names ("default" is bridge), and its endpoint on one, NULL while there is
+// none. The endpoint lives until the present turn of the loop ends.
+struct local;
+struct local_endpoint;
+const char *crate_network(const struct crate *crate);
+bool crate_is_networked(const struct crate *crate);
+const struct local *crate_local(const struct crate *crate, const char *network,
+                                const struct local_endpoint **endpoint);
 const char *crate_state_name(const struct crate *crate);
 
 // The root of its file system as it is now, for archives. `crate_root_close` when done with it.

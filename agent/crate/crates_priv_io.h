@@ -20,6 +20,7 @@ struct crates {
     struct images *images;
     struct volumes *volumes;
     struct containers *containers;
+    struct locals *locals; // NULL: containers are on no networks
     struct runtime *runtime;
     char *dir;
     char *log_dir;
@@ -71,6 +72,9 @@ struct crate_life {
     struct arena made;
     struct container_spec spec;
     char root[CRATE_PATH_BYTES];
+    const char *netns;        // path of its network namespace, while it runs; NULL: its own
+    const char *addresses[1]; // for its hosts file
+    size_t addresses_count;
     bool asked; // the runtime was, in this start
     unsigned root_users;
     bool dead;        // its end came, and OP_CLEAN has to look at it
@@ -97,6 +101,10 @@ void crate_life_fini(struct crate *crate);
 void crate_exited(struct crate *crate, const struct runtime_exit *end);
 void crate_restart_later(struct crate *crate); // if its policy says so
 void crate_waits_tell(struct crate *crate, bool removed);
+
+// crate_net_io.c
+int crate_net_join(struct crate *crate, struct err *err); // before it starts
+void crate_net_leave(struct crate *crate);                // harmless when it is on none
 
 // crate_attach_io.c
 void crate_attaches_begin(struct crate *crate); // its streams are there

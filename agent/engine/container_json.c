@@ -4,6 +4,7 @@
 
 #include "agent/crate/config.h"
 #include "agent/crate/points.h"
+#include "agent/net/local.h"
 #include "proto/base/clock_io.h"
 #include "proto/base/str.h"
 
@@ -120,8 +121,7 @@ static void write_command(const struct crate *crate, struct json_out *out)
 
 static const char *network_name(const struct crate *crate)
 {
-    const char *mode = config_str(crate->host, "NetworkMode");
-    return str_equal(mode, "default") ? "bridge" : mode;
+    return crate_network(crate);
 }
 
 static void write_endpoint(const struct crate *crate, const char *name, unsigned minor,
@@ -129,6 +129,9 @@ static void write_endpoint(const struct crate *crate, const char *name, unsigned
 {
     const json_t *asked = config_of(crate->endpoints, name);
     const json_t *ipam = config_of(asked, "IPAMConfig"), *aliases = config_of(asked, "Aliases");
+    const struct local_endpoint *endpoint;
+    const struct local *local = crate_local(crate, name, &endpoint);
+    char text[IPNET_TEXT_BYTES];
     json_out_object(out, name);
     if (ipam)
         json_out_value(out, "IPAMConfig", ipam);
@@ -139,15 +142,15 @@ static void write_endpoint(const struct crate *crate, const char *name, unsigned
         json_out_value(out, "Aliases", aliases);
     else
         json_out_null(out, "Aliases");
-    json_out_str(out, "MacAddress", "");
+    json_out_str(out, "MacAddress", endpoint ? mac_format(endpoint->mac, text) : "");
     json_out_null(out, "DriverOpts");
     if (minor >= 48)
         json_out_int(out, "GwPriority", 0);
-    json_out_str(out, "NetworkID", "");
-    json_out_str(out, "EndpointID", "");
-    json_out_str(out, "Gateway", "");
-    json_out_str(out, "IPAddress", "");
-    json_out_int(out, "IPPrefixLen", 0);
+    json_out_str(out, "NetworkID", local ? local->id : "");
+    json_out_str(out, "EndpointID", endpoint ? endpoint->id : "");
+    json_out_str(out, "Gateway", endpoint ? ipnet_format_ip(&local->gateway, text) : "");
+    json_out_str(out, "IPAddress", endpoint ? ipnet_format_ip(&endpoint->ip, text) : "");
+    json_out_int(out, "IPPrefixLen", endpoint ? endpoint->ip.prefix : 0);
     json_out_str(out, "IPv6Gateway", "");
     json_out_str(out, "GlobalIPv6Address", "");
     json_out_int(out, "GlobalIPv6PrefixLen", 0);
@@ -158,33 +161,101 @@ static void write_endpoint(const struct crate *crate, const char *name, unsigned
 
 static void write_networks(const struct crate *crate, unsigned minor, struct json_out *out)
 {
+    const char *first = network_name(crate), *other;
+    json_t *settings;
     json_out_object(out, "Networks");
-    if (!str_starts(network_name(crate), "container:") && !crate->task)
-        write_endpoint(crate, network_name(crate), minor, out);
+    if (!str_starts(first, "container:") && !crate->task)
+        write_endpoint(crate, first, minor, out);
+    json_object_foreach(crate->endpoints, other, settings)
+    {
+        if (crate_is_networked(crate) && !str_equal(other, first) && !str_equal(other, "default"))
+            write_endpoint(crate, other, minor, out);
+    }
+    json_out_end(out);
+}
+
+static const char *protocol_name(uint8_t protocol)
+{
+    return protocol == 6 ? "tcp" : protocol == 17 ? "udp" : "sctp";
+}
+
+// The published ports, a list of where for each: {"80/tcp": [{"HostIp", "HostPort"}]}.
+static void write_ports(const struct crate *crate, struct json_out *out)
+{
+    const struct local_endpoint *endpoint;
+    (void)crate_local(crate, network_name(crate), &endpoint);
+    json_out_object(out, "Ports");
+    for (size_t i = 0; endpoint && i < endpoint->ports_count; i++) {
+        const struct ports_row *row = &endpoint->ports[i];
+        char key[24], text[IPNET_TEXT_BYTES];
+        bool before = false;
+        for (size_t k = 0; k < i; k++)
+            before |= endpoint->ports[k].protocol == row->protocol &&
+                      endpoint->ports[k].target == row->target;
+        if (before)
+            continue;
+        str_format(key, sizeof key, "%u/%s", row->target, protocol_name(row->protocol));
+        json_out_array(out, key);
+        for (size_t k = i; k < endpoint->ports_count; k++) {
+            const struct ports_row *it = &endpoint->ports[k];
+            if (it->protocol != row->protocol || it->target != row->target)
+                continue;
+            struct ipnet host = ipnet_of_u32(it->host, 32);
+            str_format(key, sizeof key, "%u", it->published);
+            json_out_object(out, NULL);
+            json_out_str(out, "HostIp", ipnet_format_ip(&host, text));
+            json_out_str(out, "HostPort", key);
+            json_out_end(out);
+        }
+        json_out_end(out);
+    }
+    json_out_end(out);
+}
+
+// The same as `docker ps` wants it.
+static void write_port_list(const struct crate *crate, struct json_out *out)
+{
+    const struct local_endpoint *endpoint;
+    (void)crate_local(crate, network_name(crate), &endpoint);
+    json_out_array(out, "Ports");
+    for (size_t i = 0; endpoint && i < endpoint->ports_count; i++) {
+        const struct ports_row *row = &endpoint->ports[i];
+        struct ipnet host = ipnet_of_u32(row->host, 32);
+        char text[IPNET_TEXT_BYTES];
+        json_out_object(out, NULL);
+        json_out_str(out, "IP", ipnet_format_ip(&host, text));
+        json_out_uint(out, "PrivatePort", row->target);
+        json_out_uint(out, "PublicPort", row->published);
+        json_out_str(out, "Type", protocol_name(row->protocol));
+        json_out_end(out);
+    }
     json_out_end(out);
 }
 
 static void write_network_settings(const struct crate *crate, unsigned minor, struct json_out *out)
 {
+    // The first members repeat what the default network says, as ever.
+    const struct local_endpoint *endpoint;
+    const struct local *local = crate_local(crate, LOCAL_DEFAULT, &endpoint);
+    char text[IPNET_TEXT_BYTES];
     json_out_object(out, "NetworkSettings");
     json_out_str(out, "Bridge", "");
     json_out_str(out, "SandboxID", "");
     json_out_str(out, "SandboxKey", "");
-    json_out_object(out, "Ports");
-    json_out_end(out);
+    write_ports(crate, out);
     json_out_bool(out, "HairpinMode", false);
     json_out_str(out, "LinkLocalIPv6Address", "");
     json_out_int(out, "LinkLocalIPv6PrefixLen", 0);
     json_out_null(out, "SecondaryIPAddresses");
     json_out_null(out, "SecondaryIPv6Addresses");
-    json_out_str(out, "EndpointID", "");
-    json_out_str(out, "Gateway", "");
+    json_out_str(out, "EndpointID", endpoint ? endpoint->id : "");
+    json_out_str(out, "Gateway", endpoint ? ipnet_format_ip(&local->gateway, text) : "");
     json_out_str(out, "GlobalIPv6Address", "");
     json_out_int(out, "GlobalIPv6PrefixLen", 0);
-    json_out_str(out, "IPAddress", "");
-    json_out_int(out, "IPPrefixLen", 0);
+    json_out_str(out, "IPAddress", endpoint ? ipnet_format_ip(&endpoint->ip, text) : "");
+    json_out_int(out, "IPPrefixLen", endpoint ? endpoint->ip.prefix : 0);
     json_out_str(out, "IPv6Gateway", "");
-    json_out_str(out, "MacAddress", "");
+    json_out_str(out, "MacAddress", endpoint ? mac_format(endpoint->mac, text) : "");
     write_networks(crate, minor, out);
     json_out_end(out);
 }
@@ -207,8 +278,7 @@ void container_write_row(const struct crate *crate, const struct container_size 
     json_out_str(out, "ImageID", crate->image_id);
     write_command(crate, out);
     json_out_int(out, "Created", crate->created.ns / NS_PER_S);
-    json_out_array(out, "Ports");
-    json_out_end(out);
+    write_port_list(crate, out);
     if (size && size->rw >= 0)
         json_out_int(out, "SizeRw", size->rw);
     if (size && size->root >= 0)

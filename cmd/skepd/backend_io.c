@@ -1,11 +1,13 @@
 #include "cmd/skepd/backend_io.h"
 
+#include <stdlib.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include "agent/crate/config.h"
 #include "agent/engine/bus.h"
+#include "agent/net/locals_io.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
 #include "proto/base/str.h"
@@ -126,9 +128,84 @@ static void on_leave(void *ctx, bool force, backend_done *done, void *owner)
     membership_leave(parts->membership, force, done, owner);
 }
 
+// ---- networks of this node ----------------------------------------------------------------------
+
+// What was answered at once is told later in the turn: never inside the call.
+struct answer {
+    struct list link; // answers
+    struct loop_post post;
+    backend_done *done;
+    void *owner;
+    struct err err;
+    char text[LOCAL_ID_BYTES];
+};
+
+static struct list answers = {&answers, &answers};
+
+static void answer_run(struct loop_post *post)
+{
+    struct answer *answer = CONTAINER_OF(post, struct answer, post);
+    list_remove(&answer->link);
+    if (answer->owner)
+        answer->done(answer->owner, answer->err.code ? &answer->err : NULL, answer->text);
+    free(answer);
+}
+
+static struct answer *answer_new(struct loop *loop, backend_done *done, void *owner)
+{
+    struct answer *answer = MEM_NEW(struct answer);
+    answer->done = done;
+    answer->owner = owner;
+    list_push_back(&answers, &answer->link);
+    loop_post(loop, &answer->post, answer_run);
+    return answer;
+}
+
+static struct locals *locals_of(const struct backend_parts *parts)
+{
+    return station_locals(parts->station);
+}
+
+static void on_networks(void *ctx, struct json_out *out)
+{
+    if (locals_of(ctx))
+        locals_write(locals_of(ctx), out);
+}
+
+static bool on_network(void *ctx, const char *name, bool verbose, struct json_out *out)
+{
+    (void)verbose;
+    return locals_of(ctx) && locals_write_one(locals_of(ctx), name, out);
+}
+
+static void on_network_create(void *ctx, const json_t *body, backend_done *done, void *owner)
+{
+    const struct backend_parts *parts = ctx;
+    struct answer *answer = answer_new(station_loop(parts->station), done, owner);
+    if (locals_of(parts))
+        (void)locals_create(locals_of(parts), body, answer->text, &answer->err);
+    else
+        err_set(&answer->err, ERR_UNIMPLEMENTED, "this node cannot have networks of its own");
+}
+
+static void on_network_remove(void *ctx, const char *name, backend_done *done, void *owner)
+{
+    const struct backend_parts *parts = ctx;
+    struct answer *answer = answer_new(station_loop(parts->station), done, owner);
+    if (locals_of(parts))
+        (void)locals_remove(locals_of(parts), name, &answer->err);
+    else
+        err_set(&answer->err, ERR_NOT_FOUND, "network %s not found", name);
+}
+
 static void on_forget(void *ctx, void *owner)
 {
     const struct backend_parts *parts = ctx;
+    LIST_EACH (it, &answers) {
+        struct answer *answer = LIST_ENTRY(it, struct answer, link);
+        if (answer->owner == owner)
+            answer->owner = NULL;
+    }
     membership_forget(parts->membership, owner);
 }
 
@@ -143,4 +220,8 @@ const struct backend node_backend = {
     .leave = on_leave,
     .forget = on_forget,
     .local = on_local,
+    .networks = on_networks,
+    .network = on_network,
+    .network_create = on_network_create,
+    .network_remove = on_network_remove,
 };

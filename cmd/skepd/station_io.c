@@ -6,6 +6,7 @@
 
 #include "agent/gossip/codec.h"
 #include "agent/net/nets_io.h"
+#include "agent/net/locals_io.h"
 #include "proto/base/check.h"
 #include "proto/base/file_io.h"
 #include "proto/base/log.h"
@@ -18,13 +19,15 @@
 #define STATION_MAGIC 0x73746174u
 
 // Below the data root and the run-time root.
-#define IMAGES_FOLDER  "images"
-#define VOLUMES_FOLDER "volumes"
-#define LOGS_FOLDER    "logs"
-#define RUNTIME_FOLDER "runtime"
-#define RECORDS_FOLDER "containers"
-#define TMP_FOLDER     "tmp"
-#define NETNS_FOLDER   "netns"
+#define IMAGES_FOLDER      "images"
+#define VOLUMES_FOLDER     "volumes"
+#define LOGS_FOLDER        "logs"
+#define RUNTIME_FOLDER     "runtime"
+#define RECORDS_FOLDER     "containers"
+#define TMP_FOLDER         "tmp"
+#define NETWORKS_FOLDER    "networks"
+#define LOCAL_NETNS_FOLDER "netns-local"
+#define NETNS_FOLDER       "netns"
 
 // How often an end looks whether what was under way is done.
 #define STATION_LOOK_MS 20
@@ -48,6 +51,7 @@ struct station {
     bool discard;                  // the agent ends for good
     struct containers *containers; // NULL: refusal
     struct crates *crates;         // NULL as containers
+    struct locals *locals;         // networks of this node alone; NULL: it cannot have any
     struct refusal refusal;
     struct description_pair *labels; // of the engine, as the configuration gave them at the start
     size_t labels_count;
@@ -162,6 +166,7 @@ static int open_crates(struct station *station, const struct containers_config *
         .images = station->images,
         .volumes = station->volumes,
         .containers = station->containers,
+        .locals = station->locals,
         .dir = records,
         .log_dir = containers->log_dir,
         .hostname = containers->hostname,
@@ -170,6 +175,18 @@ static int open_crates(struct station *station, const struct containers_config *
     int result = crates_open(&crates, &station->crates, err);
     free(records);
     return result;
+}
+
+static void open_locals(struct station *station)
+{
+    struct err err = ERR_INIT;
+    char *dir = str_printf("%s/%s", station->config->data_root, NETWORKS_FOLDER);
+    char *netns = str_printf("%s/%s", station->config->exec_root, LOCAL_NETNS_FOLDER);
+    struct locals_config locals = {.loop = station->loop, .dir = dir, .netns_dir = netns};
+    if (locals_open(&locals, &station->locals, &err))
+        log_warn("this machine cannot have networks of its own", "err=\"%s\"", err.message);
+    free(dir);
+    free(netns);
 }
 
 static void open_nets(struct station *station)
@@ -261,6 +278,7 @@ int station_open(struct loop *loop, const struct config *config, struct station 
         return result;
     }
     open_nets(station);
+    open_locals(station);
     open_containers(station);
     *out = station;
     return 0;
@@ -276,6 +294,16 @@ static void nets_closed(void *owner)
     station->nets = NULL;
     station_free(station);
     closed(closed_owner);
+}
+
+static void locals_closed(void *owner)
+{
+    struct station *station = station_of(owner);
+    station->locals = NULL;
+    if (station->nets)
+        nets_close(station->nets, nets_closed, station);
+    else
+        nets_closed(station);
 }
 
 static void look(struct loop_timer *timer)
@@ -294,10 +322,10 @@ static void look(struct loop_timer *timer)
         containers_close(station->containers);
     station->crates = NULL;
     station->containers = NULL;
-    if (station->nets)
-        nets_close(station->nets, nets_closed, station);
+    if (station->locals)
+        locals_close(station->locals, locals_closed, station);
     else
-        nets_closed(station);
+        locals_closed(station);
 }
 
 void station_close(struct station *station, void (*closed)(void *owner), void *owner)
@@ -341,6 +369,16 @@ const char *station_tmp(const struct station *station)
 struct crates *station_crates(struct station *station)
 {
     return station_of(station)->crates;
+}
+
+struct loop *station_loop(struct station *station)
+{
+    return station_of(station)->loop;
+}
+
+struct locals *station_locals(struct station *station)
+{
+    return station_of(station)->locals;
 }
 
 const char *station_lacking(const struct station *station)

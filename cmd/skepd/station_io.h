@@ -39,6 +39,8 @@ const char *station_lacking(const struct station *station);
 const char *station_tmp(const struct station *station);
 // The containers that users make, beside the swarm's; NULL as above.
 struct crates *station_crates(struct station *station);
+struct loop *station_loop(struct station *station);
+struct locals *station_locals(struct station *station); // NULL: no networks of its own
 // What the resolver process is told; it is attached to each life of that process.
 struct dns_feed *station_feed(struct station *station);
 

@@ -1,0 +1,201 @@
+// A crate's networks: those of this node alone that its configuration names. They are joined before
+// its process is made, and left when it has ended, so that addresses and ports are taken only while
+// it runs. Networks of the swarm and namespaces of others are not made here.
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/crate/config.h"
+#include "agent/crate/crates_priv_io.h"
+#include "agent/net/locals_io.h"
+#include "proto/base/check.h"
+#include "proto/base/str.h"
+
+#define NETWORKS_MAX 32
+#define PORTS_MAX    4096
+
+const char *crate_network(const struct crate *crate)
+{
+    const char *mode = config_str(crate->host, "NetworkMode");
+    return str_empty(mode) || str_equal(mode, "default") ? LOCAL_DEFAULT : mode;
+}
+
+bool crate_is_networked(const struct crate *crate)
+{
+    const char *mode = crate_network(crate);
+    return crate->crates->locals && !crate->task && !str_equal(mode, "host") &&
+           !str_equal(mode, "none") && !str_starts(mode, "container:");
+}
+
+// ---- ports --------------------------------------------------------------------------------------
+
+// "80/tcp"; without a protocol it is TCP.
+static bool read_target(const char *text, struct ports_row *out)
+{
+    static const struct {
+        const char *name;
+        uint8_t number;
+    } protocols[] = {{"tcp", 6}, {"udp", 17}, {"sctp", 132}};
+    char port[8];
+    const char *slash = strchr(text, '/');
+    size_t length = slash ? (size_t)(slash - text) : strlen(text);
+    uint64_t target;
+    if (length >= sizeof port)
+        return false;
+    memcpy(port, text, length);
+    port[length] = '\0';
+    if (!str_to_u64(port, UINT16_MAX, &target) || target == 0)
+        return false;
+    for (size_t i = 0; i < COUNT_OF(protocols); i++) {
+        if (!str_equal(slash ? slash + 1 : "tcp", protocols[i].name))
+            continue;
+        *out = (struct ports_row){.protocol = protocols[i].number, .target = (uint16_t)target};
+        return true;
+    }
+    return false;
+}
+
+// "", "8080" or "8000-8010".
+static bool read_published(const char *text, struct ports_row *row)
+{
+    const char *rest = str_or(text, "0");
+    struct str_part part;
+    uint64_t ports[2] = {0, 0};
+    for (size_t i = 0; rest && i < 2; i++) {
+        char digits[8];
+        if (!str_split(&rest, '-', &part) || part.len >= sizeof digits)
+            return false;
+        memcpy(digits, part.at, part.len);
+        digits[part.len] = '\0';
+        if (!str_to_u64(digits, UINT16_MAX, &ports[i]))
+            return false;
+    }
+    row->published = (uint16_t)ports[0];
+    row->published_end = (uint16_t)ports[1];
+    return !rest && (ports[1] == 0 || ports[1] >= ports[0]);
+}
+
+static int add_binding(const char *key, const json_t *binding, struct ports_row *rows,
+                       size_t *count, struct err *err)
+{
+    struct ports_row row;
+    struct ipnet ip;
+    const char *host = config_str(binding, "HostIp");
+    if (!read_target(key, &row))
+        return err_set(err, ERR_INVALID_ARGUMENT, "invalid port specification: \"%.40s\"", key);
+    if (!read_published(config_str(binding, "HostPort"), &row))
+        return err_set(err, ERR_INVALID_ARGUMENT, "invalid port specification: \"%.40s\"",
+                       config_str(binding, "HostPort"));
+    if (!str_empty(host) && !ipnet_parse(host, &ip))
+        return err_set(err, ERR_INVALID_ARGUMENT, "invalid IP address %.60s", host);
+    if (!str_empty(host) && ip.size != 4) {
+        // "::" comes with 0.0.0.0 from some clients; containers here have no IPv6.
+        if (str_equal(host, "::"))
+            return 0;
+        return err_set(err, ERR_UNIMPLEMENTED, "ports are published on IPv4 addresses alone");
+    }
+    row.host = str_empty(host) ? 0 : ipnet_u32(&ip);
+    if (*count == PORTS_MAX)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "more than %d published ports", PORTS_MAX);
+    rows[(*count)++] = row;
+    return 0;
+}
+
+static int read_ports(const struct crate *crate, struct ports_row *rows, size_t *count,
+                      struct err *err)
+{
+    const char *key;
+    json_t *bindings;
+    json_object_foreach((json_t *)config_of(crate->host, "PortBindings"), key, bindings)
+    {
+        for (size_t i = 0; i < json_array_size(bindings); i++)
+            if (add_binding(key, json_array_get(bindings, i), rows, count, err))
+                return -(int)err->code;
+    }
+    if (!config_bool(crate->host, "PublishAllPorts"))
+        return 0;
+    json_object_foreach((json_t *)config_of(crate->config, "ExposedPorts"), key, bindings)
+    {
+        if (json_array_size(json_object_get(config_of(crate->host, "PortBindings"), key)) == 0 &&
+            add_binding(key, NULL, rows, count, err))
+            return -(int)err->code;
+    }
+    return 0;
+}
+
+// ---- joining ------------------------------------------------------------------------------------
+
+static int join(struct crate *crate, const char *network, struct ports_row *rows, size_t count,
+                char path[LAYOUT_PLACE_BYTES], struct err *err)
+{
+    const json_t *asked = config_of(crate->endpoints, network);
+    const char *address = config_str(config_of(asked, "IPAMConfig"), "IPv4Address");
+    const char *mac_text =
+        str_or(config_str(asked, "MacAddress"), config_str(crate->config, "MacAddress"));
+    uint8_t mac[MAC_BYTES];
+    struct locals_wish wish = {.container = crate->id,
+                               .name = crate->name,
+                               .network = network,
+                               .ports = rows,
+                               .ports_count = count};
+    if (!str_empty(address) && !ipnet_parse(address, &wish.ip))
+        return err_set(err, ERR_INVALID_ARGUMENT, "invalid IPv4 address: %.60s", address);
+    if (!str_empty(mac_text)) {
+        if (!mac_parse(mac_text, mac) || !mac_is_unicast(mac))
+            return err_set(err, ERR_INVALID_ARGUMENT, "invalid MAC address: %.60s", mac_text);
+        wish.mac = mac;
+    }
+    return locals_attach(crate->crates->locals, &wish, path, err);
+}
+
+int crate_net_join(struct crate *crate, struct err *err)
+{
+    struct crate_life *life = crate->life;
+    char path[LAYOUT_PLACE_BYTES];
+    size_t count = 0;
+    const char *first = crate_network(crate), *other;
+    json_t *settings;
+    if (!crate_is_networked(crate))
+        return 0;
+    struct ports_row *rows = mem_alloc_array(PORTS_MAX, sizeof *rows);
+    int rc = read_ports(crate, rows, &count, err);
+    if (rc == 0)
+        rc = join(crate, first, rows, count, path, err);
+    free(rows);
+    json_object_foreach(crate->endpoints, other, settings)
+    {
+        // The default network may go by either of its names.
+        if (rc == 0 && !str_equal(other, first) && !str_equal(other, "default"))
+            rc = join(crate, other, NULL, 0, path, err);
+    }
+    if (rc) {
+        crate_net_leave(crate);
+        return rc;
+    }
+    life->netns = arena_strdup(&life->made, path);
+    life->addresses_count = 0;
+    const struct local *local = locals_find(crate->crates->locals, first);
+    const struct local_endpoint *endpoint = local ? local_find(local, crate->id) : NULL;
+    CHECK(endpoint);
+    char text[IPNET_TEXT_BYTES];
+    life->addresses[life->addresses_count++] =
+        arena_strdup(&life->made, ipnet_format_ip(&endpoint->ip, text));
+    return 0;
+}
+
+void crate_net_leave(struct crate *crate)
+{
+    crate->life->netns = NULL;
+    if (crate->crates->locals && !crate->task)
+        locals_detach(crate->crates->locals, crate->id, NULL);
+}
+
+// ---- what is shown ------------------------------------------------------------------------------
+
+const struct local *crate_local(const struct crate *crate, const char *network,
+                                const struct local_endpoint **endpoint)
+{
+    const struct local *local =
+        crate->crates->locals ? locals_find(crate->crates->locals, network) : NULL;
+    *endpoint = local ? local_find(local, crate->id) : NULL;
+    return local;
+}

@@ -1,0 +1,55 @@
+#!/bin/bash
+# Containers on networks of one node by the docker command: the default bridge with published ports
+# and the way out, networks that users make, fixed addresses, host and none, a restart of skepd.
+. "$(dirname "$0")/../support/lab.sh"
+lab_needs docker conmon crun umoci busybox nft curl
+lab_up 2 # h2 is outside
+skep_image h1
+skep_start h1
+d() { skep h1 "$@"; }
+outside() { on h2 curl -sS --max-time 3 "http://$(ip_of h1):$1/"; }
+reaches() { [[ $(outside "$1") == "$2" ]]; }
+
+step "docker run -p: from outside, from the host, and out"
+d run -d --name web -p 8080:80 -p 127.0.0.1:9090:80 "$LAB_IMAGE" \
+  sh -c 'mkdir /w; echo web >/w/index.html; exec httpd -f -p 80 -h /w' >/dev/null
+eventually 10 reaches 8080 web
+same web "$(on h1 curl -sS --max-time 3 http://127.0.0.1:9090/)" "localhost"
+same "0.0.0.0:8080" "$(d port web 80/tcp | head -1)" "docker port"
+[[ $(d ps --format '{{.Ports}}') == *'0.0.0.0:8080->80/tcp'* ]] || fail "docker ps: $(d ps)"
+ip=$(d inspect -f '{{.NetworkSettings.IPAddress}}' web)
+[[ $ip == 172.* ]] || fail "docker inspect: $ip"
+same web "$(d run --rm "$LAB_IMAGE" wget -q -O - "http://$ip/")" "a neighbour"
+d run --rm "$LAB_IMAGE" ping -c 1 -W 2 "$(ip_of h2)" >/dev/null || fail "no way out"
+refused 'port is already allocated' d run -d -p 8080:80 "$LAB_IMAGE" sleep 60
+
+step "a user's network, with a fixed address"
+d network create --subnet 10.40.0.0/24 --gateway 10.40.0.1 blue >/dev/null
+refused 'already exists' d network create blue
+d run -d --name fixed --network blue --ip 10.40.0.77 "$LAB_IMAGE" sleep 1000 >/dev/null
+same 10.40.0.77 "$(d inspect -f '{{.NetworkSettings.Networks.blue.IPAddress}}' fixed)" "the address"
+[[ $(d exec fixed cat /etc/hosts) == *10.40.0.77* ]] || fail "hosts file"
+d run --rm --network blue "$LAB_IMAGE" ping -c 1 -W 2 10.40.0.77 >/dev/null || fail "no way on blue"
+d run --rm --network blue "$LAB_IMAGE" ping -c 1 -W 1 "$ip" >/dev/null && fail "networks are not apart"
+refused 'active endpoints' d network rm blue
+[[ $(d network ls --format '{{.Name}}/{{.Driver}}') == *blue/bridge* ]] || fail "network ls"
+[[ $(d network inspect blue) == *10.40.0.77/24* ]] || fail "network inspect"
+refused 'not found' d run --rm --network nowhere "$LAB_IMAGE" true
+
+step "host and none"
+[[ $(d run --rm --network host "$LAB_IMAGE" ip addr) == *"$(ip_of h1)"* ]] || fail "host"
+[[ $(d run --rm --network none "$LAB_IMAGE" ip addr) != *eth0* ]] || fail "none"
+
+step "skepd goes and comes again"
+skep_stop h1
+reaches 8080 web || fail "the port is gone with skepd"
+skep_start h1
+reaches 8080 web || fail "the port is gone after skepd came again"
+same 10.40.0.77 "$(d inspect -f '{{.NetworkSettings.Networks.blue.IPAddress}}' fixed)" "the address"
+
+step "stopped and removed: nothing is left"
+d rm -f web fixed >/dev/null
+d network rm blue >/dev/null
+same "" "$(on h1 ls "$LAB/h1/exec/netns-local")" "namespaces"
+closed() { ! outside 8080 >/dev/null; }
+eventually 5 closed
