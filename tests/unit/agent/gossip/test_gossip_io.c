@@ -1,10 +1,17 @@
 // Three nodes on loopback find each other and share rows, over real sockets.
+#include <arpa/inet.h>
 #include <check.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "agent/gossip/gossip_io.h"
+#include "agent/gossip/packet.h"
+#include "agent/gossip/stream.h"
 #include "proto/base/check.h"
+#include "proto/base/rand.h"
 #include "proto/base/str.h"
 #include "tests/support/support.h"
 #include "tests/unit/agent/gossip/ring.h"
@@ -227,6 +234,162 @@ START_TEST(bad_wishes_are_refused)
 }
 END_TEST
 
+// ---- what strangers do --------------------------------------------------------------------------
+
+static struct sockaddr_in sock_of_node(int i)
+{
+    struct sockaddr_in sock = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    sock.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (uint32_t)i);
+    return sock;
+}
+
+static void send_datagram(int fd, int to, const void *bytes, size_t size)
+{
+    struct sockaddr_in sock = sock_of_node(to);
+    ssize_t sent = sendto(fd, bytes, size, 0, (struct sockaddr *)&sock, sizeof sock);
+    ck_assert_int_eq(sent, (ssize_t)size);
+}
+
+// A ring whose keys all begin at `first`, as keys_give makes them.
+static struct keyring *ring_of(uint8_t first)
+{
+    struct key_set set = {0};
+    for (uint8_t i = 0; i < KEYRING_KEYS; i++) {
+        uint8_t key[KEYRING_KEY_BYTES];
+        memset(key, first + i, sizeof key);
+        key_set_add(&set, KEYRING_GOSSIP, key, (uint64_t)first + i);
+    }
+    struct keyring *ring = keyring_new();
+    ck_assert_int_eq(keyring_load(ring, set.list, set.count, NULL), 0);
+    return ring;
+}
+
+// A sealed word that node 1 is dead, as one of the cluster (or a stranger) could say.
+static struct buf say_dead(struct keyring *ring)
+{
+    struct buf plain, sealed;
+    struct gossip_message dead = {.type = GOSSIP_DEAD,
+                                  .verdict = {.incarnation = 1,
+                                              .node = span_text(gossip_name(nodes[1].gossip)),
+                                              .from = span_text("somebody")}};
+    buf_init(&plain, 1000);
+    buf_init(&sealed, 1000);
+    gossip_encode(&dead, &plain);
+    struct span part = {plain.data, plain.len};
+    packet_write(ring, nonce_golden, (struct packet_shape){0}, &part, 1, &sealed);
+    buf_fini(&plain);
+    return sealed;
+}
+
+static bool counted(void *ctx)
+{
+    const uint64_t *wanted = ctx;
+    return gossip_counters(nodes[0].gossip)->drop_unsealed >= *wanted;
+}
+
+static bool saw_death(void *ctx)
+{
+    (void)ctx;
+    return gossip_counters(nodes[0].gossip)->deaths > 0;
+}
+
+static int connect_to_first(void)
+{
+    struct sockaddr_in sock = sock_of_node(0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&sock, sizeof sock), 0);
+    return fd;
+}
+
+struct reading {
+    int fd;
+    uint8_t bytes[4096];
+    size_t size;
+};
+
+static bool reads_to_the_end(void *ctx)
+{
+    struct reading *reading = ctx;
+    ssize_t got = recv(reading->fd, reading->bytes + reading->size,
+                       sizeof reading->bytes - reading->size, MSG_DONTWAIT);
+    if (got > 0)
+        reading->size += (size_t)got;
+    return got == 0 || reading->size == sizeof reading->bytes;
+}
+
+START_TEST(strangers_change_nothing)
+{
+    for (int i = 0; i < NODES; i++)
+        join_and_put(i);
+    struct wanted wanted = {NODES, NODES};
+    ck_assert(loop_run_until(&loop, all_see, &wanted, 10000));
+
+    // Junk of all sizes, and a true form under another cluster's keys.
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct rand rand;
+    uint8_t junk[9000];
+    uint64_t unsealed = 201;
+    rand_init(&rand, 5);
+    for (size_t i = 0; i < 200; i++) {
+        rand_bytes(&rand, junk, sizeof junk);
+        junk[0] = (uint8_t)(i & 1); // a version that exists
+        send_datagram(fd, 0, junk, i < 100 ? i + 1 : 45 * i);
+    }
+    struct keyring *foreign = ring_of(90);
+    struct buf forged = say_dead(foreign);
+    send_datagram(fd, 0, forged.data, forged.len);
+    ck_assert(loop_run_until(&loop, counted, &unsealed, 5000));
+    ck_assert_uint_eq(gossip_counters(nodes[0].gossip)->deaths, 0);
+
+    // A true word is believed once, and refuted; sent again it is old.
+    struct keyring *ours = ring_of(10);
+    struct buf dead = say_dead(ours);
+    send_datagram(fd, 0, dead.data, dead.len);
+    ck_assert(loop_run_until(&loop, saw_death, NULL, 5000));
+    ck_assert(loop_run_until(&loop, all_see, &wanted, 8000));
+    for (int i = 0; i < 20; i++)
+        send_datagram(fd, 0, dead.data, dead.len);
+    gossip_row_remove(nodes[2].gossip, "net1", GOSSIP_TABLE_PEERS, "key2");
+    wanted.rows--;
+    ck_assert(loop_run_until(&loop, all_see, &wanted, 5000));
+    ck_assert_uint_eq(gossip_counters(nodes[0].gossip)->deaths, 1);
+    close(fd);
+    buf_fini(&forged);
+    buf_fini(&dead);
+    keyring_free(foreign);
+
+    // A stream in the clear is told so, under the cluster's keys; a frame too large is cut off.
+    struct reading reading = {.fd = connect_to_first()};
+    ck_assert_int_eq(send(reading.fd, "GET / HTTP/1.1\r\n\r\n", 18, 0), 18);
+    ck_assert(loop_run_until(&loop, reads_to_the_end, &reading, 5000));
+    struct buf plain;
+    buf_init(&plain, 1 << 16);
+    ck_assert_int_eq(stream_unseal(ours, reading.bytes, reading.size, &plain, NULL), 0);
+    ck_assert_uint_eq(plain.data[0], GOSSIP_ERROR);
+    buf_fini(&plain);
+    close(reading.fd);
+    reading = (struct reading){.fd = connect_to_first()};
+    ck_assert_int_eq(send(reading.fd, "\x0a\xff\xff\xff\xff", 5, 0), 5);
+    ck_assert(loop_run_until(&loop, reads_to_the_end, &reading, 5000));
+    ck_assert_uint_eq(reading.size, 0);
+    close(reading.fd);
+
+    // Connections that say nothing take no place from the others.
+    int silent[100];
+    for (size_t i = 0; i < COUNT_OF(silent); i++)
+        silent[i] = connect_to_first();
+    end(2, GOSSIP_END_SILENT);
+    start(2);
+    join_and_put(2);
+    wanted.rows++;
+    ck_assert(loop_run_until(&loop, all_see, &wanted, 10000));
+    for (size_t i = 0; i < COUNT_OF(silent); i++)
+        close(silent[i]);
+    keyring_free(ours);
+}
+END_TEST
+
 Suite *suite_gossip_io(void);
 Suite *suite_gossip_io(void)
 {
@@ -237,6 +400,7 @@ Suite *suite_gossip_io(void)
     tcase_add_test(nodes_case, nodes_share_rows_and_lose_them_with_their_owner);
     tcase_add_test(nodes_case, a_new_life_replaces_the_former_one_at_once);
     tcase_add_test(nodes_case, bad_wishes_are_refused);
+    tcase_add_test(nodes_case, strangers_change_nothing);
     suite_add_tcase(suite, nodes_case);
     return suite;
 }
