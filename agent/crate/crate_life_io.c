@@ -26,6 +26,7 @@
 
 #define MADE_BYTES_MAX       (64u << 20)
 #define RESOLV_BYTES_MAX     (64u << 10)
+#define CRATE_RESOLVER       "127.0.0.11"
 #define OPS_MAX              64
 #define RESTART_DELAY_MS     100
 #define RESTART_DELAY_MS_MAX 60000
@@ -206,6 +207,7 @@ static int start_spec(struct crate *crate, struct err *err)
         .resolv_conf = buf_cstr(&resolv),
         .addresses = life->addresses,
         .addresses_count = life->addresses_count,
+        .dns_server = life->answers ? CRATE_RESOLVER : NULL,
     };
     int rc = crate_spec_make(&plan, &life->made, &life->spec, err);
     buf_fini(&resolv);
@@ -225,6 +227,7 @@ static int start_prepare(struct crate *crate, struct err *err)
     arena_reset(&life->made);
     life->asked = false;
     life->addresses_count = 0;
+    life->answers = false;
     int rc = rootfs_mount(images_root(crate->crates->images), crate->id, life->root, err);
     if (!rc)
         rc = crate_net_join(crate, err);

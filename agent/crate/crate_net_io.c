@@ -124,6 +124,26 @@ static int read_ports(const struct crate *crate, struct ports_row *rows, size_t 
 
 // ---- joining ------------------------------------------------------------------------------------
 
+static void copy_list(json_t *to, const char *key, const json_t *list)
+{
+    json_object_set_new(to, key, json_is_array(list) ? json_deep_copy(list) : json_array());
+}
+
+// What the resolver is to know of the container on one network.
+static json_t *names_of(const struct crate *crate, const json_t *asked)
+{
+    json_t *names = json_object();
+    const json_t *options = config_of(crate->host, "DnsOptions");
+    bool ndots = false;
+    for (size_t i = 0; i < json_array_size(options); i++)
+        ndots |= str_starts(str_or(json_string_value(json_array_get(options, i)), ""), "ndots:");
+    copy_list(names, "Aliases", config_of(asked, "Aliases"));
+    copy_list(names, "Servers", config_of(crate->host, "Dns"));
+    copy_list(names, "Search", config_of(crate->host, "DnsSearch"));
+    json_object_set_new(names, "Ndots", json_boolean(ndots));
+    return names;
+}
+
 static int join(struct crate *crate, const char *network, struct ports_row *rows, size_t count,
                 char path[LAYOUT_PLACE_BYTES], struct err *err)
 {
@@ -144,7 +164,11 @@ static int join(struct crate *crate, const char *network, struct ports_row *rows
             return err_set(err, ERR_INVALID_ARGUMENT, "invalid MAC address: %.60s", mac_text);
         wish.mac = mac;
     }
-    return locals_attach(crate->crates->locals, &wish, path, err);
+    json_t *names = names_of(crate, asked);
+    wish.names = names;
+    int rc = locals_attach(crate->crates->locals, &wish, path, err);
+    json_decref(names);
+    return rc;
 }
 
 int crate_net_join(struct crate *crate, struct err *err)
@@ -173,6 +197,7 @@ int crate_net_join(struct crate *crate, struct err *err)
     }
     life->netns = arena_strdup(&life->made, path);
     life->addresses_count = 0;
+    life->answers = locals_answers(crate->crates->locals, crate->id);
     const struct local *local = locals_find(crate->crates->locals, first);
     const struct local_endpoint *endpoint = local ? local_find(local, crate->id) : NULL;
     CHECK(endpoint);

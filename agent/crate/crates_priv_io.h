@@ -75,7 +75,8 @@ struct crate_life {
     const char *netns;        // path of its network namespace, while it runs; NULL: its own
     const char *addresses[1]; // for its hosts file
     size_t addresses_count;
-    bool asked; // the runtime was, in this start
+    bool answers; // names, at 127.0.0.11
+    bool asked;   // the runtime was, in this start
     unsigned root_users;
     bool dead;        // its end came, and OP_CLEAN has to look at it
     bool start_again; // OP_RESTART, after its stop

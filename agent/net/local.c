@@ -30,12 +30,18 @@ static const char *text_of(const json_t *object, const char *key)
     return str_or(json_string_value(json_object_get(object, key)), "");
 }
 
+static void endpoint_free(struct local_endpoint *endpoint)
+{
+    free(endpoint->ports);
+    json_decref(endpoint->names);
+}
+
 void local_free(struct local *local)
 {
     if (!local)
         return;
     for (size_t i = 0; i < local->endpoints_count; i++)
-        free(local->endpoints[i].ports);
+        endpoint_free(&local->endpoints[i]);
     free(local->endpoints);
     json_decref(local->asked);
     free(local);
@@ -324,7 +330,7 @@ void local_detach(struct local *local, const char *container)
     struct local_endpoint *endpoint = local_find(local, container);
     if (!endpoint)
         return;
-    free(endpoint->ports);
+    endpoint_free(endpoint);
     *endpoint = local->endpoints[--local->endpoints_count];
 }
 
@@ -409,6 +415,8 @@ void local_record(const struct local *local, struct json_out *out)
         json_out_object(out, NULL);
         json_out_str(out, "Container", endpoint->container);
         json_out_str(out, "Interface", endpoint->eth);
+        if (endpoint->names)
+            json_out_value(out, "Names", endpoint->names);
         json_out_array(out, "Ports");
         for (size_t k = 0; k < endpoint->ports_count; k++) {
             const struct ports_row *row = &endpoint->ports[k];
@@ -462,6 +470,9 @@ static bool read_endpoint(struct local *local, const json_t *containers, const j
         return false;
     struct local_endpoint *endpoint =
         local_attach(local, container, text_of(shown, "Name"), &ip, mac, NULL);
+    json_t *names = json_object_get(extra, "Names");
+    if (endpoint && json_is_object(names))
+        endpoint->names = json_deep_copy(names);
     return endpoint && str_copy(endpoint->id, sizeof endpoint->id, text_of(shown, "EndpointID")) &&
            str_copy(endpoint->eth, sizeof endpoint->eth, text_of(extra, "Interface")) &&
            read_ports(endpoint, json_object_get(extra, "Ports"));

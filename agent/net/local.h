@@ -34,6 +34,7 @@ struct local_endpoint {
     uint8_t mac[MAC_BYTES];
     struct ports_row *ports; // published for it by this network
     size_t ports_count;
+    json_t *names; // {"Aliases": [], "Servers": [], "Search": [], "Ndots": bool}; may be NULL
 };
 
 struct local {

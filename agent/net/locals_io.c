@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/net/local_names_io.h"
 #include "agent/net/netlink_io.h"
 #include "agent/net/netns_io.h"
 #include "agent/net/ports_io.h"
@@ -20,7 +21,8 @@
 #include "proto/base/str.h"
 
 #define RECORD_BYTES_MAX (4u << 20)
-#define TAKEN_MAX        65536
+#define RESOLV_BYTES_MAX (64u << 10)
+#define RESOLV_CONF      "/etc/resolv.conf"
 
 struct locals {
     struct loop *loop;
@@ -30,6 +32,7 @@ struct locals {
     struct netlink *host;
     struct ports *ports;
     struct tables *tables;
+    struct dns_feed *feed;
     size_t closing;
     void (*closed)(void *owner);
     void *closed_owner;
@@ -187,6 +190,8 @@ static int create(struct locals *locals, const json_t *body, char id[LOCAL_ID_BY
         return rc;
     }
     list_add(locals, local);
+    if (locals->feed)
+        local_names_network(locals->feed, local);
     bring_tables(locals);
     return 0;
 }
@@ -230,6 +235,8 @@ int locals_remove(struct locals *locals, const char *name, struct err *err)
     int rc = file_remove(path, err);
     if (rc)
         return rc;
+    if (locals->feed)
+        local_names_network_gone(locals->feed, local);
     if (local->driver == LOCAL_BRIDGE) {
         ports_bridge_gone(locals->ports, local->link);
         (void)netlink_link_del(locals->host, local->link, NULL);
@@ -394,6 +401,24 @@ static int inside_make(const struct local *local, const struct local_endpoint *e
     return rc;
 }
 
+// Names are a help: without them the container is on its networks all the same.
+static void serve_names(struct locals *locals, const char *container)
+{
+    char path[LAYOUT_PLACE_BYTES];
+    struct buf resolv;
+    struct err err = ERR_INIT;
+    if (!locals->feed)
+        return;
+    buf_init(&resolv, RESOLV_BYTES_MAX);
+    if (file_read(RESOLV_CONF, &resolv, NULL))
+        buf_clear(&resolv);
+    place_of(locals, container, path);
+    if (local_names_serve(locals->feed, container, path, locals->list, locals->count,
+                          buf_cstr(&resolv), &err))
+        log_warn("names are not answered", "container=%s err=\"%s\"", container, err.message);
+    buf_fini(&resolv);
+}
+
 static int publish(struct locals *locals, const struct locals_wish *wish,
                    struct local_endpoint *endpoint, struct err *err)
 {
@@ -415,6 +440,8 @@ static void endpoint_gone(struct locals *locals, struct local *local, const char
     char port[LAYOUT_NAME_BYTES];
     struct err err = ERR_INIT;
     const struct local_endpoint *endpoint = local_find(local, container);
+    if (locals->feed)
+        local_names_endpoint_gone(locals->feed, local, endpoint);
     ports_remove(locals->ports, endpoint->id);
     port_name(endpoint, port);
     // The container's end goes with it; a macvlan goes with its namespace.
@@ -445,8 +472,13 @@ static int attach(struct locals *locals, struct local *local, const struct local
         rc = inside_make(local, endpoint, fd, first, err);
     if (rc == 0)
         rc = publish(locals, wish, endpoint, err);
+    endpoint->names = wish->names ? json_deep_copy(wish->names) : NULL;
     if (rc == 0)
         rc = record_write(locals, local, err);
+    if (rc == 0 && locals->feed)
+        local_names_network(locals->feed, local);
+    if (rc == 0 && local_names_are(local))
+        serve_names(locals, wish->container);
     if (fd >= 0)
         close(fd);
     if (rc) {
@@ -493,11 +525,21 @@ void locals_detach(struct locals *locals, const char *container, const char *net
         some = true;
         endpoint_gone(locals, local, container);
     }
+    if (some && locals->feed && networks_of(locals, container) == 0)
+        (void)dns_feed_sandbox_remove(locals->feed, container);
     if (!some || networks_of(locals, container) > 0)
         return;
     place_of(locals, container, path);
     if (netns_remove(path, &err))
         log_warn("cannot remove a container's namespace", "err=\"%s\"", err.message);
+}
+
+bool locals_answers(const struct locals *locals, const char *container)
+{
+    for (size_t i = 0; i < locals->count && locals->feed; i++)
+        if (local_names_are(locals->list[i]) && local_find(locals->list[i], container))
+            return true;
+    return false;
 }
 
 bool locals_busy(const struct locals *locals)
@@ -553,6 +595,17 @@ static void load(struct locals *locals, const char *name)
     }
 }
 
+// The resolver has forgotten everything, and its sockets are gone.
+static void load_names(struct locals *locals)
+{
+    for (size_t i = 0; i < locals->count && locals->feed; i++)
+        local_names_network(locals->feed, locals->list[i]);
+    for (size_t i = 0; i < locals->count && locals->feed; i++)
+        for (size_t k = 0; k < locals->list[i]->endpoints_count; k++)
+            if (local_names_are(locals->list[i]))
+                serve_names(locals, locals->list[i]->endpoints[k].container);
+}
+
 static int load_all(struct locals *locals, struct err *err)
 {
     DIR *dir = opendir(locals->dir);
@@ -561,6 +614,7 @@ static int load_all(struct locals *locals, struct err *err)
     for (const struct dirent *it; (it = readdir(dir));)
         load(locals, it->d_name);
     closedir(dir);
+    load_names(locals);
     if (find(locals, LOCAL_DEFAULT))
         return 0;
     char id[LOCAL_ID_BYTES];
@@ -609,6 +663,7 @@ int locals_open(const struct locals_config *config, struct locals **out, struct 
 {
     struct locals *locals = MEM_NEW(struct locals);
     locals->loop = config->loop;
+    locals->feed = config->feed;
     struct tables_config tables = {.loop = config->loop,
                                    .netns_fd = NFT_NETNS_OWN,
                                    .watch = true,

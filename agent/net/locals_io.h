@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "agent/dns/feed_io.h"
 #include "agent/net/local.h"
 #include "proto/base/err.h"
 #include "proto/base/json.h"
@@ -21,6 +22,7 @@ struct locals_config {
     struct loop *loop;
     const char *dir;       // of the records; made 0700
     const char *netns_dir; // for the pins of containers' namespaces; made
+    struct dns_feed *feed; // borrowed; NULL: names are not told to anyone
 };
 
 int locals_open(const struct locals_config *config, struct locals **out, struct err *err);
@@ -51,6 +53,7 @@ struct locals_wish {
     const uint8_t *mac;      // NULL: made of the address
     struct ports_row *ports; // to publish; `address` is filled in, `published` may be 0
     size_t ports_count;
+    const json_t *names; // as local_endpoint has it; may be NULL
 };
 
 // Puts a container on a network: with its first its namespace is made, whose path goes to `path`.
@@ -61,6 +64,9 @@ int locals_attach(struct locals *locals, const struct locals_wish *wish,
 // Takes it from one network, or (NULL) from all and its namespace away. Harmless when there is
 // nothing to take.
 void locals_detach(struct locals *locals, const char *container, const char *network);
+
+// Whether the container's names are answered at 127.0.0.11: it is on a network that a user made.
+bool locals_answers(const struct locals *locals, const char *container);
 
 // Whether the packet filter is still to be brought to what was said.
 bool locals_busy(const struct locals *locals);

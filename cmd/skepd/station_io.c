@@ -182,7 +182,8 @@ static void open_locals(struct station *station)
     struct err err = ERR_INIT;
     char *dir = str_printf("%s/%s", station->config->data_root, NETWORKS_FOLDER);
     char *netns = str_printf("%s/%s", station->config->exec_root, LOCAL_NETNS_FOLDER);
-    struct locals_config locals = {.loop = station->loop, .dir = dir, .netns_dir = netns};
+    struct locals_config locals = {
+        .loop = station->loop, .dir = dir, .netns_dir = netns, .feed = station->feed};
     if (locals_open(&locals, &station->locals, &err))
         log_warn("this machine cannot have networks of its own", "err=\"%s\"", err.message);
     free(dir);

@@ -36,6 +36,13 @@ refused 'active endpoints' d network rm blue
 [[ $(d network inspect blue) == *10.40.0.77/24* ]] || fail "network inspect"
 refused 'not found' d run --rm --network nowhere "$LAB_IMAGE" true
 
+step "names on a user's network"
+d run -d --name other --network blue --network-alias second "$LAB_IMAGE" sleep 1000 >/dev/null
+for name in other second "$(d inspect -f '{{.Id}}' other | head -c 12)" fixed; do
+  d exec fixed ping -c 1 -W 2 "$name" >/dev/null || fail "no way to $name by name"
+done
+[[ $(d exec fixed cat /etc/resolv.conf) == *127.0.0.11* ]] || fail "resolv.conf"
+
 step "host and none"
 [[ $(d run --rm --network host "$LAB_IMAGE" ip addr) == *"$(ip_of h1)"* ]] || fail "host"
 [[ $(d run --rm --network none "$LAB_IMAGE" ip addr) != *eth0* ]] || fail "none"
@@ -48,7 +55,8 @@ reaches 8080 web || fail "the port is gone after skepd came again"
 same 10.40.0.77 "$(d inspect -f '{{.NetworkSettings.Networks.blue.IPAddress}}' fixed)" "the address"
 
 step "stopped and removed: nothing is left"
-d rm -f web fixed >/dev/null
+d exec fixed ping -c 1 -W 2 other >/dev/null || fail "names are gone after skepd came again"
+d rm -f web fixed other >/dev/null
 d network rm blue >/dev/null
 same "" "$(on h1 ls "$LAB/h1/exec/netns-local")" "namespaces"
 closed() { ! outside 8080 >/dev/null; }
