@@ -18,6 +18,7 @@ enum kind {
     SET,     // of names, each with an empty object
     OBJECT,  // of `rows`
     OBJECTS, // a list of such
+    NUMBERS, // two of them: lines and columns
     LISTS,   // a map of names to such lists
 };
 
@@ -147,7 +148,7 @@ static const struct row host_rows[] = {
     {"ShmSize", NUMBER},
     {"Sysctls", MAP, OMIT},
     {"Runtime", TEXT},
-    {"ConsoleSize", OBJECTS, OMIT}, // of two numbers: for other systems; settled below
+    {"ConsoleSize", NUMBERS},
     {"Isolation", TEXT},
     {"Annotations", MAP, OMIT},
     {"CpuShares", NUMBER},
@@ -349,9 +350,12 @@ static json_t *read_value(const json_t *value, const char *go, const struct row 
     case OBJECT:
         return json_is_object(value) ? read_object(value, row->name, row->rows, row->count, err)
                                      : wrong(value, go, row, go_types[row->kind], err);
+    case NUMBERS:
+        return json_array_size(value) == 2
+                   ? json_pack("[II]", json_integer_value(json_array_get(value, 0)),
+                               json_integer_value(json_array_get(value, 1)))
+                   : json_pack("[ii]", 0, 0);
     case OBJECTS:
-        if (!row->rows)
-            return json_array();
         return json_is_array(value) ? read_objects(value, go, row, err)
                                     : wrong(value, go, row, go_types[row->kind], err);
     }
@@ -377,6 +381,8 @@ static json_t *absent(const struct row *row)
     case OBJECT:
         return row->flags & EMPTY ? read_object(NULL, "", row->rows, row->count, NULL)
                                   : json_null();
+    case NUMBERS:
+        return json_pack("[ii]", 0, 0);
     case WORDS:
     case FLAG_OR_NULL:
     case NUMBER_OR_NULL:
@@ -424,6 +430,14 @@ static json_t *read_table(const json_t *object, const struct table *table, struc
         return NULL;
     }
     return read_object(object, table->go_type, table->rows, table->count, err);
+}
+
+bool config_given(const json_t *body)
+{
+    for (size_t i = 0; i < COUNT_OF(config_rows); i++)
+        if (config_member(body, config_rows[i].name))
+            return true;
+    return false;
 }
 
 json_t *config_read(const json_t *object, struct err *err)
@@ -742,8 +756,8 @@ int host_config_settle(json_t *config, json_t *host, struct err *err)
     default_text(host, "NetworkMode", "default");
     default_text(host, "IpcMode", "private");
     default_text(host, "CgroupnsMode", "private");
-    default_text(json_object_get(host, "RestartPolicy"), "Name", "no");
-    json_object_set_new(host, "ConsoleSize", json_pack("[ii]", 0, 0));
+    if (json_is_null(json_object_get(host, "OomKillDisable")))
+        json_object_set_new(host, "OomKillDisable", json_false());
     // `docker run` without a limit sends zero; no limit is null.
     if (config_int(host, "PidsLimit") <= 0)
         json_object_set_new(host, "PidsLimit", json_null());

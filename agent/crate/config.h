@@ -17,6 +17,9 @@
 // Each makes a new object from one of a request's, or from NULL: then everything has its default.
 // NULL and INVALID_ARGUMENT.
 json_t *config_read(const json_t *object, struct err *err);
+// Whether the body says anything of the Config at all.
+bool config_given(const json_t *body);
+
 json_t *host_config_read(const json_t *object, struct err *err);
 json_t *exec_config_read(const json_t *object, struct err *err);
 

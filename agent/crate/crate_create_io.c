@@ -250,9 +250,6 @@ static int check_network(struct creation *creation)
 {
     const char *mode = config_str(creation->crate->host, "NetworkMode");
     const json_t *ports = config_of(creation->crate->host, "PortBindings");
-    if (str_starts(mode, "container:") &&
-        !crates_find(creation->crates, mode + strlen("container:"), &creation->err))
-        return -(int)creation->err.code;
     if ((str_equal(mode, "host") || str_equal(mode, "none")) && json_object_size(ports) > 0 &&
         str_equal(mode, "host"))
         json_array_append_new(

@@ -62,6 +62,54 @@ static void read_links(int32_t pid, struct sample *out)
     buf_fini(&text);
 }
 
+// A file of the container's group; NULL when the controller or the file is missing.
+static const char *read_group(const struct crate *crate, enum cgroup_controller controller,
+                              const char *file, struct buf *text)
+{
+    const struct runtime *runtime = crates_runtime(crate->crates);
+    const struct cgroup *cgroup = runtime_cgroup(runtime);
+    const char *group = runtime_cgroup_path(runtime, crate->id);
+    const char *mount = cgroup->layout == CGROUP_V2 ? cgroup->root : cgroup->mounts[controller];
+    char path[2 * CGROUP_PATH_BYTES + 64];
+    buf_init(text, TEXT_BYTES_MAX);
+    if (!group || !*mount || !str_format(path, sizeof path, "%s%s/%s", mount, group, file) ||
+        file_read(path, text, NULL))
+        return NULL;
+    return buf_cstr(text);
+}
+
+static void read_memory(const struct crate *crate, struct sample *out)
+{
+    struct buf text;
+    struct str_part line;
+    const char *rest = read_group(crate, CGROUP_MEMORY, "memory.stat", &text);
+    while (str_split(&rest, '\n', &line) && out->memory_count < SAMPLE_MEMORY_MAX) {
+        struct sample_memory *row = &out->memory[out->memory_count];
+        char text_line[128];
+        unsigned long long value;
+        str_format(text_line, sizeof text_line, "%.*s", (int)line.len, line.at);
+        if (sscanf(text_line, "%47s %llu", row->key, &value) != 2)
+            continue;
+        row->value = value;
+        out->memory_count++;
+    }
+    buf_fini(&text);
+}
+
+static void read_cpus(const struct crate *crate, struct sample *out)
+{
+    struct buf text;
+    struct str_part word;
+    const char *rest = read_group(crate, CGROUP_CPUACCT, "cpuacct.usage_percpu", &text);
+    while (str_split(&rest, ' ', &word) && out->cpu_count < SAMPLE_CPUS_MAX) {
+        char number[32];
+        str_format(number, sizeof number, "%.*s", (int)word.len, word.at);
+        if (str_to_u64(number, UINT64_MAX, &out->cpu_ns[out->cpu_count]))
+            out->cpu_count++;
+    }
+    buf_fini(&text);
+}
+
 void sample_take(const struct crate *crate, struct sample *out)
 {
     struct sysinfo memory = {0};
@@ -73,6 +121,8 @@ void sample_take(const struct crate *crate, struct sample *out)
     out->memory_total = (uint64_t)memory.totalram * memory.mem_unit;
     out->cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
     out->system_cpu_ns = system_cpu();
+    read_memory(crate, out);
+    read_cpus(crate, out);
     // The machine's own devices are nobody's usage.
     if (!str_equal(config_str(crate->host, "NetworkMode"), "host"))
         read_links(crate->pid, out);

@@ -12,6 +12,14 @@ struct sample_link {
     uint64_t tx_bytes, tx_packets, tx_errors, tx_dropped;
 };
 
+#define SAMPLE_MEMORY_MAX 64
+#define SAMPLE_CPUS_MAX   256
+
+struct sample_memory {
+    char key[48]; // as the kernel names it in memory.stat
+    uint64_t value;
+};
+
 struct sample {
     struct wall at; // 0: none was taken
     struct cgroup_stats cgroup;
@@ -20,6 +28,10 @@ struct sample {
     uint64_t memory_total; // of the machine
     struct sample_link links[SAMPLE_LINKS_MAX];
     size_t links_count;
+    struct sample_memory memory[SAMPLE_MEMORY_MAX];
+    size_t memory_count;
+    uint64_t cpu_ns[SAMPLE_CPUS_MAX]; // v1: per processor
+    size_t cpu_count;
 };
 
 // Zeros with `at` for one that does not run.

@@ -111,7 +111,8 @@ static void write_command(const struct crate *crate, struct json_out *out)
     for (size_t i = 0; i < words_count(crate); i++) {
         if (i)
             buf_put_u8(&text, ' ');
-        buf_put_str(&text, word_of(crate, i));
+        const char *word = word_of(crate, i);
+        buf_printf(&text, strchr(word, ' ') ? "'%s'" : "%s", word);
     }
     json_out_str(out, "Command", buf_cstr(&text));
     buf_fini(&text);

@@ -37,6 +37,12 @@ static void write_cpu(const struct sample *sample, const char *key, struct json_
     json_out_object(out, key);
     json_out_object(out, "cpu_usage");
     json_out_uint(out, "total_usage", stats->cpu_usage_ns);
+    if (sample->cpu_count) {
+        json_out_array(out, "percpu_usage");
+        for (size_t i = 0; i < sample->cpu_count; i++)
+            json_out_uint(out, NULL, sample->cpu_ns[i]);
+        json_out_end(out);
+    }
     json_out_uint(out, "usage_in_kernelmode", stats->cpu_system_ns);
     json_out_uint(out, "usage_in_usermode", stats->cpu_user_ns);
     json_out_end(out);
@@ -52,7 +58,7 @@ static void write_cpu(const struct sample *sample, const char *key, struct json_
     json_out_end(out);
 }
 
-static void write_memory(const struct sample *sample, bool v2, struct json_out *out)
+static void write_memory(const struct sample *sample, struct json_out *out)
 {
     const struct cgroup_stats *stats = &sample->cgroup;
     json_out_object(out, "memory_stats");
@@ -65,7 +71,8 @@ static void write_memory(const struct sample *sample, bool v2, struct json_out *
         if (stats->memory_max_bytes)
             json_out_uint(out, "max_usage", stats->memory_max_bytes);
         json_out_object(out, "stats");
-        json_out_uint(out, v2 ? "inactive_file" : "total_inactive_file", stats->memory_cache_bytes);
+        for (size_t i = 0; i < sample->memory_count; i++)
+            json_out_uint(out, sample->memory[i].key, sample->memory[i].value);
         json_out_end(out);
         json_out_uint(out, "limit", limit);
     }
@@ -130,7 +137,6 @@ static void write_stats(const struct watching *watching, const struct crate *cra
 {
     char time[WALL_TEXT_BYTES], name[CRATE_NAME_BYTES + 1];
     const struct sample *now = &watching->now, *before = &watching->before;
-    bool v2 = runtime_cgroup(crates_runtime(watching->crates))->layout == CGROUP_V2;
     json_out_object(out, NULL);
     json_out_str(out, "read", now->cpus ? wall_format(now->at, time) : "0001-01-01T00:00:00Z");
     json_out_str(out, "preread",
@@ -147,7 +153,7 @@ static void write_stats(const struct watching *watching, const struct crate *cra
     json_out_end(out);
     write_cpu(now, "cpu_stats", out);
     write_cpu(before, "precpu_stats", out);
-    write_memory(now, v2, out);
+    write_memory(now, out);
     str_format(name, sizeof name, "/%s", crate->name);
     json_out_str(out, "name", name);
     json_out_str(out, "id", crate->id);

@@ -287,13 +287,7 @@ static void wait_done(struct crate_wait *wait)
     buf_init(&text, 8192);
     json_out_init(&out, &text);
     json_out_object(&out, NULL);
-    if (*wait->error) {
-        json_out_object(&out, "Error");
-        json_out_str(&out, "Message", wait->error);
-        json_out_end(&out);
-    } else {
-        json_out_null(&out, "Error");
-    }
+    json_out_null(&out, "Error"); // of the waiting itself
     json_out_int(&out, "StatusCode", wait->code);
     json_out_end(&out);
     buf_put_u8(&text, '\n');

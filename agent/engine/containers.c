@@ -12,6 +12,7 @@
 #include "agent/engine/engine.h"
 #include "agent/engine/errand.h"
 #include "agent/engine/filter.h"
+#include "agent/engine/rows.h"
 #include "agent/image/rootfs_io.h"
 #include "agent/oci/signals.h"
 #include "proto/base/check.h"
@@ -401,7 +402,7 @@ static void create(struct request *request)
     const json_t *body = local ? request_json(request) : NULL;
     if (!body)
         return;
-    if (json_is_null(body)) {
+    if (!json_is_object(body) || !config_given(body)) {
         request_fail(request, 400, "Config cannot be empty in order to create a container");
         return;
     }
@@ -643,6 +644,7 @@ static void prune_answer(struct pruning *pruning)
         json_out_end(out);
     json_out_uint(out, "SpaceReclaimed", 0);
     json_out_end(out);
+    tell_pruned(pruning->errand.request, "container", 0);
     request_send(pruning->errand.request, 200);
 }
 

@@ -74,6 +74,7 @@ static const struct endpoints *const all_endpoints[] = {
     &volume_endpoints,
     &container_look_endpoints,
     &container_upload_endpoints,
+    &disk_usage_endpoints,
 };
 // clang-format on
 

@@ -8,6 +8,7 @@
 #include "agent/engine/containers.h"
 #include "agent/engine/engine.h"
 #include "agent/engine/errand.h"
+#include "agent/engine/rows.h"
 #include "agent/image/images_io.h"
 #include "agent/image/rootfs_io.h"
 #include "proto/base/check.h"
@@ -154,8 +155,8 @@ static bool pick_times(struct request *request, const struct library *library,
     return true;
 }
 
-static void write_row(const struct image *image, const struct filters *filters, unsigned minor,
-                      struct json_out *out)
+static void write_row(const struct image *image, int64_t containers, const struct filters *filters,
+                      unsigned minor, struct json_out *out)
 {
     json_t *labels = labels_of(image);
     char **tags = mem_alloc_array(image->tags_count + 1, sizeof *tags);
@@ -164,7 +165,7 @@ static void write_row(const struct image *image, const struct filters *filters, 
         if (tag_wanted(image->tags[i], filters))
             tags[count++] = image->tags[i];
     json_out_object(out, NULL);
-    json_out_int(out, "Containers", -1);
+    json_out_int(out, "Containers", containers);
     json_out_int(out, "Created", image->config.created.ns / NS_PER_S);
     json_out_str(out, "Id", image->id);
     if (json_object_size(labels))
@@ -183,13 +184,20 @@ static void write_row(const struct image *image, const struct filters *filters, 
         write_names(out, "RepoDigests", image->digests, image->digests_count, minor < 43);
         write_names(out, "RepoTags", tags, count, minor < 43);
     }
-    json_out_int(out, "SharedSize", -1);
+    json_out_int(out, "SharedSize", containers < 0 ? -1 : 0);
     json_out_uint(out, "Size", image->size_bytes);
     if (minor < 44)
         json_out_uint(out, "VirtualSize", image->size_bytes);
     json_out_end(out);
     json_decref(labels);
     free(tags);
+}
+
+void image_write_row(const struct image *image, int64_t containers, unsigned minor,
+                     struct json_out *out)
+{
+    static const struct filters none;
+    write_row(image, containers, &none, minor, out);
 }
 
 static void list(struct request *request)
@@ -214,7 +222,7 @@ static void list(struct request *request)
     json_out_array(out, NULL);
     while ((image = library_next(library, &position)))
         if (fits(&picking, image))
-            write_row(image, &filters, request_minor(request), out);
+            write_row(image, -1, &filters, request_minor(request), out);
     json_out_end(out);
     request_send(request, 200);
 }
@@ -462,6 +470,7 @@ static void prune(struct request *request)
         json_out_null(out, "ImagesDeleted");
     json_out_uint(out, "SpaceReclaimed", freed);
     json_out_end(out);
+    tell_pruned(request, "image", freed);
     request_send(request, 200);
 }
 

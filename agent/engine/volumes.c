@@ -7,12 +7,13 @@
 #include "agent/engine/containers.h"
 #include "agent/engine/engine.h"
 #include "agent/engine/errand.h"
+#include "agent/engine/rows.h"
 #include "agent/oci/volumes_io.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
 #include "proto/base/str.h"
 
-static void write_volume(const struct volume *volume, struct json_out *out)
+void volume_write_open(const struct volume *volume, struct json_out *out)
 {
     char time[WALL_TEXT_BYTES];
     struct wall created = {volume->created.ns - volume->created.ns % NS_PER_S};
@@ -31,6 +32,11 @@ static void write_volume(const struct volume *volume, struct json_out *out)
     json_out_str(out, "Name", volume->name);
     json_out_null(out, "Options");
     json_out_str(out, "Scope", "local");
+}
+
+static void write_volume(const struct volume *volume, struct json_out *out)
+{
+    volume_write_open(volume, out);
     json_out_end(out);
 }
 
@@ -297,6 +303,7 @@ static void prune(struct request *request)
         json_out_null(out, "VolumesDeleted");
     json_out_uint(out, "SpaceReclaimed", 0);
     json_out_end(out);
+    tell_pruned(request, "volume", 0);
     request_send(request, 200);
 }
 

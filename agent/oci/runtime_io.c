@@ -505,6 +505,12 @@ int runtime_signal(struct runtime *runtime, const char *id, int signal, struct e
     return rc;
 }
 
+const char *runtime_cgroup_path(const struct runtime *runtime, const char *id)
+{
+    const struct container *container = runtime_container(runtime, id);
+    return container && !container->creating ? container->cgroup_path : NULL;
+}
+
 const struct cgroup *runtime_cgroup(const struct runtime *runtime)
 {
     return &runtime->cgroup;

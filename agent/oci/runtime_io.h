@@ -127,6 +127,9 @@ const char *runtime_dir(const struct runtime *runtime, const char *id);
 int runtime_ns_path(const struct runtime *runtime, const char *id, const char *kind, char *out,
                     size_t size, struct err *err);
 
+// Its cgroup, as cgroup_io.h wants it; NULL: not found.
+const char *runtime_cgroup_path(const struct runtime *runtime, const char *id);
+
 // Usage now; NOT_FOUND, FAILED_PRECONDITION when it is not running.
 int runtime_stats(const struct runtime *runtime, const char *id, struct cgroup_stats *out,
                   struct err *err);

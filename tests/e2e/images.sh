@@ -64,6 +64,9 @@ refused 'not found|unknown|manifest' docker pull 127.0.0.1:5000/some/bb:9
 docker run --rm --network none 127.0.0.1:5000/some/bb:1 >/dev/null
 same "$id" "$(field 127.0.0.1:5000/some/bb:1 .Id)" "the same image from the registry"
 
+step "what it all takes"
+grep -qE '^Images +2 ' <<<"$(docker system df)" || grep -qE '^Images +1 ' <<<"$(docker system df)" || fail "df: $(docker system df)"
+
 step "prune"
 docker tag 127.0.0.1:5000/some/bb:1 keep:1
 docker create --name user keep:1 >/dev/null

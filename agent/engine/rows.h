@@ -1,0 +1,19 @@
+// Rows of images and volumes as their lists show them, for others who list them.
+#ifndef AGENT_ENGINE_ROWS_H
+#define AGENT_ENGINE_ROWS_H
+
+#include "agent/engine/request.h"
+#include "agent/image/library_io.h"
+#include "agent/oci/volumes_io.h"
+
+// `containers`: how many stand on it; -1: not counted.
+void image_write_row(const struct image *image, int64_t containers, unsigned minor,
+                     struct json_out *out);
+
+// The members of a volume, its object open; the caller ends it.
+void volume_write_open(const struct volume *volume, struct json_out *out);
+
+// Says on the bus that a kind of things was pruned.
+void tell_pruned(struct request *request, const char *type, uint64_t freed);
+
+#endif
