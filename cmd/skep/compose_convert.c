@@ -304,9 +304,7 @@ static int put_files(struct converting *c, const json_t *service, const char *se
         if (!json_object_get(json_object_get(c->project, section), source))
             return refuse(c, arena_printf(c->arena, "undefined %s \"%s\"",
                                           str_equal(kind, "Secret") ? "secret" : "config", source));
-        const char *target = text_at(reference, "target");
-        if (!*target)
-            target = str_equal(kind, "Secret") ? source : arena_printf(c->arena, "/%s", source);
+        const char *target = str_or(text_at(reference, "target"), source);
         json_t *made = json_object();
         set_text(made, "File.Name", target);
         set_text(made, "File.UID", str_or(text_at(reference, "uid"), "0"));
@@ -526,6 +524,8 @@ static int put_container(struct converting *c, const json_t *service, json_t *sp
     if (logging)
         set_text(spec, "TaskTemplate.LogDriver.Name", text_at(logging, "driver"));
     copy(logging, "options", spec, "TaskTemplate.LogDriver.Options");
+    // Empty as it mostly is: without it a stack deployed by docker would start its tasks anew.
+    object_at(spec, CONTAINER "Privileges");
     const json_t *credentials = at(service, "credential_spec");
     copy(credentials, "file", spec, CONTAINER "Privileges.CredentialSpec.File");
     copy(credentials, "registry", spec, CONTAINER "Privileges.CredentialSpec.Registry");

@@ -310,7 +310,7 @@ static int run_port(struct cli *cli)
                           : 0;
 }
 
-static int run_top(struct cli *cli)
+int container_top(struct cli *cli)
 {
     const char *options = "";
     for (int i = 1; i < cli->args.argc; i++)
@@ -494,8 +494,8 @@ const struct command container_commands[] = {
      MANY, 0, "container"},
     {"container stop", "[OPTIONS] CONTAINER [CONTAINER...]", "Stop containers", stop_flags,
      run_stop, 1, MANY, 0, "container"},
-    {"container top", "CONTAINER [PS OPTIONS]", "Show the processes of a container", NULL, run_top,
-     1, MANY, COMMAND_STOPS, "container"},
+    {"container top", "CONTAINER [PS OPTIONS]", "Show the processes of a container", NULL,
+     container_top, 1, MANY, COMMAND_STOPS, "container"},
     {"container unpause", "CONTAINER [CONTAINER...]", "Let containers go on", NULL, run_pause, 1,
      MANY, 0, "container"},
     {"container wait", "CONTAINER [CONTAINER...]",

@@ -7,6 +7,9 @@
 // The body of POST /containers/create that the options and arguments make; NULL with cli->error.
 json_t *container_body(struct cli *cli);
 
+// `container top`, also as `top CONTAINER`.
+int container_top(struct cli *cli);
+
 // Fetches an image and shows how it goes. The exit status.
 int image_fetch(struct cli *cli, const char *image, const char *platform, bool quiet);
 

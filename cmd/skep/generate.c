@@ -13,10 +13,8 @@ static const char bash_script[] =
     "# Completion of skep for bash.\n"
     "_skep()\n"
     "{\n"
-    "  local IFS=$'\\n'\n"
-    "  local found=$(skep __complete -- \"${COMP_WORDS[@]:1:COMP_CWORD}\" 2>/dev/null)\n"
-    "  COMPREPLY=($(compgen -W \"$found\" \\\n"
-    "    -- \"${COMP_WORDS[COMP_CWORD]}\"))\n"
+    "  mapfile -t COMPREPLY < <(\n"
+    "    skep __complete -- \"${COMP_WORDS[@]:1:COMP_CWORD}\" 2>/dev/null)\n"
     "}\n"
     "complete -o default -F _skep skep\n";
 
@@ -259,7 +257,16 @@ static int run_man(struct cli *cli)
     return 0;
 }
 
+// The groups that have a page of their own, one a line.
+static int run_groups(struct cli *cli)
+{
+    for (const struct command_group *row = command_groups; row->path; row++)
+        say(cli, "%s\n", row->path);
+    return 0;
+}
+
 const struct command generate_commands[] = {
+    {"__groups", "", "Print the groups of commands", NULL, run_groups, 0, 0, COMMAND_HIDDEN, NULL},
     {"completion", "bash|zsh|fish", "Print what makes a shell complete our commands", NULL,
      run_completion, 1, 1, 0, "bash zsh fish"},
     {"__complete", "WORD...", "Print what the last word may become", NULL, run_complete, 0,

@@ -5,11 +5,14 @@
 #include "cmd/skep/client_io.h"
 #include "cmd/skep/command.h"
 #include "cmd/skep/common.h"
+#include "cmd/skep/container.h"
+#include "cmd/skep/doctor.h"
 #include "cmd/skep/format.h"
 #include "cmd/skep/service.h"
 #include "cmd/skep/table.h"
 #include "cmd/skep/template.h"
 #include "cmd/skep/text.h"
+#include "cmd/skep/top.h"
 #include "proto/base/str.h"
 
 #define LIST_MAX 20 // rows of a table; the rest is counted
@@ -345,8 +348,18 @@ int overview_status(struct cli *cli)
     return grave;
 }
 
+static int run_top(struct cli *cli)
+{
+    return cli->args.argc ? container_top(cli) : top_run(cli);
+}
+
 const struct command overview_commands[] = {
+    {"doctor", "[OPTIONS]", "Look for what is wrong, and say what to do", doctor_flags, doctor_run,
+     0, 0, 0, NULL},
     {"status", "[OPTIONS]", "Show the swarm on one screen, and what is wrong with it",
      overview_status_flags, overview_status, 0, 0, 0, NULL},
+    {"top", "[CONTAINER [PS OPTIONS]]",
+     "Watch the swarm; with a container, show its processes as container top does", NULL, run_top,
+     0, COMMAND_MANY, COMMAND_STOPS, "container"},
     {0},
 };

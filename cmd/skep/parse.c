@@ -382,6 +382,8 @@ json_t *parse_mount(const char *text, struct arena *arena, struct err *err)
     }
     const char *type = text_at(mount, "Type");
     const char *wrong = NULL;
+    if (at(mount, "VolumeOptions"))
+        object_at(mount, "VolumeOptions.DriverConfig"); // as docker sends it
     if (!*text_at(mount, "Target"))
         wrong = "target is required";
     else if (at(mount, "VolumeOptions") && !str_equal(type, "volume"))
@@ -442,9 +444,8 @@ json_t *parse_file_reference(const char *text, const char *kind, struct arena *a
         json_decref(made);
         return NULL;
     }
-    // A configuration without a target lies in the root, a secret in /run/secrets.
     if (!*target)
-        target = str_equal(kind, "Config") ? arena_printf(arena, "/%s", source) : source;
+        target = source;
     set_text(made, "File.Name", target);
     set_text(made, arena_printf(arena, "%sName", kind), source);
     return made;

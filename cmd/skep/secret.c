@@ -85,7 +85,8 @@ static int run_ls(struct cli *cli)
         json_t *row = row_new(cli, at(item, "Spec.Labels"));
         row_set(row, "ID", text_at(item, "ID"));
         row_set(row, "Name", text_at(item, "Spec.Name"));
-        row_set(row, "Driver", text_at(item, "Spec.Driver.Name"));
+        if (is_secret(cli))
+            row_set(row, "Driver", text_at(item, "Spec.Driver.Name"));
         row_set(row, "CreatedAt", ago(cli, text_at(item, "CreatedAt")));
         row_set(row, "UpdatedAt", ago(cli, text_at(item, "UpdatedAt")));
         row_set(row, "Labels", labels_text(cli, at(item, "Spec.Labels")));

@@ -98,7 +98,8 @@ static json_t *task_row(struct cli *cli, const struct shown *shown, const char *
     if (*lower >= 'A' && *lower <= 'Z')
         *lower = (char)(*lower + 32);
     row_set(row, "ID",
-            full ? text_at(task, "ID") : text_short_id(text_at(task, "ID"), &cli->arena));
+            full || args_on(&cli->args, "quiet") ? text_at(task, "ID")
+                                                 : text_short_id(text_at(task, "ID"), &cli->arena));
     row_set(row, "Name", shown_name);
     row_set(row, "Image", full ? image : task_image(cli, image));
     row_set(row, "Node", name_of(nodes, text_at(task, "NodeID")));

@@ -28,6 +28,17 @@ dpkg-deb --extract "$package" "$work/root"
 [[ $("$work/root/usr/sbin/skepd" --version) == "skepd version "* ]] || fail "no version"
 same 'configuration OK' "$("$work/root/usr/sbin/skepd" --validate --host fd:// \
   --config-file /dev/null)" "skepd --validate"
+[[ $("$work/root/usr/bin/skep" --version) == "skep version "* ]] || fail "no version of skep"
+
+step "the command comes with man pages and completion"
+for page in skep skep-service skep-stack; do
+  zcat "$work/root/usr/share/man/man1/$page.1.gz" | grep -q '^\.SH COMMANDS' || fail "no page $page"
+done
+bash -n "$work/root/usr/share/bash-completion/completions/skep"
+[[ -s $work/root/usr/share/zsh/vendor-completions/_skep ]] || fail "no completion for zsh"
+[[ -s $work/root/usr/share/fish/vendor_completions.d/skep.fish ]] || fail "no completion for fish"
+
+step "the units are sound"
 if command -v systemd-analyze >/dev/null; then
   sed -i "s|/usr/sbin/skepd|$work/root/usr/sbin/skepd|" "$work"/root/lib/systemd/system/skepd.service
   said=$(systemd-analyze verify "$work"/root/lib/systemd/system/skepd.service 2>&1 |

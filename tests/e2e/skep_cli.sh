@@ -1,0 +1,233 @@
+#!/bin/bash
+# The native skep command beside the docker command on the same daemons: what it does is seen in the
+# API, what it prints is compared where the forms should be the same. First a stock dockerd, then
+# skepd.
+# ctest: TIMEOUT 300
+. "$(dirname "$0")/../support/lab.sh"
+lab_needs dockerd docker jq script
+[[ -x ${SKEP_BUILD:-}/skep ]] || fail "SKEP_BUILD names no build with skep in it"
+lab_up 2
+
+HOST_SOCKET=
+native() { DOCKER_CONFIG=$LAB/docker-config timeout 60 "$SKEP_BUILD/skep" -H "unix://$HOST_SOCKET" "$@"; }
+docker() { DOCKER_CONFIG=$LAB/docker-config "$LAB_DOCKER" -H "unix://$HOST_SOCKET" "$@"; }
+
+# alike COMMAND...: both commands print the same. Ages of things pass from one second to the next, so
+# it is looked at again.
+alike()
+{
+  local try
+  for try in 1 2 3; do
+    [[ $(docker "$@" 2>&1) != "$(native "$@" 2>&1)" ]] || return 0
+  done
+  same "$(docker "$@" 2>&1)" "$(native "$@" 2>&1)" "output of $* (looked at $try times)"
+}
+
+# status WANTED COMMAND...: the native command ends with that status.
+status()
+{
+  local wanted=$1 got=0; shift
+  native "$@" >/dev/null 2>&1 </dev/null || got=$?
+  same "$wanted" "$got" "exit status of $*"
+}
+
+running() { [[ $(docker service ls --filter "name=$1" --format '{{.Replicas}}') == "$2" ]]; }
+
+step "usage, suggestions and exit statuses"
+HOST_SOCKET=$LAB/none.sock
+refused 'Did you mean `skep service' native servce ls
+refused 'Did you mean --replicas' native service create --replcas 2 x
+refused 'requires exactly 1 argument' native swarm join
+refused 'Cannot connect to the daemon' native node ls
+status 125 service create --nosuch x
+status 1 nosuch
+[[ $(native service create --help) == *'--replicas uint'* ]] || fail "no help"
+[[ $(native __complete -- service cr) == create ]] || fail "no completion"
+for shell in bash zsh fish; do [[ -n $(native completion $shell) ]] || fail "no $shell completion"; done
+native completion bash | bash -n
+
+step "a swarm on a stock dockerd"
+stock_start h1
+stock_image h1
+HOST_SOCKET=$LAB/h1/docker.sock
+said=$(native swarm init --advertise-addr "$(ip_of h1)" --task-history-limit 3)
+[[ $said == *"swarm join --token SWMTKN-1-"*"$(ip_of h1):2377"* ]] || fail "init said: $said"
+same 3 "$(docker info --format '{{.Swarm.Cluster.Spec.Orchestration.TaskHistoryRetentionLimit}}')" "history limit"
+refused 'already part of a swarm' native swarm init
+same "$(docker swarm join-token -q worker)" "$(native swarm join-token -q worker)" "the token"
+native swarm update --autolock --cert-expiry 100h >/dev/null
+same "$(docker swarm unlock-key -q)" "$(native swarm unlock-key -q)" "the unlock key"
+native swarm update --autolock=false >/dev/null
+same 360000000000000 "$(docker info --format '{{json .Swarm.Cluster.Spec.CAConfig.NodeCertExpiry}}')" "expiry"
+alike swarm ca
+
+step "nodes"
+alike node ls
+alike node ls --format '{{.ID}} {{.Self}} {{.ManagerStatus}} {{.TLSStatus}}'
+alike node inspect self --format '{{.Spec.Role}} {{.Status.State}} {{range .Description.Engine.Plugins}}{{.Type}}/{{.Name}} {{end}}'
+alike node inspect self
+native node update --label-add zone=a --label-add rack=b self >/dev/null 2>&1 || native node update \
+  --label-add zone=a --label-add rack=b "$(docker node ls -q)" >/dev/null
+same a "$(docker node inspect self --format '{{.Spec.Labels.zone}}')" "the label"
+refused "doesn't exist in node's labels" native node update --label-rm none "$(docker node ls -q)"
+alike node ls --filter role=manager -q
+
+step "networks, secrets, configurations"
+native network create -d overlay --attachable --subnet 10.9.0.0/24 --gateway 10.9.0.9 --label a=b net1 >/dev/null
+same '10.9.0.0/24 10.9.0.9 true b' "$(docker network inspect net1 --format \
+  '{{with index .IPAM.Config 0}}{{.Subnet}} {{.Gateway}}{{end}} {{.Attachable}} {{.Labels.a}}')" "the network"
+alike network ls
+alike network ls --filter driver=overlay --format 'table {{.Name}}\t{{.Scope}}'
+alike network inspect net1
+refused 'no matching subnet' native network create --subnet 10.8.0.0/24 --gateway 10.7.0.1 net2
+printf 'very secret' | native secret create --label k=v sec1 - >/dev/null
+printf 'setting' >"$LAB/cfg"
+native config create cfg1 "$LAB/cfg" >/dev/null
+same setting "$(docker config inspect cfg1 --format '{{json .Spec.Data}}' | tr -d '"' | base64 -d)" "the config"
+alike secret ls
+alike config ls --format '{{json .}}'
+alike secret inspect sec1
+
+step "a service with many options, as docker makes it"
+# shellcheck disable=SC2054 # commas inside of values
+many=(--detach --no-resolve-image --replicas 2 --env A=1 --env B=two --label l=1 --container-label c=1
+  --constraint node.role==manager --placement-pref spread=node.labels.zone --limit-cpu 0.5
+  --limit-memory 64m --reserve-memory 16m --restart-condition on-failure --restart-delay 3s
+  --restart-max-attempts 4 --update-parallelism 2 --update-delay 1s --update-order start-first
+  --rollback-monitor 2s --publish 8090:80 --publish 'published=8092,target=82,mode=host,protocol=udp'
+  --network 'name=net1,alias=full' --secret source=sec1,target=/run/s1,mode=0400 --config cfg1
+  --mount type=tmpfs,target=/scratch,tmpfs-size=1m --mount type=volume,source=v,target=/v,volume-label=x=y
+  --hostname 'h-{{.Task.Slot}}' --user nobody --workdir /tmp --stop-grace-period 1s --stop-signal TERM
+  --health-cmd true --health-interval 5s --dns 10.9.9.9 --host extra:10.1.1.1 --cap-add NET_ADMIN
+  --ulimit nofile=512:1024 --sysctl net.ipv4.ip_forward=1 --init --read-only --log-driver json-file
+  --log-opt max-size=1m --endpoint-mode vip --group nogroup)
+created() { jq -S '.[0].Spec | del(.Name)' <<<"$1"; }
+docker service create "${many[@]}" --name full "$LAB_IMAGE" sleep 1000 >/dev/null 2>&1
+theirs=$(docker service inspect full)
+docker service rm full >/dev/null
+within 20 docker network inspect net1 >/dev/null
+native service create "${many[@]}" --name full "$LAB_IMAGE" sleep 1000 >/dev/null
+ours=$(docker service inspect full)
+same "$(created "$theirs")" "$(created "$ours")" "the specification"
+alike service inspect full
+docker service rm full >/dev/null
+
+step "services live"
+said=$(native service create --name web --replicas 2 --update-monitor 1s --update-delay 0s "$LAB_IMAGE" \
+  sh -c 'echo started; sleep 1000' 2>&1)
+[[ $said == *'converged'* ]] || fail "create said: $said"
+alike service ls
+alike service ls --filter name=web --format '{{.Name}} {{.Mode}} {{.Replicas}}'
+same "$(docker service ps web -q)" "$(native service ps web -q)" "the tasks"
+same "$(docker service ps web --no-trunc --format '{{.Name}} {{.Node}} {{.DesiredState}}')" \
+  "$(native service ps web --no-trunc --format '{{.Name}} {{.Node}} {{.DesiredState}}')" "the tasks' names"
+said=$(native service scale web=3 2>&1)
+[[ $said == *'converged'* ]] || fail "scale said: $said"
+native service update --detach --env-add COLOUR=green --label-add l=2 --publish-add 8099:99 --limit-memory 32m web >/dev/null
+same '[COLOUR=green] 2 8099 33554432' "$(docker service inspect web --format \
+  '{{.Spec.TaskTemplate.ContainerSpec.Env}} {{.Spec.Labels.l}} {{(index .Spec.EndpointSpec.Ports 0).PublishedPort}} {{.Spec.TaskTemplate.Resources.Limits.MemoryBytes}}')" "the update"
+native service update --detach --env-rm COLOUR --publish-rm 99 web >/dev/null
+same '[] []' "$(docker service inspect web --format \
+  '{{json .Spec.TaskTemplate.ContainerSpec.Env}} {{json .Spec.EndpointSpec.Ports}}' | sed 's/null/[]/g')" "the removal"
+native service rollback --detach web >/dev/null
+same '[COLOUR=green]' "$(docker service inspect web --format '{{.Spec.TaskTemplate.ContainerSpec.Env}}')" "rolled back"
+eventually 60 running web 3/3
+said=$(native service logs web 2>&1)
+[[ $said =~ web\.[123]\.[a-z0-9]+@h1\ +\|\ started ]] || fail "the logs are: $said"
+refused 'no such service' native service ps nosuch
+refused 'only be used with replicated' native service create --mode global --replicas 2 "$LAB_IMAGE"
+[[ $(native status) == *'Nothing is wrong'* || $(native status) == *'web'* ]] || fail "no status"
+same active "$(native status --format '{{.State}}')" "the state"
+native service rm web >/dev/null
+
+step "a stack"
+mkdir "$LAB/stack"
+printf 'TAG=lab\n' >"$LAB/stack/.env"
+cat >"$LAB/stack/c.yml" <<'YAML'
+version: "3.8"
+x-common: &common {labels: {from: anchor}}
+services:
+  one:
+    <<: *common
+    image: busybox:${TAG}
+    command: ["sleep", "1000"]
+    environment: {A: "1", B: "${NONE:-two}"}
+    deploy: {replicas: 2, update_config: {parallelism: 2, monitor: 1s}, resources: {limits: {cpus: "0.5", memory: 32M}}}
+    ports: ["8081:80"]
+    configs: [{source: c, target: /etc/c, mode: 0440}]
+    volumes: ["data:/data:ro", "/tmp:/host"]
+    networks: {back: {aliases: [other]}}
+    healthcheck: {test: ["CMD", "true"], interval: 5s}
+    stop_grace_period: 1s
+networks: {back: {attachable: true}}
+volumes: {data: {}}
+configs: {c: {file: ./.env}}
+YAML
+native stack deploy -c "$LAB/stack/c.yml" --resolve-image never st >/dev/null
+ours=$(docker service inspect st_one)
+eventually 60 running st_one 2/2
+alike stack ls --format '{{.Name}} {{.Services}}'
+alike stack services st
+same "$(docker stack ps st -q --no-trunc)" "$(native stack ps st -q)" "the stack's tasks"
+# The same file by docker changes nothing.
+(cd "$LAB/stack" && TAG=lab docker stack deploy -c c.yml --resolve-image never st >/dev/null 2>&1)
+same "$(jq -S '.[0].Spec' <<<"$ours")" "$(docker service inspect st_one | jq -S '.[0].Spec')" "the stack's service"
+sed 's/replicas: 2/replcas: 2/' "$LAB/stack/c.yml" >"$LAB/stack/bad.yml"
+refused 'bad.yml:9: .*did you mean "replicas"' native stack deploy -c "$LAB/stack/bad.yml" st
+native stack rm st >/dev/null
+same '' "$(docker stack ls -q 2>/dev/null || docker stack ls --format '{{.Name}}')" "the stacks left"
+
+step "containers"
+status 7 run --rm "$LAB_IMAGE" sh -c 'exit 7'
+status 127 run --rm "$LAB_IMAGE" nosuch
+same hello "$(echo hello | native run -i --rm "$LAB_IMAGE" cat)" "what went through a container"
+native run -d --name c1 -e COLOUR=red -p 8095:80 --label a=b "$LAB_IMAGE" \
+  sh -c 'echo out; echo err >&2; sleep 1000' >/dev/null
+same red "$(native exec c1 sh -c 'echo $COLOUR')" "exec"
+status 3 exec c1 sh -c 'exit 3'
+eventually 10 bash -c "[[ \$('$LAB_DOCKER' -H unix://$HOST_SOCKET logs c1 2>&1 | wc -l) == 2 ]]"
+same out "$(native logs c1 2>/dev/null)" "its output"
+same err "$(native logs c1 2>&1 >/dev/null)" "its errors"
+alike port c1
+alike inspect c1 --format '{{.Name}} {{.Config.Image}} {{.State.Status}} {{json .Config.Labels}}'
+alike ps --format '{{.Names}} {{.Image}} {{.Ports}} {{.Networks}}'
+[[ $(script -qec "DOCKER_CONFIG=$LAB/docker-config $SKEP_BUILD/skep -H unix://$HOST_SOCKET run --rm -it $LAB_IMAGE tty" /dev/null </dev/null) == */dev/pts/* ]] ||
+  fail "no terminal"
+native pause c1 >/dev/null; same paused "$(docker inspect c1 --format '{{.State.Status}}')" "paused"
+native unpause c1 >/dev/null
+native rename c1 c2
+native stop -t 1 c2 >/dev/null
+native rm c2 >/dev/null
+refused 'No such container' native rm c2
+
+step "images and volumes"
+alike images
+native tag "$LAB_IMAGE" other:1
+native save -o "$LAB/image.tar" other:1
+native rmi other:1 >/dev/null
+[[ $(native load -i "$LAB/image.tar") == *'Loaded image: other:1'* ]] || fail "not loaded"
+alike history other:1 --format '{{.Size}}'
+native volume create --label a=b vol1 >/dev/null
+alike volume ls
+alike volume inspect vol1
+native volume rm vol1 >/dev/null
+[[ $(native events --since 5m --until 0s --filter type=volume) == *'volume create vol1'* ]] || fail "no event"
+alike info --format '{{.Swarm.LocalNodeState}} {{.Name}} {{.Driver}}'
+native swarm leave --force >/dev/null
+
+step "the same command on skepd"
+skep_start h2
+HOST_SOCKET=$LAB/h2/skep.sock
+native swarm init --advertise-addr "$(ip_of h2)" >/dev/null
+alike node ls
+native network create -d overlay net1 >/dev/null
+alike network inspect net1
+native service create --detach --name web --replicas 0 --network net1 --env A=1 "$LAB_IMAGE" sleep 1000 >/dev/null 2>&1
+alike service ls
+alike service inspect web
+native service update --detach --env-add B=2 web >/dev/null
+same '[A=1 B=2]' "$(docker service inspect web --format '{{.Spec.TaskTemplate.ContainerSpec.Env}}')" "the update"
+printf x | native secret create s1 - >/dev/null
+alike secret ls
+native service rm web >/dev/null
+native swarm leave --force >/dev/null
