@@ -13,7 +13,7 @@
 
 #define YAML_BYTES_MAX ((size_t)4 << 20)
 #define YAML_DEPTH_MAX 48
-#define YAML_NODES_MAX 200000 // aliases followed included
+#define YAML_NODES_MAX 50000 // aliases followed included
 
 // The text's one document as a new value; json null when there is none. *lines is a new object:
 // "services/web/image" -> line, for every key. NULL and INVALID_ARGUMENT ("line 3: ...").

@@ -229,6 +229,7 @@ Suite *suite_compose(void)
     Suite *suite = suite_create("compose");
     TCase *tc = tcase_create("compose");
     tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_set_timeout(tc, 60);
     tcase_add_test(tc, yaml_types_are_those_of_docker);
     tcase_add_test(tc, yaml_refuses_what_is_broken_or_endless);
     tcase_add_test(tc, variables_are_replaced);
