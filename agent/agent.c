@@ -415,7 +415,9 @@ static bool describe_anew(struct agent *agent)
 {
     struct description_facts facts = {.engine_version = agent->config.engine_version,
                                       .labels = agent->config.labels,
-                                      .labels_count = agent->config.labels_count};
+                                      .labels_count = agent->config.labels_count,
+                                      .generic = agent->config.generic,
+                                      .generic_count = agent->config.generic_count};
     struct err err = ERR_INIT;
     struct arena arena;
     struct buf encoded;
@@ -798,6 +800,18 @@ void agent_discard(struct agent *agent, void (*closed)(void *ctx), void *ctx)
     worker_discard(agent->worker);
     loop_timer_start(&agent->give_up, AGENT_DISCARD_MS);
     worker_wakes(agent);
+}
+
+void agent_describe(struct agent *agent, const struct description_pair *labels, size_t labels_count,
+                    const struct description_pair *generic, size_t generic_count)
+{
+    MAGIC_CHECK(agent, AGENT_MAGIC);
+    agent->config.labels = labels;
+    agent->config.labels_count = labels_count;
+    agent->config.generic = generic;
+    agent->config.generic_count = generic_count;
+    if (agent->session)
+        loop_timer_start(&agent->look, 0);
 }
 
 // The present credentials are to be written again, with other headers or another lock.

@@ -41,8 +41,11 @@ struct agent_config {
     const char *dir;
     struct executor *executor;
     const char *engine_version;
-    const struct description_pair *labels; // borrowed for ever
+    // Borrowed until the agent is closed or agent_describe gives others.
+    const struct description_pair *labels;
     size_t labels_count;
+    const struct description_pair *generic; // resources: kind and value (description.h)
+    size_t generic_count;
     const uint8_t *lock_key; // of a locked key file (LOCK_KEY_BYTES), copied; NULL: none
     struct agent_events events;
     void *owner;
@@ -67,6 +70,11 @@ void agent_discard(struct agent *agent, void (*closed)(void *ctx), void *ctx);
 
 // Renews the certificate soon, as after a trigger from a manager.
 void agent_renew(struct agent *agent);
+
+// Other labels and generic resources, as after a new reading of the configuration: told to the
+// managers at once.
+void agent_describe(struct agent *agent, const struct description_pair *labels, size_t labels_count,
+                    const struct description_pair *generic, size_t generic_count);
 
 // What the key file carries for the state of this node's manager (empty: nothing). Setting it
 // (NULL: takes it away) ends with the event `credentials`, once it is on disk.

@@ -77,6 +77,42 @@ static bool add_labels(Swarm__EngineDescription *engine, const struct descriptio
     return true;
 }
 
+static bool add_generic(Swarm__Resources *resources, const struct description_facts *facts,
+                        struct arena *arena)
+{
+    size_t count = facts->generic_count;
+    struct description_pair *all = arena_alloc_array(arena, count, sizeof *all);
+    resources->generic = arena_alloc_array(arena, count, sizeof *resources->generic);
+    if (!all || !resources->generic)
+        return false;
+    if (count)
+        memcpy(all, facts->generic, count * sizeof *all);
+    sort_pairs(all, count);
+    for (size_t i = 0; i < count; i++) {
+        Swarm__GenericResource *resource = wire_new(&swarm__generic_resource__descriptor, arena);
+        Swarm__NamedGenericResource *named =
+            wire_new(&swarm__named_generic_resource__descriptor, arena);
+        Swarm__DiscreteGenericResource *discrete =
+            wire_new(&swarm__discrete_generic_resource__descriptor, arena);
+        int64_t amount;
+        if (!resource || !named || !discrete)
+            return false;
+        if (str_to_i64(all[i].value, 0, INT64_MAX, &amount)) {
+            discrete->kind = arena_strdup(arena, all[i].key);
+            discrete->value = amount;
+            resource->resource_case = SWARM__GENERIC_RESOURCE__RESOURCE_DISCRETE_RESOURCE_SPEC;
+            resource->discrete_resource_spec = discrete;
+        } else {
+            named->kind = arena_strdup(arena, all[i].key);
+            named->value = arena_strdup(arena, all[i].value);
+            resource->resource_case = SWARM__GENERIC_RESOURCE__RESOURCE_NAMED_RESOURCE_SPEC;
+            resource->named_resource_spec = named;
+        }
+        resources->generic[resources->n_generic++] = resource;
+    }
+    return true;
+}
+
 static int add_tls_info(Swarm__NodeDescription *description, const struct credentials *credentials,
                         struct arena *arena, struct err *err)
 {
@@ -116,8 +152,8 @@ Swarm__NodeDescription *description_make(const struct description_facts *facts,
         description->resources = resources;
         engine->engine_version = arena_strdup(arena, str_or(facts->engine_version, ""));
         description->engine = engine;
-        if (add_plugins(engine, facts, arena) && add_labels(engine, facts, arena) &&
-            add_tls_info(description, credentials, arena, err))
+        if (add_generic(resources, facts, arena) && add_plugins(engine, facts, arena) &&
+            add_labels(engine, facts, arena) && add_tls_info(description, credentials, arena, err))
             return NULL;
     }
     if (arena_overflowed(arena)) {

@@ -28,6 +28,10 @@ struct description_facts {
     const char *engine_version;
     const struct description_pair *labels; // of the engine
     size_t labels_count;
+    // Resources that only users know the meaning of: kind and value. A number is so many of a kind,
+    // anything else the name of one.
+    const struct description_pair *generic;
+    size_t generic_count;
     // Sorted or not: network and log drivers beyond those that every agent has.
     const struct description_pair *plugins; // type and name
     size_t plugins_count;

@@ -436,6 +436,14 @@ static int find(const struct runtime *runtime, const char *id, struct container 
     return 0;
 }
 
+bool runtime_next(const struct runtime *runtime, size_t *position, struct runtime_status *out)
+{
+    const struct map_entry *entry = map_next(&runtime->containers, position);
+    if (entry)
+        fill_status(entry->value, out);
+    return entry != NULL;
+}
+
 int runtime_inspect(const struct runtime *runtime, const char *id, struct runtime_status *out,
                     struct err *err)
 {

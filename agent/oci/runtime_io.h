@@ -119,6 +119,9 @@ void runtime_update(struct runtime *runtime, const char *id, const struct oci_li
 int runtime_inspect(const struct runtime *runtime, const char *id, struct runtime_status *out,
                     struct err *err);
 
+// Walks all containers: start with *position 0; false at the end.
+bool runtime_next(const struct runtime *runtime, size_t *position, struct runtime_status *out);
+
 // Path of the container's state folder, for stdio_attach; valid until it is deleted. NULL: not
 // found.
 const char *runtime_dir(const struct runtime *runtime, const char *id);

@@ -25,7 +25,8 @@ static bool is_list(enum option_kind kind)
 
 void config_init(struct config *config)
 {
-    *config = (struct config){.downloads_max = 3, .download_attempts = 5, .stop_seconds = 15};
+    *config = (struct config){
+        .downloads_max = 3, .download_attempts = 5, .stop_seconds = 15, .live_restore = true};
     for (size_t i = 0; i < options_count; i++)
         if (options[i].use == OPTION_USED && options[i].kind == OPTION_TEXT) {
             char **text = member(config, &options[i]);

@@ -72,7 +72,7 @@ struct config {
     char *seccomp_profile; // a file; "" is the built-in one
     int64_t mtu;           // of container networks; 0 is the default
     int64_t stop_seconds;  // given to containers when the daemon stops them; 15
-    bool live_restore;     // containers run on when the daemon stops
+    bool live_restore;     // containers run on when the daemon stops; true, unlike dockerd's
 
     // What to do instead of serving.
     bool show_help, show_version, validate;

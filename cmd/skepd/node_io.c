@@ -520,6 +520,8 @@ static void on_reload_signal(uv_signal_t *handle, int number)
         log_set_level(level_of(node->config));
         tell_log_level(&node->manager, level_of(node->config));
         tell_log_level(&node->resolver, level_of(node->config));
+        if (node->station)
+            station_reload(node->station);
         log_info("configuration was read again", "changed=%s", changed ? "yes" : "no");
     }
     log_warnings(&warnings);

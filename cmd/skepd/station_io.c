@@ -1,5 +1,6 @@
 #include "cmd/skepd/station_io.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -38,6 +39,11 @@ struct refusal {
     char why[ERR_MESSAGE_BYTES];
 };
 
+struct pairs {
+    struct description_pair *list;
+    size_t count;
+};
+
 struct station {
     unsigned magic;
     struct loop *loop;
@@ -53,8 +59,7 @@ struct station {
     struct crates *crates;         // NULL as containers
     struct locals *locals;         // networks of this node alone; NULL: it cannot have any
     struct refusal refusal;
-    struct description_pair *labels; // of the engine, as the configuration gave them at the start
-    size_t labels_count;
+    struct pairs labels, generic; // of the engine, as the configuration gives them
 
     struct agent *agent;
     struct station_swarm swarm;
@@ -92,28 +97,40 @@ static const struct executor_class refusing = {.open = refuse};
 
 // ---- opening ------------------------------------------------------------------------------------
 
-static void take_labels(struct station *station)
+static void take_pairs(struct pairs *pairs, const struct config_list *texts)
 {
-    const struct config_list *labels = &station->config->labels;
-    station->labels = mem_alloc_array(labels->count, sizeof *station->labels);
-    for (size_t i = 0; i < labels->count; i++) {
-        const char *equals = strchr(labels->items[i], '=');
-        size_t length = equals ? (size_t)(equals - labels->items[i]) : strlen(labels->items[i]);
-        station->labels[i] = (struct description_pair){
-            .key = str_ndup(labels->items[i], length),
+    *pairs = (struct pairs){.list = mem_alloc_array(texts->count, sizeof *pairs->list),
+                            .count = texts->count};
+    for (size_t i = 0; i < texts->count; i++) {
+        const char *equals = strchr(texts->items[i], '=');
+        size_t length = equals ? (size_t)(equals - texts->items[i]) : strlen(texts->items[i]);
+        pairs->list[i] = (struct description_pair){
+            .key = str_ndup(texts->items[i], length),
             .value = str_dup(equals ? equals + 1 : ""),
         };
     }
-    station->labels_count = labels->count;
 }
 
-static void free_labels(struct station *station)
+static void free_pairs(struct pairs *pairs)
 {
-    for (size_t i = 0; i < station->labels_count; i++) {
-        free((char *)(uintptr_t)station->labels[i].key);
-        free((char *)(uintptr_t)station->labels[i].value);
+    for (size_t i = 0; i < pairs->count; i++) {
+        free((char *)(uintptr_t)pairs->list[i].key);
+        free((char *)(uintptr_t)pairs->list[i].value);
     }
-    free(station->labels);
+    free(pairs->list);
+}
+
+void station_reload(struct station *station)
+{
+    station_of(station);
+    struct pairs labels = station->labels, generic = station->generic;
+    take_pairs(&station->labels, &station->config->labels);
+    take_pairs(&station->generic, &station->config->generic_resources);
+    if (station->agent)
+        agent_describe(station->agent, station->labels.list, station->labels.count,
+                       station->generic.list, station->generic.count);
+    free_pairs(&labels);
+    free_pairs(&generic);
 }
 
 static int open_images(struct station *station, struct err *err)
@@ -247,7 +264,8 @@ static void station_free(struct station *station)
     if (station->images)
         images_close(station->images);
     free(station->tmp);
-    free_labels(station);
+    free_pairs(&station->labels);
+    free_pairs(&station->generic);
     MAGIC_CLEAR(station);
     free(station);
 }
@@ -263,7 +281,8 @@ int station_open(struct loop *loop, const struct config *config, struct station 
     station->config = config;
     station->refusal.executor.class = &refusing;
     loop_timer_init(&station->look, loop, look);
-    take_labels(station);
+    take_pairs(&station->labels, &config->labels);
+    take_pairs(&station->generic, &config->generic_resources);
     station->tmp = str_printf("%s/%s", config->data_root, TMP_FOLDER);
     int result = dir_remove(station->tmp, err);
     if (!result)
@@ -329,6 +348,25 @@ static void look(struct loop_timer *timer)
         locals_closed(station);
 }
 
+static void on_container_stopped(void *owner, const struct err *err)
+{
+    station_of(owner);
+    if (err)
+        log_warn("container not stopped", "err=\"%s\"", err->message);
+}
+
+// The runtime counts as busy until all have ended.
+static void stop_containers(struct station *station)
+{
+    struct runtime *runtime = containers_runtime(station->containers);
+    struct runtime_status status;
+    size_t position = 0;
+    while (runtime_next(runtime, &position, &status))
+        if (status.state != RUNTIME_EXITED)
+            runtime_stop(runtime, status.id, SIGTERM, station->config->stop_seconds * 1000,
+                         on_container_stopped, station);
+}
+
 void station_close(struct station *station, void (*closed)(void *owner), void *owner)
 {
     station_of(station);
@@ -339,6 +377,8 @@ void station_close(struct station *station, void (*closed)(void *owner), void *o
     images_cancel_all(station->images);
     if (station->crates)
         crates_quiesce(station->crates);
+    if (station->containers && !station->config->live_restore)
+        stop_containers(station);
     loop_timer_start(&station->look, 0);
 }
 
@@ -456,8 +496,10 @@ int station_agent_open(struct station *station, const struct station_swarm *swar
         .executor = station->containers ? containers_executor(station->containers)
                                         : &station->refusal.executor,
         .engine_version = SKEP_VERSION,
-        .labels = station->labels,
-        .labels_count = station->labels_count,
+        .labels = station->labels.list,
+        .labels_count = station->labels.count,
+        .generic = station->generic.list,
+        .generic_count = station->generic.count,
         .lock_key = swarm->lock_key,
         .events = {.session = on_session,
                    .subscription = on_subscription,

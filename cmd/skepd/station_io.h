@@ -26,8 +26,11 @@ struct station;
 int station_open(struct loop *loop, const struct config *config, struct station **out,
                  struct err *err);
 
+// Takes over what of the configuration can change while running: labels and generic resources.
+void station_reload(struct station *station);
+
 // Lets what is under way end and frees; `closed` runs once, later. The agent is ended before.
-// Containers run on.
+// Containers run on, or are stopped where the configuration wants that.
 void station_close(struct station *station, void (*closed)(void *owner), void *owner);
 
 struct images *station_images(struct station *station);

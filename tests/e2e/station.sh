@@ -9,7 +9,10 @@ skep_image h1
 docker() { skep h1 "$@"; }
 
 step "the founder's node is ready and describes itself"
-skep_start h1 --label colour=green
+echo '{"node-generic-resources": ["gpu=2", "disk=fast"], "labels": ["colour=green"]}' >"$LAB/daemon.json"
+chmod 600 "$LAB/daemon.json"
+skepd_starts() { skep_start h1 --config-file "$LAB/daemon.json" "$@"; }
+skepd_starts
 docker swarm init --advertise-addr "$(ip_of h1)" >/dev/null
 ready() { [[ $(docker node ls --format '{{.Hostname}} {{.Status}} {{.Availability}}') == 'h1 Ready Active' ]]; }
 ready || fail "not ready when init was done: $(docker node ls)"
@@ -20,7 +23,14 @@ same "$(awk '/^MemTotal/ {print int($2 / 1024)}' /proc/meminfo)" "$(($(field .De
 same linux/x86_64 "$(field .Description.Platform.OS)/$(field .Description.Platform.Architecture)" "platform" 2>/dev/null ||
   [[ $(uname -m) != x86_64 ]]
 same green "$(field '(index .Description.Engine.Labels "colour")')" "the engine's label"
+same 'disk fast,gpu 2,' "$(docker node inspect self --format '{{range .Description.Resources.GenericResources}}{{with .NamedResourceSpec}}{{.Kind}} {{.Value}},{{end}}{{with .DiscreteResourceSpec}}{{.Kind}} {{.Value}},{{end}}{{end}}')" \
+  "its generic resources"
 same "$(ip_of h1)" "$(field .Status.Addr)" "its address"
+sed -i 's/green/blue/' "$LAB/daemon.json"
+signal h1 skepd HUP
+blue() { [[ $(field '(index .Description.Engine.Labels "colour")') == blue ]]; }
+eventually 5 blue
+ready || eventually 5 ready
 
 step "tasks without networks run as containers here"
 docker service create --detach --name plain --replicas 2 --env SHAPE=round "$LAB_IMAGE" sleep 100000 >/dev/null
@@ -48,12 +58,12 @@ step "skepd is started again, and once more after it was killed: the same proces
 before=$(sleepers)
 skep_stop h1
 same "$before" "$(sleepers)" "processes without skepd"
-skep_start h1
+skepd_starts
 eventually 20 ready
 eventually 20 replicas plain 4/4
 same "$before" "$(sleepers)" "processes after the restart"
 kill9 h1 skepd
-skep_start h1
+skepd_starts
 eventually 20 ready
 eventually 20 replicas plain 4/4
 same "$before" "$(sleepers)" "processes after the crash"
@@ -61,6 +71,17 @@ docker service scale --detach plain=1 >/dev/null
 eventually 30 replicas plain 1/1
 fewer() { [[ $(sleepers | wc -l) == 2 ]]; }
 eventually 30 fewer
+
+step "where it is wanted, containers end with the daemon, and the tasks begin anew with it"
+skep_stop h1
+skepd_starts --live-restore=false --shutdown-timeout 1
+eventually 20 replicas plain 1/1
+skep_stop h1
+same '' "$(sleepers)" "processes without skepd"
+skepd_starts
+eventually 30 replicas plain 1/1
+eventually 30 replicas hosted 1/1
+eventually 10 fewer
 
 step "leaving takes the containers away"
 docker swarm leave --force >/dev/null
