@@ -260,8 +260,9 @@ static void list(struct request *request)
 static void show(struct request *request, const void *object)
 {
     void *ctx;
-    // A node that shows no networks of its own lets services refer to these all the same.
-    if (is_hidden(object) && request_backend(request, &ctx)->network) {
+    // Services refer to these: the docker command looks the name up in the swarm's scope.
+    if (is_hidden(object) && !str_equal(request_query(request, "scope"), "swarm") &&
+        request_backend(request, &ctx)->network) {
         request_fail(request, 404, "network %s not found", request_param(request, "id"));
         return;
     }
