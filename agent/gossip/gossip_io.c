@@ -64,10 +64,12 @@ const uint8_t *gossip_nonce(struct gossip *gossip)
 
 // ---- packets -----------------------------------------------------------------------------------
 
-static socklen_t sock_of(const struct site *site, struct sockaddr_storage *out)
+// On an IPv6 socket an IPv4 address is written ::ffff:a.b.c.d.
+static socklen_t sock_of(const struct site *site, bool is_ip6, struct sockaddr_storage *out)
 {
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
     *out = (struct sockaddr_storage){0};
-    if (site->ip_size == 4) {
+    if (site->ip_size == 4 && !is_ip6) {
         struct sockaddr_in *in = (struct sockaddr_in *)out;
         in->sin_family = AF_INET;
         in->sin_port = htons(site->port);
@@ -77,7 +79,12 @@ static socklen_t sock_of(const struct site *site, struct sockaddr_storage *out)
     struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
     in6->sin6_family = AF_INET6;
     in6->sin6_port = htons(site->port);
-    memcpy(&in6->sin6_addr, site->ip, 16);
+    if (site->ip_size == 4) {
+        memcpy(in6->sin6_addr.s6_addr, mapped, sizeof mapped);
+        memcpy(in6->sin6_addr.s6_addr + sizeof mapped, site->ip, 4);
+    } else {
+        memcpy(in6->sin6_addr.s6_addr, site->ip, 16);
+    }
     return sizeof *in6;
 }
 
@@ -108,7 +115,7 @@ static void send_packet(void *owner, const struct site *to, const struct parcel 
         return;
     buf_clear(&gossip->sealed);
     packet_write(gossip->ring, gossip_nonce(gossip), shape, parts, count, &gossip->sealed);
-    sock_of(to, &sock);
+    sock_of(to, gossip->config.bind.kind == ADDR_IP6, &sock);
     uv_buf_t bytes = uv_buf_init((char *)gossip->sealed.data, (unsigned)gossip->sealed.len);
     // What the kernel has no room for is lost, as on the wire.
     if (!buf_ok(&gossip->sealed) ||

@@ -42,14 +42,19 @@ static void on_nodes(void *owner)
     node->nodes_changed++;
 }
 
-static struct addr address(int i)
+static struct addr parse(const char *text)
 {
     struct addr addr;
-    char text[32];
-    str_format(text, sizeof text, "127.0.0.%d:%d", i + 1, port);
     int result = addr_parse(text, 0, &addr, NULL);
     CHECK(result == 0);
     return addr;
+}
+
+static struct addr address(int i)
+{
+    char text[32];
+    str_format(text, sizeof text, "127.0.0.%d:%d", i + 1, port);
+    return parse(text);
 }
 
 static void keys_give(struct gossip *gossip, uint8_t first)
@@ -63,20 +68,25 @@ static void keys_give(struct gossip *gossip, uint8_t first)
     ck_assert_int_eq(gossip_keys(gossip, set.list, set.count, NULL), 0);
 }
 
-static void start(int i)
+static void start_at(int i, struct addr bind, struct addr advertise)
 {
     struct node *node = &nodes[i];
     struct err err = ERR_INIT;
     *node = (struct node){0};
     struct gossip_config config = {.loop = &loop,
-                                   .bind = address(i),
-                                   .advertise = address(i),
+                                   .bind = bind,
+                                   .advertise = advertise,
                                    .events = {.rows_changed = on_rows, .nodes_changed = on_nodes},
                                    .owner = node};
     ck_assert_msg(gossip_open(&config, &node->gossip, &err) == 0, "%s", err.message);
     const char *bootstrap[] = {"127.0.0.1:2377", "127.0.0.2", "no address"};
     gossip_bootstrap(node->gossip, bootstrap, COUNT_OF(bootstrap));
     keys_give(node->gossip, 10);
+}
+
+static void start(int i)
+{
+    start_at(i, address(i), address(i));
 }
 
 static void on_closed(void *ctx)
@@ -318,6 +328,45 @@ static bool reads_to_the_end(void *ctx)
     return got == 0 || reading->size == sizeof reading->bytes;
 }
 
+static bool reads_something(void *ctx)
+{
+    reads_to_the_end(ctx);
+    return ((struct reading *)ctx)->size > 0;
+}
+
+START_TEST(addresses_of_both_families_work)
+{
+    // All of one machine's addresses, IPv4 ones among them, on an IPv6 socket.
+    char any[16];
+    int probe = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (probe < 0)
+        return; // a kernel without IPv6
+    close(probe);
+    for (int i = 0; i < NODES; i++)
+        end(i, GOSSIP_END_SILENT);
+    port = support_port();
+    str_format(any, sizeof any, "[::]:%d", port);
+    start_at(0, parse(any), address(0));
+    ck_assert_int_eq(gossip_network_join(nodes[0].gossip, "net1", NULL), 0);
+    struct keyring *ours = ring_of(10);
+    struct gossip_message ping = {.type = GOSSIP_PING, .ping = {.seq = 77}};
+    struct buf plain, sealed;
+    buf_init(&plain, 1000);
+    buf_init(&sealed, 1000);
+    gossip_encode(&ping, &plain);
+    struct span part = {plain.data, plain.len};
+    packet_write(ours, nonce_golden, (struct packet_shape){0}, &part, 1, &sealed);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    send_datagram(fd, 0, sealed.data, sealed.len);
+    struct reading reading = {.fd = fd};
+    ck_assert(loop_run_until(&loop, reads_something, &reading, 5000));
+    close(fd);
+    buf_fini(&plain);
+    buf_fini(&sealed);
+    keyring_free(ours);
+}
+END_TEST
+
 START_TEST(strangers_change_nothing)
 {
     for (int i = 0; i < NODES; i++)
@@ -400,6 +449,7 @@ Suite *suite_gossip_io(void)
     tcase_add_test(nodes_case, nodes_share_rows_and_lose_them_with_their_owner);
     tcase_add_test(nodes_case, a_new_life_replaces_the_former_one_at_once);
     tcase_add_test(nodes_case, bad_wishes_are_refused);
+    tcase_add_test(nodes_case, addresses_of_both_families_work);
     tcase_add_test(nodes_case, strangers_change_nothing);
     suite_add_tcase(suite, nodes_case);
     return suite;
