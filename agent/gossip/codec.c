@@ -228,8 +228,10 @@ static bool take_value(const struct field *field, const msgpack_object *object, 
     struct span span;
     switch (field->kind) {
     case KIND_BOOL:
+        if (object->type != MSGPACK_OBJECT_BOOLEAN)
+            return false;
         *(bool *)target = object->via.boolean;
-        return object->type == MSGPACK_OBJECT_BOOLEAN;
+        return true;
     case KIND_SPAN:
     case KIND_ADDR:
         if (!span_of(object, &span) || (field->limit && span.size > field->limit))
