@@ -214,6 +214,70 @@ void crate_net_leave(struct crate *crate)
         locals_detach(crate->crates->locals, crate->id, NULL);
 }
 
+// ---- while it is there --------------------------------------------------------------------------
+
+static const struct local *connectable(const struct crate *crate, const char *network,
+                                       struct err *err)
+{
+    const char *mode = crate_network(crate);
+    if (crate->task) {
+        err_set(err, ERR_UNIMPLEMENTED, "container %s belongs to a task of the swarm", crate->name);
+        return NULL;
+    }
+    if (str_equal(mode, "host") || str_equal(mode, "none") || str_starts(mode, "container:")) {
+        err_set(err, ERR_PERMISSION_DENIED,
+                "container %s has network mode %s and cannot be on other networks", crate->name,
+                mode);
+        return NULL;
+    }
+    const struct local *local =
+        crate->crates->locals ? locals_find(crate->crates->locals, network) : NULL;
+    if (!local)
+        err_set(err, ERR_NOT_FOUND, "network %s not found", network);
+    return local;
+}
+
+int crate_connect(struct crate *crate, const char *network, const json_t *settings, struct err *err)
+{
+    char path[LAYOUT_PLACE_BYTES];
+    const struct local_endpoint *endpoint;
+    const struct local *local = connectable(crate, network, err);
+    if (!local)
+        return -(int)err->code;
+    (void)crate_local(crate, local->name, &endpoint);
+    bool first = str_equal(local->name, crate_network(crate));
+    if (endpoint || (json_object_get(crate->endpoints, local->name) && !first))
+        return err_set(err, ERR_PERMISSION_DENIED,
+                       "endpoint with name %s already exists in network %s", crate->name,
+                       local->name);
+    json_object_set_new(crate->endpoints, local->name,
+                        json_is_object(settings) ? json_deep_copy(settings) : json_object());
+    struct err why = ERR_INIT;
+    int rc = crate_running(crate) ? join(crate, local->name, NULL, 0, path, &why) : 0;
+    if (rc == 0)
+        rc = crate_save(crate, &why);
+    if (rc)
+        json_object_del(crate->endpoints, local->name);
+    return rc ? err_copy(err, &why) : 0;
+}
+
+int crate_disconnect(struct crate *crate, const char *network, struct err *err)
+{
+    const struct local_endpoint *endpoint;
+    const struct local *local = connectable(crate, network, err);
+    if (!local)
+        return -(int)err->code;
+    (void)crate_local(crate, local->name, &endpoint);
+    bool first = str_equal(local->name, crate_network(crate));
+    if (!endpoint && (first || !json_object_get(crate->endpoints, local->name)))
+        return err_set(err, ERR_PERMISSION_DENIED, "container %s is not connected to network %s",
+                       crate->id, local->name);
+    locals_detach(crate->crates->locals, crate->id, local->name);
+    if (!first)
+        json_object_del(crate->endpoints, local->name);
+    return crate_save(crate, err);
+}
+
 // ---- what is shown ------------------------------------------------------------------------------
 
 const struct local *crate_local(const struct crate *crate, const char *network,

@@ -158,6 +158,14 @@ void crate_pause(struct crate *crate, crate_done *done, void *owner);
 void crate_unpause(struct crate *crate, crate_done *done, void *owner);
 void crate_remove(struct crate *crate, bool force, bool volumes, crate_done *done, void *owner);
 int crate_rename(struct crate *crate, const char *name, struct err *err);
+
+// Puts it on one more network of this node, at once if it runs; `settings` is the request's
+// EndpointConfig, may be NULL. NOT_FOUND, PERMISSION_DENIED (one that has others' networks, or is
+// on it), UNIMPLEMENTED for tasks.
+int crate_connect(struct crate *crate, const char *network, const json_t *settings,
+                  struct err *err);
+// Takes it from one. From the network its mode names it goes until its next start.
+int crate_disconnect(struct crate *crate, const char *network, struct err *err);
 void crate_update(struct crate *crate, const json_t *body, crate_done *done, void *owner);
 int crate_resize(struct crate *crate, unsigned rows, unsigned columns, struct err *err);
 // The seconds it asks for itself.

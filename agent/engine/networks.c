@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "agent/crate/crates_io.h"
 #include "agent/engine/engine.h"
 #include "agent/engine/noun.h"
 #include "agent/engine/objects.h"
@@ -324,6 +325,51 @@ static void remove_network(struct request *request)
     }
 }
 
+// ---- containers on networks of this node -----------------------------------------------------
+
+typedef int attach_fn(struct crate *crate, const char *network, const json_t *settings,
+                      struct err *err);
+
+static int disconnect_crate(struct crate *crate, const char *network, const json_t *settings,
+                            struct err *err)
+{
+    (void)settings;
+    return crate_disconnect(crate, network, err);
+}
+
+static void attach(struct request *request, attach_fn *fn)
+{
+    void *ctx;
+    struct err err = ERR_INIT;
+    struct backend_local local = {0};
+    const struct backend *backend = request_backend(request, &ctx);
+    const json_t *body = request_json(request);
+    if (!body)
+        return;
+    if (backend->local)
+        backend->local(ctx, &local);
+    if (!local.crates) {
+        request_fail(request, 501, "this node runs no containers of its own");
+        return;
+    }
+    struct crate *crate = crates_find(local.crates, text_of(body, "Container"), &err);
+    if (!crate ||
+        fn(crate, request_param(request, "id"), json_object_get(body, "EndpointConfig"), &err))
+        request_fail_err(request, &err);
+    else
+        request_empty(request, 200);
+}
+
+static void connect_container(struct request *request)
+{
+    attach(request, crate_connect);
+}
+
+static void disconnect_container(struct request *request)
+{
+    attach(request, disconnect_crate);
+}
+
 // ---- pruning -----------------------------------------------------------------------------------
 
 // Tries every network that the filters allow, one after the other: what is in use is kept, which
@@ -505,6 +551,8 @@ static const struct endpoint rows[] = {
     {"GET", "/networks/", list},
     {"POST", "/networks/prune", prune},
     {"GET", "/networks/{id}", inspect},
+    {"POST", "/networks/{id}/connect", connect_container},
+    {"POST", "/networks/{id}/disconnect", disconnect_container},
     {"DELETE", "/networks/{id}", remove_network},
 };
 ENDPOINTS(network_endpoints, rows);

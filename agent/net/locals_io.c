@@ -435,6 +435,21 @@ static int publish(struct locals *locals, const struct locals_wish *wish,
     return 0;
 }
 
+// A macvlan's or ipvlan's only end is in the container's namespace.
+static void inside_remove(const struct locals *locals, const struct local_endpoint *endpoint)
+{
+    char path[LAYOUT_PLACE_BYTES];
+    struct netlink *netlink = NULL;
+    int fd = -1;
+    place_of(locals, endpoint->container, path);
+    if (netns_open(path, &fd, NULL))
+        return;
+    if (netlink_open(fd, &netlink, NULL) == 0)
+        (void)netlink_link_del(netlink, endpoint->eth, NULL);
+    netlink_close(netlink);
+    close(fd);
+}
+
 static void endpoint_gone(struct locals *locals, struct local *local, const char *container)
 {
     char port[LAYOUT_NAME_BYTES];
@@ -444,9 +459,11 @@ static void endpoint_gone(struct locals *locals, struct local *local, const char
         local_names_endpoint_gone(locals->feed, local, endpoint);
     ports_remove(locals->ports, endpoint->id);
     port_name(endpoint, port);
-    // The container's end goes with it; a macvlan goes with its namespace.
+    // The container's end goes with it.
     if (local->driver == LOCAL_BRIDGE)
         (void)netlink_link_del(locals->host, port, NULL);
+    else
+        inside_remove(locals, endpoint);
     local_detach(local, container);
     if (record_write(locals, local, &err))
         log_warn("cannot record a network", "network=%s err=\"%s\"", local->name, err.message);
@@ -515,20 +532,18 @@ void locals_detach(struct locals *locals, const char *container, const char *net
 {
     char path[LAYOUT_PLACE_BYTES];
     struct err err = ERR_INIT;
-    bool some = false;
+    const struct local *one = network ? find(locals, network) : NULL;
     for (size_t i = 0; i < locals->count; i++) {
         struct local *local = locals->list[i];
-        if (network && find(locals, network) != local)
-            continue;
-        if (!local_find(local, container))
-            continue;
-        some = true;
-        endpoint_gone(locals, local, container);
+        if ((!network || local == one) && local_find(local, container))
+            endpoint_gone(locals, local, container);
     }
-    if (some && locals->feed && networks_of(locals, container) == 0)
-        (void)dns_feed_sandbox_remove(locals->feed, container);
-    if (!some || networks_of(locals, container) > 0)
+    if (network) {
+        serve_names(locals, container);
         return;
+    }
+    if (locals->feed)
+        (void)dns_feed_sandbox_remove(locals->feed, container);
     place_of(locals, container, path);
     if (netns_remove(path, &err))
         log_warn("cannot remove a container's namespace", "err=\"%s\"", err.message);

@@ -61,8 +61,8 @@ struct locals_wish {
 int locals_attach(struct locals *locals, const struct locals_wish *wish,
                   char path[LAYOUT_PLACE_BYTES], struct err *err);
 
-// Takes it from one network, or (NULL) from all and its namespace away. Harmless when there is
-// nothing to take.
+// Takes it from one network, or (NULL) from all and its namespace away: it has ended. Harmless when
+// there is nothing to take.
 void locals_detach(struct locals *locals, const char *container, const char *network);
 
 // Whether the container's names are answered at 127.0.0.11: it is on a network that a user made.

@@ -43,6 +43,19 @@ for name in other second "$(d inspect -f '{{.Id}}' other | head -c 12)" fixed; d
 done
 [[ $(d exec fixed cat /etc/resolv.conf) == *127.0.0.11* ]] || fail "resolv.conf"
 
+step "network connect and disconnect"
+d network create --subnet 10.41.0.0/24 red >/dev/null
+d network connect --ip 10.41.0.9 --alias here red other
+[[ $(d exec other ip addr show eth1) == *10.41.0.9* ]] || fail "no second interface"
+same 10.41.0.9 "$(d inspect -f '{{.NetworkSettings.Networks.red.IPAddress}}' other)" "the second address"
+same "other" "$(d run --rm --network red "$LAB_IMAGE" sh -c 'ping -c 1 -W 2 here >/dev/null && echo other')" "by alias"
+refused 'already exists' d network connect red other
+d network disconnect red other
+[[ $(d exec other ip addr) != *10.41.0.9* ]] || fail "the second interface stays"
+refused 'not connected' d network disconnect red other
+refused 'not found' d network connect nowhere other
+d network rm red >/dev/null
+
 step "host and none"
 [[ $(d run --rm --network host "$LAB_IMAGE" ip addr) == *"$(ip_of h1)"* ]] || fail "host"
 [[ $(d run --rm --network none "$LAB_IMAGE" ip addr) != *eth0* ]] || fail "none"
