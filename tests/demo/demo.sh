@@ -1,10 +1,18 @@
 #!/bin/bash
-# The tour: three hosts on this machine, made of namespaces. Skep's manager runs on the first, stock
-# Docker engines work on the others, and the unmodified docker command drives it all.
+# The tour: three hosts on this machine, made of namespaces, each with a skepd, driven by the unmodified
+# docker command; and a fourth that only asks.
+#
+#   demo.sh [--keep]      --keep: stay for play until Enter is pressed (or input ends)
 . "$(dirname "$0")/../support/lab.sh"
-lab_needs dockerd docker
-echo "Three hosts come up on this machine, with no route out; they go when the tour ends."
-lab_up 3
+lab_needs docker conmon crun umoci busybox curl nft
+keep=
+case ${1:-} in
+--keep) keep=yes ;;
+'') ;;
+*) echo "usage: $0 [--keep]" >&2; exit 2 ;;
+esac
+echo "Four hosts come up on this machine, with no route out; they go when the tour ends."
+lab_up 4
 
 # Shows a command as the user of that host would type it, then runs it there.
 type_on()
@@ -12,10 +20,8 @@ type_on()
   local host=$1
   shift
   printf '\n\033[1m%s$ docker %s\033[0m\n' "$host" "$*"
-  if [[ $host == h1 ]]; then skep "$host" "$@"; else stock "$host" "$@"; fi
+  skep "$host" "$@"
 }
-
-ready() { [[ $(skep h1 node ls --format '{{.Status}}' | grep -c Ready) == 3 ]]; }
 
 running()
 {
@@ -23,43 +29,67 @@ running()
     grep -c ^Running) == "$1" ]]
 }
 
-step "a swarm, with skepd on h1 as its manager"
-skep_start h1
+# asked: what the service's port answers at each host that is up.
+asked()
+{
+  local host
+  for host in "$@"; do
+    printf '\n\033[1mh4$ curl http://%s:8080/cgi-bin/who\033[0m\n' "$host"
+    eventually 10 answers "$host"
+    for _ in 1 2 3; do on h4 curl -s -m 5 "http://$(ip_of "$host"):8080/cgi-bin/who"; done
+  done
+}
+answers() { [[ $(on h4 curl -s -m 2 "http://$(ip_of "$1"):8080/cgi-bin/who") == *"answers $(ip_of h4)"* ]]; }
+
+step "a swarm: two managers and a worker"
+for host in h1 h2 h3; do skep_start $host; done
 type_on h1 swarm init --advertise-addr "$(ip_of h1)"
-type_on h1 node update --availability drain h1
+type_on h1 swarm update --dispatcher-heartbeat 1s
+type_on h2 swarm join --token "$(skep h1 swarm join-token --quiet manager)" "$(ip_of h1):2377"
+type_on h3 swarm join --token "$(skep h1 swarm join-token --quiet worker)" "$(ip_of h1):2377"
+type_on h2 node ls
 
-step "Docker engines on h2 and h3 join it as workers"
-token=$(skep h1 swarm join-token --quiet worker)
-for host in h2 h3; do
-  stock_start $host
-  stock_image $host
-  type_on $host swarm join --token "$token" "$(ip_of h1):2377"
-done
-eventually 30 ready
-type_on h1 node ls
+step "an image on each host, and an overlay network between them"
+lab_rootfs "$LAB/rootfs"
+mkdir -p "$LAB/rootfs/www/cgi-bin"
+printf '#!/bin/sh\necho\necho "$(hostname) answers $REMOTE_ADDR"\n' >"$LAB/rootfs/www/cgi-bin/who"
+chmod 755 "$LAB/rootfs/www/cgi-bin/who"
+tar -C "$LAB/rootfs" -cf "$LAB/rootfs.tar" .
+for host in h1 h2 h3; do type_on $host import "$LAB/rootfs.tar" web:1; done
+type_on h1 network create --driver overlay net
 
-step "a service of two replicas on an overlay network"
-type_on h1 network create --driver overlay --subnet 10.0.9.0/24 net
-# shellcheck disable=SC2016 # the container's shell is to expand it
-type_on h1 service create --detach --quiet --name web --replicas 2 --network net "$LAB_IMAGE" sh -c \
-  'mkdir -p /www && echo "hello from $(hostname)" >/www/index.html && exec httpd -f -p 80 -h /www'
-eventually 60 running 2
+step "a service of three replicas, published on every host"
+type_on h1 service create --detach --quiet --no-resolve-image --name web --replicas 3 --network net --stop-grace-period 1s \
+  --publish 8080:80 web:1 httpd -f -p 0.0.0.0:80 -h /www
+eventually 40 running 3
 type_on h1 service ps web
 
-step "each replica answers on its host"
-for host in h2 h3; do
-  replica=$(stock $host ps --quiet --filter label=com.docker.swarm.service.name=web)
-  [[ -n $replica ]] || fail "no container of the service runs on $host"
-  type_on $host exec "$replica" wget -qO- http://localhost
-done
+step "any host answers, and the tasks see who asked"
+asked h1 h2 h3
 
-step "the manager is killed; the containers run on, and it comes back"
-kill9 h1 skepd
-type_on h3 exec "$replica" wget -qO- http://localhost
-skep_start h1
-eventually 60 ready
-type_on h1 service scale --detach web=4
-eventually 60 running 4
-type_on h1 service ls
+step "the tasks know each other by name"
+type_on h1 exec "$(skep h1 ps -q | head -1)" nslookup tasks.web.
+
+step "more of them, then another version"
+type_on h2 service scale --detach web=5
+eventually 40 running 5
+type_on h1 service update --detach --quiet --no-resolve-image --update-parallelism 2 --env-add COLOUR=green web
+updated() { [[ $(skep h1 service inspect web --format '{{.UpdateStatus.State}}') == completed ]]; }
+eventually 60 updated
+type_on h1 service ps --filter desired-state=running web
+
+step "h3 loses its power: its tasks move"
+host_kill h3
+down() { [[ $(skep h1 node ls --format '{{.Hostname}} {{.Status}}' | sed -n 's/^h3 //p') == Down ]]; }
+eventually 30 down
+eventually 40 running 5
+type_on h1 node ls
+type_on h1 service ps --filter desired-state=running web
+asked h1 h2
 
 step "that was the tour; ./dev e2e goes further"
+if [[ $keep ]]; then
+  echo "The hosts stay. For example: docker -H unix://$LAB/h1/skep.sock service ls"
+  echo "Press Enter to end."
+  read -r _ || true
+fi

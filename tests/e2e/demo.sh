@@ -1,4 +1,4 @@
 #!/bin/bash
 # The tour that README offers works, from its first command to its last.
-# ctest: TIMEOUT 180
+# ctest: TIMEOUT 240
 exec "$(dirname "$0")/../demo/demo.sh"
