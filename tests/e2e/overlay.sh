@@ -42,7 +42,7 @@ all_reach()
 eventually 10 all_reach
 
 step "the service's address leads to every task, and each sees who asks"
-one=$(sandboxes h1 | head -1)
+one=$(sandboxes h1 | sed -n 1p)
 # ask HOST SANDBOX N: N connections to the service's address, one answer a line.
 ask()
 {
@@ -58,7 +58,7 @@ spread() { [[ $(ask h1 "$one" 40 | sort -u | wc -l) == 4 ]]; }
 eventually 10 spread
 
 step "names and files inside"
-container=$(skep h1 ps -q | head -1)
+container=$(skep h1 ps -q | sed -n 1p)
 [[ $(skep h1 exec "$container" cat /etc/resolv.conf) == *'nameserver 127.0.0.11'* ]] || fail "resolv.conf"
 [[ $(skep h1 exec "$container" cat /etc/hosts) == *10.20.0.* ]] || fail "hosts"
 skep h1 exec "$container" ping -c 1 -W 1 "$(ip_of h1)" >/dev/null || fail "the way out"
@@ -69,7 +69,7 @@ eventually 10 answers tasks.web. 'Address.*10\.20\.0\.' 4
 eventually 10 answers web. "Address.*$vip" 1
 
 step "skepd goes and comes again: no packet is lost"
-two=$(sandboxes h2 | head -1)
+two=$(sandboxes h2 | sed -n 1p)
 in_sandbox h1 "$one" ping -i 0.05 -w 8 -q "$(address_of h2 "$two")" >"$LAB/ping" &
 pinging=$!
 skep_stop h2
