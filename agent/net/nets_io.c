@@ -294,7 +294,9 @@ static int box_new(struct nets *nets, const struct order *order, struct box **ou
     for (size_t i = 0; i < order->networks_count; i++)
         nets_net_use(nets, &order->networks[i].overlay)->boxes++;
     map_put_str(&nets->boxes, box->id, box);
-    int rc = box_ends(box, map_get_str(&nets->strays, name), err);
+    const struct stray *stray = map_get_str(&nets->strays, name);
+    box->adopted = stray != NULL;
+    int rc = box_ends(box, stray, err);
     stray_forget(nets, name);
     if (rc) {
         nets_box_free(box);
@@ -318,7 +320,6 @@ int nets_sandbox_make(struct nets *nets, const struct order *order, bool adopt, 
             rc = box_new(nets, order, &box, err);
         if (rc)
             return rc;
-        box->adopted = adopt;
         box->state = adopt || has_addresses(box) ? BOX_MAKING : BOX_WAITING;
         if (box->state == BOX_WAITING)
             loop_timer_start(&box->wait, nets->wait_ms);

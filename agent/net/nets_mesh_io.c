@@ -264,6 +264,18 @@ static void add_peers(struct addresses *addresses, const struct net *net)
         address_add(addresses, &peers[i].tunnel);
 }
 
+// After a restart the table of the life before stands until gossip had time to say who is a member:
+// one made of what is known in the first moment would drop what members send.
+static bool is_taking_over(const struct nets *nets)
+{
+    bool holds = false, adopted = false;
+    MAP_EACH (entry, &nets->nets)
+        holds |= nets_holds(nets, entry->value);
+    MAP_EACH (entry, &nets->boxes)
+        adopted |= ((const struct box *)entry->value)->adopted;
+    return holds && adopted;
+}
+
 // Members are the live nodes, and where endpoints of theirs say that tunnels end.
 static void set_guard(struct nets *nets)
 {
@@ -287,7 +299,9 @@ static void set_guard(struct nets *nets)
     members.count = mesh_sort(members.list, members.count);
     sealed.count = mesh_sort(sealed.list, sealed.count);
     peers.count = mesh_sort(peers.list, peers.count);
-    if (needed) {
+    if (needed && !sealed.count && is_taking_over(nets)) {
+        // As it is.
+    } else if (needed) {
         const struct guard guard = {.port = nets->port,
                                     .members = members.list,
                                     .members_count = members.count,
