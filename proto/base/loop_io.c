@@ -2,6 +2,8 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
@@ -99,14 +101,32 @@ static void run_posts(struct loop *loop)
     }
 }
 
-static void on_wake(uv_async_t *handle)
+// Makes the loop look at its posts. With the lock held.
+//
+// An eventfd of our own instead of uv_async_t: libuv's receiver spins until the sender has come
+// back from its write, which on busy processors lasts a time slice (workers_io.h).
+static void wake(struct loop *loop)
 {
+    if (loop->woken)
+        return;
+    loop->woken = true;
+    int result = eventfd_write(loop->wake_fd, 1);
+    CHECK(result == 0);
+}
+
+static void on_wake(uv_poll_t *handle, int status, int events)
+{
+    (void)status;
+    (void)events;
     struct loop *loop = loop_of(handle->data);
-    run_posts(loop);
+    eventfd_t count;
     uv_mutex_lock(&loop->lock);
+    eventfd_read(loop->wake_fd, &count);
+    loop->woken = false;
     bool stopping = loop->stopping;
     loop->stopping = false;
     uv_mutex_unlock(&loop->lock);
+    run_posts(loop);
     if (stopping)
         uv_stop(&loop->uv);
 }
@@ -117,7 +137,7 @@ void loop_post(struct loop *loop, struct loop_post *post, void (*run)(struct loo
     post->run = run;
     list_push_back(&loop->posted, &post->link);
     // Under the lock, so that the loop cannot be freed between the push and the wake-up.
-    uv_async_send(&loop->wake);
+    wake(loop);
     uv_mutex_unlock(&loop->lock);
 }
 
@@ -125,7 +145,7 @@ void loop_stop(struct loop *loop)
 {
     uv_mutex_lock(&loop->lock);
     loop->stopping = true;
-    uv_async_send(&loop->wake);
+    wake(loop);
     uv_mutex_unlock(&loop->lock);
 }
 
@@ -146,8 +166,11 @@ static void on_before_poll(uv_prepare_t *handle)
         later->run(later);
     }
     // Somebody who waits for a condition must look again before the loop sleeps on.
-    if (!list_empty(&loop->later) || (loop->watched && ran))
-        uv_async_send(&loop->wake);
+    if (list_empty(&loop->later) && (!loop->watched || !ran))
+        return;
+    uv_mutex_lock(&loop->lock);
+    wake(loop);
+    uv_mutex_unlock(&loop->lock);
 }
 
 void loop_later_init(struct loop_later *later, struct loop *loop,
@@ -170,26 +193,26 @@ void loop_later_cancel(struct loop_later *later)
 
 // ---- jobs ---------------------------------------------------------------------------------------
 
-static void on_work(uv_work_t *request)
+static void on_work_done(struct loop_post *post)
 {
-    struct loop_work *work = CONTAINER_OF(request, struct loop_work, uv);
-    work->work(work);
+    struct loop_work *work = CONTAINER_OF(post, struct loop_work, post);
+    work->done(work);
 }
 
-static void on_work_done(uv_work_t *request, int status)
+static void on_work(struct workers_job *job)
 {
-    struct loop_work *work = CONTAINER_OF(request, struct loop_work, uv);
-    CHECK(status == 0); // jobs are never cancelled
-    work->done(work);
+    struct loop_work *work = CONTAINER_OF(job, struct loop_work, job);
+    work->work(work);
+    loop_post(work->loop, &work->post, on_work_done);
 }
 
 void loop_work_start(struct loop *loop, struct loop_work *work, void (*run)(struct loop_work *work),
                      void (*done)(struct loop_work *work))
 {
+    work->loop = loop;
     work->work = run;
     work->done = done;
-    int result = uv_queue_work(&loop->uv, &work->uv, on_work, on_work_done);
-    CHECK(result == 0);
+    workers_start(&work->job, on_work);
 }
 
 // ---- life ---------------------------------------------------------------------------------------
@@ -207,12 +230,16 @@ void loop_init(struct loop *loop)
     list_init(&loop->posted);
     list_init(&loop->later);
     timers_init(&loop->timers);
-    result = uv_async_init(&loop->uv, &loop->wake, on_wake);
+    loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    CHECK(loop->wake_fd >= 0);
+    result = uv_poll_init(&loop->uv, &loop->wake, loop->wake_fd);
     CHECK(result == 0);
     uv_timer_init(&loop->uv, &loop->alarm);
     uv_prepare_init(&loop->uv, &loop->before_poll);
     loop->wake.data = loop->alarm.data = loop->before_poll.data = loop;
     uv_prepare_start(&loop->before_poll, on_before_poll);
+    result = uv_poll_start(&loop->wake, UV_READABLE, on_wake);
+    CHECK(result == 0);
 }
 
 void loop_fini(struct loop *loop)
@@ -225,6 +252,7 @@ void loop_fini(struct loop *loop)
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     int result = uv_loop_close(&loop->uv);
     CHECK(result == 0); // a handle was left open
+    close(loop->wake_fd);
     timers_fini(&loop->timers);
     uv_mutex_destroy(&loop->lock);
     MAGIC_CLEAR(loop);

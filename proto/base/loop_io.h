@@ -15,14 +15,17 @@
 #include "proto/base/clock.h"
 #include "proto/base/list.h"
 #include "proto/base/timer.h"
+#include "proto/base/workers_io.h"
 
 struct loop {
     unsigned magic;
     uv_loop_t uv; // for handles of the caller's own: uv_tcp_init(&loop->uv, ...)
-    uv_async_t wake;
-    uv_mutex_t lock;    // guards posted and stopping
+    uv_poll_t wake;
+    int wake_fd;        // an eventfd: readable when woken
+    uv_mutex_t lock;    // guards posted, stopping and woken
     struct list posted; // loop_post.link, oldest first
     bool stopping;
+    bool woken;
     struct timers timers;
     uv_timer_t alarm;  // wakes for the earliest of `timers`
     struct list later; // loop_later.link
@@ -107,7 +110,9 @@ void loop_later_cancel(struct loop_later *later);
 // ---- jobs for the worker pool -------------------------------------------------------------------
 
 struct loop_work {
-    uv_work_t uv;
+    struct workers_job job;
+    struct loop *loop;
+    struct loop_post post; // it is done
     void (*work)(struct loop_work *work);
     void (*done)(struct loop_work *work);
 };

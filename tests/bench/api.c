@@ -1,5 +1,5 @@
-// A closed loop of HTTP requests over a unix socket: so many clients, each with one kept connection,
-// each asking again as soon as it is answered.
+// A closed loop of HTTP requests over a unix socket: so many clients, each with one kept
+// connection, each asking again as soon as it is answered.
 //
 //   bench_api SOCKET CLIENTS COUNT METHOD TARGET [BODY]     %d in TARGET and BODY counts up
 //
