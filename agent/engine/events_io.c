@@ -4,6 +4,7 @@
 #include "agent/engine/bus.h"
 #include "agent/engine/engine.h"
 #include "agent/engine/event_match.h"
+#include "agent/engine/info_io.h"
 #include "agent/engine/stamp.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
@@ -25,6 +26,11 @@ struct follower {
 };
 
 static size_t followers_count;
+
+size_t events_listeners(void)
+{
+    return followers_count;
+}
 
 static void finish(struct follower *follower)
 {

@@ -147,6 +147,8 @@ static void write_list(const struct field *row, void **items, size_t count, stru
 
 static void write_object(const struct field *row, const void *message, struct json_out *out)
 {
+    if (!message && (row->flags & FIELD_NULL))
+        json_out_null(out, row->json);
     if (!message && !(row->flags & FIELD_ALWAYS))
         return;
     json_out_object(out, row->json);

@@ -41,7 +41,8 @@ enum field_flags {
     FIELD_EMPTY = 2,      // with FIELD_ALWAYS: [] or {} instead of null for lists and maps
     FIELD_READ_ONLY = 4,  // never written
     FIELD_WRITE_ONLY = 8, // never read
-    FIELD_NONZERO = 16    // durations: 0 is left out also when it is there
+    FIELD_NONZERO = 16,   // durations: 0 is left out also when it is there
+    FIELD_NULL = 32       // objects: null when absent
 };
 
 struct field {

@@ -1,5 +1,6 @@
 // /_ping, /version and /info.
 #include "agent/engine/engine.h"
+#include "agent/engine/info_io.h"
 #include "agent/engine/noun.h"
 #include "agent/engine/objects.h"
 #include "agent/engine/swarm.h"
@@ -131,7 +132,11 @@ static void send_info(struct request *request, const struct info *info, const vo
     backend->swarm(ctx, &swarm);
     struct json_out *out = request_write(request);
     json_out_object(out, NULL);
+    struct backend_local local = {0};
+    if (backend->local)
+        backend->local(ctx, &local);
     backend->info(ctx, out);
+    info_write(&local, events_listeners(), out);
     write_swarm(&swarm, info, cluster, out);
     json_out_end(out);
     request_send(request, 200);

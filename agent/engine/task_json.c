@@ -113,8 +113,8 @@ static FIELDS(apparmor_fields, "AppArmorOpts", swarm__privileges__app_armor_opts
               apparmor_rows);
 
 static const struct field privileges_rows[] = {
-    {"CredentialSpec", "credential_spec", FIELD_OBJECT, 0, &credential_fields},
-    {"SELinuxContext", "selinux_context", FIELD_OBJECT, 0, &selinux_fields},
+    {"CredentialSpec", "credential_spec", FIELD_OBJECT, FIELD_NULL, &credential_fields},
+    {"SELinuxContext", "selinux_context", FIELD_OBJECT, FIELD_NULL, &selinux_fields},
     {"Seccomp", "seccomp", FIELD_OBJECT, 0, &seccomp_fields},
     {"AppArmor", "apparmor", FIELD_OBJECT, 0, &apparmor_fields},
     {"NoNewPrivileges", "no_new_privileges", FIELD_BOOL, 0, NULL},

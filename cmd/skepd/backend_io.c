@@ -51,6 +51,10 @@ static void on_info(void *ctx, struct json_out *out)
     json_out_int(out, "MemTotal", (int64_t)memory.totalram * memory.mem_unit);
     json_out_bool(out, "Debug", parts->config->debug);
     json_out_bool(out, "LiveRestoreEnabled", parts->config->live_restore);
+    json_out_array(out, "Labels");
+    for (size_t i = 0; i < parts->config->labels.count; i++)
+        json_out_str(out, NULL, parts->config->labels.items[i]);
+    json_out_end(out);
 }
 
 // ---- containers, images, volumes ----------------------------------------------------------------

@@ -215,6 +215,15 @@ bool in_labels(const Swarm__Annotations *annotations, const void *const *wanted,
     return true;
 }
 
+struct by common_by(const struct common_filters *filters)
+{
+    if (filters->names_count == 1)
+        return by_name(filters->names[0]);
+    if (filters->id_prefixes_count == 1)
+        return by_id_prefix(filters->id_prefixes[0]);
+    return filters->name_prefixes_count == 1 ? by_name_prefix(filters->name_prefixes[0]) : BY_ALL;
+}
+
 bool common_match(const struct common_filters *filters, const char *id,
                   const Swarm__Annotations *annotations)
 {

@@ -65,6 +65,9 @@ struct common_filters {
     const void *const *labels;
     size_t labels_count;
 };
+// The narrowest index for them: one name or one beginning of an id need no walk over all objects.
+// Not for nodes, whose filters mean the hostname.
+struct by common_by(const struct common_filters *filters);
 bool common_match(const struct common_filters *filters, const char *id,
                   const Swarm__Annotations *annotations);
 

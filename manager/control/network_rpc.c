@@ -25,7 +25,7 @@ void handle_list_networks(struct rpc_call *call)
     struct common_filters filters = COMMON_FILTERS(request->filters);
     struct answer_list list;
     answer_list_begin(&list, call);
-    VIEW_EACH (object, list.view, OBJECT_NETWORK, BY_ALL) {
+    VIEW_EACH (object, list.view, OBJECT_NETWORK, common_by(&filters)) {
         struct arena arena;
         arena_init(&arena, OBJECT_ARENA_BYTES);
         const Swarm__Network *network = object_unpack(object, &arena);

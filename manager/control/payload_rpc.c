@@ -111,7 +111,7 @@ void handle_list_payloads(struct rpc_call *call)
     struct common_filters filters = COMMON_FILTERS(asked);
     struct answer_list list;
     answer_list_begin(&list, call);
-    VIEW_EACH (object, list.view, noun->type, BY_ALL) {
+    VIEW_EACH (object, list.view, noun->type, common_by(&filters)) {
         struct arena arena;
         arena_init(&arena, OBJECT_ARENA_BYTES);
         void *message = object_unpack(object, &arena);

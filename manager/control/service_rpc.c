@@ -53,7 +53,7 @@ void handle_list_services(struct rpc_call *call)
                       f->n_runtimes) == 0;
     struct answer_list list;
     answer_list_begin(&list, call);
-    VIEW_EACH (object, list.view, OBJECT_SERVICE, BY_ALL) {
+    VIEW_EACH (object, list.view, OBJECT_SERVICE, common_by(&filters)) {
         if (!all) {
             struct arena arena;
             arena_init(&arena, OBJECT_ARENA_BYTES);
