@@ -22,6 +22,9 @@ struct endpoints {
     bool streams_body; // handlers are called at the head; the body comes by request_events
 };
 
+// Most bytes of a JSON body: more than the manager takes, which says so in stock's words.
+#define ENGINE_BODY_BYTES_MAX ((size_t)6 << 20)
+
 // Most bytes of an archive that comes as a body.
 #define ENGINE_UPLOAD_BYTES_MAX ((size_t)64 << 30)
 

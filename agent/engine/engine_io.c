@@ -712,8 +712,8 @@ struct engine *engine_new(struct loop *loop, const struct engine_options *option
             struct http_handler *handler = &engine->handlers[engine->routes_count];
             handler->handle = handle;
             handler->streams_body = all_endpoints[i]->streams_body;
-            if (handler->streams_body)
-                handler->body_bytes_max = ENGINE_UPLOAD_BYTES_MAX;
+            handler->body_bytes_max =
+                handler->streams_body ? ENGINE_UPLOAD_BYTES_MAX : ENGINE_BODY_BYTES_MAX;
             engine->routes[engine->routes_count++] =
                 (struct route){endpoint->method, endpoint->pattern, handler};
         }

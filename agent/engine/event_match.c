@@ -5,17 +5,6 @@
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 
-const struct filter_row event_filters[] = {
-    {"config", FILTER_KNOWN, NULL, NULL},  {"container", FILTER_KNOWN, NULL, NULL},
-    {"daemon", FILTER_KNOWN, NULL, NULL},  {"event", FILTER_KNOWN, NULL, NULL},
-    {"image", FILTER_KNOWN, NULL, NULL},   {"label", FILTER_KNOWN, NULL, NULL},
-    {"network", FILTER_KNOWN, NULL, NULL}, {"node", FILTER_KNOWN, NULL, NULL},
-    {"plugin", FILTER_KNOWN, NULL, NULL},  {"scope", FILTER_KNOWN, NULL, NULL},
-    {"secret", FILTER_KNOWN, NULL, NULL},  {"service", FILTER_KNOWN, NULL, NULL},
-    {"type", FILTER_KNOWN, NULL, NULL},    {"volume", FILTER_KNOWN, NULL, NULL},
-};
-const size_t event_filters_count = COUNT_OF(event_filters);
-
 static const char *attribute(const struct bus_event *event, const char *key)
 {
     for (size_t i = 0; i < event->attributes_count; i++)

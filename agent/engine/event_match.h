@@ -5,10 +5,6 @@
 #include "agent/engine/bus.h"
 #include "agent/engine/filter.h"
 
-// The keys that /events knows, for filters_parse.
-extern const struct filter_row event_filters[];
-extern const size_t event_filters_count;
-
 // Values of one key are or-ed but for labels, keys are and-ed.
 bool event_match(const struct filters *filters, const struct bus_event *event);
 

@@ -76,7 +76,7 @@ int filters_parse(const char *text, const struct filter_row *rows, size_t rows_c
                  : err_set(err, ERR_INVALID_ARGUMENT, "the filters are no JSON object");
     json_object_foreach(json, key, values)
     {
-        if (rc == 0 && !find_row(key, rows, rows_count))
+        if (rc == 0 && rows && !find_row(key, rows, rows_count))
             rc = err_set(err, ERR_INVALID_ARGUMENT, "invalid filter '%.100s'", key);
         if (rc == 0)
             rc = add_values(out, key, values, arena, err);

@@ -38,8 +38,8 @@ struct filter_row {
     const struct field_names *names;
 };
 
-// Parses the text (NULL or "": none) and refuses keys that no row has. INVALID_ARGUMENT with
-// dockerd's words.
+// Parses the text (NULL or "": none) and refuses keys that no row has (rows NULL: none).
+// INVALID_ARGUMENT with dockerd's words.
 int filters_parse(const char *text, const struct filter_row *rows, size_t rows_count,
                   struct arena *arena, struct filters *out, struct err *err);
 

@@ -156,7 +156,11 @@ void noun_list_then(struct request *request, const struct noun *noun, struct fil
         return;
     if (filters_parse(request_query(request, "filters"), noun->filters, noun->filters_count, arena,
                       filters, &err) != 0) {
-        request_fail_err(request, &err);
+        // Of all lists, dockerd's of services always answered 400 to what it could not read.
+        if (noun == &noun_service)
+            request_fail_err(request, &err);
+        else
+            request_fail_filters(request, &err);
         return;
     }
     void *message = request_message(request, noun->list);

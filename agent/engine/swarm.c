@@ -201,6 +201,21 @@ static void done_empty(struct request *request, const char *text)
     request_empty(request, 200);
 }
 
+// The body as an object; NULL after answering.
+static const json_t *request_object(struct request *request, const char *type)
+{
+    const json_t *json = request_json(request);
+    static const char *const kinds[] = {
+        [JSON_OBJECT] = "object",  [JSON_ARRAY] = "array", [JSON_STRING] = "string",
+        [JSON_INTEGER] = "number", [JSON_REAL] = "number", [JSON_TRUE] = "bool",
+        [JSON_FALSE] = "bool",     [JSON_NULL] = "null"};
+    if (!json || json_is_object(json))
+        return json;
+    request_fail(request, 400, "json: cannot unmarshal %s into Go value of type swarm.%s",
+                 kinds[json_typeof(json)], type);
+    return NULL;
+}
+
 // A member of the wanted kind: false after answering when it is there but of another.
 static bool text_of(struct request *request, const json_t *json, const char *name, const char *type,
                     const char **out)
@@ -275,7 +290,7 @@ static void init(struct request *request)
     const struct backend *backend = request_backend(request, &ctx);
     struct backend_init it = {0};
     struct err err = ERR_INIT;
-    const json_t *json = request_json(request);
+    const json_t *json = request_object(request, "InitRequest");
     if (!json)
         return;
     const char *type = "InitRequest";
@@ -327,7 +342,7 @@ static void join(struct request *request)
     void *ctx, *owner;
     const struct backend *backend = request_backend(request, &ctx);
     struct backend_join it = {0};
-    const json_t *json = request_json(request);
+    const json_t *json = request_object(request, "JoinRequest");
     if (!json)
         return;
     const char *type = "JoinRequest";
@@ -377,7 +392,7 @@ static void unlock(struct request *request)
     const char *key;
     const struct backend *backend = request_backend(request, &ctx);
     struct backend_swarm swarm = {0};
-    const json_t *json = request_json(request);
+    const json_t *json = request_object(request, "UnlockRequest");
     if (!json || !text_of(request, json, "UnlockKey", "UnlockRequest", &key))
         return;
     backend->swarm(ctx, &swarm);

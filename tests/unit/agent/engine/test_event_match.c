@@ -27,8 +27,7 @@ static const struct bus_event started = {.type = "container",
 static bool fits(const char *text)
 {
     struct filters filters;
-    ck_assert_int_eq(
-        filters_parse(text, event_filters, event_filters_count, &arena, &filters, NULL), 0);
+    ck_assert_int_eq(filters_parse(text, NULL, 0, &arena, &filters, NULL), 0);
     return event_match(&filters, &started);
 }
 
