@@ -71,6 +71,16 @@ static void net_free(struct nets *nets, struct net *net)
     free(net);
 }
 
+// True while the job under way makes or takes away that network: its end will look for it.
+static bool in_job(const struct nets *nets, const struct net *net)
+{
+    for (size_t i = 0; nets->job && i < nets->job->count; i++)
+        if (nets->job->places[i].kind == JOB_NET &&
+            str_equal(nets->job->places[i].key, net->overlay.id))
+            return true;
+    return false;
+}
+
 void nets_drop_unused(struct nets *nets)
 {
     bool again = true;
@@ -79,7 +89,8 @@ void nets_drop_unused(struct nets *nets)
         MAP_EACH (entry, &nets->nets) {
             struct net *net = entry->value;
             // One that is in the kernel goes with the job that takes it away.
-            if (net->boxes || ipnet_is_set(&net->lb) || net->made || net->dirty || net->again)
+            if (net->boxes || ipnet_is_set(&net->lb) || net->made || net->dirty || net->again ||
+                in_job(nets, net))
                 continue;
             net_free(nets, net);
             again = true;
