@@ -356,6 +356,49 @@ START_TEST(restart_takes_over_and_sweeps)
 }
 END_TEST
 
+// Sends from another address than the sandbox has.
+static int dial_forged(void *ctx, struct err *err)
+{
+    struct layout_addr addr = {.link = "eth0", .ip = ip_of("10.0.9.77/24")};
+    struct sockaddr_in from = {.sin_family = AF_INET}, to = {.sin_family = AF_INET};
+    struct timeval limit = {.tv_sec = 0, .tv_usec = 300000};
+    struct talk *talk = ctx;
+    struct netlink *own = spaces_netlink(NETLINK_NETNS_OWN);
+    int rc = netlink_addr_add(own, &addr, err);
+    netlink_close(own);
+    ck_assert(rc == 0 || rc == -ERR_ALREADY_EXISTS);
+    inet_pton(AF_INET, "10.0.9.77", &from.sin_addr);
+    inet_pton(AF_INET, talk->to, &to.sin_addr);
+    to.sin_port = htons(PORT);
+    talk->fd = socket(AF_INET, SOCK_STREAM, 0);
+    setsockopt(talk->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    ck_assert_int_eq(bind(talk->fd, (struct sockaddr *)&from, sizeof from), 0);
+    rc = connect(talk->fd, (struct sockaddr *)&to, sizeof to);
+    return rc == 0 ? 0 : -errno;
+}
+
+// Goal: a container that takes an address that is not its own is not heard.
+START_TEST(forged_addresses_are_not_heard)
+{
+    if (!begin())
+        return;
+    open_nets();
+    make(ONE, "10.0.9.3/24", false);
+    make(TWO, "10.0.9.4/24", false);
+    struct talk server = {.fd = -1}, honest = {.to = "10.0.9.4"}, forged = {.to = "10.0.9.4"};
+    ck_assert_int_eq(in_box(TWO, listen_here, &server), 0);
+    ck_assert_int_eq(in_box(ONE, dial_here, &honest), 0);
+    ck_assert_int_lt(in_box(ONE, dial_forged, &forged), 0);
+    close(server.fd);
+    close(honest.fd);
+    close(forged.fd);
+    take_away(ONE);
+    take_away(TWO);
+    close_nets();
+    end();
+}
+END_TEST
+
 // Goal: a container on internal networks alone has no way out, and none is made for it.
 START_TEST(internal_network_leads_nowhere)
 {
@@ -433,6 +476,7 @@ Suite *suite_nets_io(void)
     tcase_add_test(tcase, containers_talk_and_leave_nothing);
     tcase_add_test(tcase, drift_is_repaired_and_counted);
     tcase_add_test(tcase, restart_takes_over_and_sweeps);
+    tcase_add_test(tcase, forged_addresses_are_not_heard);
     tcase_add_test(tcase, internal_network_leads_nowhere);
     tcase_add_test(tcase, refusals_leave_nothing);
     suite_add_tcase(suite, tcase);
