@@ -246,6 +246,16 @@ void loop_fini(struct loop *loop)
 {
     MAGIC_CHECK(loop, LOOP_MAGIC);
     run_posts(loop);
+    // What is closing may need some turns more: a connection says goodbye, a client is freed at the
+    // end of a turn, with a timer to limit both. The loop's own handles must not keep it running,
+    // but have to work until then.
+    uv_unref((uv_handle_t *)&loop->wake);
+    uv_unref((uv_handle_t *)&loop->alarm);
+    uv_unref((uv_handle_t *)&loop->before_poll);
+    do {
+        on_before_poll(&loop->before_poll);
+        uv_run(&loop->uv, UV_RUN_DEFAULT);
+    } while (!list_empty(&loop->later));
     uv_close((uv_handle_t *)&loop->wake, NULL);
     uv_close((uv_handle_t *)&loop->alarm, NULL);
     uv_close((uv_handle_t *)&loop->before_poll, NULL);

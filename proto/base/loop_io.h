@@ -36,9 +36,10 @@ struct loop {
 // Also has the process ignore SIGPIPE, which nobody who owns a loop wants.
 void loop_init(struct loop *loop);
 
-// Closes what the loop itself holds and frees it. Every handle of the callers must be closed or
-// closing, every job done: a handle left open is a broken invariant. Posts that did not run yet run
-// now.
+// Frees the loop, once what is closing has closed: it runs for so long, with its timers and what
+// was asked for the end of a turn. Every handle of the callers must be closed or closing, every job
+// done: a handle left open is a broken invariant, or keeps this from ever returning. Posts that did
+// not run yet run now.
 void loop_fini(struct loop *loop);
 
 // Runs until loop_stop. May be called again afterwards.

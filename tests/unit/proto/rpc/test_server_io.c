@@ -323,6 +323,43 @@ START_TEST(closed_client_ends_its_calls)
 }
 END_TEST
 
+// Nobody waits for the client's end but the loop's own: whatever the client is in the middle of.
+START_TEST(loop_ends_after_a_client_nobody_waits_for)
+{
+    struct rig_options options = {.tcp = true, .threads = 1};
+    struct rig rig;
+    rig_start(&rig, &options);
+    enum { NEVER_USED, CONNECTING, CONNECTED, CALLING, STATES };
+    for (int state = 0; state < STATES; state++) {
+        struct rig mine = {0};
+        loop_init(&mine.loop);
+        struct rpc_client_config config = {.loop = &mine.loop, .addr = rig.addr};
+        mine.client = rpc_client_new(&config);
+        struct rig_call *call = NULL;
+        if (state == CONNECTING)
+            rpc_client_connect(mine.client);
+        if (state >= CONNECTED) {
+            call = rig_call(&mine, TEST_ECHO, RPC_UNARY, "x", 1, 0);
+            rig_wait(&mine, call);
+            rig_call_free(call);
+            call = NULL;
+        }
+        if (state == CALLING) {
+            call = rig_call(&mine, TEST_HANG, RPC_SERVER_STREAM, "", 0, 0);
+            rig_idle(&mine, 20);
+        }
+        rpc_client_close(mine.client, NULL, NULL);
+        loop_fini(&mine.loop);
+        if (call) {
+            ck_assert(call->done);
+            ck_assert_int_eq(call->status.err.code, ERR_CANCELLED);
+            rig_call_free(call);
+        }
+    }
+    rig_stop(&rig);
+}
+END_TEST
+
 Suite *suite_server_io(void);
 Suite *suite_server_io(void)
 {
@@ -344,6 +381,7 @@ Suite *suite_server_io(void)
     tcase_add_loop_test(calls, many_calls_share_one_connection, 0, WAYS);
     tcase_add_loop_test(calls, closing_the_server_lets_calls_end, 0, WAYS);
     tcase_add_loop_test(calls, server_that_ends_at_once_cancels_what_runs, 0, WAYS);
+    tcase_add_test(calls, loop_ends_after_a_client_nobody_waits_for);
     tcase_add_loop_test(calls, closed_client_ends_its_calls, 0, WAYS);
     suite_add_tcase(suite, calls);
     return suite;
