@@ -49,13 +49,14 @@ static char *read_pem(const char *folder, const char *name)
     return copy;
 }
 
-static struct tls_config *make_tls(const char *folder, bool server, bool tickets)
+static struct tls_config *make_tls(const char *folder, bool server, bool tickets,
+                                   enum tls_verify verify)
 {
     if (strcmp(folder, "none") == 0)
         return NULL;
     struct tls_options options = {
         .server = server,
-        .verify = TLS_VERIFY_REQUIRED,
+        .verify = verify,
         .alpn = TLS_ALPN_H2,
         .chain_pem = read_pem(folder, server ? "server.pem" : "client.pem"),
         .key_pem = read_pem(folder, server ? "server.key" : "client.key"),
@@ -226,7 +227,7 @@ static void on_closed(void *ctx)
     loop_stop(ctx);
 }
 
-static int serve(const char *certs, size_t loops_count)
+static int serve(const char *certs, size_t loops_count, bool guarded)
 {
     struct loop_thread threads[16];
     struct loop *loops[16];
@@ -244,9 +245,9 @@ static int serve(const char *certs, size_t loops_count)
         .loops_count = loops_count,
         .services = &service,
         .services_count = 1,
-        .tls = make_tls(certs, true, true),
-        .admission = &admission,
-        .first_call_ms = 600000, // idle connections are measured too
+        .tls = make_tls(certs, true, true, guarded ? TLS_VERIFY_IF_GIVEN : TLS_VERIFY_REQUIRED),
+        .admission = guarded ? NULL : &admission,
+        .first_call_ms = guarded ? 0 : 600000, // idle connections are measured too
     };
     struct rpc_server *server = rpc_server_new(&config);
     struct addr addr, bound;
@@ -541,7 +542,7 @@ static struct rpc_client *make_client(const char *address, struct tls_config *tl
 
 static int check(const char *address, const char *certs)
 {
-    struct tls_config *tls = make_tls(certs, false, false);
+    struct tls_config *tls = make_tls(certs, false, false, TLS_VERIFY_REQUIRED);
     struct rpc_client *client = make_client(address, tls);
     check_unary(client);
     check_streams(client);
@@ -632,7 +633,7 @@ static bool connected(void *ctx)
 
 static struct rpc_client **connect_all(const char *address, const char *certs, int count)
 {
-    struct tls_config *tls = make_tls(certs, false, false);
+    struct tls_config *tls = make_tls(certs, false, false, TLS_VERIFY_REQUIRED);
     struct rpc_client **clients = mem_alloc_array((size_t)count, sizeof *clients);
     // A few handshakes at a time: all at once, the last would wait longer than servers do.
     for (int done = 0; done < count; done += CONNECTING_MAX) {
@@ -719,7 +720,8 @@ static int handshakes(const char *address, const char *certs, int at_once, doubl
                       bool resumed)
 {
     struct handshaking all = {
-        .options = {.tls = make_tls(certs, false, resumed), .server_name = "swarm-manager"}};
+        .options = {.tls = make_tls(certs, false, resumed, TLS_VERIFY_REQUIRED),
+                    .server_name = "swarm-manager"}};
     struct err err = ERR_INIT;
     if (addr_parse(address, 0, &all.addr, &err) < 0)
         fatal(&err);
@@ -750,7 +752,9 @@ int main(int argc, char **argv)
     const char *mode = argc > 1 ? argv[1] : "";
     loop_init(&loop);
     if (strcmp(mode, "serve") == 0 && (argc == 3 || argc == 4))
-        return serve(argv[2], argc == 4 ? (size_t)atoi(argv[3]) : 1);
+        return serve(argv[2], argc == 4 ? (size_t)atoi(argv[3]) : 1, false);
+    if (strcmp(mode, "guarded") == 0 && argc == 3)
+        return serve(argv[2], 1, true);
     if (strcmp(mode, "check") == 0 && argc == 4)
         return check(argv[2], argv[3]);
     if (strcmp(mode, "load") == 0 && argc == 7)
