@@ -105,7 +105,7 @@ START_TEST(addresses_are_given_once)
     static const char *const left[] = {"10.1.0.1", "10.1.0.3", "10.1.0.5", "10.1.0.6"};
     for (size_t i = 0; i < COUNT_OF(left); i++) {
         char container[LOCAL_ID_BYTES], text[IPNET_TEXT_BYTES];
-        str_format(container, sizeof container, "%zu%.63s", i + 3, C1 + 1);
+        str_format(container, sizeof container, "%zu%.63s", i + 3, &C1[1]);
         const struct local_endpoint *it = local_attach(local, container, "x", NULL, NULL, &err);
         ck_assert_ptr_nonnull(it);
         ck_assert_str_eq(ipnet_format_ip(&it->ip, text), left[i]);
