@@ -31,6 +31,7 @@ struct conn {
     bool end_told : 1;   // on_end was called
     bool tell_open : 1;  // the deferred on_open of conn_adopt
     bool is_pipe : 1;
+    bool dismissed : 1; // by conn_dismiss
     struct loop *loop;
     union {
         uv_handle_t handle;
@@ -54,6 +55,7 @@ struct conn {
     struct mono open_due;
     struct mono owner_due;
     struct mono linger_due;
+    size_t still_bytes; // what came since conn_dismiss
     const char *owner_what;
     int64_t idle_ms;
     struct mono active; // last byte either way

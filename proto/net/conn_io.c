@@ -268,7 +268,11 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf)
     struct conn *conn = conn_of(stream->data);
     if (conn->state == CONN_CLOSED)
         return;
-    if (count > 0) {
+    if (count > 0 && conn->dismissed) {
+        conn->still_bytes += (size_t)count;
+        if (conn->still_bytes > CONN_DISMISS_BYTES)
+            conn_close_now(conn, NULL);
+    } else if (count > 0) {
         conn->active = loop_now(conn->loop);
         if (conn->tls)
             feed_session(conn, (const uint8_t *)buf->base, (size_t)count);
@@ -557,6 +561,12 @@ void conn_shutdown(struct conn *conn)
     conn->linger_due = mono_add(loop_now(conn->loop), CONN_LINGER_MS * NS_PER_MS);
     conn_arm(conn);
     loop_later_ask(&conn->later);
+}
+
+void conn_dismiss(struct conn *conn)
+{
+    conn_shutdown(conn);
+    conn->dismissed = true;
 }
 
 void conn_close(struct conn *conn, const struct err *why)

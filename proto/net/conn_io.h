@@ -30,6 +30,8 @@
 
 // After conn_shutdown: how long the peer may take to read what is queued and close its side.
 #define CONN_LINGER_MS 5000
+// After conn_dismiss: how much more is taken from the peer before the connection is cut.
+#define CONN_DISMISS_BYTES (64 * 1024)
 
 struct conn;
 
@@ -108,6 +110,10 @@ void conn_end(struct conn *conn);
 // Orderly close: sends what is queued and our end, waits for the peer's within CONN_LINGER_MS
 // (dropping what it still sends), then on_close. No on_data after this call.
 void conn_shutdown(struct conn *conn);
+
+// The same for a peer that misbehaves: one that goes on sending more than CONN_DISMISS_BYTES is cut
+// off, so that dropping what it sends costs nothing for long.
+void conn_dismiss(struct conn *conn);
 
 // Closes now; what is queued is lost. on_close comes in this turn's close phase with `why` (NULL:
 // ERR_OK). Harmless when it is closing already.

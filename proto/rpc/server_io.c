@@ -186,7 +186,7 @@ static void send_away(struct server_conn *conn, const struct err *why)
     log_warn("connection ended", "peer=%s node=%s why=\"%s\"", conn->peer->peer.addr,
              conn->peer->peer.identity.node_id, why->message);
     flush(conn); // the GOAWAY that says so
-    conn_shutdown(conn->conn);
+    conn_dismiss(conn->conn);
 }
 
 static void on_alarm(struct loop_timer *timer)

@@ -425,6 +425,30 @@ START_TEST(half_close_lets_the_other_direction_finish)
 }
 END_TEST
 
+// Goal: a peer that was sent away and goes on sending is cut off well before the time for farewells
+// is over.
+START_TEST(dismissed_peer_that_goes_on_is_cut_off)
+{
+    serve("127.0.0.1:0", (struct listener_options){0});
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(listener_addr(listener)->port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    ck_assert_int_eq(send(fd, "hello", 5, MSG_NOSIGNAL), 5);
+    wanted = 5;
+    wait_for(has_seen, &server);
+    conn_dismiss(server.conn);
+    static const uint8_t chunk[CONN_DISMISS_BYTES / 2];
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_gt(send(fd, chunk, sizeof chunk, MSG_DONTWAIT | MSG_NOSIGNAL), 0);
+    wait_for(is_closed, &server);
+    ck_assert_uint_eq(server.seen.len, 5);
+    close(fd);
+    stop();
+}
+END_TEST
+
 START_TEST(deadlines_close_with_their_reason)
 {
     serve("127.0.0.1:0", (struct listener_options){.idle_ms = 100});
@@ -628,6 +652,7 @@ Suite *suite_conn_io(void)
     tcase_add_test(tcase, paused_reader_holds_the_writer_back_over_tls);
     tcase_add_test(tcase, writer_that_ignores_the_queue_is_closed_at_the_limit);
     tcase_add_test(tcase, half_close_lets_the_other_direction_finish);
+    tcase_add_test(tcase, dismissed_peer_that_goes_on_is_cut_off);
     tcase_add_test(tcase, deadlines_close_with_their_reason);
     tcase_add_test(tcase, silent_and_endless_handshakes_are_closed_and_others_served);
     tcase_add_test(tcase, addresses_meet_their_caps);
