@@ -232,6 +232,10 @@ static int on_stream_close(nghttp2_session *session, int32_t stream, uint32_t er
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
 {
     struct h2 *h2 = h2_of(user_data);
+    // A stock peer answers each burst of ours with a PING, to learn the path's capacity: a thousand
+    // small replies a second bring a thousand of them.
+    if (frame->hd.type == NGHTTP2_DATA && h2->control_credit < H2_CONTROL_BURST)
+        h2->control_credit++;
     // An early answer: the client may stop sending its request (RFC 9113 section 8.1).
     if (h2->side == H2_SERVER && frame->hd.type == NGHTTP2_HEADERS &&
         (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) &&

@@ -35,7 +35,7 @@ enum h2_side {
 #define H2_RESETS_MAX 200
 
 // PING, SETTINGS, PRIORITY, empty DATA and the like cost us work and the peer nothing: that many
-// at once, and that many more each second. A stock peer sends one PING per burst of data.
+// at once, and that many more each second, and one for each frame of data that we sent.
 #define H2_CONTROL_BURST      1000
 #define H2_CONTROL_PER_SECOND 500
 

@@ -34,7 +34,7 @@ same 400 "$(status http://x/v1.99/info)" "a version from the future"
 same 503 "$(status http://x/nodes)" "not a manager"
 same 431 "$(status --header "X: $(head -c 70000 /dev/zero | tr '\0' a)" http://x/_ping)" "a huge header"
 same 414 "$(status "http://x/$(head -c 40000 /dev/zero | tr '\0' a)")" "a huge target"
-head -c 5000000 /dev/zero >"$folder/huge"
+head -c 7000000 /dev/zero >"$folder/huge"
 same 413 "$(status --data-binary @"$folder/huge" http://x/services/create)" "a huge body"
 same 413 "$(status --header 'Expect:' --header 'Transfer-Encoding: chunked' \
   --data-binary @"$folder/huge" http://x/services/create)" "a huge body in chunks"

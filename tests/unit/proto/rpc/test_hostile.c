@@ -196,6 +196,25 @@ START_TEST(ping_flood_cve_2019_9512_ends)
 }
 END_TEST
 
+// Goal: a stock peer, which sends a PING with each burst of data it gets, is no flood however many
+// calls it makes.
+START_TEST(a_ping_for_each_reply_is_no_flood)
+{
+    struct victim victim;
+    victim_init(&victim, NULL);
+    static const uint8_t zeros[8];
+    uint32_t stream = 1;
+    for (int i = 0; i < 5 * H2_CONTROL_BURST; i++, stream += 2) {
+        put_echo(&victim.in, stream);
+        raw_frame(&victim.in, PING, 0, 0, zeros, sizeof zeros);
+        ck_assert(victim_feed(&victim));
+        buf_clear(&victim.out);
+    }
+    ck_assert_uint_eq(victim.calls, 5 * H2_CONTROL_BURST);
+    victim_fini(&victim);
+}
+END_TEST
+
 START_TEST(settings_flood_cve_2019_9515_ends)
 {
     ck_assert_uint_le(flood(SETTINGS, 0), 2 * H2_CONTROL_BURST);
@@ -429,6 +448,7 @@ Suite *suite_hostile(void)
     tcase_add_test(bounds, hpack_bomb_cve_2016_6581_ends_at_once);
     tcase_add_test(bounds, oversized_headers_fail_their_call_and_count);
     tcase_add_test(bounds, ping_flood_cve_2019_9512_ends);
+    tcase_add_test(bounds, a_ping_for_each_reply_is_no_flood);
     tcase_add_test(bounds, settings_flood_cve_2019_9515_ends);
     tcase_add_test(bounds, empty_frames_flood_cve_2019_9518_ends);
     tcase_add_test(bounds, priority_flood_cve_2019_9513_ends);
