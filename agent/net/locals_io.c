@@ -9,7 +9,6 @@
 #include "agent/net/local_names_io.h"
 #include "agent/net/netlink_io.h"
 #include "agent/net/netns_io.h"
-#include "agent/net/ports_io.h"
 #include "agent/net/sandbox.h"
 #include "agent/net/tables_io.h"
 #include "proto/base/check.h"
@@ -33,7 +32,6 @@ struct locals {
     struct ports *ports;
     struct tables *tables;
     struct dns_feed *feed;
-    size_t closing;
     void (*closed)(void *owner);
     void *closed_owner;
 };
@@ -650,11 +648,9 @@ static void free_now(struct locals *locals)
     free(locals);
 }
 
-static void on_part_closed(void *owner)
+static void on_closed(void *owner)
 {
     struct locals *locals = owner;
-    if (--locals->closing > 0)
-        return;
     void (*closed)(void *) = locals->closed;
     void *closed_owner = locals->closed_owner;
     free_now(locals);
@@ -666,12 +662,7 @@ void locals_close(struct locals *locals, void (*closed)(void *owner), void *owne
 {
     locals->closed = closed;
     locals->closed_owner = owner;
-    locals->closing = (locals->ports != NULL) + (locals->tables != NULL);
-    CHECK(locals->closing > 0);
-    if (locals->ports)
-        ports_close(locals->ports, on_part_closed, locals);
-    if (locals->tables)
-        tables_close(locals->tables, on_part_closed, locals);
+    tables_close(locals->tables, on_closed, locals);
 }
 
 int locals_open(const struct locals_config *config, struct locals **out, struct err *err)
@@ -679,6 +670,7 @@ int locals_open(const struct locals_config *config, struct locals **out, struct 
     struct locals *locals = MEM_NEW(struct locals);
     locals->loop = config->loop;
     locals->feed = config->feed;
+    locals->ports = config->ports;
     struct tables_config tables = {.loop = config->loop,
                                    .netns_fd = NFT_NETNS_OWN,
                                    .watch = true,
@@ -699,8 +691,7 @@ int locals_open(const struct locals_config *config, struct locals **out, struct 
         return rc;
     }
     locals->tables = tables_open(&tables, err);
-    locals->ports = locals->tables ? ports_open(config->loop, err) : NULL;
-    if (!locals->ports)
+    if (!locals->tables)
         rc = -(int)err->code;
     if (rc == 0)
         rc = load_all(locals, err);

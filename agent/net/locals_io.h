@@ -12,6 +12,7 @@
 
 #include "agent/dns/feed_io.h"
 #include "agent/net/local.h"
+#include "agent/net/ports_io.h"
 #include "proto/base/err.h"
 #include "proto/base/json.h"
 #include "proto/base/loop_io.h"
@@ -23,6 +24,7 @@ struct locals_config {
     const char *dir;       // of the records; made 0700
     const char *netns_dir; // for the pins of containers' namespaces; made
     struct dns_feed *feed; // borrowed; NULL: names are not told to anyone
+    struct ports *ports;   // borrowed until it is closed
 };
 
 int locals_open(const struct locals_config *config, struct locals **out, struct err *err);

@@ -28,6 +28,21 @@ static void stray_forget(struct nets *nets, const char *name)
     map_remove_str(&nets->kept, name);
 }
 
+bool nets_is_strict(const struct nets *nets)
+{
+    MAP_EACH (entry, &nets->strays)
+        if (((const struct stray *)entry->value)->sandbox)
+            return false;
+    return true;
+}
+
+// Nobody else will say that it has ports from before.
+static void ports_known(struct nets *nets)
+{
+    if (nets->ports && nets_is_strict(nets))
+        ports_let_go(nets->ports);
+}
+
 struct net *nets_net(struct nets *nets, const char *id)
 {
     return map_get_str(&nets->nets, id);
@@ -146,6 +161,8 @@ void nets_box_free(struct box *box)
     }
     if (nets->feed)
         dns_feed_sandbox_remove(nets->feed, box->id);
+    if (nets->ports)
+        ports_remove(nets->ports, box->id);
     map_remove_str(&nets->boxes, box->id);
     nft_close(box->nft);
     ruleset_fini(&box->rules);
@@ -197,7 +214,7 @@ static int end_add_gateway(struct box *box, const struct ipnet *before, struct e
 static int box_ends(struct box *box, const struct stray *stray, struct err *err)
 {
     const struct order *order = box->order;
-    bool external = false;
+    bool external = order->networks_count == 0;
     // The ingress network comes first, as on stock nodes.
     for (int pass = 0; pass < 2; pass++)
         for (size_t i = 0; i < order->networks_count; i++)
@@ -211,6 +228,26 @@ static int box_ends(struct box *box, const struct stray *stray, struct err *err)
     if (stray)
         gateway_give(&box->nets->gateway, &stray->gateway);
     return 0;
+}
+
+// They lead to its address on the gateway bridge.
+static int box_ports(struct box *box, struct err *err)
+{
+    const struct order *order = box->order;
+    if (order->host_ports_count == 0)
+        return 0;
+    if (!box->nets->ports)
+        return err_set(err, ERR_UNIMPLEMENTED, "this node cannot publish ports of its own");
+    if (!ipnet_is_set(&box->gateway))
+        return err_set(err, ERR_FAILED_PRECONDITION,
+                       "ports in host mode need a network that is not internal");
+    struct ports_row *rows =
+        mem_dup(order->host_ports, order->host_ports_count * sizeof *order->host_ports);
+    for (size_t i = 0; i < order->host_ports_count; i++)
+        rows[i].address = ipnet_u32(&box->gateway);
+    int rc = ports_set(box->nets->ports, box->id, rows, order->host_ports_count, err);
+    free(rows);
+    return rc;
 }
 
 static bool has_addresses(const struct box *box)
@@ -262,8 +299,8 @@ static int check_order(struct nets *nets, const struct order *order, struct err 
 {
     if (order->swarm && !nets->in_swarm)
         return err_set(err, ERR_FAILED_PRECONDITION, "this node is not in a swarm");
-    if (order->networks_count == 0 || order->networks_count > ORDER_NETWORKS_MAX)
-        return err_set(err, ERR_INVALID_ARGUMENT, "a sandbox needs 1 to %d networks",
+    if (order->networks_count > ORDER_NETWORKS_MAX)
+        return err_set(err, ERR_INVALID_ARGUMENT, "a sandbox has at most %d networks",
                        ORDER_NETWORKS_MAX);
     if (strlen(order->id) >= sizeof((struct box *)0)->id || strlen(order->id) < 12 ||
         strchr(order->id, '/'))
@@ -308,7 +345,10 @@ static int box_new(struct nets *nets, const struct order *order, struct box **ou
     const struct stray *stray = map_get_str(&nets->strays, name);
     box->adopted = stray != NULL;
     int rc = box_ends(box, stray, err);
+    if (!rc)
+        rc = box_ports(box, err);
     stray_forget(nets, name);
+    ports_known(nets);
     if (rc) {
         nets_box_free(box);
         nets_kick(nets);
@@ -401,6 +441,14 @@ void nets_sandbox_remove(struct nets *nets, const char *container_id, nets_done 
     box_end(box, &err);
 }
 
+const struct ports_row *nets_sandbox_ports(const struct nets *nets, const char *container_id,
+                                           size_t *count)
+{
+    *count = 0;
+    return nets->ports && box_of(nets, container_id) ? ports_of(nets->ports, container_id, count)
+                                                     : NULL;
+}
+
 const char *nets_sandbox_path(const struct nets *nets, const char *container_id)
 {
     const struct box *box = box_of(nets, container_id);
@@ -481,6 +529,8 @@ static void done_box(struct nets *nets, struct nets_job *job, struct job_place *
     if (!place->err.code && !(why && box->state == BOX_MAKING)) {
         if (box->state == BOX_MAKING) {
             box->state = BOX_MADE;
+            if (box->order->host_ports_count)
+                ports_bridge(nets->ports, GATEWAY_BRIDGE);
             for (size_t i = 0; i < box->order->networks_count; i++)
                 nets_net(nets, box->order->networks[i].overlay.id)->stale = true;
         }
@@ -536,6 +586,8 @@ static void done_place(struct nets *nets, struct nets_job *job, struct job_place
             log_warn("gateway bridge is not as it should be", "err=\"%s\"", place->err.message);
             nets->host_again = true;
             retry_later(nets);
+        } else if (nets->ports && !nets->gateway_needed) {
+            ports_bridge_gone(nets->ports, GATEWAY_BRIDGE);
         }
         break;
     case JOB_NET:
@@ -555,6 +607,7 @@ static void done_place(struct nets *nets, struct nets_job *job, struct job_place
         stray_forget(nets, place->key);
         if (was_last) {
             nets->host_dirty = true;
+            ports_known(nets);
             MAP_EACH (entry, &nets->nets)
                 ((struct net *)entry->value)->dirty = true;
         }
@@ -739,6 +792,7 @@ int nets_open(const struct nets_config *config, struct nets **out, struct err *e
     MAGIC_SET(nets, NETS_MAGIC);
     nets->loop = config->loop;
     nets->feed = config->feed;
+    nets->ports = config->ports;
     nets->port = OVERLAY_PORT;
     nets->wait_ms = config->wait_ms ? config->wait_ms : NETS_WAIT_MS;
     nets->audit_ms = config->audit_ms ? config->audit_ms : NETS_AUDIT_MS;
@@ -769,6 +823,8 @@ int nets_open(const struct nets_config *config, struct nets **out, struct err *e
     loop_timer_init(&nets->walk, nets->loop, on_walk);
     nets->walk_due = MONO_NEVER;
     loop_timer_start(&nets->audit, nets->audit_ms);
+    if (nets->ports && !nets_is_strict(nets))
+        ports_hold(nets->ports);
     // A bridge that nobody needs any more goes, too.
     nets->host_dirty = true;
     *out = nets;
@@ -825,6 +881,7 @@ static void finish(struct nets *nets)
     loop_later_cancel(&nets->kick);
     // The kernel keeps what it has; only what is known of it goes. Nobody is told to leave.
     nets->feed = NULL;
+    nets->ports = NULL;
     while (map_count(&nets->boxes)) {
         size_t at = 0;
         struct box *box = map_next(&nets->boxes, &at)->value;

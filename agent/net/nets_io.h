@@ -13,6 +13,7 @@
 
 #include "agent/dns/feed_io.h"
 #include "agent/net/order.h"
+#include "agent/net/ports_io.h"
 #include "proto/base/err.h"
 #include "proto/base/loop_io.h"
 #include "proto/net/addr.h"
@@ -34,6 +35,7 @@ struct nets_config {
     struct loop *loop;
     const char *dir;       // for the pins of namespaces: "<exec-root>/netns"
     struct dns_feed *feed; // NULL: names are not told to anyone
+    struct ports *ports;   // borrowed until nets_close; NULL: no ports of the host
     int64_t wait_ms;       // 0: NETS_WAIT_MS
     int64_t audit_ms;      // 0: NETS_AUDIT_MS
 };
@@ -73,7 +75,8 @@ typedef void nets_done(void *owner, const struct err *err);
 // again for one that is made it only answers. `made` runs exactly once, with an error when it was
 // removed meanwhile (CANCELLED), the node's addresses did not come in time (DEADLINE_EXCEEDED), or
 // the kernel refused; nothing is left of it then. FAILED_PRECONDITION at once for an encrypted
-// network on a kernel that cannot encrypt, or while not in a swarm; `made` does not run then.
+// network on a kernel that cannot encrypt, or while not in a swarm, and ALREADY_EXISTS for a port of
+// the host that is taken; `made` does not run then.
 // `adopt`: its container runs already; nothing is waited for.
 int nets_sandbox_make(struct nets *nets, const struct order *order, bool adopt, nets_made *made,
                       void *owner, struct err *err);
@@ -91,6 +94,11 @@ bool nets_sandbox_is_served(const struct nets *nets, const char *container_id);
 // Takes the sandbox away, at once from others' sight. One that is not there is no error. `done`
 // (may be NULL) runs once.
 void nets_sandbox_remove(struct nets *nets, const char *container_id, nets_done *done, void *owner);
+
+// The host's ports that lead to it, in the order's order, with those that were chosen; valid until
+// the next call. NULL and *count 0 for none.
+const struct ports_row *nets_sandbox_ports(const struct nets *nets, const char *container_id,
+                                           size_t *count);
 
 // Path of the container's namespace; NULL for one without a made sandbox.
 const char *nets_sandbox_path(const struct nets *nets, const char *container_id);

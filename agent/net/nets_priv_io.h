@@ -102,6 +102,7 @@ struct nets {
     struct loop *loop;
     char dir[NETS_PATH_BYTES];
     struct dns_feed *feed;
+    struct ports *ports;
     int64_t wait_ms, audit_ms;
     struct map nets;   // network id -> struct net
     struct map boxes;  // container id -> struct box
@@ -160,6 +161,9 @@ void nets_box_free(struct box *box);
 void nets_box_tell(struct box *box, const struct err *err);
 // Goes on with those that waited for the node's own addresses.
 void nets_boxes_go_on(struct nets *nets);
+// False as long as a sandbox of an earlier life waits to be asked for: ports and bridges that nobody
+// knows may be its.
+bool nets_is_strict(const struct nets *nets);
 
 static inline bool nets_box_live(const struct box *box)
 {

@@ -6,16 +6,6 @@
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 
-// As long as a sandbox of an earlier life waits to be asked for, ports that nobody knows may be
-// its.
-static bool is_strict(const struct nets *nets)
-{
-    MAP_EACH (entry, &nets->strays)
-        if (((const struct stray *)entry->value)->sandbox)
-            return false;
-    return true;
-}
-
 static void want_host(struct nets *nets, struct nets_job *job)
 {
     const char **ends = mem_alloc_array(map_count(&nets->boxes) + 1, sizeof *ends);
@@ -25,14 +15,14 @@ static void want_host(struct nets *nets, struct nets_job *job)
         if (nets_box_live(box) && ipnet_is_set(&box->gateway))
             ends[count++] = box->ends[box->ends_count - 1].endpoint;
     }
-    if (count || nets->gateway_needed || is_strict(nets)) {
+    if (count || nets->gateway_needed || nets_is_strict(nets)) {
         struct job_place *place = nets_job_place(job, JOB_HOST, "", "");
         place->drift = !nets->host_asked;
-        place->take.links = is_strict(nets) ? GATEWAY_PORT_PREFIX : NULL;
+        place->take.links = nets_is_strict(nets) ? GATEWAY_PORT_PREFIX : NULL;
         if (count) {
             gateway_layout(&nets->gateway, ends, count, &place->wanted);
             gateway_rules(&nets->gateway, &place->text);
-        } else if (is_strict(nets)) {
+        } else if (nets_is_strict(nets)) {
             buf_put_str(&place->text, "add table ip " GATEWAY_TABLE "\n"
                                       "delete table ip " GATEWAY_TABLE "\n");
         }
@@ -86,7 +76,7 @@ static void want_net(struct nets *nets, struct nets_job *job, struct net *net)
     place->drift = !net->asked;
     place->forward = net->overlay.subnets_count > 1;
     place->take.rows = !nets_holds(nets, net);
-    place->take.links = is_strict(nets) ? "" : NULL;
+    place->take.links = nets_is_strict(nets) ? "" : NULL;
     net->dirty = net->asked = false;
 }
 
@@ -177,7 +167,7 @@ static void want_box(struct nets *nets, struct nets_job *job, struct box *box)
 
 static void want_strays(struct nets *nets, struct nets_job *job)
 {
-    bool strict = is_strict(nets);
+    bool strict = nets_is_strict(nets);
     if (!nets->swept)
         return;
     MAP_EACH (entry, &nets->strays) {

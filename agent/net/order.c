@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "proto/base/check.h"
 #include "proto/base/str.h"
 
 #define DNS_PORT       53
@@ -10,8 +11,16 @@
 #define NAMESERVER     "nameserver"
 #define LINE_BYTES     256
 
+static bool is_of_host(const Swarm__PortConfig *port)
+{
+    return port->publish_mode == SWARM__PORT_CONFIG__PUBLISH_MODE__HOST;
+}
+
 bool order_wants_sandbox(const Swarm__Task *task)
 {
+    for (size_t i = 0; task->endpoint && !task->n_networks && i < task->endpoint->n_ports; i++)
+        if (is_of_host(task->endpoint->ports[i]))
+            return true;
     for (size_t i = 0; i < task->n_networks; i++)
         if (task->networks[i]->network && overlay_is(task->networks[i]->network))
             return true;
@@ -138,6 +147,38 @@ static int ports_of(const Swarm__Task *task, struct arena *arena, struct order *
     return 0;
 }
 
+// TCP, UDP and SCTP have other numbers in packets than in the API.
+static int host_ports_of(const Swarm__Task *task, struct arena *arena, struct order *out,
+                         struct err *err)
+{
+    static const uint8_t protocols[] = {6, 17, 132};
+    const Swarm__Endpoint *endpoint = task->endpoint;
+    size_t most = endpoint ? endpoint->n_ports : 0;
+    bool leads = out->networks_count == 0;
+    struct ports_row *rows = arena_alloc_array(arena, most + 1, sizeof *rows);
+    for (size_t i = 0; i < out->networks_count; i++)
+        leads |= !out->networks[i].overlay.internal;
+    for (size_t i = 0; rows && i < most; i++) {
+        const Swarm__PortConfig *port = endpoint->ports[i];
+        if (!is_of_host(port))
+            continue;
+        if (!port->target_port || port->target_port > UINT16_MAX ||
+            port->published_port > UINT16_MAX || (unsigned)port->protocol >= COUNT_OF(protocols))
+            return err_set(err, ERR_INVALID_ARGUMENT, "port %u of the host to port %u is none",
+                           port->published_port, port->target_port);
+        if (!leads)
+            return err_set(err, ERR_FAILED_PRECONDITION,
+                           "port %u: ports in host mode need a network that is not internal",
+                           port->published_port);
+        rows[out->host_ports_count++] =
+            (struct ports_row){.protocol = protocols[port->protocol],
+                               .published = (uint16_t)port->published_port,
+                               .target = (uint16_t)port->target_port};
+    }
+    out->host_ports = rows;
+    return 0;
+}
+
 int order_of_task(const Swarm__Task *task, const char *container_id, const char *name,
                   const char *host_resolv, struct arena *arena, struct order *out, struct err *err)
 {
@@ -174,6 +215,8 @@ int order_of_task(const Swarm__Task *task, const char *container_id, const char 
     out->swarm = true;
     dns_of(spec ? spec->dns_config : NULL, host_resolv, out);
     int rc = ports_of(task, arena, out, err);
+    if (!rc)
+        rc = host_ports_of(task, arena, out, err);
     if (!rc && arena_overflowed(arena))
         rc = err_set(err, ERR_RESOURCE_EXHAUSTED, "the task's networks are too large");
     return rc;
@@ -212,5 +255,9 @@ struct order *order_copy(const struct order *order, struct arena *arena)
         ports[i].name = arena_strdup(arena, str_or(order->ports[i].name, ""));
     }
     copy->ports = ports;
+    copy->host_ports = order->host_ports_count
+                           ? arena_memdup(arena, order->host_ports,
+                                          order->host_ports_count * sizeof *order->host_ports)
+                           : NULL;
     return arena_overflowed(arena) ? NULL : copy;
 }

@@ -8,6 +8,7 @@
 
 #include "agent/dns/feed.h"
 #include "agent/net/overlay.h"
+#include "agent/net/ports.h"
 #include "agent/net/records.h"
 #include "proto/base/arena.h"
 #include "proto/base/err.h"
@@ -32,10 +33,12 @@ struct order {
     const char *service_name;
     const char *const *names; // further ones of this endpoint
     size_t names_count;
-    const struct order_network *networks;
+    const struct order_network *networks; // may be none: the gateway bridge alone
     size_t networks_count;
     const struct records_port *ports; // published by the routing mesh
     size_t ports_count;
+    const struct ports_row *host_ports; // published on this host alone; without `address`
+    size_t host_ports_count;
     const char *const *search; // search domains
     size_t search_count;
     struct feed_server servers[RESOLVER_UPSTREAMS_MAX];
@@ -45,12 +48,14 @@ struct order {
     bool swarm;
 };
 
-// True when the task is on an overlay network: it gets a sandbox.
+// True when the task gets a sandbox: it is on an overlay network, or on no network and has ports
+// of the host.
 bool order_wants_sandbox(const Swarm__Task *task);
 
 // The order of a task's container. `host_resolv` is the host's resolv.conf, may be NULL. Everything
 // lies in `arena` or is borrowed from the arguments. INVALID_ARGUMENT (a network that is not
-// allocated, an address outside of it), UNIMPLEMENTED (overlay and other networks together).
+// allocated, an address outside of it, a port that is none), UNIMPLEMENTED (overlay and other
+// networks together), FAILED_PRECONDITION (ports of the host on internal networks alone).
 int order_of_task(const Swarm__Task *task, const char *container_id, const char *name,
                   const char *host_resolv, struct arena *arena, struct order *out, struct err *err);
 

@@ -22,8 +22,9 @@ struct holder {
 struct ports {
     struct loop *loop;
     struct tables *tables;
-    struct map holders; // id -> struct holder *
-    struct map bridges; // name -> itself
+    struct map holders;     // id -> struct holder *
+    struct map bridges;     // name -> itself
+    struct loop_timer hold; // runs while the kernel's table is left as it is
     void (*closed)(void *owner);
     void *closed_owner;
 };
@@ -48,6 +49,8 @@ static int prepare(void *settings, struct err *err)
     return inside_sysctl("net/ipv4/ip_forward", "1", err);
 }
 
+static void on_hold_over(struct loop_timer *timer);
+
 struct ports *ports_open(struct loop *loop, struct err *err)
 {
     struct ports *ports = MEM_NEW(struct ports);
@@ -66,6 +69,7 @@ struct ports *ports_open(struct loop *loop, struct err *err)
     }
     map_init(&ports->holders);
     map_init(&ports->bridges);
+    loop_timer_init(&ports->hold, loop, on_hold_over);
     return ports;
 }
 
@@ -73,6 +77,8 @@ struct ports *ports_open(struct loop *loop, struct err *err)
 static void bring(struct ports *ports)
 {
     size_t count = 0, at = 0, bridge = 0;
+    if (loop_timer_running(&ports->hold))
+        return;
     MAP_EACH (entry, &ports->holders)
         count += ((const struct holder *)entry->value)->count;
     struct ports_row *rows = mem_alloc_array(count, sizeof *rows);
@@ -91,6 +97,24 @@ static void bring(struct ports *ports)
         tables_want(ports->tables, ports_table(rows, count, bridges, bridge));
     free(rows);
     free((void *)bridges);
+}
+
+static void on_hold_over(struct loop_timer *timer)
+{
+    bring(CONTAINER_OF(timer, struct ports, hold));
+}
+
+void ports_hold(struct ports *ports)
+{
+    loop_timer_start(&ports->hold, PORTS_HOLD_MS);
+}
+
+void ports_let_go(struct ports *ports)
+{
+    if (!loop_timer_running(&ports->hold))
+        return;
+    loop_timer_stop(&ports->hold);
+    bring(ports);
 }
 
 void ports_bridge(struct ports *ports, const char *bridge)
@@ -230,6 +254,7 @@ static void on_closed(void *owner)
 
 void ports_close(struct ports *ports, void (*closed)(void *owner), void *owner)
 {
+    loop_timer_stop(&ports->hold);
     MAP_EACH (entry, &ports->holders)
         holder_free(entry->value);
     ports->closed = closed;

@@ -33,6 +33,12 @@ void ports_remove(struct ports *ports, const char *id);
 // The rows of `id`, valid until the next change; NULL and *count 0 for none.
 const struct ports_row *ports_of(const struct ports *ports, const char *id, size_t *count);
 
+// After a restart: until all who had ports have said so again (ports_let_go), or for so long at
+// most, the kernel keeps the table that an earlier life left, so that no port stops answering.
+#define PORTS_HOLD_MS 5000
+void ports_hold(struct ports *ports);
+void ports_let_go(struct ports *ports); // harmless at any time
+
 // Whether the kernel is still to be brought to what was said.
 bool ports_busy(const struct ports *ports);
 

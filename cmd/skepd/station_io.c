@@ -57,6 +57,7 @@ struct station {
     bool discard;                  // the agent ends for good
     struct containers *containers; // NULL: refusal
     struct crates *crates;         // NULL as containers
+    struct ports *ports;           // of the host, published; NULL: it cannot
     struct locals *locals;         // networks of this node alone; NULL: it cannot have any
     struct refusal refusal;
     struct pairs labels, generic; // of the engine, as the configuration gives them
@@ -194,14 +195,25 @@ static int open_crates(struct station *station, const struct containers_config *
     return result;
 }
 
+static void open_ports(struct station *station)
+{
+    struct err err = ERR_INIT;
+    station->ports = ports_open(station->loop, &err);
+    if (!station->ports)
+        log_warn("this machine cannot publish ports", "err=\"%s\"", err.message);
+}
+
 static void open_locals(struct station *station)
 {
     struct err err = ERR_INIT;
     char *dir = str_printf("%s/%s", station->config->data_root, NETWORKS_FOLDER);
     char *netns = str_printf("%s/%s", station->config->exec_root, LOCAL_NETNS_FOLDER);
-    struct locals_config locals = {
-        .loop = station->loop, .dir = dir, .netns_dir = netns, .feed = station->feed};
-    if (locals_open(&locals, &station->locals, &err))
+    struct locals_config locals = {.loop = station->loop,
+                                   .dir = dir,
+                                   .netns_dir = netns,
+                                   .feed = station->feed,
+                                   .ports = station->ports};
+    if (station->ports && locals_open(&locals, &station->locals, &err))
         log_warn("this machine cannot have networks of its own", "err=\"%s\"", err.message);
     free(dir);
     free(netns);
@@ -211,7 +223,8 @@ static void open_nets(struct station *station)
 {
     struct err err = ERR_INIT;
     char *dir = str_printf("%s/%s", station->config->exec_root, NETNS_FOLDER);
-    struct nets_config nets = {.loop = station->loop, .dir = dir, .feed = station->feed};
+    struct nets_config nets = {
+        .loop = station->loop, .dir = dir, .feed = station->feed, .ports = station->ports};
     if (nets_open(&nets, &station->nets, &err))
         log_warn("this machine cannot attach containers to networks", "err=\"%s\"", err.message);
     free(dir);
@@ -297,6 +310,7 @@ int station_open(struct loop *loop, const struct config *config, struct station 
         station_free(station);
         return result;
     }
+    open_ports(station);
     open_nets(station);
     open_locals(station);
     open_containers(station);
@@ -306,14 +320,24 @@ int station_open(struct loop *loop, const struct config *config, struct station 
 
 // ---- closing ------------------------------------------------------------------------------------
 
-static void nets_closed(void *owner)
+static void on_ports_closed(void *owner)
 {
     struct station *station = station_of(owner);
     void (*closed)(void *owner) = station->closed;
     void *closed_owner = station->closed_owner;
-    station->nets = NULL;
+    station->ports = NULL;
     station_free(station);
     closed(closed_owner);
+}
+
+static void nets_closed(void *owner)
+{
+    struct station *station = station_of(owner);
+    station->nets = NULL;
+    if (station->ports)
+        ports_close(station->ports, on_ports_closed, station);
+    else
+        on_ports_closed(station);
 }
 
 static void locals_closed(void *owner)

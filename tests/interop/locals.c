@@ -19,6 +19,7 @@
 
 static struct loop loop;
 static struct locals *locals;
+static struct ports *ports;
 static uv_poll_t input;
 
 static void say(int rc, const struct err *err, const char *text)
@@ -110,10 +111,16 @@ static void obey(char *line)
     }
 }
 
-static void on_closed(void *owner)
+static void on_ports_closed(void *owner)
 {
     (void)owner;
     loop_stop(&loop);
+}
+
+static void on_closed(void *owner)
+{
+    (void)owner;
+    ports_close(ports, on_ports_closed, NULL);
 }
 
 static void on_input(uv_poll_t *poll, int status, int events)
@@ -147,7 +154,13 @@ int main(int argc, char **argv)
         return 2;
     setvbuf(stdout, NULL, _IOLBF, 0);
     loop_init(&loop);
-    const struct locals_config config = {.loop = &loop, .dir = argv[1], .netns_dir = argv[2]};
+    ports = ports_open(&loop, &err);
+    if (!ports) {
+        printf("failed: %s\n", err.message);
+        return 1;
+    }
+    const struct locals_config config = {
+        .loop = &loop, .dir = argv[1], .netns_dir = argv[2], .ports = ports};
     if (locals_open(&config, &locals, &err)) {
         printf("failed: %s\n", err.message);
         return 1;

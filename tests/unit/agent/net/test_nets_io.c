@@ -427,6 +427,75 @@ START_TEST(internal_network_leads_nowhere)
 }
 END_TEST
 
+static struct ports *ports;
+
+static void on_ports_closed(void *owner)
+{
+    (void)owner;
+    ports = NULL;
+}
+
+static bool are_ports_closed(void *ctx)
+{
+    (void)ctx;
+    return !ports;
+}
+
+static bool is_free(uint16_t port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_ge(fd, 0);
+    bool free = bind(fd, (struct sockaddr *)&at, sizeof at) == 0;
+    close(fd);
+    return free;
+}
+
+// Goal: a container on no network has the gateway bridge, and the host's ports it asks for as long
+// as it is there; nobody else gets them, and what is refused leaves nothing.
+START_TEST(ports_of_the_host_go_with_the_sandbox)
+{
+    struct err err = ERR_INIT;
+    size_t count;
+    if (!begin())
+        return;
+    ports = ports_open(&loop, &err);
+    if (!ports) { // no packet filter here
+        end();
+        return;
+    }
+    struct nets_config config = {.loop = &loop, .dir = spaces_dir(), .ports = ports};
+    ck_assert_int_eq(nets_open(&config, &nets, &err), 0);
+    const struct ports_row rows[] = {{.protocol = 6, .published = 8081, .target = 80},
+                                     {.protocol = 6, .target = 80}};
+    struct order one = {
+        .id = ONE, .name = "one", .host_ports = rows, .host_ports_count = COUNT_OF(rows)};
+    unsigned before = answers;
+    ck_assert_msg(nets_sandbox_make(nets, &one, false, on_made, NULL, &err) == 0, "%s",
+                  err.message);
+    await_answers(before + 1);
+    ck_assert_msg(!err_now.code, "%s", err_now.message);
+    const struct ports_row *got = nets_sandbox_ports(nets, ONE, &count);
+    ck_assert_uint_eq(count, 2);
+    ck_assert_uint_eq(got[0].published, 8081);
+    ck_assert_uint_ne(got[0].address, 0);
+    ck_assert_uint_gt(got[1].published, 1023);
+    ck_assert(!is_free(8081));
+    struct order two = {.id = TWO, .name = "two", .host_ports = rows, .host_ports_count = 1};
+    ck_assert_int_eq(nets_sandbox_make(nets, &two, false, on_made, NULL, &err),
+                     -ERR_ALREADY_EXISTS);
+    ck_assert_ptr_nonnull(strstr(err.message, "8081"));
+    ck_assert_ptr_null(nets_sandbox_path(nets, TWO));
+    take_away(ONE);
+    ck_assert(is_free(8081));
+    ck_assert_ptr_null(nets_sandbox_ports(nets, ONE, &count));
+    close_nets();
+    ports_close(ports, on_ports_closed, NULL);
+    ck_assert(loop_run_until(&loop, are_ports_closed, NULL, WAIT));
+    end();
+}
+END_TEST
+
 // Goal: what cannot be is refused with its reason, and leaves nothing.
 START_TEST(refusals_leave_nothing)
 {
@@ -479,6 +548,7 @@ Suite *suite_nets_io(void)
     tcase_add_test(tcase, forged_addresses_are_not_heard);
     tcase_add_test(tcase, internal_network_leads_nowhere);
     tcase_add_test(tcase, refusals_leave_nothing);
+    tcase_add_test(tcase, ports_of_the_host_go_with_the_sandbox);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -7,6 +7,7 @@
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 #include "proto/wire/names.h"
+#include "proto/wire/wire.h"
 #include "tests/unit/agent/net/objects.h"
 
 #define ID "foxco8tvppxyzxyzxyzxyzxyz"
@@ -134,6 +135,61 @@ START_TEST(task_becomes_order)
 }
 END_TEST
 
+static Swarm__PortConfig *port_add(Swarm__Task *task, uint32_t published, uint32_t target)
+{
+    Swarm__PortConfig *port = wire_new(&swarm__port_config__descriptor, &arena);
+    Swarm__PortConfig **ports =
+        arena_alloc_array(&arena, task->endpoint ? task->endpoint->n_ports + 1 : 1, sizeof *ports);
+    if (!task->endpoint)
+        task->endpoint = wire_new(&swarm__endpoint__descriptor, &arena);
+    for (size_t i = 0; i < task->endpoint->n_ports; i++)
+        ports[i] = task->endpoint->ports[i];
+    port->publish_mode = SWARM__PORT_CONFIG__PUBLISH_MODE__HOST;
+    port->protocol = SWARM__PORT_CONFIG__PROTOCOL__UDP;
+    port->published_port = published;
+    port->target_port = target;
+    ports[task->endpoint->n_ports++] = port;
+    task->endpoint->ports = ports;
+    return port;
+}
+
+// Goal: ports in host mode are told from those of the mesh, are bounded, ask for a sandbox where
+// there is no network, and are refused where no way leads out.
+START_TEST(ports_of_the_host_are_ordered)
+{
+    struct err err = ERR_INIT;
+    struct order order;
+    Swarm__Network *network = objects_network(&arena, ID, "10.0.1.0/24", "4097", NULL, NULL);
+    Swarm__Task *task = objects_task(&arena, network, "10.0.1.7/24");
+    Swarm__PortConfig *port = port_add(task, 8081, 80);
+    port_add(task, 0, 53);
+    port_add(task, 9090, 90)->publish_mode = SWARM__PORT_CONFIG__PUBLISH_MODE__INGRESS;
+    ck_assert_int_eq(order_of_task(task, "0123456789abcdef", "n", NULL, &arena, &order, &err), 0);
+    ck_assert_uint_eq(order.ports_count, 1);
+    ck_assert_uint_eq(order.host_ports_count, 2);
+    const struct order *copy = order_copy(&order, &arena);
+    ck_assert_uint_eq(copy->host_ports[0].protocol, 17);
+    ck_assert_uint_eq(copy->host_ports[0].published, 8081);
+    ck_assert_uint_eq(copy->host_ports[0].target, 80);
+    ck_assert_uint_eq(copy->host_ports[1].published, 0);
+    network->spec->internal = true;
+    ck_assert_int_eq(order_of_task(task, "0123456789abcdef", "n", NULL, &arena, &order, &err),
+                     -ERR_FAILED_PRECONDITION);
+    ck_assert_ptr_nonnull(strstr(err.message, "8081"));
+    task->n_networks = 0;
+    ck_assert(order_wants_sandbox(task));
+    ck_assert_int_eq(order_of_task(task, "0123456789abcdef", "n", NULL, &arena, &order, &err), 0);
+    ck_assert_uint_eq(order.networks_count, 0);
+    port->target_port = 65536;
+    ck_assert_int_eq(order_of_task(task, "0123456789abcdef", "n", NULL, &arena, &order, &err),
+                     -ERR_INVALID_ARGUMENT);
+    port->target_port = 80;
+    port->published_port = 65536;
+    ck_assert_int_eq(order_of_task(task, "0123456789abcdef", "n", NULL, &arena, &order, &err),
+                     -ERR_INVALID_ARGUMENT);
+}
+END_TEST
+
 // Goal: the container's side: one default route, routes to sibling subnets, the loopback's virtual
 // address where tasks hold it themselves.
 START_TEST(sandbox_has_its_routes)
@@ -174,6 +230,7 @@ Suite *suite_overlay(void)
     tcase_add_test(tcase, nonsense_is_refused);
     tcase_add_test(tcase, rows_follow_subnets);
     tcase_add_test(tcase, task_becomes_order);
+    tcase_add_test(tcase, ports_of_the_host_are_ordered);
     tcase_add_test(tcase, sandbox_has_its_routes);
     suite_add_tcase(suite, tcase);
     return suite;
