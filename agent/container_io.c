@@ -533,7 +533,13 @@ static void tell_started(struct executor_task *task)
     container_net_started(task);
     if (task->containers->watcher)
         task->containers->watcher->started(task->containers->watcher_owner, task->id);
-    task->events->started(task->owner, &container, NULL, 0, NULL);
+    size_t ports_count;
+    struct arena arena;
+    arena_init(&arena, MADE_BYTES_MAX);
+    Swarm__PortConfig **ports = container_net_ports(task, &arena, &ports_count);
+    task->events->started(task->owner, &container, (const Swarm__PortConfig *const *)ports,
+                          ports_count, NULL);
+    arena_fini(&arena);
 }
 
 static void op_done(void *owner, const struct err *err)

@@ -77,3 +77,27 @@ void container_net_ended(struct executor_task *task)
     if (container_net_wanted(task))
         nets_sandbox_serve(task->containers->nets, task->id, NETS_SERVE_NOT);
 }
+
+Swarm__PortConfig **container_net_ports(const struct executor_task *task, struct arena *arena,
+                                        size_t *count)
+{
+    const Swarm__Endpoint *endpoint = task->order.task->endpoint;
+    size_t rows_count = 0, row = 0;
+    *count = 0;
+    if (!container_net_wanted(task) || !endpoint)
+        return NULL;
+    const struct ports_row *rows =
+        nets_sandbox_ports(task->containers->nets, task->id, &rows_count);
+    Swarm__PortConfig **ports = arena_alloc_array(arena, rows_count + 1, sizeof *ports);
+    for (size_t i = 0; ports && i < endpoint->n_ports && row < rows_count; i++) {
+        if (endpoint->ports[i]->publish_mode != SWARM__PORT_CONFIG__PUBLISH_MODE__HOST)
+            continue;
+        ports[row] = arena_memdup(arena, endpoint->ports[i], sizeof *ports[row]);
+        if (!ports[row])
+            return NULL;
+        ports[row]->published_port = rows[row].published;
+        row++;
+    }
+    *count = ports ? row : 0;
+    return ports;
+}

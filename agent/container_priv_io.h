@@ -103,6 +103,10 @@ void container_net_healthy(struct executor_task *task);
 // Withdraws it from its services. True when the word needs time to go round.
 bool container_net_drain(struct executor_task *task);
 void container_net_ended(struct executor_task *task);
+// The host's ports that lead to it, as its endpoint has them, with those that were chosen; in the
+// arena. NULL and *count 0 for none.
+Swarm__PortConfig **container_net_ports(const struct executor_task *task, struct arena *arena,
+                                        size_t *count);
 
 // The host's resolv.conf, "" for none. To be freed with buf_fini.
 void container_resolv(const struct containers *containers, struct buf *out);

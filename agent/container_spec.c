@@ -313,7 +313,7 @@ static int make_network(struct making *making)
     making->out->container.net.mode = host ? OCI_NS_HOST : overlays ? OCI_NS_PATH : OCI_NS_PRIVATE;
     if (overlays)
         making->out->container.net.path = str_or(making->node->netns, NETNS_LATER);
-    for (size_t i = 0; task->endpoint && !host && i < task->endpoint->n_ports; i++)
+    for (size_t i = 0; task->endpoint && !host && !overlays && i < task->endpoint->n_ports; i++)
         if (task->endpoint->ports[i]->publish_mode == SWARM__PORT_CONFIG__PUBLISH_MODE__HOST)
             return refuse(making, "publishing ports in host mode without the host network is");
     return 0;

@@ -274,6 +274,22 @@ static int gather_files(struct worker *worker, const Swarm__Task *task,
     return 0;
 }
 
+// A port of the host that was chosen for the task once stays its own.
+static void keep_ports(const struct worker_task *task, Swarm__Task *order)
+{
+    const struct task_status *status = &task->machine.status;
+    size_t next = 0;
+    for (size_t i = 0; order->endpoint && i < order->endpoint->n_ports; i++) {
+        Swarm__PortConfig *port = order->endpoint->ports[i];
+        if (port->publish_mode != SWARM__PORT_CONFIG__PUBLISH_MODE__HOST)
+            continue;
+        const struct task_port *had = next < status->ports_count ? &status->ports[next++] : NULL;
+        if (had && !port->published_port && had->protocol == port->protocol &&
+            had->target == port->target_port)
+            port->published_port = had->published;
+    }
+}
+
 // Opens the executor's side. `with_files`: for making the container, not only for finding it.
 static int take_in_hand(struct worker_task *task, bool with_files, struct err *err)
 {
@@ -281,8 +297,11 @@ static int take_in_hand(struct worker_task *task, bool with_files, struct err *e
     struct arena arena;
     arena_init(&arena, WORKER_TASK_BYTES);
     struct template_context context = {.task = task->assigned, .node = &worker->config.node};
-    struct executor_order order = {.task = template_expand_task(&context, &arena, err)};
-    int result = order.task ? 0 : -ERR_INVALID_ARGUMENT;
+    Swarm__Task *expanded = template_expand_task(&context, &arena, err);
+    struct executor_order order = {.task = expanded};
+    int result = expanded ? 0 : -ERR_INVALID_ARGUMENT;
+    if (!result)
+        keep_ports(task, expanded);
     if (!result && with_files)
         result = gather_files(worker, order.task, &order, &arena, err);
     if (!result) {

@@ -364,6 +364,10 @@ START_TEST(networks_are_none_the_hosts_or_refused)
     task->endpoint->ports = &port;
     task->endpoint->n_ports = 1;
     refused(ERR_UNIMPLEMENTED, "publishing ports");
+    node.overlays = true;
+    must();
+    ck_assert_int_eq(made.container.net.mode, OCI_NS_PATH);
+    node.overlays = false;
 }
 END_TEST
 

@@ -16,6 +16,7 @@ struct executor_task {
     char id[32];
     char last[16];  // the operation asked for last
     char files[64]; // data of its files, one after the other
+    uint32_t port;  // the first of its endpoint, as published
     const struct executor_events *events;
     void *owner;
     bool closed;
@@ -38,6 +39,9 @@ static struct executor_task *fake_open(struct executor *executor,
     struct executor_task *task = &hands[hands_count++];
     *task = (struct executor_task){.events = events, .owner = owner};
     str_copy(task->id, sizeof task->id, order->task->id);
+    const Swarm__Endpoint *endpoint = order->task->endpoint;
+    if (endpoint && endpoint->n_ports)
+        task->port = endpoint->ports[0]->published_port;
     for (size_t i = 0; i < order->files_count; i++)
         strncat(task->files, order->files[i].data, order->files[i].size);
     return task;
@@ -340,6 +344,34 @@ START_TEST(running_tasks_are_found_again_before_any_manager_is_there)
 }
 END_TEST
 
+// Goal: a port of the host that was chosen is asked for again, one that is given is not touched.
+START_TEST(a_port_that_was_chosen_stays)
+{
+    for (uint32_t given = 0; given < 20; given += 10) {
+        const char *id = given ? "given" : "chosen";
+        Swarm__PortConfig *port = wire_new(&swarm__port_config__descriptor, &arena);
+        port->publish_mode = SWARM__PORT_CONFIG__PUBLISH_MODE__HOST;
+        port->target_port = 80;
+        port->published_port = given;
+        Swarm__PortConfig *bound = wire_new(&swarm__port_config__descriptor, &arena);
+        *bound = *port;
+        bound->published_port = 32768;
+        Swarm__Task *task = make_task(id, STATE(RUNNING));
+        task->endpoint = wire_new(&swarm__endpoint__descriptor, &arena);
+        task->endpoint->ports = &port;
+        task->endpoint->n_ports = 1;
+        Swarm__TaskStatus *status = wire_new(&swarm__task_status__descriptor, &arena);
+        status->state = STATE(RUNNING);
+        status->port_status = wire_new(&swarm__port_status__descriptor, &arena);
+        status->port_status->ports = &bound;
+        status->port_status->n_ports = 1;
+        worker_restore(worker, task, status);
+        run();
+        ck_assert_uint_eq(of(id)->port, given ? given : 32768);
+    }
+}
+END_TEST
+
 static char saved[256];
 
 static void put(void *owner, const char *id, const Swarm__Task *task,
@@ -387,6 +419,7 @@ Suite *suite_worker(void)
     tcase_add_test(tcase, what_the_executor_cannot_run_is_rejected_and_goes_quietly);
     tcase_add_test(tcase, malformed_assignments_are_left_out_and_the_rest_applies);
     tcase_add_test(tcase, running_tasks_are_found_again_before_any_manager_is_there);
+    tcase_add_test(tcase, a_port_that_was_chosen_stays);
     tcase_add_test(tcase, only_what_changed_is_saved);
     suite_add_tcase(suite, tcase);
     return suite;
