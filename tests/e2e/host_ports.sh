@@ -1,0 +1,89 @@
+#!/bin/bash
+# Ports in host mode: they lead to the node's own task, with the client's address, from outside and
+# from localhost; one port is one task's, whoever else wants it is told; they stay when skepd
+# restarts, those that were chosen too, and are free when the task is gone.
+# ctest: TIMEOUT 300
+. "$(dirname "$0")/../support/lab.sh"
+lab_needs docker conmon crun umoci busybox nft curl python3
+lab_up 2 # h2 is a client
+skep_image h1
+manager() { skep h1 "$@"; }
+running() { [[ $(manager service ps "$1" --filter desired-state=running --format '{{.CurrentState}}') == Running* ]]; }
+
+step "a node, a service with a port of the host and one that is chosen, on no network"
+skep_start h1
+manager swarm init --advertise-addr "$(ip_of h1)" >/dev/null
+# The page is a program that tells whom it sees.
+serve='mkdir -p /w/cgi-bin; printf "#!/bin/sh\necho; echo \$REMOTE_ADDR \$(hostname)\n" >/w/cgi-bin/who
+  chmod 755 /w/cgi-bin/who; trap "exit 0" TERM; httpd -f -p 80 -h /w & wait'
+manager service create --detach --quiet --name web --publish mode=host,published=8081,target=80 \
+  --publish mode=host,target=80 --hostname web "$LAB_IMAGE" sh -c "$serve" >/dev/null 2>&1
+eventually 60 running web
+
+# ask FROM ADDRESS PORT: who is seen (without the dress of an IPv6 socket), and by whom.
+ask() { on "$1" curl -sS --max-time 3 "http://$2:$3/cgi-bin/who" | sed 's/\[::ffff:\(.*\)\]/\1/'; }
+answers() { [[ $(ask "$1" "$2" "$3") == *" $4" ]]; }
+
+step "docker service ps tells the ports"
+told() { manager service ps web --filter desired-state=running --format '{{.Ports}}'; }
+eventually 10 told
+[[ $(told) =~ \*:8081-\>80/tcp ]] || fail "no port is told: $(told)"
+free=$(told | grep -oE '[0-9]+->80' | grep -v '^8081' | cut -d- -f1)
+((free > 1023)) || fail "no chosen port is told: $(told)"
+
+step "from outside with the client's address, from the host, and by localhost"
+eventually 20 answers h2 "$(ip_of h1)" 8081 web
+same "$(ip_of h2) web" "$(ask h2 "$(ip_of h1)" 8081)" "the client's address"
+same "$(ip_of h2) web" "$(ask h2 "$(ip_of h1)" "$free")" "the client's address at the chosen port"
+same "$(ip_of h1) web" "$(ask h1 "$(ip_of h1)" 8081)" "the host's own address"
+eventually 10 answers h1 127.0.0.1 8081 web
+
+step "on an overlay network, too"
+manager network create --driver overlay blue >/dev/null
+manager service create --detach --quiet --name blue --network blue --hostname blue \
+  --publish mode=host,published=8082,target=80 "$LAB_IMAGE" sh -c "$serve" >/dev/null 2>&1
+eventually 60 running blue
+eventually 20 answers h2 "$(ip_of h1)" 8082 blue
+same "$(ip_of h2) blue" "$(ask h2 "$(ip_of h1)" 8082)" "the client's address on an overlay"
+
+step "a port that another service has: its task waits; one that a program has: the task says so"
+manager service create --detach --quiet --name second --publish mode=host,published=8081,target=80 \
+  "$LAB_IMAGE" sleep 1000 >/dev/null 2>&1
+pending() { [[ $(manager service ps second --no-trunc --format '{{.CurrentState}} {{.Error}}') == Pending*"host-mode port already in use on 1 node"* ]]; }
+eventually 20 pending
+start h1 holder python3 -c 'import socket, time
+s = socket.socket(); s.bind(("", 8083)); s.listen(); time.sleep(1000)'
+held() { [[ $(on h1 ss -Hltn sport = :8083) == *8083* ]]; }
+eventually 10 held
+manager service create --detach --quiet --name third --restart-condition none \
+  --publish mode=host,published=8083,target=80 "$LAB_IMAGE" sleep 1000 >/dev/null 2>&1
+clashed() { [[ $(manager service ps third --no-trunc --format '{{.CurrentState}} {{.Error}}') == *"port is already allocated"* ]]; }
+eventually 30 clashed
+stop h1 holder
+
+step "skepd restarts: no request fails, the chosen port stays"
+(
+  for ((i = 0; i < 60; i++)); do
+    ask h2 "$(ip_of h1)" 8081 >/dev/null || echo "failed: $i"
+    sleep 0.05
+  done
+) >"$LAB/during" &
+asking=$!
+skep_stop h1
+skep_start h1
+wait "$asking"
+same "" "$(<"$LAB/during")" "requests during the restart"
+eventually 30 running web
+eventually 10 answers h2 "$(ip_of h1)" 8081 web
+eventually 10 answers h2 "$(ip_of h1)" "$free" web
+eventually 10 answers h2 "$(ip_of h1)" 8082 blue
+on h1 python3 -c 'import socket; socket.socket().bind(("", 8081))' 2>/dev/null && fail "8081 is not held"
+
+step "removed: who waited for the port gets it, and in the end it is free"
+manager service rm web blue >/dev/null
+eventually 60 running second
+manager service rm second >/dev/null
+free_port() { on h1 python3 -c 'import socket; socket.socket().bind(("", 8081))'; }
+eventually 60 free_port
+forgotten() { [[ $(on h1 nft list ruleset) != *"6 . 8081"* && $(on h1 nft list ruleset) != *"tcp . 8081"* ]]; }
+eventually 10 forgotten
