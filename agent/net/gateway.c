@@ -138,7 +138,12 @@ void gateway_port(const char *endpoint_id, char out[LAYOUT_NAME_BYTES])
 void gateway_layout(const struct gateway *gateway, const char *const *endpoint_ids, size_t count,
                     struct layout *out)
 {
-    layout_add_link(out, GATEWAY_BRIDGE, LAYOUT_BRIDGE)->up = true;
+    struct layout_link *bridge = layout_add_link(out, GATEWAY_BRIDGE, LAYOUT_BRIDGE);
+    bridge->up = true;
+    // Left to itself a bridge takes the lowest address of its ports: with each one that comes,
+    // those that are there might talk to an address that is nobody's any more.
+    bridge->mac_set = true;
+    mac_of_ip(&gateway->ip, bridge->mac);
     layout_add_addr(out, GATEWAY_BRIDGE, &gateway->ip);
     for (size_t i = 0; i < count; i++) {
         char name[LAYOUT_NAME_BYTES];

@@ -94,9 +94,15 @@ static void bring_tables(struct locals *locals)
 
 static int bridge_make(struct locals *locals, const struct local *local, struct err *err)
 {
-    const struct netlink_link link = {
-        .end = {.name = local->link, .netns_fd = NETLINK_NETNS_OWN, .mtu = local->mtu, .up = true},
-        .kind = LAYOUT_BRIDGE};
+    // Its own, not the lowest of its ports', which changes as they come and go.
+    uint8_t mac[MAC_BYTES];
+    mac_of_ip(&local->gateway, mac);
+    const struct netlink_link link = {.end = {.name = local->link,
+                                              .netns_fd = NETLINK_NETNS_OWN,
+                                              .mtu = local->mtu,
+                                              .mac = mac,
+                                              .up = true},
+                                      .kind = LAYOUT_BRIDGE};
     struct layout_addr addr = {.ip = local->gateway};
     struct err why = ERR_INIT;
     (void)str_copy(addr.link, sizeof addr.link, local->link);
