@@ -586,6 +586,7 @@ static void container_stop(struct executor_task *task, int64_t grace_ns)
     struct runtime_status status;
     task_begin(task, CONTAINER_STOP);
     if (runtime_inspect(runtime, task->id, &status, NULL) || status.state == RUNTIME_CREATED) {
+        container_net_ended(task);
         task_answer_later(task); // remove takes a created one away
         return;
     }

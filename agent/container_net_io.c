@@ -69,13 +69,17 @@ bool container_net_drain(struct executor_task *task)
         !nets_sandbox_is_served(task->containers->nets, task->id))
         return false;
     nets_sandbox_serve(task->containers->nets, task->id, NETS_SERVE_DRAIN);
-    return !str_empty(task->order.task->service_id);
+    // Without networks nobody balances to it.
+    return !str_empty(task->order.task->service_id) && task->order.task->n_networks > 0;
 }
 
 void container_net_ended(struct executor_task *task)
 {
-    if (container_net_wanted(task))
-        nets_sandbox_serve(task->containers->nets, task->id, NETS_SERVE_NOT);
+    if (!container_net_wanted(task))
+        return;
+    nets_sandbox_serve(task->containers->nets, task->id, NETS_SERVE_NOT);
+    // The task that comes in its place wants the same ones.
+    nets_sandbox_unpublish(task->containers->nets, task->id);
 }
 
 Swarm__PortConfig **container_net_ports(const struct executor_task *task, struct arena *arena,

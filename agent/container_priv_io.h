@@ -102,6 +102,7 @@ void container_net_started(struct executor_task *task);
 void container_net_healthy(struct executor_task *task);
 // Withdraws it from its services. True when the word needs time to go round.
 bool container_net_drain(struct executor_task *task);
+// It ended, or never will run.
 void container_net_ended(struct executor_task *task);
 // The host's ports that lead to it, as its endpoint has them, with those that were chosen; in the
 // arena. NULL and *count 0 for none.

@@ -449,6 +449,12 @@ const struct ports_row *nets_sandbox_ports(const struct nets *nets, const char *
                                                      : NULL;
 }
 
+void nets_sandbox_unpublish(struct nets *nets, const char *container_id)
+{
+    if (nets->ports && box_of(nets, container_id))
+        ports_remove(nets->ports, container_id);
+}
+
 const char *nets_sandbox_path(const struct nets *nets, const char *container_id)
 {
     const struct box *box = box_of(nets, container_id);

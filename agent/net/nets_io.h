@@ -100,6 +100,10 @@ void nets_sandbox_remove(struct nets *nets, const char *container_id, nets_done 
 const struct ports_row *nets_sandbox_ports(const struct nets *nets, const char *container_id,
                                            size_t *count);
 
+// Gives its ports of the host back: the container ended, and may lie there for long. Harmless for one
+// without.
+void nets_sandbox_unpublish(struct nets *nets, const char *container_id);
+
 // Path of the container's namespace; NULL for one without a made sandbox.
 const char *nets_sandbox_path(const struct nets *nets, const char *container_id);
 

@@ -61,6 +61,14 @@ clashed() { [[ $(manager service ps third --no-trunc --format '{{.CurrentState}}
 eventually 30 clashed
 stop h1 holder
 
+step "an update: the new task has the port"
+task() { manager service ps blue --filter desired-state=running --quiet --no-trunc; }
+before=$(task)
+manager service update --detach --quiet --force blue >/dev/null 2>&1
+renewed() { running blue && [[ $(task) != "$before" ]]; }
+eventually 60 renewed
+eventually 10 answers h2 "$(ip_of h1)" 8082 blue
+
 step "skepd restarts: no request fails, the chosen port stays"
 (
   for ((i = 0; i < 60; i++)); do

@@ -486,6 +486,8 @@ START_TEST(ports_of_the_host_go_with_the_sandbox)
                      -ERR_ALREADY_EXISTS);
     ck_assert_ptr_nonnull(strstr(err.message, "8081"));
     ck_assert_ptr_null(nets_sandbox_path(nets, TWO));
+    nets_sandbox_unpublish(nets, ONE);
+    ck_assert(is_free(8081));
     take_away(ONE);
     ck_assert(is_free(8081));
     ck_assert_ptr_null(nets_sandbox_ports(nets, ONE, &count));
