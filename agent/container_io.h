@@ -1,9 +1,9 @@
 // Tasks as containers of this node: the executor that joins images, root file systems, volumes and
 // the OCI runtime.
 //
-// A task on overlay networks gets a sandbox of agent/net, one without networks too if it publishes
-// ports of the host, and else a network namespace with nothing but the loopback device, one attached to the host's network gets the host's; any
-// other is rejected. Everything runs on the loop's thread.
+// A task on overlay networks, or on none, gets a sandbox of agent/net (one on none where there is
+// no agent/net a namespace with nothing but the loopback device), one attached to the host's network
+// gets the host's; any other is rejected. Everything runs on the loop's thread.
 #ifndef AGENT_CONTAINER_IO_H
 #define AGENT_CONTAINER_IO_H
 

@@ -34,7 +34,7 @@ struct container_node {
     const char *hostname;
     const char *resolv_conf; // the host's, as it is
     bool init;               // whether containers get an init process unless they say
-    bool overlays;           // it can attach containers to overlay networks
+    bool overlays;           // it can attach containers to overlay networks and its gateway bridge
     const char *netns;       // path of such a container's network namespace; NULL: not yet made
 };
 

@@ -18,9 +18,8 @@ static bool is_of_host(const Swarm__PortConfig *port)
 
 bool order_wants_sandbox(const Swarm__Task *task)
 {
-    for (size_t i = 0; task->endpoint && !task->n_networks && i < task->endpoint->n_ports; i++)
-        if (is_of_host(task->endpoint->ports[i]))
-            return true;
+    if (task->n_networks == 0)
+        return true;
     for (size_t i = 0; i < task->n_networks; i++)
         if (task->networks[i]->network && overlay_is(task->networks[i]->network))
             return true;

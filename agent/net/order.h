@@ -48,8 +48,8 @@ struct order {
     bool swarm;
 };
 
-// True when the task gets a sandbox: it is on an overlay network, or on no network and has ports
-// of the host.
+// True when the task gets a sandbox: it is on an overlay network, or on none, where the gateway
+// bridge alone leads out.
 bool order_wants_sandbox(const Swarm__Task *task);
 
 // The order of a task's container. `host_resolv` is the host's resolv.conf, may be NULL. Everything

@@ -1,7 +1,8 @@
 #!/bin/bash
 # Ports in host mode: they lead to the node's own task, with the client's address, from outside and
 # from localhost; one port is one task's, whoever else wants it is told; they stay when skepd
-# restarts, those that were chosen too, and are free when the task is gone.
+# restarts, those that were chosen too, and are free when the task is gone. And tasks on no network
+# reach the outside.
 # ctest: TIMEOUT 300
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox nft curl python3
@@ -37,6 +38,13 @@ same "$(ip_of h2) web" "$(ask h2 "$(ip_of h1)" 8081)" "the client's address"
 same "$(ip_of h2) web" "$(ask h2 "$(ip_of h1)" "$free")" "the client's address at the chosen port"
 same "$(ip_of h1) web" "$(ask h1 "$(ip_of h1)" 8081)" "the host's own address"
 eventually 10 answers h1 127.0.0.1 8081 web
+
+step "a task on no network reaches the outside"
+manager service create --detach --quiet --name plain "$LAB_IMAGE" \
+  sh -c "until ping -c 1 -W 1 $(ip_of h2); do :; done; sleep 1000" >/dev/null 2>&1
+heard() { [[ $(manager service logs plain 2>&1) == *"1 packets received"* ]]; }
+eventually 60 heard
+manager service rm plain >/dev/null
 
 step "on an overlay network, too"
 manager network create --driver overlay blue >/dev/null
