@@ -7,6 +7,7 @@
 #include "manager/ca/bootstrap.h"
 #include "manager/ca/ca_rpc.h"
 #include "manager/ca/rotate.h"
+#include "manager/control/attach_rpc.h"
 #include "manager/control/control.h"
 #include "manager/control/watch_rpc.h"
 #include "manager/dispatch/dispatch_rpc.h"
@@ -42,6 +43,7 @@ enum {
     SERVE_CONTROL,
     SERVE_LOGS,
     SERVE_LOG_BROKER,
+    SERVE_ATTACH,
     SERVE_COUNT
 };
 
@@ -346,6 +348,7 @@ static void fill_services(struct manager *manager)
     manager->control_desk = (struct control_desk){
         .store = manager->store,
         .rng = manager->config.rng,
+        .node_id = manager->credentials.identity.node_id,
         .member = control_member,
         .members_count = control_members_count,
         .check_removal = control_check_removal,
@@ -362,6 +365,7 @@ static void fill_services(struct manager *manager)
     manager->logs_desk.node_id = manager->credentials.identity.node_id;
     manager->services[SERVE_LOGS] = logs_service(&manager->logs_desk, manager->loop);
     manager->services[SERVE_LOG_BROKER] = log_broker_service(&manager->logs_desk, manager->loop);
+    manager->services[SERVE_ATTACH] = attach_service(&manager->control_desk, manager->loop);
 }
 
 // Raft messages are every member's own; all else goes through forwarding.

@@ -26,6 +26,7 @@ struct control_member {
 struct control_desk {
     struct store *store;
     const struct rng *rng;
+    const char *node_id; // of this manager, whose own node calls over the local socket
 
     // Of Raft: false when the node is no member.
     bool (*member)(void *ctx, const char *node_id, struct control_member *out);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "manager/control/attach_rpc.h"
 #include "proto/base/check.h"
 #include "proto/identity/rng_io.h"
 #include "proto/wire/methods.h"
@@ -36,12 +37,14 @@ void desk_set_up(void)
     arena_init(&desk.arena, SIZE_MAX);
     desk.control = (struct control_desk){.store = desk.log.store,
                                          .rng = &rng_kernel,
+                                         .node_id = DESK_NODE,
                                          .member = no_member,
                                          .members_count = one_member};
     desk.watchers = watchers_new(&desk.loop, desk.log.store);
     struct loop *loops[] = {&desk.loop};
     struct rpc_service services[] = {control_service(&desk.control, &desk.loop),
-                                     watch_service(desk.watchers, &desk.loop)};
+                                     watch_service(desk.watchers, &desk.loop),
+                                     attach_service(&desk.control, &desk.loop)};
     struct rpc_server_config options = {.loops = loops,
                                         .loops_count = 1,
                                         .services = services,

@@ -11,6 +11,7 @@
 #include "tests/support/fake_objects.h"
 
 #define CONTROL(name) "/docker.swarmkit.v1.Control/" name
+#define DESK_NODE     "node0000000000000000000ours"
 
 struct desk {
     struct fake_log log;
