@@ -685,6 +685,7 @@ int agent_open(const struct agent_config *config, struct agent **out, struct err
     describe_anew(agent);
     struct worker_config worker = {
         .executor = config->executor,
+        .attacher = config->attacher,
         .reporter = &agent->reporter,
         .node = {.id = agent->credentials.identity.node_id, .os = "linux"},
         .now = agent_mono,
@@ -854,6 +855,11 @@ void agent_set_lock_key(struct agent *agent, const uint8_t *lock_key, uint64_t v
     log_info("key file is locked anew", "node=%s locked=%s", agent->credentials.identity.node_id,
              lock_key ? "yes" : "no");
     save_soon(agent);
+}
+
+struct rpc_client *agent_client(struct agent *agent)
+{
+    return agent->session ? agent_session_client(agent->session) : NULL;
 }
 
 struct worker *agent_worker(struct agent *agent)

@@ -17,6 +17,7 @@
 #include "proto/base/loop_io.h"
 #include "proto/identity/credentials.h"
 #include "proto/identity/keyfile.h"
+#include "proto/rpc/client_io.h"
 #include "proto/rpc/remotes.h"
 #include "proto/wire/dispatcher.pb-c.h"
 #include "proto/wire/logbroker.pb-c.h"
@@ -40,6 +41,7 @@ struct agent_config {
     struct loop *loop;
     const char *dir;
     struct executor *executor;
+    struct executor *attacher; // runs tasks of runtime "attachment"; NULL: they are executor's
     const char *engine_version;
     // Borrowed until the agent is closed or agent_describe gives others.
     const struct description_pair *labels;
@@ -84,6 +86,9 @@ void agent_set_data_key(struct agent *agent, const struct data_key *key);
 // What the key file is locked with (LOCK_KEY_BYTES; NULL: nothing), as of this version of the
 // cluster object. An older version than the file's changes nothing.
 void agent_set_lock_key(struct agent *agent, const uint8_t *lock_key, uint64_t version);
+
+// The connection of the present session, for calls of one's own; NULL while there is none.
+struct rpc_client *agent_client(struct agent *agent);
 
 struct worker *agent_worker(struct agent *agent);
 const struct credentials *agent_credentials(const struct agent *agent);

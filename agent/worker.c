@@ -53,9 +53,20 @@ struct worker *worker_new(const struct worker_config *config)
     return worker;
 }
 
-static const struct executor_class *class_of(const struct worker *worker)
+static bool is_attachment(const struct worker_task *task)
 {
-    return worker->config.executor->class;
+    return task->worker->config.attacher &&
+           task->assigned->spec->runtime_case == SWARM__TASK_SPEC__RUNTIME_ATTACHMENT;
+}
+
+static struct executor *executor_of(const struct worker_task *task)
+{
+    return is_attachment(task) ? task->worker->config.attacher : task->worker->config.executor;
+}
+
+static const struct executor_class *class_of(const struct worker_task *task)
+{
+    return executor_of(task)->class;
 }
 
 static void task_let_go(struct worker_task *task)
@@ -65,7 +76,7 @@ static void task_let_go(struct worker_task *task)
         return;
     if (config->closing)
         config->closing(config->owner, task->id);
-    class_of(task->worker)->close(task->hands);
+    class_of(task)->close(task->hands);
     task->hands = NULL;
 }
 
@@ -306,7 +317,7 @@ static int take_in_hand(struct worker_task *task, bool with_files, struct err *e
         result = gather_files(worker, order.task, &order, &arena, err);
     if (!result) {
         task_let_go(task);
-        task->hands = class_of(worker)->open(worker->config.executor, &order, &events, task, err);
+        task->hands = class_of(task)->open(executor_of(task), &order, &events, task, err);
         result = task->hands ? 0 : -ERR_INVALID_ARGUMENT;
     }
     arena_fini(&arena);
@@ -343,7 +354,7 @@ static void refuse_op(struct worker_task *task, enum task_op op, const struct er
 
 static void begin_op(struct worker_task *task, enum task_op op)
 {
-    const struct executor_class *class = class_of(task->worker);
+    const struct executor_class *class = class_of(task);
     struct err err = ERR_INIT;
     // A prepare begins anew with the files; everything else makes do with what there is.
     bool open = op == TASK_OP_PREPARE || !task->hands;
@@ -377,9 +388,8 @@ static void check_health(struct worker_task *task)
 {
     const Swarm__ContainerSpec *spec = container_of_task(task->assigned);
     CHECK(spec && spec->healthcheck);
-    class_of(task->worker)
-        ->check(task->hands, (const char *const *)spec->healthcheck->test,
-                spec->healthcheck->n_test, task->machine.health.timeout_ns);
+    class_of(task)->check(task->hands, (const char *const *)spec->healthcheck->test,
+                          spec->healthcheck->n_test, task->machine.health.timeout_ns);
 }
 
 static void go_on(struct worker_task *task)
@@ -402,7 +412,7 @@ static void go_on(struct worker_task *task)
         return;
     }
     if (asks.abort && task->hands)
-        class_of(worker)->abort(task->hands);
+        class_of(task)->abort(task->hands);
     if (asks.check)
         check_health(task);
     begin_op(task, asks.op);
@@ -678,7 +688,7 @@ size_t worker_count(const struct worker *worker)
 struct executor_task *worker_find(const struct worker *worker, const char *task_id)
 {
     const struct worker_task *task = map_get_str(&worker->tasks, task_id);
-    return task ? task->hands : NULL;
+    return task && !is_attachment(task) ? task->hands : NULL;
 }
 
 bool worker_next(const struct worker *worker, size_t *position, struct worker_view *out)
@@ -687,7 +697,8 @@ bool worker_next(const struct worker *worker, size_t *position, struct worker_vi
     if (!entry)
         return false;
     const struct worker_task *task = entry->value;
-    *out = (struct worker_view){task->assigned, task->hands, task->machine.status.state};
+    *out = (struct worker_view){task->assigned, is_attachment(task) ? NULL : task->hands,
+                                task->machine.status.state};
     return true;
 }
 

@@ -29,6 +29,7 @@ struct worker;
 
 struct worker_config {
     struct executor *executor;
+    struct executor *attacher; // of tasks of runtime "attachment"; NULL: the executor is theirs too
     struct reporter *reporter;
     struct template_node node; // borrowed for ever
     struct mono (*now)(void *owner);
@@ -73,7 +74,8 @@ void worker_save(struct worker *worker,
 
 size_t worker_count(const struct worker *worker);
 
-// The executor's side of a task, for logs and inspection; NULL for none.
+// The executor's side of a task, for logs and inspection; NULL for none, and for one that the
+// executor does not run.
 struct executor_task *worker_find(const struct worker *worker, const char *task_id);
 // Walks the tasks in the order they came: start with *position 0; false at the end.
 struct worker_view {

@@ -335,6 +335,31 @@ static void start_created(void *owner, const struct err *err)
     runtime_start(crate->crates->runtime, crate->id, start_started, crate);
 }
 
+static void start_make(struct crate *crate)
+{
+    struct crate_life *life = crate->life;
+    if (start_prepare(crate, &op_now(crate)->err)) {
+        start_failed(crate);
+        return;
+    }
+    life->asked = true;
+    crate->crates->pending++;
+    runtime_create(crate->crates->runtime, &life->spec.container,
+                   life->spec.log.none ? "" : crate->log_path, start_created, crate);
+}
+
+static void start_attached(void *owner, const struct err *err)
+{
+    struct crate *crate = owner;
+    op_back(crate);
+    if (err) {
+        op_now(crate)->err = *err;
+        start_failed(crate);
+        return;
+    }
+    start_make(crate);
+}
+
 static void start_begin(struct crate *crate)
 {
     struct crate_life *life = crate->life;
@@ -346,14 +371,13 @@ static void start_begin(struct crate *crate)
     }
     if (op->done)
         crate->stopped_by_user = false;
-    if (start_prepare(crate, &op->err)) {
-        start_failed(crate);
+    if (crate_net_shared(crate)) {
+        crate->crates->pending++;
+        life->asked = false;
+        crate_net_attach(crate, start_attached, crate);
         return;
     }
-    life->asked = true;
-    crate->crates->pending++;
-    runtime_create(crate->crates->runtime, &life->spec.container,
-                   life->spec.log.none ? "" : crate->log_path, start_created, crate);
+    start_make(crate);
 }
 
 // ---- the end of the process --------------------------------------------------------------------

@@ -1,17 +1,21 @@
 // A crate's networks: those of this node alone that its configuration names. They are joined before
 // its process is made, and left when it has ended, so that addresses and ports are taken only while
-// it runs. Networks of the swarm and namespaces of others are not made here.
+// it runs. One network of the swarm is attached to instead (agent/attachments_io.h), which takes a
+// while. Namespaces of others are not made here.
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/crate/config.h"
 #include "agent/crate/crates_priv_io.h"
 #include "agent/net/locals_io.h"
+#include "agent/net/order.h"
 #include "proto/base/check.h"
+#include "proto/base/file_io.h"
 #include "proto/base/str.h"
 
-#define NETWORKS_MAX 32
-#define PORTS_MAX    4096
+#define NETWORKS_MAX     32
+#define PORTS_MAX        4096
+#define RESOLV_BYTES_MAX (64u << 10)
 
 const char *crate_network(const struct crate *crate)
 {
@@ -171,6 +175,139 @@ static int join(struct crate *crate, const char *network, struct ports_row *rows
     return rc;
 }
 
+// ---- a network of the swarm ---------------------------------------------------------------------
+
+bool crate_net_shared(const struct crate *crate)
+{
+    return crate_is_networked(crate) && crate->crates->attachments &&
+           !locals_find(crate->crates->locals, crate_network(crate)) &&
+           attachments_swarm(crate->crates->attachments);
+}
+
+static const char *const *texts_of(const json_t *list, size_t *count, struct arena *arena)
+{
+    const char **texts = arena_alloc_array(arena, json_array_size(list) + 1, sizeof *texts);
+    *count = 0;
+    for (size_t i = 0; texts && i < json_array_size(list); i++)
+        if (json_string_value(json_array_get(list, i)))
+            texts[(*count)++] = json_string_value(json_array_get(list, i));
+    return texts;
+}
+
+// The wish's memory is the arena's and the crate's.
+static int wish_of(const struct crate *crate, struct arena *arena, struct attachment_wish *out,
+                   struct err *err)
+{
+    const json_t *asked = config_of(crate->endpoints, crate_network(crate));
+    const json_t *options = config_of(crate->host, "DnsOptions");
+    const char *address = config_str(config_of(asked, "IPAMConfig"), "IPv4Address");
+    const char *mac_text =
+        str_or(config_str(asked, "MacAddress"), config_str(crate->config, "MacAddress"));
+    uint8_t *mac = arena_alloc(arena, MAC_BYTES);
+    struct ipnet ip;
+    struct buf resolv;
+    CHECK(mac);
+    *out = (struct attachment_wish){.container = crate->id,
+                                    .name = crate->name,
+                                    .hostname = config_str(crate->config, "Hostname"),
+                                    .network = crate_network(crate),
+                                    .address = str_empty(address) ? NULL : address};
+    if (out->address && (!ipnet_parse(address, &ip) || ip.size != 4))
+        return err_set(err, ERR_INVALID_ARGUMENT, "invalid IPv4 address: %.60s", address);
+    if (!str_empty(mac_text)) {
+        if (!mac_parse(mac_text, mac) || !mac_is_unicast(mac))
+            return err_set(err, ERR_INVALID_ARGUMENT, "invalid MAC address: %.60s", mac_text);
+        out->mac = mac;
+    }
+    out->aliases = texts_of(config_of(asked, "Aliases"), &out->aliases_count, arena);
+    out->servers = texts_of(config_of(crate->host, "Dns"), &out->servers_count, arena);
+    out->search = texts_of(config_of(crate->host, "DnsSearch"), &out->search_count, arena);
+    for (size_t i = 0; i < json_array_size(options); i++)
+        out->ndots |=
+            str_starts(str_or(json_string_value(json_array_get(options, i)), ""), "ndots:");
+    buf_init(&resolv, RESOLV_BYTES_MAX);
+    if (file_read(crate->crates->resolv_conf, &resolv, NULL))
+        buf_clear(&resolv);
+    out->resolv = arena_strdup(arena, buf_cstr(&resolv));
+    buf_fini(&resolv);
+    CHECK(!arena_overflowed(arena)); // requests are far smaller
+    return 0;
+}
+
+static int check_shared(const struct crate *crate, struct err *err)
+{
+    const char *first = crate_network(crate), *other;
+    json_t *settings;
+    json_object_foreach(crate->endpoints, other, settings)
+    {
+        if (!str_equal(other, first) && !str_equal(other, "default"))
+            return err_set(err, ERR_UNIMPLEMENTED,
+                           "a container on a network of the swarm (%.60s) cannot be on others "
+                           "(%.60s) on this node",
+                           first, other);
+    }
+    if (json_object_size(config_of(crate->host, "PortBindings")) > 0)
+        return err_set(err, ERR_UNIMPLEMENTED,
+                       "ports of a container on a network of the swarm (%.60s) cannot be published "
+                       "on this node",
+                       first);
+    return 0;
+}
+
+static void refused_run(struct loop_later *later)
+{
+    struct crate_life *life = CONTAINER_OF(later, struct crate_life, refused);
+    life->made_attachment(life->attach_owner, &life->refusal);
+}
+
+void crate_net_attach(struct crate *crate, attachments_made *made, void *owner)
+{
+    struct crate_life *life = crate->life;
+    struct attachment_wish wish;
+    arena_reset(&life->made);
+    err_clear(&life->refusal);
+    if (check_shared(crate, &life->refusal) == 0 &&
+        wish_of(crate, &life->made, &wish, &life->refusal) == 0) {
+        attachments_attach(crate->crates->attachments, &wish, made, owner);
+        return;
+    }
+    life->made_attachment = made;
+    life->attach_owner = owner;
+    loop_later_init(&life->refused, crate->crates->loop, refused_run);
+    loop_later_ask(&life->refused);
+}
+
+bool crate_net_describe(void *owner, const char *container, struct attachment_wish *out)
+{
+    const struct crates *crates = owner;
+    const struct crate *crate = map_get_str(&crates->by_id, container);
+    return crate && crate_running(crate) && crate_net_shared(crate) &&
+           wish_of(crate, &crate->life->made, out, NULL) == 0;
+}
+
+bool crate_attachment(const struct crate *crate, const char *network, struct attachment_view *out)
+{
+    return crate->crates->attachments && !crate->task &&
+           attachments_find(crate->crates->attachments, crate->id, out) &&
+           (!network || str_equal(network, out->network) || str_equal(network, out->network_id) ||
+            str_equal(network, out->network_name));
+}
+
+static bool join_shared(struct crate *crate)
+{
+    struct crate_life *life = crate->life;
+    struct attachment_view view;
+    char text[IPNET_TEXT_BYTES];
+    if (!crate_attachment(crate, NULL, &view) || !view.netns)
+        return false;
+    life->netns = arena_strdup(&life->made, view.netns);
+    life->answers = true;
+    life->addresses_count = 0;
+    life->addresses[life->addresses_count++] =
+        arena_strdup(&life->made, ipnet_format_ip(&view.ip, text));
+    return true;
+}
+
 int crate_net_join(struct crate *crate, struct err *err)
 {
     struct crate_life *life = crate->life;
@@ -178,7 +315,7 @@ int crate_net_join(struct crate *crate, struct err *err)
     size_t count = 0;
     const char *first = crate_network(crate), *other;
     json_t *settings;
-    if (!crate_is_networked(crate))
+    if (!crate_is_networked(crate) || join_shared(crate))
         return 0;
     struct ports_row *rows = mem_alloc_array(PORTS_MAX, sizeof *rows);
     int rc = read_ports(crate, rows, &count, err);
@@ -212,6 +349,8 @@ void crate_net_leave(struct crate *crate)
     crate->life->netns = NULL;
     if (crate->crates->locals && !crate->task)
         locals_detach(crate->crates->locals, crate->id, NULL);
+    if (crate->crates->attachments && !crate->task)
+        attachments_detach(crate->crates->attachments, crate->id);
 }
 
 // ---- while it is there --------------------------------------------------------------------------
@@ -232,9 +371,16 @@ static const struct local *connectable(const struct crate *crate, const char *ne
     }
     const struct local *local =
         crate->crates->locals ? locals_find(crate->crates->locals, network) : NULL;
-    if (!local)
+    if (local)
+        return local;
+    if (crate->crates->attachments && attachments_swarm(crate->crates->attachments))
+        err_set(err, ERR_NOT_FOUND,
+                "network %s not found on this node, and a network of the swarm has to be the only "
+                "one of a container, from its creation on (--network)",
+                network);
+    else
         err_set(err, ERR_NOT_FOUND, "network %s not found", network);
-    return local;
+    return NULL;
 }
 
 int crate_connect(struct crate *crate, const char *network, const json_t *settings, struct err *err)
@@ -244,6 +390,11 @@ int crate_connect(struct crate *crate, const char *network, const json_t *settin
     const struct local *local = connectable(crate, network, err);
     if (!local)
         return -(int)err->code;
+    if (crate_net_shared(crate))
+        return err_set(err, ERR_UNIMPLEMENTED,
+                       "container %s is on a network of the swarm, which has to be its only one on "
+                       "this node",
+                       crate->name);
     (void)crate_local(crate, local->name, &endpoint);
     bool first = str_equal(local->name, crate_network(crate));
     if (endpoint || (json_object_get(crate->endpoints, local->name) && !first))
@@ -264,6 +415,11 @@ int crate_connect(struct crate *crate, const char *network, const json_t *settin
 int crate_disconnect(struct crate *crate, const char *network, struct err *err)
 {
     const struct local_endpoint *endpoint;
+    struct attachment_view attached;
+    if (crate_attachment(crate, network, &attached)) {
+        attachments_detach(crate->crates->attachments, crate->id);
+        return 0;
+    }
     const struct local *local = connectable(crate, network, err);
     if (!local)
         return -(int)err->code;

@@ -459,6 +459,7 @@ int crates_open(const struct crates_config *config, struct crates **out, struct 
     crates->volumes = config->volumes;
     crates->containers = config->containers;
     crates->locals = config->locals;
+    crates->attachments = config->attachments;
     crates->runtime = containers_runtime(config->containers);
     crates->dir = str_dup(config->dir);
     crates->log_dir = str_dup(config->log_dir);
@@ -482,6 +483,8 @@ int crates_open(const struct crates_config *config, struct crates **out, struct 
     containers_watch(crates->containers, &watcher, crates);
     LIST_EACH_SAFE (it, &crates->all)
         adopt(LIST_ENTRY(it, struct crate, link));
+    if (crates->attachments)
+        attachments_listen(crates->attachments, crate_net_describe, crates);
     loop_timer_start(&crates->rotate, ROTATE_MS);
     *out = crates;
     return 0;
@@ -503,6 +506,8 @@ bool crates_busy(const struct crates *crates)
 void crates_quiesce(struct crates *crates)
 {
     crates->quiet = true;
+    if (crates->attachments)
+        attachments_quiesce(crates->attachments);
     LIST_EACH (it, &crates->all) {
         struct crate *crate = LIST_ENTRY(it, struct crate, link);
         loop_timer_stop(&crate->life->restart);
@@ -522,6 +527,8 @@ void crates_close(struct crates *crates)
     CHECK(!crates_busy(crates));
     loop_timer_stop(&crates->rotate);
     containers_watch(crates->containers, NULL, NULL);
+    if (crates->attachments)
+        attachments_listen(crates->attachments, NULL, NULL);
     LIST_EACH_SAFE (it, &crates->all)
         crate_execs_forget(LIST_ENTRY(it, struct crate, link));
     crates_free(crates);

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/attachments_io.h"
 #include "agent/container_io.h"
 #include "agent/image/images_io.h"
 #include "agent/oci/volumes_io.h"
@@ -81,10 +82,11 @@ struct crates_config {
     struct loop *loop;
     struct images *images; // borrowed, like the next two
     struct volumes *volumes;
-    struct containers *containers; // its watcher becomes ours
-    struct locals *locals;         // borrowed; NULL: containers are on no networks
-    const char *dir;               // of the records; made 0700
-    const char *log_dir;           // of the containers' output; made 0700
+    struct containers *containers;   // its watcher becomes ours
+    struct locals *locals;           // borrowed; NULL: containers are on no networks
+    struct attachments *attachments; // borrowed; NULL: and on none of the swarm
+    const char *dir;                 // of the records; made 0700
+    const char *log_dir;             // of the containers' output; made 0700
     const char *hostname;
     const char *resolv_conf; // NULL: /etc/resolv.conf
     bool init;
@@ -130,6 +132,9 @@ const char *crate_network(const struct crate *crate);
 bool crate_is_networked(const struct crate *crate);
 const struct local *crate_local(const struct crate *crate, const char *network,
                                 const struct local_endpoint **endpoint);
+// What it has on a network of the swarm; false when it is on none. `network` NULL: any, else a name
+// or an id.
+bool crate_attachment(const struct crate *crate, const char *network, struct attachment_view *out);
 const char *crate_state_name(const struct crate *crate);
 
 // The root of its file system as it is now, for archives. `crate_root_close` when done with it.
@@ -159,7 +164,8 @@ void crate_unpause(struct crate *crate, crate_done *done, void *owner);
 void crate_remove(struct crate *crate, bool force, bool volumes, crate_done *done, void *owner);
 int crate_rename(struct crate *crate, const char *name, struct err *err);
 
-// Puts it on one more network of this node, at once if it runs; `settings` is the request's
+// Puts it on one more network of this node, at once if it runs (one of the swarm has to be its only
+// one, and is its NetworkMode); `settings` is the request's
 // EndpointConfig, may be NULL. NOT_FOUND, PERMISSION_DENIED (one that has others' networks, or is
 // on it), UNIMPLEMENTED for tasks.
 int crate_connect(struct crate *crate, const char *network, const json_t *settings,

@@ -20,7 +20,8 @@ struct crates {
     struct images *images;
     struct volumes *volumes;
     struct containers *containers;
-    struct locals *locals; // NULL: containers are on no networks
+    struct locals *locals;           // NULL: containers are on no networks
+    struct attachments *attachments; // NULL: and on none of the swarm
     struct runtime *runtime;
     char *dir;
     char *log_dir;
@@ -76,7 +77,12 @@ struct crate_life {
     const char *addresses[1]; // for its hosts file
     size_t addresses_count;
     bool answers; // names, at 127.0.0.11
-    bool asked;   // the runtime was, in this start
+    // An attachment that was refused without being asked for.
+    struct loop_later refused;
+    struct err refusal;
+    attachments_made *made_attachment;
+    void *attach_owner;
+    bool asked; // the runtime was, in this start
     unsigned root_users;
     bool dead;        // its end came, and OP_CLEAN has to look at it
     bool start_again; // OP_RESTART, after its stop
@@ -104,6 +110,11 @@ void crate_restart_later(struct crate *crate); // if its policy says so
 void crate_waits_tell(struct crate *crate, bool removed);
 
 // crate_net_io.c
+// It is on a network that is none of this node's: before the join, it has to be attached there.
+bool crate_net_shared(const struct crate *crate);
+void crate_net_attach(struct crate *crate, attachments_made *made, void *owner);
+// For attachments_listen.
+bool crate_net_describe(void *owner, const char *container, struct attachment_wish *out);
 int crate_net_join(struct crate *crate, struct err *err); // before it starts
 void crate_net_leave(struct crate *crate);                // harmless when it is on none
 

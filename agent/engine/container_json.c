@@ -125,6 +125,40 @@ static const char *network_name(const struct crate *crate)
     return crate_network(crate);
 }
 
+// On a network of the swarm.
+static void write_attachment(const json_t *asked, const char *name,
+                             const struct attachment_view *view, unsigned minor,
+                             struct json_out *out)
+{
+    const json_t *ipam = config_of(asked, "IPAMConfig"), *aliases = config_of(asked, "Aliases");
+    char text[IPNET_TEXT_BYTES];
+    json_out_object(out, name);
+    if (ipam)
+        json_out_value(out, "IPAMConfig", ipam);
+    else
+        json_out_null(out, "IPAMConfig");
+    json_out_null(out, "Links");
+    if (aliases)
+        json_out_value(out, "Aliases", aliases);
+    else
+        json_out_null(out, "Aliases");
+    json_out_str(out, "MacAddress", mac_format(view->mac, text));
+    json_out_null(out, "DriverOpts");
+    if (minor >= 48)
+        json_out_int(out, "GwPriority", 0);
+    json_out_str(out, "NetworkID", view->network_id);
+    json_out_str(out, "EndpointID", view->endpoint_id);
+    json_out_str(out, "Gateway", ipnet_format_ip(&view->gateway, text));
+    json_out_str(out, "IPAddress", ipnet_format_ip(&view->ip, text));
+    json_out_int(out, "IPPrefixLen", view->ip.prefix);
+    json_out_str(out, "IPv6Gateway", "");
+    json_out_str(out, "GlobalIPv6Address", "");
+    json_out_int(out, "GlobalIPv6PrefixLen", 0);
+    if (minor >= 44)
+        json_out_null(out, "DNSNames");
+    json_out_end(out);
+}
+
 static void write_endpoint(const struct crate *crate, const char *name, unsigned minor,
                            struct json_out *out)
 {
@@ -133,6 +167,12 @@ static void write_endpoint(const struct crate *crate, const char *name, unsigned
     const struct local_endpoint *endpoint;
     const struct local *local = crate_local(crate, name, &endpoint);
     char text[IPNET_TEXT_BYTES];
+    struct attachment_view shared;
+    bool attached = !local && crate_attachment(crate, name, &shared);
+    if (attached) {
+        write_attachment(asked, name, &shared, minor, out);
+        return;
+    }
     json_out_object(out, name);
     if (ipam)
         json_out_value(out, "IPAMConfig", ipam);

@@ -26,7 +26,7 @@ bool order_wants_sandbox(const Swarm__Task *task)
     return false;
 }
 
-static bool server_of(const char *text, bool inside, struct feed_server *out)
+bool order_server(const char *text, bool inside, struct feed_server *out)
 {
     struct ipnet ip;
     if (!ipnet_parse(text, &ip) || strchr(text, '/'))
@@ -53,7 +53,7 @@ static void host_servers(const char *text, struct order *out)
         word = str_trim(word);
         str_format(copy, sizeof copy, "%.*s", (int)word.len, word.at);
         copy[strcspn(copy, " \t#")] = '\0';
-        if (server_of(copy, false, &out->servers[out->servers_count]))
+        if (order_server(copy, false, &out->servers[out->servers_count]))
             out->servers_count++;
     }
 }
@@ -63,7 +63,7 @@ static void dns_of(const Swarm__ContainerSpec__DNSConfig *dns, const char *host_
 {
     for (size_t i = 0; dns && i < dns->n_nameservers; i++)
         if (out->servers_count < RESOLVER_UPSTREAMS_MAX &&
-            server_of(dns->nameservers[i], true, &out->servers[out->servers_count]))
+            order_server(dns->nameservers[i], true, &out->servers[out->servers_count]))
             out->servers_count++;
     if (!dns || !dns->n_nameservers)
         host_servers(host_resolv, out);

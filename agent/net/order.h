@@ -59,6 +59,9 @@ bool order_wants_sandbox(const Swarm__Task *task);
 int order_of_task(const Swarm__Task *task, const char *container_id, const char *name,
                   const char *host_resolv, struct arena *arena, struct order *out, struct err *err);
 
+// A name server by its address: false when it is none. `inside`: asked from the container's side.
+bool order_server(const char *text, bool inside, struct feed_server *out);
+
 // A deep copy in the arena; NULL past its limit.
 struct order *order_copy(const struct order *order, struct arena *arena);
 

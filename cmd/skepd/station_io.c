@@ -52,13 +52,14 @@ struct station {
     char *tmp; // archives on their way
     struct volumes *volumes;
     struct dns_feed *feed;
-    struct nets *nets;             // NULL on a machine that cannot make namespaces
-    bool networked;                // nets has begun the swarm
-    bool discard;                  // the agent ends for good
-    struct containers *containers; // NULL: refusal
-    struct crates *crates;         // NULL as containers
-    struct ports *ports;           // of the host, published; NULL: it cannot
-    struct locals *locals;         // networks of this node alone; NULL: it cannot have any
+    struct nets *nets;               // NULL on a machine that cannot make namespaces
+    struct attachments *attachments; // NULL as nets
+    bool networked;                  // nets has begun the swarm
+    bool discard;                    // the agent ends for good
+    struct containers *containers;   // NULL: refusal
+    struct crates *crates;           // NULL as containers
+    struct ports *ports;             // of the host, published; NULL: it cannot
+    struct locals *locals;           // networks of this node alone; NULL: it cannot have any
     struct refusal refusal;
     struct pairs labels, generic; // of the engine, as the configuration gives them
 
@@ -185,6 +186,7 @@ static int open_crates(struct station *station, const struct containers_config *
         .volumes = station->volumes,
         .containers = station->containers,
         .locals = station->locals,
+        .attachments = station->attachments,
         .dir = records,
         .log_dir = containers->log_dir,
         .hostname = containers->hostname,
@@ -219,6 +221,13 @@ static void open_locals(struct station *station)
     free(netns);
 }
 
+static bool on_swarm_asked(void *owner, struct rpc_client **client)
+{
+    struct station *station = station_of(owner);
+    *client = station->networked ? agent_client(station->agent) : NULL;
+    return station->agent != NULL;
+}
+
 static void open_nets(struct station *station)
 {
     struct err err = ERR_INIT;
@@ -228,6 +237,10 @@ static void open_nets(struct station *station)
     if (nets_open(&nets, &station->nets, &err))
         log_warn("this machine cannot attach containers to networks", "err=\"%s\"", err.message);
     free(dir);
+    struct attachments_config attachments = {
+        .loop = station->loop, .nets = station->nets, .swarm = on_swarm_asked, .owner = station};
+    if (station->nets)
+        station->attachments = attachments_new(&attachments);
 }
 
 static void open_containers(struct station *station)
@@ -273,6 +286,8 @@ static void station_free(struct station *station)
         containers_close(station->containers);
     if (station->volumes)
         volumes_close(station->volumes);
+    if (station->attachments)
+        attachments_free(station->attachments);
     dns_feed_close(station->feed);
     if (station->images)
         images_close(station->images);
@@ -519,6 +534,7 @@ int station_agent_open(struct station *station, const struct station_swarm *swar
         .dir = swarm->dir,
         .executor = station->containers ? containers_executor(station->containers)
                                         : &station->refusal.executor,
+        .attacher = station->attachments ? attachments_executor(station->attachments) : NULL,
         .engine_version = SKEP_VERSION,
         .labels = station->labels.list,
         .labels_count = station->labels.count,

@@ -116,6 +116,18 @@ static void handle_attach(struct rpc_call *call)
 
 // ---- detaching ----------------------------------------------------------------------------------
 
+// It ended before it goes: whoever gives back says that nothing of it runs any more, so the address
+// needs no rest before the next one has it.
+static int end_task(struct txn *txn, Swarm__Task *task, struct err *err)
+{
+    if (task->status->state > SWARM__TASK_STATE__RUNNING)
+        return 0;
+    task->status->state = SWARM__TASK_STATE__SHUTDOWN;
+    task->status->message = "detached";
+    task->status->timestamp = timestamp_new(wall_now(), txn_arena(txn));
+    return txn_update(txn, OBJECT_TASK, task, err);
+}
+
 static void handle_detach(struct rpc_call *call)
 {
     const Swarm__DetachNetworkRequest *request =
@@ -129,7 +141,7 @@ static void handle_detach(struct rpc_call *call)
     if (!txn)
         return;
     const char *id = request->attachment_id;
-    const Swarm__Task *task = txn_edit(txn, OBJECT_TASK, id);
+    Swarm__Task *task = txn_edit(txn, OBJECT_TASK, id);
     // A node gives back what it asked for, never a service's task.
     if (!task)
         answer_fail(call, txn, ERR_NOT_FOUND, "attachment %s not found", id);
@@ -137,7 +149,7 @@ static void handle_detach(struct rpc_call *call)
              task->spec->runtime_case != SWARM__TASK_SPEC__RUNTIME_ATTACHMENT)
         answer_fail(call, txn, ERR_PERMISSION_DENIED, "attachment %s doesn't belong to this node",
                     id);
-    else if (txn_delete(txn, OBJECT_TASK, id, &err))
+    else if (end_task(txn, task, &err) || txn_delete(txn, OBJECT_TASK, id, &err))
         answer_err(call, txn, &err);
     else
         answer_commit(call, txn, OBJECT_TASK, NULL, NULL);
