@@ -17,6 +17,7 @@ struct executor_task {
     char last[16];  // the operation asked for last
     char files[64]; // data of its files, one after the other
     uint32_t port;  // the first of its endpoint, as published
+    const struct executor *by;
     const struct executor_events *events;
     void *owner;
     bool closed;
@@ -30,14 +31,14 @@ static struct executor_task *fake_open(struct executor *executor,
                                        const struct executor_events *events, void *owner,
                                        struct err *err)
 {
-    (void)executor;
-    if (str_equal(order->task->spec->container->image, "unsupported")) {
+    if (order->task->spec->runtime_case == SWARM__TASK_SPEC__RUNTIME_CONTAINER &&
+        str_equal(order->task->spec->container->image, "unsupported")) {
         err_set(err, ERR_UNIMPLEMENTED, "not supported here");
         return NULL;
     }
     ck_assert_uint_lt(hands_count, TASKS_MAX);
     struct executor_task *task = &hands[hands_count++];
-    *task = (struct executor_task){.events = events, .owner = owner};
+    *task = (struct executor_task){.by = executor, .events = events, .owner = owner};
     str_copy(task->id, sizeof task->id, order->task->id);
     const Swarm__Endpoint *endpoint = order->task->endpoint;
     if (endpoint && endpoint->n_ports)
@@ -79,7 +80,7 @@ static const struct executor_class fake_class = {
     .remove = fake_remove,
     .close = fake_close,
 };
-static struct executor executor = {.class = &fake_class};
+static struct executor executor = {.class = &fake_class}, attacher = {.class = &fake_class};
 
 // The open hands of a task.
 static struct executor_task *of(const char *id)
@@ -124,6 +125,7 @@ static void set_up(void)
 {
     struct worker_config config = {
         .executor = &executor,
+        .attacher = &attacher,
         .reporter = &reporter,
         .node = {.id = "n", .hostname = "h", .os = "linux", .architecture = "x86_64"},
         .now = get_now,
@@ -305,6 +307,23 @@ START_TEST(what_the_executor_cannot_run_is_rejected_and_goes_quietly)
 }
 END_TEST
 
+START_TEST(attachments_have_an_executor_of_their_own)
+{
+    Swarm__AssignmentChange *change = task_change("a", STATE(RUNNING));
+    Swarm__TaskSpec *spec = change->assignment->task->spec;
+    spec->runtime_case = SWARM__TASK_SPEC__RUNTIME_ATTACHMENT;
+    spec->attachment = wire_new(&swarm__network_attachment_spec__descriptor, &arena);
+    ASSIGN(true, change, task_change("b", STATE(RUNNING)));
+    came_up("a");
+    reported("a", STATE(RUNNING));
+    ck_assert_ptr_eq(of("a")->by, &attacher);
+    ck_assert_ptr_eq(of("b")->by, &executor);
+    // Nobody reads its logs.
+    ck_assert_ptr_null(worker_find(worker, "a"));
+    ck_assert_ptr_eq(worker_find(worker, "b"), of("b"));
+}
+END_TEST
+
 START_TEST(malformed_assignments_are_left_out_and_the_rest_applies)
 {
     Swarm__AssignmentChange *empty = wire_new(&swarm__assignment_change__descriptor, &arena);
@@ -417,6 +436,7 @@ Suite *suite_worker(void)
     tcase_add_test(tcase, secrets_come_before_their_tasks_whatever_the_order);
     tcase_add_test(tcase, a_task_without_its_secret_is_rejected);
     tcase_add_test(tcase, what_the_executor_cannot_run_is_rejected_and_goes_quietly);
+    tcase_add_test(tcase, attachments_have_an_executor_of_their_own);
     tcase_add_test(tcase, malformed_assignments_are_left_out_and_the_rest_applies);
     tcase_add_test(tcase, running_tasks_are_found_again_before_any_manager_is_there);
     tcase_add_test(tcase, a_port_that_was_chosen_stays);
