@@ -2,8 +2,8 @@
 // the OCI runtime.
 //
 // A task on overlay networks, or on none, gets a sandbox of agent/net (one on none where there is
-// no agent/net a namespace with nothing but the loopback device), one attached to the host's network
-// gets the host's; any other is rejected. Everything runs on the loop's thread.
+// no agent/net a namespace with nothing but the loopback device), one attached to the host's
+// network gets the host's; any other is rejected. Everything runs on the loop's thread.
 #ifndef AGENT_CONTAINER_IO_H
 #define AGENT_CONTAINER_IO_H
 

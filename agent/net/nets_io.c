@@ -22,7 +22,7 @@ static void path_of(const struct nets *nets, const char *name, char out[NETS_PAT
     CHECK(fits); // the folder's length was looked at
 }
 
-static void stray_forget(struct nets *nets, const char *name)
+void nets_stray_forget(struct nets *nets, const char *name)
 {
     free(map_remove_str(&nets->strays, name));
     map_remove_str(&nets->kept, name);
@@ -37,7 +37,7 @@ bool nets_is_strict(const struct nets *nets)
 }
 
 // Nobody else will say that it has ports from before.
-static void ports_known(struct nets *nets)
+void nets_ports_known(struct nets *nets)
 {
     if (nets->ports && nets_is_strict(nets))
         ports_let_go(nets->ports);
@@ -56,7 +56,7 @@ struct net *nets_net_use(struct nets *nets, const struct overlay *overlay)
         net = MEM_NEW(struct net);
         overlay_place(overlay->id, name);
         path_of(nets, name, net->path);
-        stray_forget(nets, name);
+        nets_stray_forget(nets, name);
         net->peers = tunnels_new();
         net->rows = rows_new();
         arena_init(&net->made_of, SIZE_MAX);
@@ -71,7 +71,7 @@ static void net_touch(struct net *net)
     net->dirty = net->asked = true;
 }
 
-static void net_free(struct nets *nets, struct net *net)
+void nets_net_free(struct nets *nets, struct net *net)
 {
     if (net->joined && nets->gossip)
         gossip_network_leave(nets->gossip, net->overlay.id);
@@ -107,7 +107,7 @@ void nets_drop_unused(struct nets *nets)
             if (net->boxes || ipnet_is_set(&net->lb) || net->made || net->dirty || net->again ||
                 in_job(nets, net))
                 continue;
-            net_free(nets, net);
+            nets_net_free(nets, net);
             again = true;
             break;
         }
@@ -116,7 +116,7 @@ void nets_drop_unused(struct nets *nets)
 
 // ---- sandboxes ---------------------------------------------------------------------------------
 
-static struct box *box_of(const struct nets *nets, const char *id)
+struct box *nets_box(const struct nets *nets, const char *id)
 {
     return map_get_str(&nets->boxes, id);
 }
@@ -261,7 +261,7 @@ static bool has_addresses(const struct box *box)
 }
 
 // Nothing was made yet, or what was is to go.
-static void box_end(struct box *box, const struct err *why)
+void nets_box_end(struct box *box, const struct err *why)
 {
     loop_timer_stop(&box->wait);
     box->err = *why;
@@ -279,7 +279,7 @@ static void on_wait_over(struct loop_timer *timer)
     err_set(&err, ERR_DEADLINE_EXCEEDED,
             "node is missing network attachments, ip addresses may be "
             "exhausted");
-    box_end(box, &err);
+    nets_box_end(box, &err);
 }
 
 void nets_boxes_go_on(struct nets *nets)
@@ -347,8 +347,8 @@ static int box_new(struct nets *nets, const struct order *order, struct box **ou
     int rc = box_ends(box, stray, err);
     if (!rc)
         rc = box_ports(box, err);
-    stray_forget(nets, name);
-    ports_known(nets);
+    nets_stray_forget(nets, name);
+    nets_ports_known(nets);
     if (rc) {
         nets_box_free(box);
         nets_kick(nets);
@@ -362,7 +362,7 @@ int nets_sandbox_make(struct nets *nets, const struct order *order, bool adopt, 
                       void *owner, struct err *err)
 {
     MAGIC_CHECK(nets, NETS_MAGIC);
-    struct box *box = box_of(nets, order->id);
+    struct box *box = nets_box(nets, order->id);
     if (box && (box->state == BOX_REMOVING || box->tell_made))
         return err_set(err, ERR_FAILED_PRECONDITION, "the sandbox is being made or removed");
     if (!box) {
@@ -384,7 +384,7 @@ int nets_sandbox_make(struct nets *nets, const struct order *order, bool adopt, 
 
 void nets_sandbox_serve(struct nets *nets, const char *container_id, enum nets_serve serve)
 {
-    struct box *box = box_of(nets, container_id);
+    struct box *box = nets_box(nets, container_id);
     if (!box || box->serve == serve)
         return;
     box->serve = serve;
@@ -397,7 +397,7 @@ void nets_sandbox_serve(struct nets *nets, const char *container_id, enum nets_s
 
 bool nets_sandbox_is_served(const struct nets *nets, const char *container_id)
 {
-    const struct box *box = box_of(nets, container_id);
+    const struct box *box = nets_box(nets, container_id);
     return box && box->serve == NETS_SERVE_READY;
 }
 
@@ -417,7 +417,7 @@ static void answer_run(struct loop_post *post)
 void nets_sandbox_remove(struct nets *nets, const char *container_id, nets_done *done, void *owner)
 {
     MAGIC_CHECK(nets, NETS_MAGIC);
-    struct box *box = box_of(nets, container_id);
+    struct box *box = nets_box(nets, container_id);
     if (!box || (box->state == BOX_REMOVING && box->tell_done)) {
         char name[OVERLAY_TEXT_BYTES];
         sandbox_place(container_id, name);
@@ -438,210 +438,30 @@ void nets_sandbox_remove(struct nets *nets, const char *container_id, nets_done 
     if (box->state == BOX_REMOVING)
         return;
     err_set(&err, ERR_CANCELLED, "the sandbox was removed");
-    box_end(box, &err);
+    nets_box_end(box, &err);
 }
 
 const struct ports_row *nets_sandbox_ports(const struct nets *nets, const char *container_id,
                                            size_t *count)
 {
     *count = 0;
-    return nets->ports && box_of(nets, container_id) ? ports_of(nets->ports, container_id, count)
-                                                     : NULL;
+    return nets->ports && nets_box(nets, container_id) ? ports_of(nets->ports, container_id, count)
+                                                       : NULL;
 }
 
 void nets_sandbox_unpublish(struct nets *nets, const char *container_id)
 {
-    if (nets->ports && box_of(nets, container_id))
+    if (nets->ports && nets_box(nets, container_id))
         ports_remove(nets->ports, container_id);
 }
 
 const char *nets_sandbox_path(const struct nets *nets, const char *container_id)
 {
-    const struct box *box = box_of(nets, container_id);
+    const struct box *box = nets_box(nets, container_id);
     return box && box->state == BOX_MADE ? box->path : NULL;
 }
 
-// ---- what came of it ---------------------------------------------------------------------------
-
-static void retry_later(struct nets *nets)
-{
-    if (!loop_timer_running(&nets->retry))
-        loop_timer_start(&nets->retry, NETS_RETRY_MS);
-}
-
-static const struct err *net_error(const struct nets_job *job, const struct box *box)
-{
-    for (size_t i = 0; i < job->count; i++) {
-        const struct job_place *place = &job->places[i];
-        bool on = place->kind == JOB_HOST && ipnet_is_set(&box->gateway);
-        for (size_t k = 0; k < box->order->networks_count && place->kind == JOB_NET; k++)
-            on |= strcmp(box->order->networks[k].overlay.id, place->key) == 0;
-        if (on && place->err.code)
-            return &place->err;
-    }
-    return NULL;
-}
-
-static void done_box_removed(struct box *box, const struct job_place *place)
-{
-    struct nets *nets = box->nets;
-    nets_done *tell = box->tell_done;
-    void *owner = box->done_owner;
-    const struct err *failed = place->err.code ? &place->err : NULL;
-    if (failed)
-        log_warn("cannot remove sandbox", "container=%s err=\"%s\"", box->id, failed->message);
-    if (failed && !tell && !box->tell_made) { // nobody waits: try again
-        box->again = true;
-        retry_later(nets);
-        return;
-    }
-    struct err err = box->err;
-    nets_made *made = box->tell_made;
-    void *made_owner = box->tell_owner;
-    bool ingress = strcmp(box->id, NETS_INGRESS_BOX) == 0;
-    nets_box_free(box);
-    if (ingress)
-        nets_ingress_gone(nets);
-    if (made)
-        made(made_owner, NULL, &err);
-    if (tell)
-        tell(owner, failed);
-}
-
-static void done_box(struct nets *nets, struct nets_job *job, struct job_place *place)
-{
-    struct box *box = box_of(nets, place->key);
-    CHECK(box);
-    if (place->remove) {
-        done_box_removed(box, place);
-        return;
-    }
-    box->nft = place->nft;
-    box->rules = place->rules;
-    box->rules_known = place->rules_known;
-    place->nft = NULL;
-    ruleset_init(&place->rules);
-    if (place->sockets.answer_udp >= 0 && nets->feed) {
-        struct err err = ERR_INIT;
-        nets_feed_box(nets, box);
-        box->names = dns_feed_sandbox_sockets(nets->feed, box->id, &place->sockets, &err) == 0;
-        if (!box->names)
-            log_warn("names are not answered", "container=%s err=\"%s\"", box->id, err.message);
-    }
-    if (box->state == BOX_REMOVING)
-        return; // it was told to go meanwhile, and is dirty
-    const struct err *why = net_error(job, box);
-    // A sandbox whose network is only half there is not made.
-    if (!place->err.code && !(why && box->state == BOX_MAKING)) {
-        if (box->state == BOX_MAKING) {
-            box->state = BOX_MADE;
-            if (box->order->host_ports_count)
-                ports_bridge(nets->ports, GATEWAY_BRIDGE);
-            for (size_t i = 0; i < box->order->networks_count; i++)
-                nets_net(nets, box->order->networks[i].overlay.id)->stale = true;
-        }
-        nets_box_tell(box, NULL);
-        return;
-    }
-    if (box->state == BOX_MAKING) {
-        box_end(box, why ? why : &place->err);
-        return;
-    }
-    log_warn("sandbox is not as it should be", "container=%s err=\"%s\"", box->id,
-             place->err.message);
-    nets_box_tell(box, why ? why : &place->err);
-    box->again = true;
-    retry_later(nets);
-}
-
-static void done_net(struct nets *nets, struct job_place *place)
-{
-    struct net *net = nets_net(nets, place->key);
-    CHECK(net);
-    if (place->err.code) {
-        log_warn("network is not as it should be", "network=%s err=\"%s\"", net->overlay.name,
-                 place->err.message);
-        net->again = true;
-        retry_later(nets);
-    } else if (place->remove && !net->boxes) {
-        net->made = false;
-        if (!ipnet_is_set(&net->lb))
-            net_free(nets, net);
-        else
-            net->stale = true;
-    } else {
-        net->made = !place->remove;
-        net->dirty |= place->remove;
-    }
-}
-
-static void done_place(struct nets *nets, struct nets_job *job, struct job_place *place)
-{
-    nets->counts.steps += place->steps;
-    nets->counts.flows_cut += place->flows_cut;
-    nets->counts.failures += place->err.code != ERR_OK;
-    if (place->drift && !place->remove && place->kind != JOB_STRAY) {
-        nets->counts.repairs += place->steps;
-        if (place->steps)
-            log_warn("repaired what somebody had changed", "steps=%zu place=%s", place->steps,
-                     place->path[0] ? place->path : "host");
-    }
-    switch (place->kind) {
-    case JOB_HOST:
-        if (place->err.code) {
-            log_warn("gateway bridge is not as it should be", "err=\"%s\"", place->err.message);
-            nets->host_again = true;
-            retry_later(nets);
-        } else if (nets->ports && !nets->gateway_needed) {
-            ports_bridge_gone(nets->ports, GATEWAY_BRIDGE);
-        }
-        break;
-    case JOB_NET:
-        done_net(nets, place);
-        break;
-    case JOB_BOX:
-        done_box(nets, job, place);
-        break;
-    case JOB_STRAY: {
-        struct stray *stray = map_get_str(&nets->strays, place->key);
-        if (place->err.code)
-            log_warn("cannot remove what an earlier life left", "err=\"%s\"", place->err.message);
-        if (!stray)
-            break;
-        gateway_give(&nets->gateway, &stray->gateway);
-        bool was_last = stray->sandbox;
-        stray_forget(nets, place->key);
-        if (was_last) {
-            nets->host_dirty = true;
-            ports_known(nets);
-            MAP_EACH (entry, &nets->nets)
-                ((struct net *)entry->value)->dirty = true;
-        }
-        break;
-    }
-    }
-}
-
-static void finish(struct nets *nets);
-
-void nets_job_done(struct nets *nets, struct nets_job *job)
-{
-    MAGIC_CHECK(nets, NETS_MAGIC);
-    nets->job = NULL;
-    nets->counts.jobs++;
-    // Sandboxes look at what came of their networks, so they come first.
-    for (size_t i = 0; i < job->count; i++)
-        if (job->places[i].kind == JOB_BOX)
-            done_place(nets, job, &job->places[i]);
-    for (size_t i = 0; i < job->count; i++)
-        if (job->places[i].kind != JOB_BOX)
-            done_place(nets, job, &job->places[i]);
-    nets_job_free(job);
-    if (nets->closed)
-        finish(nets);
-    else
-        nets_kick(nets);
-}
+// ---- jobs ---------------------------------------------------------------------------------------
 
 static void start_job(struct nets *nets)
 {
@@ -879,7 +699,7 @@ static void finish_last(struct nets *nets)
     closed(owner);
 }
 
-static void finish(struct nets *nets)
+void nets_finish(struct nets *nets)
 {
     loop_timer_stop(&nets->retry);
     loop_timer_stop(&nets->audit);
@@ -902,7 +722,7 @@ static void finish(struct nets *nets)
     }
     while (map_count(&nets->nets)) {
         size_t at = 0;
-        net_free(nets, map_next(&nets->nets, &at)->value);
+        nets_net_free(nets, map_next(&nets->nets, &at)->value);
     }
     nets_mesh_close(nets, finish_last);
 }
@@ -910,7 +730,7 @@ static void finish(struct nets *nets)
 static void finish_later(struct loop_later *later)
 {
     struct nets *nets = CONTAINER_OF(later, struct nets, kick);
-    finish(nets);
+    nets_finish(nets);
 }
 
 void nets_close(struct nets *nets, void (*closed)(void *owner), void *owner)

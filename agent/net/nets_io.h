@@ -75,9 +75,9 @@ typedef void nets_done(void *owner, const struct err *err);
 // again for one that is made it only answers. `made` runs exactly once, with an error when it was
 // removed meanwhile (CANCELLED), the node's addresses did not come in time (DEADLINE_EXCEEDED), or
 // the kernel refused; nothing is left of it then. FAILED_PRECONDITION at once for an encrypted
-// network on a kernel that cannot encrypt, or while not in a swarm, and ALREADY_EXISTS for a port of
-// the host that is taken; `made` does not run then.
-// `adopt`: its container runs already; nothing is waited for.
+// network on a kernel that cannot encrypt, or while not in a swarm, and ALREADY_EXISTS for a port
+// of the host that is taken; `made` does not run then. `adopt`: its container runs already; nothing
+// is waited for.
 int nets_sandbox_make(struct nets *nets, const struct order *order, bool adopt, nets_made *made,
                       void *owner, struct err *err);
 
@@ -100,8 +100,8 @@ void nets_sandbox_remove(struct nets *nets, const char *container_id, nets_done 
 const struct ports_row *nets_sandbox_ports(const struct nets *nets, const char *container_id,
                                            size_t *count);
 
-// Gives its ports of the host back: the container ended, and may lie there for long. Harmless for one
-// without.
+// Gives its ports of the host back: the container ended, and may lie there for long. Harmless for
+// one without.
 void nets_sandbox_unpublish(struct nets *nets, const char *container_id);
 
 // Path of the container's namespace; NULL for one without a made sandbox.

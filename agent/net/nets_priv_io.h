@@ -155,20 +155,28 @@ struct net *nets_net_use(struct nets *nets, const struct overlay *overlay);
 // Forgets networks that no sandbox is on and that are none of this node's.
 void nets_drop_unused(struct nets *nets);
 // Says what a job came to.
-void nets_job_done(struct nets *nets, struct nets_job *job);
+void nets_job_done(struct nets *nets, struct nets_job *job); // nets_done_io.c
 // The sandbox is brought to its end of life: told, forgotten, freed.
 void nets_box_free(struct box *box);
 void nets_box_tell(struct box *box, const struct err *err);
 // Goes on with those that waited for the node's own addresses.
 void nets_boxes_go_on(struct nets *nets);
-// False as long as a sandbox of an earlier life waits to be asked for: ports and bridges that nobody
-// knows may be its.
+// False as long as a sandbox of an earlier life waits to be asked for: ports and bridges that
+// nobody knows may be its.
 bool nets_is_strict(const struct nets *nets);
 
 static inline bool nets_box_live(const struct box *box)
 {
     return box->state == BOX_MAKING || box->state == BOX_MADE;
 }
+
+// What nets_done_io.c needs of nets_io.c.
+struct box *nets_box(const struct nets *nets, const char *id); // NULL: none
+void nets_box_end(struct box *box, const struct err *why);
+void nets_net_free(struct nets *nets, struct net *net);
+void nets_stray_forget(struct nets *nets, const char *name);
+void nets_ports_known(struct nets *nets);
+void nets_finish(struct nets *nets);
 
 // ---- nets_want_io.c -----------------------------------------------------------------------------
 // A job for all that is to be looked at; without places when there is nothing.
