@@ -82,6 +82,8 @@ same 'line 3' "$(docker logs --tail 2 talk 2>/dev/null | tail -1)" "tail"
 grep -qE '^[0-9T:.-]+Z line 1$' <<<"$(docker logs -t talk 2>/dev/null)" || fail "no times: $(docker logs -t talk)"
 docker logs -f talk >"$LAB/followed" 2>&1 &
 follower=$!
+followed() { [[ $(wc -l <"$LAB/followed") == 4 ]]; }
+eventually 10 followed # it has begun: only then may the container go
 docker rm -f talk >/dev/null
 wait "$follower" || true
 same 4 "$(wc -l <"$LAB/followed")" "followed lines"
