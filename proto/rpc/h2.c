@@ -6,6 +6,7 @@
 
 #include "proto/base/check.h"
 #include "proto/base/str.h"
+#include "proto/rpc/h2_loan.h"
 
 #define H2_MAGIC 0x68326832u
 
@@ -22,6 +23,7 @@
 struct h2 {
     unsigned magic;
     nghttp2_session *session;
+    struct h2_loan loan;
     const struct h2_events *events;
     void *ctx;
     enum h2_side side;
@@ -320,8 +322,9 @@ static void make_session(struct h2 *h2)
 {
     nghttp2_session_callbacks *callbacks = make_callbacks();
     nghttp2_option *options = make_options();
+    nghttp2_mem memory = h2_loan_memory(&h2->loan);
     int result = h2->side == H2_SERVER
-                     ? nghttp2_session_server_new2(&h2->session, callbacks, h2, options)
+                     ? nghttp2_session_server_new3(&h2->session, callbacks, h2, options, &memory)
                      : nghttp2_session_client_new2(&h2->session, callbacks, h2, options);
     CHECK(result == 0);
     nghttp2_option_del(options);
@@ -386,6 +389,7 @@ int h2_receive(struct h2 *h2, const uint8_t *bytes, size_t size, struct mono now
 bool h2_output(struct h2 *h2, struct buf *out, size_t enough)
 {
     MAGIC_CHECK(h2, H2_MAGIC);
+    CHECK(h2_loan_is_here(&h2->loan));
     while (out->len < enough) {
         const uint8_t *bytes;
         ssize_t size = nghttp2_session_mem_send(h2->session, &bytes);

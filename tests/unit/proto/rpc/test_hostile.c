@@ -76,6 +76,33 @@ START_TEST(resets_beside_served_requests_are_fine)
 }
 END_TEST
 
+// Goal: sessions share the buffer in which frames are built, and none ever sees another's.
+START_TEST(sessions_side_by_side_send_what_is_theirs)
+{
+    enum { SESSIONS = 3, CALLS = 20 };
+    struct victim victims[SESSIONS];
+    struct cursor last;
+    for (int i = 0; i < SESSIONS; i++)
+        victim_init(&victims[i], NULL);
+    for (uint32_t stream = 1; stream < 2 * CALLS; stream += 2) {
+        for (int i = 0; i < SESSIONS; i++) {
+            uint8_t message[] = {0, 0, 0, 0, 2, (uint8_t)('a' + i), (uint8_t)stream};
+            raw_request(&victims[i].in, stream, "/t/Echo", END_HEADERS);
+            raw_frame(&victims[i].in, DATA, END_STREAM, stream, message, sizeof message);
+            ck_assert(victim_feed(&victims[i]));
+        }
+        for (int i = 0; i < SESSIONS; i++) {
+            uint8_t message[] = {0, 0, 0, 0, 2, (uint8_t)('a' + i), (uint8_t)stream};
+            ck_assert_uint_eq(victim_frames(&victims[i], DATA, stream, &last), 1);
+            ck_assert_mem_eq(last.at, message, sizeof message);
+            buf_clear(&victims[i].out);
+        }
+    }
+    for (int i = 0; i < SESSIONS; i++)
+        victim_fini(&victims[i]);
+}
+END_TEST
+
 START_TEST(made_you_reset_cve_2025_8671_counts_too)
 {
     struct victim victim;
@@ -443,6 +470,7 @@ Suite *suite_hostile(void)
     tcase_add_test(bounds, rapid_reset_cve_2023_44487_ends_after_200);
     tcase_add_test(bounds, rapid_reset_in_one_read_does_no_more_work);
     tcase_add_test(bounds, resets_beside_served_requests_are_fine);
+    tcase_add_test(bounds, sessions_side_by_side_send_what_is_theirs);
     tcase_add_test(bounds, made_you_reset_cve_2025_8671_counts_too);
     tcase_add_test(bounds, continuation_flood_cve_2024_27316_ends_soon);
     tcase_add_test(bounds, hpack_bomb_cve_2016_6581_ends_at_once);
