@@ -251,8 +251,7 @@ static int opened(struct tls_session *session, struct err *err)
                                              MBEDTLS_SSL_ALERT_MSG_BAD_CERT);
         return fail(session, MBEDTLS_ERR_SSL_BAD_HS_CERTIFICATE, err);
     }
-    if (session->config->verify == TLS_VERIFY_REQUIRED && !given)
-        return fail(session, MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE, err);
+    CHECK(session->config->verify != TLS_VERIFY_REQUIRED || given);
     session->state = TLS_OPEN;
     if (session->resume_key)
         tls_config_remember(session->config, session->resume_key, &session->ssl);
@@ -271,7 +270,14 @@ static int shake_hands(struct tls_session *session, struct err *err)
     }
     if (ret == 0)
         return opened(session, err);
-    return ret == MBEDTLS_ERR_SSL_WANT_READ ? 0 : fail(session, ret, err);
+    if (ret == MBEDTLS_ERR_SSL_WANT_READ)
+        return 0;
+    // mbedTLS tells its peer about a bad certificate, but not that there is none. The alert is the
+    // one of stock servers: their clients print "bad certificate".
+    if (ret == MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE)
+        (void)mbedtls_ssl_send_alert_message(ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL,
+                                             MBEDTLS_SSL_ALERT_MSG_BAD_CERT);
+    return fail(session, ret, err);
 }
 
 int tls_session_feed(struct tls_session *session, const void *bytes, size_t size, struct err *err)

@@ -201,6 +201,27 @@ static const struct {
     {pem_expired, pem_expired_key, "x509: certificate has expired or is not yet valid"},
 };
 
+// Goal: whoever forgot the certificate is told, and is not left with a connection that just ends.
+START_TEST(client_without_the_certificate_that_is_required_gets_an_alert)
+{
+    struct pair pair = {.server_config =
+                            config_of((struct tls_options){.server = true,
+                                                           .verify = TLS_VERIFY_REQUIRED,
+                                                           .chain_pem = pem_manager,
+                                                           .key_pem = pem_manager_key,
+                                                           .roots_pem = pem_ca}),
+                        .client_config = client_config(NULL, NULL)};
+    start(&pair, "swarm-manager");
+    shake(&pair);
+    ck_assert_int_eq(pair.server_err.code, ERR_UNAUTHENTICATED);
+    ck_assert_str_eq(pair.server_err.message, "the peer gave no certificate");
+    ck_assert_int_eq(tls_session_state(pair.server), TLS_FAILED);
+    ck_assert_int_eq(tls_session_state(pair.client), TLS_FAILED);
+    ck_assert_str_eq(pair.client_err.message, "the peer ended TLS with alert 42");
+    finish(&pair);
+}
+END_TEST
+
 START_TEST(bad_client_certificate_ends_the_handshake_though_none_is_required)
 {
     struct pair pair = {.server_config = server_config(),
@@ -418,6 +439,7 @@ Suite *suite_tls(void)
     tcase_add_test(tcase, keys_are_agreed_on_x25519_when_both_have_it);
     tcase_add_test(tcase, handshake_survives_any_cutting_of_the_bytes);
     tcase_add_test(tcase, client_without_certificate_and_alpn_is_let_in_unverified);
+    tcase_add_test(tcase, client_without_the_certificate_that_is_required_gets_an_alert);
     tcase_add_loop_test(tcase, bad_client_certificate_ends_the_handshake_though_none_is_required, 0,
                         2);
     tcase_add_test(tcase, client_checks_name_among_alternative_names_only);
