@@ -10,6 +10,7 @@
 #include "agent/engine/feed_io.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
+#include "proto/rpc/status.h"
 #include "proto/wire/methods.h"
 #include "proto/wire/wire.h"
 
@@ -516,33 +517,10 @@ static int status_of(enum err_code code)
     }
 }
 
-// Go's name of the code: "NotFound" for NOT_FOUND. Only CANCELLED is spelled otherwise.
-static const char *go_code(enum err_code code, char out[32])
-{
-    const char *name = err_code_name(code);
-    size_t used = 0;
-    bool upper = true;
-    if (code == ERR_CANCELLED)
-        return "Canceled";
-    for (; *name && used < 31; name++) {
-        if (*name != '_')
-            out[used++] = upper ? *name : (char)(*name | 0x20);
-        upper = *name == '_';
-    }
-    out[used] = '\0';
-    return out;
-}
-
-void call_error_text(const struct err *err, char *out, size_t size)
-{
-    char name[32];
-    str_format(out, size, "rpc error: code = %s desc = %s", go_code(err->code, name), err->message);
-}
-
 void request_fail_call(struct request *request, const struct err *err)
 {
-    char text[ERR_MESSAGE_BYTES + 64];
-    call_error_text(err, text, sizeof text);
+    char text[RPC_STATUS_TEXT_BYTES];
+    rpc_status_text(err, text, sizeof text);
     request_fail(request, status_of(err->code), "%s", text);
 }
 

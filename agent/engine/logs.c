@@ -7,6 +7,7 @@
 #include "agent/engine/stamp.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
+#include "proto/rpc/status.h"
 #include "proto/wire/logbroker.pb-c.h"
 #include "proto/wire/objects.pb-c.h"
 #include "proto/wire/times.h"
@@ -67,9 +68,9 @@ static void on_lines_end(struct request *request, const struct err *err)
 {
     const struct reading *reading = request_kept(request);
     if (err) {
-        char text[ERR_MESSAGE_BYTES + 128], call[ERR_MESSAGE_BYTES + 64];
+        char text[RPC_STATUS_TEXT_BYTES + 64], call[RPC_STATUS_TEXT_BYTES];
         struct buf out;
-        call_error_text(err, call, sizeof call);
+        rpc_status_text(err, call, sizeof call);
         str_format(text, sizeof text, "Error grabbing logs: %s\n", call);
         struct log_line line = {.stream = LOG_SYSTEM_ERROR, .text = text, .bytes = strlen(text)};
         buf_init(&out, sizeof text + 64);

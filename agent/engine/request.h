@@ -100,9 +100,6 @@ int request_bad_status(const struct request *request);
 // The status of a failed call in dockerd's words: "rpc error: code = NotFound desc = ...".
 void request_fail_call(struct request *request, const struct err *err);
 
-// That text, for answers that have begun.
-void call_error_text(const struct err *err, char *out, size_t size);
-
 // What filters_parse found: 400; before 1.42 dockerd answered 500 to what it could not read.
 void request_fail_filters(struct request *request, const struct err *err);
 

@@ -96,10 +96,15 @@ static const char *go_name(enum err_code code, char out[32])
     return out;
 }
 
-void rpc_status_word(struct err *err)
+void rpc_status_text(const struct err *err, char *out, size_t size)
 {
     char name[32];
-    const struct err plain = *err;
-    err_set(err, plain.code, "rpc error: code = %s desc = %s", go_name(plain.code, name),
-            plain.message);
+    str_format(out, size, "rpc error: code = %s desc = %s", go_name(err->code, name), err->message);
+}
+
+void rpc_status_word(struct err *err)
+{
+    char text[RPC_STATUS_TEXT_BYTES];
+    rpc_status_text(err, text, sizeof text);
+    err_set(err, err->code, "%s", text);
 }

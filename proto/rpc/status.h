@@ -45,7 +45,11 @@ enum err_code rpc_status_of_http(unsigned http_status);
 enum err_code rpc_status_of_reset(uint32_t h2_error);
 
 // The error as Go programs print one that came over the wire, and as docker's users know it: "rpc
-// error: code = NotFound desc = ...". The code is kept.
+// error: code = NotFound desc = ...". Cut where `size` ends; RPC_STATUS_TEXT_BYTES always suffice.
+#define RPC_STATUS_TEXT_BYTES (ERR_MESSAGE_BYTES + 64)
+void rpc_status_text(const struct err *err, char *out, size_t size);
+
+// The same as the error's own message. The code is kept.
 void rpc_status_word(struct err *err);
 
 #endif
