@@ -1,22 +1,28 @@
 #include "tests/support/support.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "proto/base/check.h"
 
-const char *support_tmpdir(void)
+// Folders of one run of a test program. As long as a process of that run lives, it has a lock on
+// it.
+#define RUN_PREFIX "skep-unit-"
+
+static const char *run_base(void)
 {
-    static char path[4096];
     const char *base = getenv("TMPDIR");
-    snprintf(path, sizeof path, "%s/skep-test-XXXXXX", base ? base : "/tmp");
-    CHECK(mkdtemp(path));
-    return path;
+    return base ? base : "/tmp";
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -30,6 +36,68 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 void support_tmpdir_remove(const char *path)
 {
     nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+// A folder nobody has a lock on was left by a run that was killed.
+static void remove_left(const char *base)
+{
+    DIR *dir = opendir(base);
+    if (!dir)
+        return;
+    for (const struct dirent *entry; (entry = readdir(dir));) {
+        if (strncmp(entry->d_name, RUN_PREFIX, strlen(RUN_PREFIX)) != 0)
+            continue;
+        int fd = openat(dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0)
+            continue;
+        char path[4096];
+        snprintf(path, sizeof path, "%s/%s", base, entry->d_name);
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            support_tmpdir_remove(path);
+        close(fd);
+    }
+    closedir(dir);
+}
+
+static char run_folder[4096];
+static pid_t run_owner;
+
+static void remove_run(void)
+{
+    // Tests are children that inherited this; the folder goes with the program itself.
+    if (getpid() == run_owner)
+        support_tmpdir_remove(run_folder);
+}
+
+void support_run_start(void)
+{
+    const char *base = run_base();
+    remove_left(base);
+    run_owner = getpid();
+    for (;;) {
+        snprintf(run_folder, sizeof run_folder, "%s/" RUN_PREFIX "XXXXXX", base);
+        CHECK(mkdtemp(run_folder));
+        // Tests that give up root must get through it.
+        CHECK(chmod(run_folder, 0711) == 0);
+        // The descriptor stays open, here and in the tests, for the lock's sake.
+        int fd = open(run_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct stat st;
+        // Another run may have taken it for a left one just before the lock was there.
+        if (fd >= 0 && flock(fd, LOCK_EX) == 0 && stat(run_folder, &st) == 0)
+            break;
+        if (fd >= 0)
+            close(fd);
+    }
+    setenv("TMPDIR", run_folder, 1);
+    atexit(remove_run);
+}
+
+const char *support_tmpdir(void)
+{
+    static char path[4096];
+    snprintf(path, sizeof path, "%s/skep-test-XXXXXX", run_base());
+    CHECK(mkdtemp(path));
+    return path;
 }
 
 int support_port(void)

@@ -2,6 +2,10 @@
 #ifndef TESTS_SUPPORT_SUPPORT_H
 #define TESTS_SUPPORT_SUPPORT_H
 
+// For a test program's main: all its folders lie in one, which goes with the program however its
+// tests end. Removes what programs that were killed have left.
+void support_run_start(void);
+
 // Makes an empty folder for this test under $TMPDIR or /tmp and returns its path, which lives until
 // the next call in this process. Stops the test when it cannot.
 const char *support_tmpdir(void);

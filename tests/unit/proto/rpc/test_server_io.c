@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proto/rpc/grpc.h"
+#include "tests/support/support.h"
 #include "tests/unit/proto/rpc/rig.h"
 
 // The ways a service may be served; each test below runs in all of them.
@@ -329,15 +330,22 @@ START_TEST(loop_ends_after_a_client_nobody_waits_for)
     struct rig_options options = {.tcp = true, .threads = 1};
     struct rig rig;
     rig_start(&rig, &options);
-    enum { NEVER_USED, CONNECTING, CONNECTED, CALLING, STATES };
+    enum { NEVER_USED, CONNECTING, LOOKING_UP, BACKING_OFF, CONNECTED, CALLING, STATES };
     for (int state = 0; state < STATES; state++) {
         struct rig mine = {0};
         loop_init(&mine.loop);
         struct rpc_client_config config = {.loop = &mine.loop, .addr = rig.addr};
+        if (state == LOOKING_UP)
+            ck_assert_int_eq(addr_parse("localhost", rig.addr.port, &config.addr, NULL), 0);
+        if (state == BACKING_OFF) // a port nobody listens on
+            ck_assert_int_eq(addr_parse("127.0.0.1", (uint16_t)support_port(), &config.addr, NULL),
+                             0);
         mine.client = rpc_client_new(&config);
         struct rig_call *call = NULL;
-        if (state == CONNECTING)
+        if (state == CONNECTING || state == LOOKING_UP || state == BACKING_OFF)
             rpc_client_connect(mine.client);
+        if (state == BACKING_OFF)
+            rig_idle(&mine, 20);
         if (state >= CONNECTED) {
             call = rig_call(&mine, TEST_ECHO, RPC_UNARY, "x", 1, 0);
             rig_wait(&mine, call);
