@@ -1,4 +1,5 @@
-// What conn_io.c, dial_io.c and listener_io.c know of each other. Nobody else includes it.
+// What conn_io.c, conn_out_io.c, dial_io.c and listener_io.c know of each other. Nobody else
+// includes it.
 #ifndef PROTO_NET_CONN_IMPL_IO_H
 #define PROTO_NET_CONN_IMPL_IO_H
 
@@ -75,7 +76,7 @@ static inline struct conn *conn_of(void *data)
     return conn;
 }
 
-// ---- conn_io.c for dial_io.c -------------------------------------------------------------------
+// ---- conn_io.c for the others -------------------------------------------------------------------
 
 struct conn *conn_new(struct loop *loop, const struct conn_options *options, bool server);
 void conn_init_handle(struct conn *conn, bool is_pipe);
@@ -87,6 +88,9 @@ void conn_connected(struct conn *conn);
 void conn_arm(struct conn *conn);
 
 void conn_close_now(struct conn *conn, const struct err *why);
+
+// The same with what a system call failed with: the connection is no more.
+void conn_close_errno(struct conn *conn, int errnum, const char *what);
 
 // The one place where a conn is freed; or, while dialling, where the next attempt starts.
 void conn_on_closed(uv_handle_t *handle);
