@@ -1,74 +1,11 @@
-// Calls on the server's side. A call whose service has a home loop crosses threads: the
-// connection's loop and the home each own their part of it, and pass things to one another through
-// a mailbox under a lock, each side with one post that is either out or not.
+// Calls on the server's side. A call whose service has a home loop crosses threads, by its mailbox
+// (call_mail_io.c).
 #include <stdarg.h>
 #include <stdlib.h>
 
 #include "proto/base/check.h"
 #include "proto/base/str.h"
-#include "proto/rpc/server_impl_io.h"
-
-// Messages waiting at a home, by bytes; above it the client is slowed down.
-#define MAIL_BYTES (256u * 1024)
-
-// What is on its way between the loops. Guarded by `lock`.
-struct mail {
-    uv_mutex_t lock;
-    struct rpc_call *call;
-    struct loop_post to_home;
-    struct loop_post to_conn;
-    bool home_busy; // to_home is posted or running
-    bool conn_posted;
-
-    // To the home.
-    bool start;
-    bool end;
-    bool writable;
-    bool cancel;
-    struct list messages; // incoming.link
-    size_t messages_bytes;
-    bool throttled; // the stream is paused because of messages_bytes
-
-    // To the connection.
-    struct list frames; // frame.link
-    size_t frames_bytes;
-    size_t queued; // in the stream, as of its loop's last word
-    bool waits_room;
-    bool paused;
-    bool finished;
-    struct rpc_status status; // with details of its own
-};
-
-struct frame {
-    struct list link;
-    uint8_t *bytes;
-    size_t size;
-};
-
-struct rpc_call {
-    struct stream stream; // the connection's loop's, but for what on_call found in it
-    unsigned magic;
-    struct server_loop *on;
-    struct server_conn *conn; // while stream.channel is there
-    const struct route *route;
-    struct shared_peer *peer;
-    struct incoming *request; // unary and server streaming, until handle
-    struct mail *mail;        // NULL: the service runs on the connection's loop
-    bool begun;               // the service knows of it
-
-    // The service's.
-    struct rpc_method method;
-    void *ctx;
-    struct caller caller;
-    struct arena arena;
-    struct metadata headers;
-    struct metadata trailers;
-    struct incoming *current; // what rpc_call_message gives
-    void *user;
-    bool sent;
-    bool cancelled;
-    bool finished;
-};
+#include "proto/rpc/call_impl_io.h"
 
 size_t call_bytes(void)
 {
@@ -94,16 +31,6 @@ static bool gives_one(enum rpc_kind kind)
 
 // ---- the connection's side: the end -------------------------------------------------------------
 
-static void mail_free(struct mail *mail)
-{
-    for (struct list *link; (link = list_pop_front(&mail->messages));)
-        incoming_free(LIST_ENTRY(link, struct incoming, link));
-    CHECK(list_empty(&mail->frames));
-    free((void *)mail->status.details);
-    uv_mutex_destroy(&mail->lock);
-    free(mail);
-}
-
 static void call_release(struct rpc_call *call)
 {
     struct server_loop *on = call->on;
@@ -112,20 +39,20 @@ static void call_release(struct rpc_call *call)
     arena_fini(&call->arena);
     shared_peer_unref(call->peer);
     if (call->mail)
-        mail_free(call->mail);
+        call_mail_free(call->mail);
     MAGIC_CLEAR(call);
     stream_release(&call->stream);
     server_call_ended(on);
 }
 
-static void touch(struct rpc_call *call)
+void call_touch(struct rpc_call *call)
 {
     if (call->stream.channel)
         server_conn_touch(call->conn);
 }
 
 // The service's metadata goes out with the first frame, or with the status.
-static void copy_headers(struct rpc_call *call)
+void call_copy_headers(struct rpc_call *call)
 {
     if (call->stream.headers_out || call->stream.headers.count > 0)
         return;
@@ -133,109 +60,20 @@ static void copy_headers(struct rpc_call *call)
     CHECK(copied); // same limits on both sides
 }
 
-static void finish_here(struct rpc_call *call, const struct rpc_status *status)
+void call_finish_here(struct rpc_call *call, const struct rpc_status *status)
 {
-    touch(call);
+    call_touch(call);
     if (status->err.code == ERR_OK)
-        copy_headers(call);
+        call_copy_headers(call);
     bool copied = metadata_copy(&call->stream.farewells, &call->trailers);
     CHECK(copied);
     stream_finish(&call->stream, status);
     call_release(call);
 }
 
-// ---- the mailbox: to the connection -------------------------------------------------------------
+// ---- what the service is told -------------------------------------------------------------------
 
-static void at_home(struct loop_post *post);
-static void at_conn(struct loop_post *post);
-
-// With the lock held, as post_conn.
-static void post_home(struct mail *mail)
-{
-    if (mail->home_busy)
-        return;
-    mail->home_busy = true;
-    loop_post(mail->call->route->service->home, &mail->to_home, at_home);
-}
-
-static void post_conn(struct mail *mail)
-{
-    if (mail->conn_posted)
-        return;
-    mail->conn_posted = true;
-    loop_post(mail->call->on->loop, &mail->to_conn, at_conn);
-}
-
-static struct mail *mail_new(struct rpc_call *call)
-{
-    struct mail *mail = MEM_NEW(struct mail);
-    int result = uv_mutex_init(&mail->lock);
-    CHECK(result == 0);
-    mail->call = call;
-    list_init(&mail->messages);
-    list_init(&mail->frames);
-    return mail;
-}
-
-static void send_frames(struct rpc_call *call, struct list *frames)
-{
-    for (struct list *link; (link = list_pop_front(frames));) {
-        struct frame *frame = LIST_ENTRY(link, struct frame, link);
-        copy_headers(call);
-        struct err err = ERR_INIT;
-        if (stream_send(&call->stream, frame->bytes, frame->size, &err) < 0) {
-            // The connection as a whole is full: what was sent before this is all there will be.
-            struct rpc_status status = rpc_status_of_err(&err);
-            stream_finish(&call->stream, &status);
-            uv_mutex_lock(&call->mail->lock);
-            call->mail->cancel = true;
-            post_home(call->mail);
-            uv_mutex_unlock(&call->mail->lock);
-        }
-        free(frame);
-    }
-}
-
-static void at_conn(struct loop_post *post)
-{
-    struct mail *mail = CONTAINER_OF(post, struct mail, to_conn);
-    struct rpc_call *call = mail->call;
-    MAGIC_CHECK(call, CALL_MAGIC);
-    struct list frames;
-    list_init(&frames);
-    touch(call);
-    uv_mutex_lock(&mail->lock);
-    mail->conn_posted = false;
-    while (!list_empty(&mail->frames))
-        list_push_back(&frames, list_pop_front(&mail->frames));
-    mail->frames_bytes = 0;
-    bool finished = mail->finished;
-    bool paused = mail->paused || mail->throttled;
-    uv_mutex_unlock(&mail->lock);
-    send_frames(call, &frames);
-    if (paused)
-        stream_pause(&call->stream);
-    else
-        stream_resume(&call->stream);
-    uv_mutex_lock(&mail->lock);
-    mail->queued = stream_queued(&call->stream);
-    if (mail->waits_room && stream_writable(&call->stream)) {
-        mail->waits_room = false;
-        mail->writable = true;
-        post_home(mail);
-    }
-    // A home that is busy with the call posts once more when it is not, or has posted just now.
-    bool over = finished && !mail->home_busy && !mail->conn_posted;
-    uv_mutex_unlock(&mail->lock);
-    if (over) {
-        struct rpc_status status = mail->status;
-        finish_here(call, &status);
-    }
-}
-
-// ---- the mailbox: to the home -------------------------------------------------------------------
-
-static void deliver_start(struct rpc_call *call)
+void call_deliver_start(struct rpc_call *call)
 {
     call->method.handle(call);
 }
@@ -252,7 +90,7 @@ static bool decode_late(struct rpc_call *call, struct incoming *incoming)
     return false;
 }
 
-static void deliver_message(struct rpc_call *call, struct incoming *incoming)
+void call_deliver_message(struct rpc_call *call, struct incoming *incoming)
 {
     if (call->cancelled || call->finished || !decode_late(call, incoming)) {
         incoming_free(incoming);
@@ -266,80 +104,25 @@ static void deliver_message(struct rpc_call *call, struct incoming *incoming)
     call->current = NULL;
 }
 
-static void deliver_end(struct rpc_call *call)
+void call_deliver_end(struct rpc_call *call)
 {
     if (!call->cancelled && !call->finished)
         call->method.on_end(call);
 }
 
-static void deliver_writable(struct rpc_call *call)
+void call_deliver_writable(struct rpc_call *call)
 {
     if (!call->cancelled && !call->finished && call->method.on_writable)
         call->method.on_writable(call);
 }
 
-static void deliver_cancel(struct rpc_call *call)
+void call_deliver_cancel(struct rpc_call *call)
 {
     if (call->cancelled || call->finished)
         return;
     call->cancelled = true;
     if (call->method.on_cancel)
         call->method.on_cancel(call);
-}
-
-// The next message for a home that wants one, or NULL.
-static struct incoming *next_message(struct mail *mail)
-{
-    struct incoming *incoming = NULL;
-    uv_mutex_lock(&mail->lock);
-    if (!mail->paused && !list_empty(&mail->messages)) {
-        incoming = LIST_ENTRY(list_pop_front(&mail->messages), struct incoming, link);
-        mail->messages_bytes -= incoming->size;
-        if (mail->throttled && mail->messages_bytes <= MAIL_BYTES / 2) {
-            mail->throttled = false;
-            post_conn(mail);
-        }
-    }
-    uv_mutex_unlock(&mail->lock);
-    return incoming;
-}
-
-static void at_home(struct loop_post *post)
-{
-    struct mail *mail = CONTAINER_OF(post, struct mail, to_home);
-    struct rpc_call *call = mail->call;
-    MAGIC_CHECK(call, CALL_MAGIC);
-    uv_mutex_lock(&mail->lock);
-    bool start = mail->start;
-    bool writable = mail->writable;
-    mail->start = false;
-    mail->writable = false;
-    uv_mutex_unlock(&mail->lock);
-    if (start)
-        deliver_start(call);
-    for (struct incoming *incoming; (incoming = next_message(mail));)
-        deliver_message(call, incoming);
-    if (writable)
-        deliver_writable(call);
-    uv_mutex_lock(&mail->lock);
-    bool end = mail->end && list_empty(&mail->messages) && !mail->paused;
-    bool cancel = mail->cancel;
-    if (end)
-        mail->end = false;
-    mail->cancel = false;
-    uv_mutex_unlock(&mail->lock);
-    if (end)
-        deliver_end(call);
-    if (cancel)
-        deliver_cancel(call);
-    uv_mutex_lock(&mail->lock);
-    mail->home_busy = false;
-    if (mail->finished)
-        post_conn(mail);
-    else if (mail->writable || mail->cancel ||
-             (!mail->paused && (mail->end || !list_empty(&mail->messages))))
-        post_home(mail);
-    uv_mutex_unlock(&mail->lock);
 }
 
 // ---- the connection's side: events --------------------------------------------------------------
@@ -349,18 +132,14 @@ static void reject(struct rpc_call *call, const struct err *err)
 {
     struct rpc_status status = rpc_status_of_err(err);
     if (!call->begun) {
-        finish_here(call, &status);
+        call_finish_here(call, &status);
         return;
     }
     stream_finish(&call->stream, &status);
-    if (!call->mail) {
-        deliver_cancel(call);
-        return;
-    }
-    uv_mutex_lock(&call->mail->lock);
-    call->mail->cancel = true;
-    post_home(call->mail);
-    uv_mutex_unlock(&call->mail->lock);
+    if (call->mail)
+        call_mail_cancel(call->mail);
+    else
+        call_deliver_cancel(call);
 }
 
 static void begin(struct rpc_call *call)
@@ -368,14 +147,10 @@ static void begin(struct rpc_call *call)
     call->begun = true;
     call->current = call->request;
     call->request = NULL;
-    if (!call->mail) {
-        deliver_start(call);
-        return;
-    }
-    uv_mutex_lock(&call->mail->lock);
-    call->mail->start = true;
-    post_home(call->mail);
-    uv_mutex_unlock(&call->mail->lock);
+    if (call->mail)
+        call_mail_start(call->mail);
+    else
+        call_deliver_start(call);
 }
 
 static int authorize(struct rpc_call *call, unsigned roles, struct err *err)
@@ -400,9 +175,9 @@ static void on_call(void *ctx, struct stream *stream)
     metadata_init(&call->trailers, &call->arena);
     server_call_began(conn);
     struct rpc_status status = RPC_STATUS_OK;
-    call->route = server_route(conn->on->server, stream->head.path, &status);
+    call->route = routes_find(&conn->on->server->routes, stream->head.path, &status);
     if (!call->route) {
-        finish_here(call, &status);
+        call_finish_here(call, &status);
         return;
     }
     call->method = call->route->method;
@@ -413,7 +188,7 @@ static void on_call(void *ctx, struct stream *stream)
         return;
     }
     if (call->route->service->home && call->route->service->home != conn->on->loop)
-        call->mail = mail_new(call);
+        call->mail = call_mail_new(call);
     stream->one_message = takes_one(call->method.kind);
     if (!stream->one_message)
         begin(call);
@@ -437,18 +212,9 @@ static void on_message(void *ctx, struct stream *stream, uint8_t *bytes, size_t 
     } else if (stream->one_message) {
         call->request = incoming;
     } else if (!call->mail) {
-        deliver_message(call, incoming);
-    } else {
-        struct mail *mail = call->mail;
-        uv_mutex_lock(&mail->lock);
-        list_push_back(&mail->messages, &incoming->link);
-        mail->messages_bytes += size;
-        mail->throttled = mail->throttled || mail->messages_bytes > MAIL_BYTES;
-        bool throttled = mail->throttled;
-        post_home(mail);
-        uv_mutex_unlock(&mail->lock);
-        if (throttled)
-            stream_pause(stream);
+        call_deliver_message(call, incoming);
+    } else if (!call_mail_message(call->mail, incoming)) {
+        stream_pause(stream);
     }
 }
 
@@ -465,12 +231,9 @@ static void on_end(void *ctx, struct stream *stream)
             reject(call, &err);
         }
     } else if (!call->mail) {
-        deliver_end(call);
+        call_deliver_end(call);
     } else {
-        uv_mutex_lock(&call->mail->lock);
-        call->mail->end = true;
-        post_home(call->mail);
-        uv_mutex_unlock(&call->mail->lock);
+        call_mail_end(call->mail);
     }
 }
 
@@ -478,16 +241,10 @@ static void on_writable(void *ctx, struct stream *stream)
 {
     (void)ctx;
     struct rpc_call *call = call_of(stream);
-    if (!call->mail) {
-        deliver_writable(call);
-        return;
-    }
-    uv_mutex_lock(&call->mail->lock);
-    call->mail->queued = stream_queued(stream);
-    call->mail->waits_room = false;
-    call->mail->writable = true;
-    post_home(call->mail);
-    uv_mutex_unlock(&call->mail->lock);
+    if (call->mail)
+        call_mail_writable(call->mail, stream_queued(stream));
+    else
+        call_deliver_writable(call);
 }
 
 static void on_over(void *ctx, struct stream *stream, const struct rpc_status *status)
@@ -498,12 +255,9 @@ static void on_over(void *ctx, struct stream *stream, const struct rpc_status *s
     if (!call->begun) {
         call_release(call);
     } else if (!call->mail) {
-        deliver_cancel(call);
+        call_deliver_cancel(call);
     } else {
-        uv_mutex_lock(&call->mail->lock);
-        call->mail->cancel = true;
-        post_home(call->mail);
-        uv_mutex_unlock(&call->mail->lock);
+        call_mail_cancel(call->mail);
     }
 }
 
@@ -603,23 +357,11 @@ static int send_frame(struct rpc_call *call, uint8_t *bytes, size_t size, struct
     CHECK(!call->sent || !gives_one(call->method.kind));
     call->sent = true;
     if (!call->mail) {
-        touch(call);
-        copy_headers(call);
+        call_touch(call);
+        call_copy_headers(call);
         return stream_send(&call->stream, bytes, size, err);
     }
-    struct mail *mail = call->mail;
-    uv_mutex_lock(&mail->lock);
-    bool full = mail->frames_bytes > 0 && mail->frames_bytes + size > RPC_CALL_QUEUE_BYTES_MAX;
-    if (!full) {
-        struct frame *frame = MEM_NEW(struct frame);
-        frame->bytes = bytes;
-        frame->size = size;
-        list_push_back(&mail->frames, &frame->link);
-        mail->frames_bytes += size;
-        post_conn(mail);
-    }
-    uv_mutex_unlock(&mail->lock);
-    if (!full)
+    if (call_mail_frame(call->mail, bytes, size))
         return 0;
     free(bytes);
     return err_set(err, ERR_RESOURCE_EXHAUSTED, "the peer does not read this call's messages");
@@ -648,34 +390,20 @@ int rpc_call_send_bytes(struct rpc_call *call, const void *message, size_t messa
 
 bool rpc_call_writable(const struct rpc_call *call)
 {
-    struct mail *mail = call->mail;
-    if (!mail)
-        return stream_writable(&call->stream);
-    uv_mutex_lock(&mail->lock);
-    bool writable = mail->frames_bytes + mail->queued < STREAM_QUEUE_BYTES;
-    if (!writable)
-        mail->waits_room = true;
-    uv_mutex_unlock(&mail->lock);
-    return writable;
+    return call->mail ? call_mail_has_room(call->mail) : stream_writable(&call->stream);
 }
 
 static void set_paused(struct rpc_call *call, bool paused)
 {
-    struct mail *mail = call->mail;
-    if (!mail) {
-        touch(call);
-        if (paused)
-            stream_pause(&call->stream);
-        else
-            stream_resume(&call->stream);
+    if (call->mail) {
+        call_mail_pause(call->mail, paused);
         return;
     }
-    uv_mutex_lock(&mail->lock);
-    mail->paused = paused;
-    post_conn(mail);
-    if (!paused)
-        post_home(mail);
-    uv_mutex_unlock(&mail->lock);
+    call_touch(call);
+    if (paused)
+        stream_pause(&call->stream);
+    else
+        stream_resume(&call->stream);
 }
 
 void rpc_call_pause(struct rpc_call *call)
@@ -702,18 +430,10 @@ void rpc_call_finish(struct rpc_call *call, const struct rpc_status *status)
         missing = rpc_status_make(ERR_INTERNAL, "the service gave no answer");
         status = &missing;
     }
-    struct mail *mail = call->mail;
-    if (!mail) {
-        finish_here(call, status);
-        return;
-    }
-    uv_mutex_lock(&mail->lock);
-    mail->status = *status;
-    if (status->details)
-        mail->status.details = mem_dup(status->details, status->details_size);
-    mail->finished = true;
-    post_conn(mail);
-    uv_mutex_unlock(&mail->lock);
+    if (call->mail)
+        call_mail_finish(call->mail, status);
+    else
+        call_finish_here(call, status);
 }
 
 void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *message)
@@ -746,7 +466,7 @@ void rpc_call_dispatch(struct rpc_call *call, const struct rpc_method *row, void
 {
     CHECK(!call->sent);
     CHECK(!call->finished);
-    struct rpc_method method = method_resolve(row);
+    struct rpc_method method = route_resolve(row);
     CHECK(method.kind == call->method.kind);
     CHECK(call->method.raw);
     call->method = method;

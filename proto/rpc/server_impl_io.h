@@ -4,20 +4,14 @@
 
 #include <stdatomic.h>
 
-#include "proto/base/map.h"
 #include "proto/net/conn_io.h"
 #include "proto/rpc/grpc_conn.h"
 #include "proto/rpc/message.h"
+#include "proto/rpc/routes_io.h"
 #include "proto/rpc/server_io.h"
 
 #define SERVER_MAGIC 0x72707376u
 #define CALL_MAGIC   0x72706363u
-
-// A method ready to be called: the row with what methods.h said filled in, and its service.
-struct route {
-    struct rpc_method method;
-    const struct rpc_service *service;
-};
 
 // A connection's other end, which its calls may outlive.
 struct shared_peer {
@@ -29,7 +23,7 @@ struct rpc_server {
     unsigned magic;
     struct rpc_server_config config;
     struct rpc_service *services;
-    struct map routes; // path -> struct route
+    struct routes routes;
     struct gate *gate;
     struct server_loop *loops; // config.loops_count
     struct list paths;         // unix sockets to remove
@@ -79,13 +73,6 @@ size_t call_bytes(void);                          // of a call's struct
 extern const struct grpc_conn_events call_events; // ctx is the server_conn
 
 // ---- server_io.c for call_io.c -----------------------------------------------------------------
-
-// Fills in what methods.h says of a row.
-struct rpc_method method_resolve(const struct rpc_method *row);
-
-// The route of a path, or NULL with the status for none.
-const struct route *server_route(const struct rpc_server *server, const char *path,
-                                 struct rpc_status *status);
 
 // Something happened outside of the connection's own callbacks: give it the time, and flush at the
 // turn's end.

@@ -12,7 +12,6 @@
 #include "proto/identity/x509.h"
 #include "proto/net/addr_io.h"
 #include "proto/rpc/server_impl_io.h"
-#include "proto/wire/methods.h"
 
 // Bytes encoded at a time; what a connection's queue has no room for stays in the streams' queues.
 #define OUTPUT_BYTES (64u * 1024)
@@ -40,94 +39,6 @@ struct order {
     struct tls_config *tls;
     int64_t grace_ms;
 };
-
-// ---- routes ------------------------------------------------------------------------------------
-
-static enum rpc_kind kind_of(enum method_kind kind)
-{
-    switch (kind) {
-    case METHOD_UNARY:
-        return RPC_UNARY;
-    case METHOD_SERVER_STREAM:
-        return RPC_SERVER_STREAM;
-    case METHOD_CLIENT_STREAM:
-        return RPC_CLIENT_STREAM;
-    }
-    UNREACHABLE("a kind of method");
-}
-
-static unsigned roles_of(enum method_callers callers)
-{
-    switch (callers) {
-    case METHOD_OPEN:
-        return ROLE_ANYONE;
-    case METHOD_NODES:
-        return ROLE_WORKER | ROLE_MANAGER;
-    case METHOD_MANAGERS:
-        return ROLE_MANAGER;
-    }
-    UNREACHABLE("a set of callers");
-}
-
-struct rpc_method method_resolve(const struct rpc_method *row)
-{
-    struct rpc_method method = *row;
-    const struct method *known = method_find(row->path);
-    CHECK(row->handle);
-    if (!row->request && known) {
-        method.kind = kind_of(known->kind);
-        if (!row->raw) {
-            method.request = known->request;
-            method.roles = roles_of(known->callers);
-        }
-    }
-    CHECK(method.raw || method.request);
-    CHECK(!method.raw || !method.request);
-    bool streams = method.kind == RPC_CLIENT_STREAM || method.kind == RPC_BIDI_STREAM;
-    CHECK(!streams || (method.on_message && method.on_end));
-    return method;
-}
-
-static void add_routes(struct rpc_server *server, const struct rpc_service *service)
-{
-    for (size_t i = 0; i < service->methods_count; i++) {
-        struct route *route = MEM_NEW(struct route);
-        route->method = method_resolve(&service->methods[i]);
-        route->service = service;
-        CHECK(route->method.path[0] == '/');
-        struct route *old = map_put_str(&server->routes, route->method.path, route);
-        CHECK(!old);
-    }
-}
-
-static bool has_service(const struct rpc_server *server, const char *path, size_t length)
-{
-    MAP_EACH (entry, &server->routes) {
-        const char *known = entry->key;
-        if (strncmp(known, path, length) == 0 && known[length] == '/')
-            return true;
-    }
-    return false;
-}
-
-const struct route *server_route(const struct rpc_server *server, const char *path,
-                                 struct rpc_status *status)
-{
-    const struct route *route = map_get_str(&server->routes, path);
-    if (route)
-        return route;
-    // In grpc-go's words: stock peers fall back by them (swarmkit.md section 1.2).
-    const char *slash = strrchr(path, '/');
-    if (!slash || slash == path || path[0] != '/')
-        *status = rpc_status_make(ERR_UNIMPLEMENTED, "malformed method name: \"%.128s\"", path);
-    else if (has_service(server, path, (size_t)(slash - path)))
-        *status = rpc_status_make(ERR_UNIMPLEMENTED, "unknown method %.128s for service %.*s",
-                                  slash + 1, (int)(slash - path - 1), path + 1);
-    else
-        *status = rpc_status_make(ERR_UNIMPLEMENTED, "unknown service %.*s",
-                                  (int)(slash - path - 1), path + 1);
-    return NULL;
-}
 
 // ---- connections -------------------------------------------------------------------------------
 
@@ -457,10 +368,7 @@ static void server_free(struct rpc_server *server)
         free(path->path);
         free(path);
     }
-    MAP_EACH (entry, &server->routes) {
-        free(entry->value);
-    }
-    map_fini(&server->routes);
+    routes_fini(&server->routes);
     gate_unref(server->gate);
     tls_config_unref(server->config.tls);
     free((void *)server->config.loops);
@@ -588,9 +496,9 @@ struct rpc_server *rpc_server_new(const struct rpc_server_config *config)
     server->services = mem_dup(config->services, config->services_count * sizeof *config->services);
     own->services = server->services;
     list_init(&server->paths);
-    map_init(&server->routes);
+    routes_init(&server->routes);
     for (size_t i = 0; i < config->services_count; i++)
-        add_routes(server, &server->services[i]);
+        routes_add(&server->routes, &server->services[i]);
     server->gate = gate_new(config->admission);
     server->loops = mem_alloc_array(config->loops_count, sizeof *server->loops);
     atomic_init(&server->loops_open, (unsigned)config->loops_count);
