@@ -341,12 +341,15 @@ static int control_check_removal(void *ctx, const char *node_id, struct err *err
 
 static void fill_services(struct manager *manager)
 {
+    uint64_t mark = 0;
     manager->ca_desk =
         (struct ca_desk){.store = manager->store, .node_id = manager->credentials.identity.node_id};
     manager->dispatch_desk = (struct dispatch_desk){
         .node_id = manager->credentials.identity.node_id, .addr = manager->advertise};
+    rng_fill(manager->config.rng, &mark, sizeof mark);
     manager->control_desk = (struct control_desk){
         .store = manager->store,
+        .mark = mark,
         .rng = manager->config.rng,
         .node_id = manager->credentials.identity.node_id,
         .member = control_member,

@@ -8,6 +8,7 @@
 #include "agent/engine/bus.h"
 #include "agent/engine/engine.h"
 #include "agent/engine/feed_io.h"
+#include "agent/engine/shelves.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 #include "proto/rpc/status.h"
@@ -26,6 +27,8 @@ struct engine {
     struct rpc_client *manager;
     struct bus *bus;
     struct feed *feed;
+    struct shelves *shelves;
+    struct loop_timer shelves_timer; // runs while something is held
     struct http_handler handlers[ROUTES_MAX];
     struct route routes[ROUTES_MAX];
     size_t routes_count;
@@ -44,6 +47,7 @@ struct request {
     request_then *then;
     request_else *otherwise;
     request_over *over; // of a call with many messages
+    request_bytes_then *bytes_then;
     request_text_then *text_then;
     bool waiting;                        // for the backend
     const struct request_events *events; // of who answers in pieces; NULL: nobody
@@ -342,6 +346,62 @@ static void on_call_done(struct rpc_request *call, void *ctx, const struct rpc_s
         request_fail_call(request, &status->err);
 }
 
+static void on_bytes_done(struct rpc_request *call, void *ctx, const struct rpc_status *status,
+                          const struct metadata *trailers)
+{
+    (void)trailers;
+    struct request *request = ctx;
+    size_t size = 0;
+    request->call = NULL;
+    if (status->err.code != ERR_OK) {
+        request_fail_call(request, &status->err);
+        return;
+    }
+    const uint8_t *bytes = rpc_request_bytes(call, &size);
+    request->bytes_then(request, bytes, size);
+}
+
+void request_call_bytes(struct request *request, const char *path, const void *bytes, size_t size,
+                        request_bytes_then *then)
+{
+    CHECK(!request->call);
+    if (!request->engine->manager) { // demoted between two steps
+        request_needs_manager(request);
+        return;
+    }
+    request->bytes_then = then;
+    struct rpc_request_spec spec = {
+        .path = path,
+        .kind = RPC_UNARY,
+        .timeout_ms = ENGINE_CALL_MS,
+        .on_done = on_bytes_done,
+        .ctx = request,
+    };
+    request->call = rpc_client_call_bytes(request->engine->manager, &spec, bytes, size);
+}
+
+// ---- lists that are held -----------------------------------------------------------------------
+
+struct shelves *request_shelves(const struct request *request)
+{
+    return request->engine->shelves;
+}
+
+static void age_shelves(struct loop_timer *timer)
+{
+    struct engine *engine = CONTAINER_OF(timer, struct engine, shelves_timer);
+    if (shelves_age(engine->shelves, loop_now(engine->loop)))
+        loop_timer_start(timer, SHELVES_HELD_MS / 2);
+}
+
+void request_shelve(struct request *request, const struct noun *noun, struct shelf *shelf)
+{
+    struct engine *engine = request->engine;
+    shelves_put(engine->shelves, noun, shelf, loop_now(engine->loop));
+    if (!loop_timer_running(&engine->shelves_timer))
+        loop_timer_start(&engine->shelves_timer, SHELVES_HELD_MS / 2);
+}
+
 void request_call(struct request *request, const char *path, const void *message,
                   request_then *then, request_else *otherwise)
 {
@@ -462,6 +522,12 @@ void request_empty(struct request *request, int status)
     http_reply(request->x, status, NULL, "", 0);
 }
 
+void request_reply(struct request *request, int status, const char *type, const void *body,
+                   size_t size)
+{
+    http_reply(request->x, status, type, body, size);
+}
+
 void request_plain(struct request *request, int status, const char *type, const char *text)
 {
     http_reply(request->x, status, type, text, strlen(text));
@@ -576,6 +642,11 @@ void request_follow(struct request *request, const struct request_events *wanted
     request->events_owner = owner;
 }
 
+void *request_followed(const struct request *request)
+{
+    return request->events_owner;
+}
+
 void request_stream(struct request *request, int status, const char *type)
 {
     http_reply_start(request->x, status, type);
@@ -683,6 +754,8 @@ struct engine *engine_new(struct loop *loop, const struct engine_options *option
     engine->options = *options;
     engine->bus = bus_new();
     engine->feed = feed_new(loop, engine->bus);
+    engine->shelves = shelves_new();
+    loop_timer_init(&engine->shelves_timer, loop, age_shelves);
     for (size_t i = 0; i < COUNT_OF(all_endpoints); i++) {
         for (size_t j = 0; j < all_endpoints[i]->count; j++) {
             CHECK(engine->routes_count < ROUTES_MAX);
@@ -721,6 +794,8 @@ struct engine *engine_new(struct loop *loop, const struct engine_options *option
 void engine_set_manager(struct engine *engine, struct rpc_client *client)
 {
     engine->manager = client;
+    if (!client)
+        shelves_clear(engine->shelves);
     feed_set_manager(engine->feed, client);
 }
 
@@ -740,6 +815,8 @@ static void on_stopped(void *owner)
     void (*stopped)(void *) = engine->stopped;
     void *stopped_owner = engine->stopped_owner;
     feed_free(engine->feed);
+    loop_timer_stop(&engine->shelves_timer);
+    shelves_free(engine->shelves);
     bus_free(engine->bus);
     free(engine);
     if (stopped)

@@ -18,10 +18,13 @@ typedef const ProtobufCFieldDescriptor descriptor;
 
 static descriptor *descriptor_of(const struct fields *fields, const struct field *row)
 {
-    descriptor *field = protobuf_c_message_descriptor_get_field_by_name(fields->type, row->proto);
-    if (!field)
+    // A search by name costs as much as writing the field: an object has some fifty of them.
+    descriptor **found = &fields->found[row - fields->rows];
+    if (!*found)
+        *found = protobuf_c_message_descriptor_get_field_by_name(fields->type, row->proto);
+    if (!*found)
         check_failed(__FILE__, __LINE__, row->proto, "a table names a field that is not there");
-    return field;
+    return *found;
 }
 
 static void *member(const void *message, size_t offset)

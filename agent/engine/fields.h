@@ -58,6 +58,9 @@ struct fields {
     const ProtobufCMessageDescriptor *type;
     const struct field *rows;
     size_t count;
+    // What the rows' names turned out to be: each is looked up once, by the loop that all of
+    // this runs on. FIELDS makes room for it.
+    const ProtobufCFieldDescriptor **found;
 };
 
 // Both get the message that the row's table is about; `value` is the JSON value of the row's key.
@@ -77,8 +80,11 @@ struct field_names {
     int fallback; // for "" and absent
 };
 
+// At file scope only.
 #define FIELDS(name_, go_, type_, rows_)                                                           \
-    const struct fields name_ = {go_, &type_, rows_, sizeof(rows_) / sizeof((rows_)[0])}
+    const struct fields name_ = {                                                                  \
+        go_, &type_, rows_, sizeof(rows_) / sizeof((rows_)[0]),                                    \
+        (const ProtobufCFieldDescriptor * [sizeof(rows_) / sizeof((rows_)[0])]){NULL}}
 #define FIELD_NAMES(name_, complaint_, fallback_, rows_)                                           \
     const struct field_names name_ = {complaint_, rows_, sizeof(rows_) / sizeof((rows_)[0]),       \
                                       fallback_}

@@ -77,20 +77,21 @@ static bool is_hidden(const Swarm__Network *network)
     return false;
 }
 
+static const struct field options_rows[] = {
+    {"Options", "options", FIELD_MAP, FIELD_ALWAYS, NULL},
+};
+static FIELDS(options_fields, "Driver", swarm__driver__descriptor, options_rows);
+static const struct field labels_rows[] = {
+    {"Labels", "labels", FIELD_MAP, FIELD_ALWAYS | FIELD_EMPTY, NULL},
+};
+static FIELDS(labels_fields, "Annotations", swarm__annotations__descriptor, labels_rows);
+
 static void write_network(const Swarm__Network *network, unsigned minor, struct json_out *out)
 {
     const Swarm__NetworkSpec *spec = network->spec;
     const Swarm__Driver *driver =
         network->driver_state ? network->driver_state : spec->driver_config;
     char text[WALL_TEXT_BYTES];
-    static const struct field options_rows[] = {
-        {"Options", "options", FIELD_MAP, FIELD_ALWAYS, NULL},
-    };
-    static FIELDS(options_fields, "Driver", swarm__driver__descriptor, options_rows);
-    static const struct field labels_rows[] = {
-        {"Labels", "labels", FIELD_MAP, FIELD_ALWAYS | FIELD_EMPTY, NULL},
-    };
-    static FIELDS(labels_fields, "Annotations", swarm__annotations__descriptor, labels_rows);
     json_out_object(out, NULL);
     json_out_str(out, "Name", spec->annotations->name);
     json_out_str(out, "Id", network->id);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "agent/engine/list.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 #include "proto/wire/wire.h"
@@ -148,7 +149,7 @@ void noun_inspect(struct request *request, const struct noun *noun)
 }
 
 void noun_list_then(struct request *request, const struct noun *noun, struct filters *filters,
-                    request_then *then)
+                    list_then *then)
 {
     struct err err = ERR_INIT;
     struct arena *arena = request_arena(request);
@@ -175,29 +176,18 @@ void noun_list_then(struct request *request, const struct noun *noun, struct fil
         return;
     }
     *(void **)((char *)message + field->offset) = inside;
-    request_call(request, noun->list, message, then, NULL);
+    list_ask(request, noun, message, then);
 }
 
-static void show_all(struct request *request, const void *response)
+static void show_all(struct request *request, struct shelf *shelf)
 {
-    const struct noun *noun = request_kept(request);
-    struct json_out *out = request_write(request);
-    size_t count;
-    void *const *objects = noun_objects(response, &count);
-    json_out_array(out, NULL);
-    for (size_t i = 0; i < count; i++) {
-        json_out_object(out, NULL);
-        fields_write(noun->fields, objects[i], out);
-        json_out_end(out);
-    }
-    json_out_end(out);
-    request_send(request, 200);
+    (void)shelf;
+    list_send(request, NULL, NULL);
 }
 
 void noun_list(struct request *request, const struct noun *noun)
 {
     struct filters filters;
-    request_keep(request, (void *)noun);
     noun_list_then(request, noun, &filters, show_all);
 }
 

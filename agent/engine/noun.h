@@ -17,6 +17,7 @@ struct noun {
     const struct fields *fields;
     const struct filter_row *filters;
     size_t filters_count;
+    const char *(*tag)(const void *object); // see shelf.h; may be NULL
 };
 
 extern const struct noun noun_node, noun_service, noun_task, noun_network, noun_secret, noun_config;
@@ -30,9 +31,10 @@ void noun_find(struct request *request, const struct noun *noun, const char *nam
 void noun_inspect(struct request *request, const struct noun *noun);
 void noun_list(struct request *request, const struct noun *noun);
 
-// As noun_list, but the response goes to `then`, which finds the filters in *out.
+// As noun_list, but the objects go to `then`, which finds the filters in *out and answers with
+// list_send (list.h).
 void noun_list_then(struct request *request, const struct noun *noun, struct filters *out,
-                    request_then *then);
+                    void (*then)(struct request *request, struct shelf *shelf));
 
 // DELETE /nouns/{id}: finds, removes, answers `status`. `force`: sets the request's field of that
 // name.

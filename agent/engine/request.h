@@ -21,6 +21,9 @@ struct conn;
 struct conn_handler;
 struct loop;
 struct request;
+struct noun;
+struct shelf;
+struct shelves;
 
 // ---- what came ---------------------------------------------------------------------------------
 
@@ -63,6 +66,15 @@ typedef void request_else(struct request *request, const struct err *err);
 void request_call(struct request *request, const char *path, const void *message,
                   request_then *then, request_else *otherwise);
 
+// The same with messages that are bytes, and errors that are answered.
+typedef void request_bytes_then(struct request *request, const void *bytes, size_t size);
+void request_call_bytes(struct request *request, const char *path, const void *bytes, size_t size,
+                        request_bytes_then *then);
+
+// The lists that the engine holds (shelves.h), and holding one more of them for a while.
+struct shelves *request_shelves(const struct request *request);
+void request_shelve(struct request *request, const struct noun *noun, struct shelf *shelf);
+
 // A call that answers with many messages: each goes to `then`, the end to `over` (err NULL:
 // success). No messages come between pause and resume.
 typedef void request_over(struct request *request, const struct err *err);
@@ -90,6 +102,8 @@ backend_done *request_backend_done_or(struct request *request, request_text_then
 // ---- the answer --------------------------------------------------------------------------------
 
 void request_empty(struct request *request, int status);
+void request_reply(struct request *request, int status, const char *type, const void *body,
+                   size_t size);
 void request_plain(struct request *request, int status, const char *type, const char *text);
 void request_fail(struct request *request, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -127,6 +141,7 @@ struct request_events {
     void (*over)(struct request *request, void *owner, bool gone);
 };
 void request_follow(struct request *request, const struct request_events *events, void *owner);
+void *request_followed(const struct request *request); // the owner
 
 // An answer in pieces. Its head is sent at once; the writer stops while there is no room.
 void request_stream(struct request *request, int status, const char *type);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "agent/engine/engine.h"
+#include "agent/engine/list.h"
 #include "agent/engine/networks.h"
 #include "agent/engine/noun.h"
 #include "agent/engine/objects.h"
@@ -16,6 +17,8 @@ static const struct filter_row service_filters[] = {
     {"runtime", FILTER_TEXTS, "runtimes", NULL},
 };
 
+static const char *mode_of(const void *object);
+
 const struct noun noun_service = {
     .word = "service",
     .get = CONTROL("GetService"),
@@ -25,18 +28,15 @@ const struct noun noun_service = {
     .fields = &service_fields,
     .filters = service_filters,
     .filters_count = COUNT_OF(service_filters),
+    .tag = mode_of,
 };
 
 // ---- listing -----------------------------------------------------------------------------------
 
-struct listing {
-    struct filters filters;
-    bool with_status;
-    const Swarm__ListServicesResponse *services; // a copy in the arena, while the status is asked
-};
-
-static const char *mode_of(const Swarm__Service *service)
+// Where the JSON is all that is left of a service, its mode is kept beside it.
+static const char *mode_of(const void *object)
 {
+    const Swarm__Service *service = object;
     switch (service->spec->mode_case) {
     case SWARM__SERVICE_SPEC__MODE_GLOBAL:
         return "global";
@@ -49,64 +49,73 @@ static const char *mode_of(const Swarm__Service *service)
     }
 }
 
-static void write_status(const Swarm__ListServiceStatusesResponse__ServiceStatus *status,
-                         struct json_out *out)
+struct listing {
+    struct filters filters;
+    bool with_status;
+    struct service_status {
+        uint64_t running, desired, completed;
+    } * statuses; // of the objects of the list, in order; NULL: not asked
+    size_t statuses_count;
+};
+
+static bool has_mode(void *owner, const struct shelf_item *item)
 {
+    const struct listing *listing = owner;
+    return filters_match(&listing->filters, "mode", shelf_item_tag(item), false);
+}
+
+static void write_status(void *owner, size_t index, struct json_out *out)
+{
+    const struct listing *listing = owner;
+    if (index >= listing->statuses_count)
+        return;
+    const struct service_status *status = &listing->statuses[index];
     json_out_object(out, "ServiceStatus");
-    json_out_uint(out, "RunningTasks", status->running_tasks);
-    json_out_uint(out, "DesiredTasks", status->desired_tasks);
-    json_out_uint(out, "CompletedTasks", status->completed_tasks);
+    json_out_uint(out, "RunningTasks", status->running);
+    json_out_uint(out, "DesiredTasks", status->desired);
+    json_out_uint(out, "CompletedTasks", status->completed);
     json_out_end(out);
 }
 
-static void send_list(struct request *request, const Swarm__ListServicesResponse *services,
-                      const Swarm__ListServiceStatusesResponse *statuses)
-{
-    const struct listing *listing = request_kept(request);
-    struct json_out *out = request_write(request);
-    json_out_array(out, NULL);
-    for (size_t i = 0; i < services->n_services; i++) {
-        const Swarm__Service *service = services->services[i];
-        if (!filters_match(&listing->filters, "mode", mode_of(service), false))
-            continue;
-        json_out_object(out, NULL);
-        fields_write(&service_fields, service, out);
-        // The answers come in the order of the question.
-        if (statuses && i < statuses->n_statuses)
-            write_status(statuses->statuses[i], out);
-        json_out_end(out);
-    }
-    json_out_end(out);
-    request_send(request, 200);
-}
+static const struct list_look look = {has_mode, NULL};
+static const struct list_look look_with_status = {has_mode, write_status};
 
 static void with_statuses(struct request *request, const void *response)
 {
-    const struct listing *listing = request_kept(request);
-    send_list(request, listing->services, response);
+    const Swarm__ListServiceStatusesResponse *got = response;
+    struct listing *listing = request_kept(request);
+    // The answers come in the order of the question.
+    for (size_t i = 0; i < got->n_statuses && i < listing->statuses_count; i++)
+        listing->statuses[i] = (struct service_status){got->statuses[i]->running_tasks,
+                                                       got->statuses[i]->desired_tasks,
+                                                       got->statuses[i]->completed_tasks};
+    if (listing->statuses_count > got->n_statuses)
+        listing->statuses_count = got->n_statuses;
+    list_send(request, &look_with_status, listing);
 }
 
-static void listed(struct request *request, const void *response)
+static void listed(struct request *request, struct shelf *shelf)
 {
     struct listing *listing = request_kept(request);
-    const Swarm__ListServicesResponse *services = response;
-    if (!listing->with_status || services->n_services == 0) {
-        send_list(request, services, NULL);
+    size_t count = shelf_count(shelf);
+    if (!listing->with_status || count == 0) {
+        list_send(request, &look, listing);
         return;
     }
     struct arena *arena = request_arena(request);
     Swarm__ListServiceStatusesRequest *message =
         request_message(request, CONTROL("ListServiceStatuses"));
-    listing->services = wire_copy(services, arena);
-    const char **ids = arena_alloc_array(arena, services->n_services, sizeof *ids);
-    if (!listing->services || !ids) {
+    const char **ids = arena_alloc_array(arena, count, sizeof *ids);
+    listing->statuses = arena_alloc_array(arena, count, sizeof *listing->statuses);
+    listing->statuses_count = count;
+    if (!ids || !listing->statuses) {
         request_fail(request, 500, "more services than one answer holds with their status");
         return;
     }
-    for (size_t i = 0; i < services->n_services; i++)
-        ids[i] = listing->services->services[i]->id;
+    for (size_t i = 0; i < count; i++)
+        ids[i] = shelf_item_id(shelf_at(shelf, i));
     message->services = ids;
-    message->n_services = services->n_services;
+    message->n_services = count;
     request_call(request, CONTROL("ListServiceStatuses"), message, with_statuses, NULL);
 }
 

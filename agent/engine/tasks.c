@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "agent/engine/engine.h"
+#include "agent/engine/list.h"
 #include "agent/engine/noun.h"
 #include "agent/engine/objects.h"
 #include "proto/base/check.h"
@@ -38,18 +39,10 @@ struct listing {
     Swarm__ListTasksRequest *message;
 };
 
-static void show(struct request *request, const void *response)
+static void show(struct request *request, struct shelf *shelf)
 {
-    const Swarm__ListTasksResponse *tasks = response;
-    struct json_out *out = request_write(request);
-    json_out_array(out, NULL);
-    for (size_t i = 0; i < tasks->n_tasks; i++) {
-        json_out_object(out, NULL);
-        fields_write(&task_fields, tasks->tasks[i], out);
-        json_out_end(out);
-    }
-    json_out_end(out);
-    request_send(request, 200);
+    (void)shelf;
+    list_send(request, NULL, NULL);
 }
 
 static void look_up(struct request *request);
@@ -77,7 +70,7 @@ static void look_up(struct request *request)
         if (strcmp(it->key, "_up-to-date") == 0)
             listing->message->filters->up_to_date = str_equal(it->value, "true");
     }
-    request_call(request, CONTROL("ListTasks"), listing->message, show, NULL);
+    list_ask(request, &noun_task, listing->message, show);
 }
 
 static void list(struct request *request)

@@ -7,6 +7,7 @@
 #include "proto/base/clock_io.h"
 #include "proto/base/id.h"
 #include "proto/base/str.h"
+#include "proto/wire/listing.h"
 #include "proto/wire/raw.h"
 #include "proto/wire/wire.h"
 
@@ -68,17 +69,45 @@ void answer_get(struct rpc_call *call, enum object_type type, const char *id, sh
     store_unpin(view);
 }
 
+static struct listing_mark mark_of(const struct answer_list *list)
+{
+    const struct control_desk *desk = rpc_call_ctx(list->call);
+    return (struct listing_mark){.store = desk->mark, .edit = view_edit(list->view)};
+}
+
 void answer_list_begin(struct answer_list *list, struct rpc_call *call)
 {
     struct control_desk *desk = rpc_call_ctx(call);
     list->call = call;
     list->view = store_pin(desk->store);
     buf_init(&list->bytes, RESPONSE_BYTES_MAX);
+    struct listing_mark held;
+    list->asked = listing_asked(rpc_call_message(call), &held);
+    list->held = held.store == desk->mark ? held.edit : 0;
+    if (list->asked)
+        listing_put_mark(&list->bytes, mark_of(list), false);
+}
+
+bool answer_list_same(struct answer_list *list, enum object_type type)
+{
+    if (!list->held || !view_same_since(list->view, type, list->held))
+        return false;
+    buf_clear(&list->bytes);
+    listing_put_mark(&list->bytes, mark_of(list), true);
+    answer_list_end(list);
+    return true;
 }
 
 void answer_list_add(struct answer_list *list, const struct object *object)
 {
-    put_object(&list->bytes, list->call, object, NULL);
+    size_t size = 0;
+    const uint8_t *bytes = object_bytes(object, &size);
+    if (!list->asked)
+        raw_put_message(&list->bytes, RESPONSE_FIELD, bytes, size);
+    else if (object_birth(object) <= list->held)
+        listing_put_held(&list->bytes, object_id(object));
+    else
+        listing_put_object(&list->bytes, object_birth(object), bytes, size);
 }
 
 void answer_list_add_message(struct answer_list *list, const ProtobufCMessage *message)

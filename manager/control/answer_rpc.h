@@ -18,13 +18,21 @@
 typedef const ProtobufCMessage *(*show_fn)(struct rpc_call *call, const struct object *object);
 void answer_get(struct rpc_call *call, enum object_type type, const char *id, show_fn shown);
 
-// Collects a list: begin, add what fits the filters, end.
+// Collects a list: begin, add what fits the filters, end. To callers that ask for it the answer is
+// the difference to what they hold (wire/listing.h).
 struct answer_list {
     struct rpc_call *call;
     struct view view;
     struct buf bytes;
+    bool asked;    // for the difference
+    uint64_t held; // the edit that the caller has in full; 0: none
 };
 void answer_list_begin(struct answer_list *list, struct rpc_call *call);
+
+// For a list without filters: true when it answered that nothing of that type has changed since
+// what the caller holds. The list is over then.
+bool answer_list_same(struct answer_list *list, enum object_type type);
+
 void answer_list_add(struct answer_list *list, const struct object *object);
 void answer_list_add_message(struct answer_list *list, const ProtobufCMessage *message);
 void answer_list_end(struct answer_list *list);

@@ -26,6 +26,7 @@ struct control_member {
 struct control_desk {
     struct store *store;
     const struct rng *rng;
+    uint64_t mark;       // drawn at random: names the store's life in listings (wire/listing.h)
     const char *node_id; // of this manager, whose own node calls over the local socket
 
     // Of Raft: false when the node is no member.

@@ -53,6 +53,8 @@ void handle_list_services(struct rpc_call *call)
                       f->n_runtimes) == 0;
     struct answer_list list;
     answer_list_begin(&list, call);
+    if (all && answer_list_same(&list, OBJECT_SERVICE))
+        return;
     VIEW_EACH (object, list.view, OBJECT_SERVICE, common_by(&filters)) {
         if (!all) {
             struct arena arena;

@@ -31,6 +31,11 @@ uint64_t object_version(const struct object *object)
     return object->version;
 }
 
+uint64_t object_birth(const struct object *object)
+{
+    return object->birth;
+}
+
 const uint8_t *object_bytes(const struct object *object, size_t *len)
 {
     *len = object->packed_bytes;

@@ -69,6 +69,9 @@ const char *object_name(const struct object *object); // annotations.name, "" fo
 // Meta.version.index, 0 when absent.
 uint64_t object_version(const struct object *object);
 
+// The edit that made it (view.h); of an object in a view.
+uint64_t object_birth(const struct object *object);
+
 // The packed message, valid as long as the object.
 const uint8_t *object_bytes(const struct object *object, size_t *len);
 

@@ -187,3 +187,16 @@ size_t view_bytes(struct view view, enum object_type type)
     CHECK(type < OBJECT_TYPES);
     return view.root->bytes[type];
 }
+
+uint64_t view_edit(struct view view)
+{
+    return view.root->edit.number;
+}
+
+bool view_same_since(struct view view, enum object_type type, uint64_t edit)
+{
+    CHECK(type < OBJECT_TYPES);
+    // Every edit of a tree copies its topmost node.
+    const struct tree_node *top = view.root->trees[type];
+    return top && top->birth <= edit;
+}

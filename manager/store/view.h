@@ -99,6 +99,14 @@ const struct object *view_get_by_name(struct view view, enum object_type type, c
 size_t view_count(struct view view, enum object_type type);
 size_t view_bytes(struct view view, enum object_type type);
 
+// The number of the edit that made this state: it grows from each published state to the next, and
+// starts anew with the process. An object that a view shows and whose birth is no younger than the
+// edit of an earlier view was in that one too, just as it is.
+uint64_t view_edit(struct view view);
+
+// True when nothing of that type has changed since the view of that edit.
+bool view_same_since(struct view view, enum object_type type, uint64_t edit);
+
 // True when the object answers the question; the view's index gives the same objects.
 bool object_matches(const struct object *object, const struct by *by);
 

@@ -7,7 +7,7 @@
 #include "proto/wire/settle.h"
 #include "proto/wire/specs.pb-c.h"
 #include "proto/wire/watch.pb-c.h"
-#include "tests/unit/proto/wire/fill.h"
+#include "tests/support/fill.h"
 
 static struct arena arena;
 

@@ -11,7 +11,7 @@
 #include "proto/wire/registry.h"
 #include "proto/wire/snapshot.pb-c.h"
 #include "proto/wire/wire.h"
-#include "tests/unit/proto/wire/fill.h"
+#include "tests/support/fill.h"
 
 #define ROUNDS 20
 #define DEPTH  9

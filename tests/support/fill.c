@@ -1,4 +1,4 @@
-#include "tests/unit/proto/wire/fill.h"
+#include "tests/support/fill.h"
 
 #include <string.h>
 

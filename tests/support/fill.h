@@ -1,6 +1,6 @@
 // Fills messages of any type with random content, by descriptor.
-#ifndef TESTS_UNIT_PROTO_WIRE_FILL_H
-#define TESTS_UNIT_PROTO_WIRE_FILL_H
+#ifndef TESTS_SUPPORT_FILL_H
+#define TESTS_SUPPORT_FILL_H
 
 #include "proto/base/rand.h"
 #include "proto/wire/wire.h"
