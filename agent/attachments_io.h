@@ -1,8 +1,12 @@
-// Containers that are no task's on networks of the swarm: each asks the managers for an address,
-// which comes as a task of its own (runtime "attachment"), and has it until it ends.
+// Containers that are no task's on networks of the swarm: for each network they ask the managers
+// for an address, which comes as a task of its own (runtime "attachment"), and have it until they
+// end.
 //
 //   attach: AttachNetwork -> the task is assigned -> sandbox -> made
-//   detach, or the end of the task: sandbox away, address given back (DetachNetwork)
+//   detach, or the end of the task: out of the sandbox, address given back (DetachNetwork)
+//
+// A container's networks share one sandbox, which changes as they come and go, in the namespace
+// that its local networks are in too.
 //
 // After a restart the agent's tasks are asked for what they were: one whose container runs takes
 // its sandbox over, one whose container does not is given back. Everything runs on the loop's
@@ -33,30 +37,42 @@ struct attachments_config {
     void *owner;
 };
 
-// What a container wants. Borrowed during the call.
+// What a container wants of one network. Borrowed during the call.
 struct attachment_wish {
     const char *container;
-    const char *name;     // answers on the network, like aliases and hostname
-    const char *hostname; // may be NULL
-    const char *network;  // name or id
-    const char *address;  // NULL: any
-    const uint8_t *mac;   // NULL: made of the address
+    const char *network; // name or id
+    const char *address; // NULL: any
+    const uint8_t *mac;  // NULL: made of the address
     const char *const *aliases;
     size_t aliases_count;
+};
+
+// What concerns all of a container's networks. Borrowed during the call.
+struct attachment_frame {
+    const char *container;
+    const char *name;           // answers on the networks, like aliases and hostname
+    const char *hostname;       // may be NULL
     const char *const *servers; // name servers; none: the host's
     size_t servers_count;
     const char *const *search;
     size_t search_count;
     bool ndots;
-    const char *resolv; // the host's resolv.conf
+    const char *resolv;       // the host's resolv.conf
+    const char *share;        // path of its namespace, which is there
+    const char *const *taken; // interfaces there of other networks
+    size_t taken_count;
+    const char *const *also; // ids of these, as far as their names are answered
+    size_t also_count;
+    bool led;                      // one of these leads out
+    const struct ports_row *ports; // of the host, published through the gateway bridge
+    size_t ports_count;
 };
 
-// What a container has.
+// What a container has on one network.
 struct attachment_view {
     const char *network; // as it was asked for
     const char *network_id;
     const char *network_name;
-    const char *netns; // path
     struct ipnet ip, gateway;
     const uint8_t *mac;
     const char *endpoint_id;
@@ -69,26 +85,43 @@ void attachments_free(struct attachments *attachments);
 // For the agent: runs the tasks of runtime "attachment".
 struct executor *attachments_executor(struct attachments *attachments);
 
-// Who knows the containers: false when this one does not run. The wish's memory stays good until
-// the next turn of the loop. NULL: nobody.
-void attachments_listen(struct attachments *attachments,
-                        bool (*describe)(void *owner, const char *container,
-                                         struct attachment_wish *out),
+// Who knows the containers: false when this one does not run or does not want that network. What
+// the two say stays good until the next turn of the loop. NULL: nobody.
+typedef bool attachments_describe(void *owner, const char *container, const char *network_id,
+                                  const char *network_name, struct attachment_wish *wish,
+                                  struct attachment_frame *frame);
+void attachments_listen(struct attachments *attachments, attachments_describe *describe,
                         void *owner);
+
+// Says what concerns all networks of a container: before its first attach, and when it changes,
+// which then is brought about.
+void attachments_frame(struct attachments *attachments, const struct attachment_frame *frame);
 
 // `made` runs exactly once; on success attachments_find has what was made. NOT_FOUND for a network
 // that is not there, PERMISSION_DENIED for one that is not attachable, DEADLINE_EXCEEDED,
-// CANCELLED. At most one per container.
+// CANCELLED. At most one per container and network; a second takes the place of the first.
 typedef void attachments_made(void *owner, const struct err *err);
 void attachments_attach(struct attachments *attachments, const struct attachment_wish *wish,
                         attachments_made *made, void *owner);
 
-// Harmless for a container that has none.
-void attachments_detach(struct attachments *attachments, const char *container);
+// From one network (by any name attachments_find takes) or, NULL, from all. `done` (may be NULL)
+// runs once, later, when the container's sandbox is without it, or gone. Harmless for a container
+// that has none.
+void attachments_detach(struct attachments *attachments, const char *container, const char *network,
+                        void (*done)(void *owner), void *owner);
 
-// False when the container is on no network of the swarm. It is valid for this turn of the loop.
+// False when the container is not on that network (as it was asked for, its id or name). It is
+// valid for this turn of the loop.
 bool attachments_find(const struct attachments *attachments, const char *container,
-                      struct attachment_view *out);
+                      const char *network, struct attachment_view *out);
+// Whether it is on any, or about to be.
+bool attachments_any(const struct attachments *attachments, const char *container);
+// The names of its interfaces there, valid for this turn of the loop; returns how many.
+size_t attachments_eths(const struct attachments *attachments, const char *container,
+                        const char **out, size_t most);
+// As nets_sandbox_ports has it.
+const struct ports_row *attachments_ports(const struct attachments *attachments,
+                                          const char *container, size_t *count);
 
 // Whether the node is in a swarm.
 bool attachments_swarm(const struct attachments *attachments);

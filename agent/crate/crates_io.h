@@ -132,9 +132,11 @@ const char *crate_network(const struct crate *crate);
 bool crate_is_networked(const struct crate *crate);
 const struct local *crate_local(const struct crate *crate, const char *network,
                                 const struct local_endpoint **endpoint);
-// What it has on a network of the swarm; false when it is on none. `network` NULL: any, else a name
-// or an id.
+// What it has on a network of the swarm, by name or id; false when it is not there.
 bool crate_attachment(const struct crate *crate, const char *network, struct attachment_view *out);
+// The host's ports that lead to it, with those that were chosen; valid for this turn of the loop.
+// NULL and *count 0 for none.
+const struct ports_row *crate_ports(const struct crate *crate, size_t *count);
 const char *crate_state_name(const struct crate *crate);
 
 // The root of its file system as it is now, for archives. `crate_root_close` when done with it.
@@ -164,14 +166,14 @@ void crate_unpause(struct crate *crate, crate_done *done, void *owner);
 void crate_remove(struct crate *crate, bool force, bool volumes, crate_done *done, void *owner);
 int crate_rename(struct crate *crate, const char *name, struct err *err);
 
-// Puts it on one more network of this node, at once if it runs (one of the swarm has to be its only
-// one, and is its NetworkMode); `settings` is the request's
-// EndpointConfig, may be NULL. NOT_FOUND, PERMISSION_DENIED (one that has others' networks, or is
-// on it), UNIMPLEMENTED for tasks.
-int crate_connect(struct crate *crate, const char *network, const json_t *settings,
-                  struct err *err);
+// Puts it on one more network, of this node or (in a swarm) an attachable one of the swarm, at once
+// if it runs; `settings` is the request's EndpointConfig, may be NULL. NOT_FOUND, PERMISSION_DENIED
+// (one that has others' networks, or is on it), UNIMPLEMENTED for tasks, and what an attachment
+// fails with. Whether a network of the swarm is there shows at the start of one that does not run.
+void crate_connect(struct crate *crate, const char *network, const json_t *settings,
+                   crate_done *done, void *owner);
 // Takes it from one. From the network its mode names it goes until its next start.
-int crate_disconnect(struct crate *crate, const char *network, struct err *err);
+void crate_disconnect(struct crate *crate, const char *network, crate_done *done, void *owner);
 void crate_update(struct crate *crate, const json_t *body, crate_done *done, void *owner);
 int crate_resize(struct crate *crate, unsigned rows, unsigned columns, struct err *err);
 // The seconds it asks for itself.

@@ -13,6 +13,7 @@
 #define CRATE_EXEC_MAGIC   0x63726578u
 #define CRATE_ATTACH_MAGIC 0x63726161u
 #define CRATE_PATH_BYTES   4096
+#define CRATE_NETWORKS_MAX 32
 
 struct crates {
     unsigned magic;
@@ -73,11 +74,13 @@ struct crate_life {
     struct arena made;
     struct container_spec spec;
     char root[CRATE_PATH_BYTES];
-    const char *netns;        // path of its network namespace, while it runs; NULL: its own
-    const char *addresses[1]; // for its hosts file
+    const char *netns; // path of its network namespace, while it runs; NULL: its own
+    const char *addresses[CRATE_NETWORKS_MAX]; // for its hosts file
     size_t addresses_count;
     bool answers; // names, at 127.0.0.11
-    // An attachment that was refused without being asked for.
+    // Its attachments to networks of the swarm: those that are still to come, the first that
+    // failed, and who waits for all of them.
+    size_t attaching;
     struct loop_later refused;
     struct err refusal;
     attachments_made *made_attachment;
@@ -110,11 +113,14 @@ void crate_restart_later(struct crate *crate); // if its policy says so
 void crate_waits_tell(struct crate *crate, bool removed);
 
 // crate_net_io.c
-// It is on a network that is none of this node's: before the join, it has to be attached there.
+// It is on networks that are none of this node's: before the join, it has to be attached there.
+// `made` runs once, later; nothing is left of it when one failed.
 bool crate_net_shared(const struct crate *crate);
 void crate_net_attach(struct crate *crate, attachments_made *made, void *owner);
 // For attachments_listen.
-bool crate_net_describe(void *owner, const char *container, struct attachment_wish *out);
+bool crate_net_describe(void *owner, const char *container, const char *network_id,
+                        const char *network_name, struct attachment_wish *wish,
+                        struct attachment_frame *frame);
 int crate_net_join(struct crate *crate, struct err *err); // before it starts
 void crate_net_leave(struct crate *crate);                // harmless when it is on none
 

@@ -223,22 +223,21 @@ static const char *protocol_name(uint8_t protocol)
 // The published ports, a list of where for each: {"80/tcp": [{"HostIp", "HostPort"}]}.
 static void write_ports(const struct crate *crate, struct json_out *out)
 {
-    const struct local_endpoint *endpoint;
-    (void)crate_local(crate, network_name(crate), &endpoint);
+    size_t count;
+    const struct ports_row *ports = crate_ports(crate, &count);
     json_out_object(out, "Ports");
-    for (size_t i = 0; endpoint && i < endpoint->ports_count; i++) {
-        const struct ports_row *row = &endpoint->ports[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct ports_row *row = &ports[i];
         char key[24], text[IPNET_TEXT_BYTES];
         bool before = false;
         for (size_t k = 0; k < i; k++)
-            before |= endpoint->ports[k].protocol == row->protocol &&
-                      endpoint->ports[k].target == row->target;
+            before |= ports[k].protocol == row->protocol && ports[k].target == row->target;
         if (before)
             continue;
         str_format(key, sizeof key, "%u/%s", row->target, protocol_name(row->protocol));
         json_out_array(out, key);
-        for (size_t k = i; k < endpoint->ports_count; k++) {
-            const struct ports_row *it = &endpoint->ports[k];
+        for (size_t k = i; k < count; k++) {
+            const struct ports_row *it = &ports[k];
             if (it->protocol != row->protocol || it->target != row->target)
                 continue;
             struct ipnet host = ipnet_of_u32(it->host, 32);
@@ -256,11 +255,11 @@ static void write_ports(const struct crate *crate, struct json_out *out)
 // The same as `docker ps` wants it.
 static void write_port_list(const struct crate *crate, struct json_out *out)
 {
-    const struct local_endpoint *endpoint;
-    (void)crate_local(crate, network_name(crate), &endpoint);
+    size_t count;
+    const struct ports_row *ports = crate_ports(crate, &count);
     json_out_array(out, "Ports");
-    for (size_t i = 0; endpoint && i < endpoint->ports_count; i++) {
-        const struct ports_row *row = &endpoint->ports[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct ports_row *row = &ports[i];
         struct ipnet host = ipnet_of_u32(row->host, 32);
         char text[IPNET_TEXT_BYTES];
         json_out_object(out, NULL);

@@ -5,6 +5,7 @@
 
 #include "agent/crate/crates_io.h"
 #include "agent/engine/engine.h"
+#include "agent/engine/errand.h"
 #include "agent/engine/noun.h"
 #include "agent/engine/objects.h"
 #include "agent/engine/parts.h"
@@ -328,47 +329,58 @@ static void remove_network(struct request *request)
 
 // ---- containers on networks of this node -----------------------------------------------------
 
-typedef int attach_fn(struct crate *crate, const char *network, const json_t *settings,
-                      struct err *err);
-
-static int disconnect_crate(struct crate *crate, const char *network, const json_t *settings,
-                            struct err *err)
+static void attach_done(void *owner, const struct err *err)
 {
-    (void)settings;
-    return crate_disconnect(crate, network, err);
+    struct errand *errand = owner;
+    if (!errand_back(errand))
+        return;
+    if (err)
+        request_fail_err(errand->request, err);
+    else
+        request_empty(errand->request, 200);
 }
 
-static void attach(struct request *request, attach_fn *fn)
+// The container that the body names; NULL after answering.
+static struct crate *attach_crate(struct request *request, const json_t *body)
 {
     void *ctx;
     struct err err = ERR_INIT;
     struct backend_local local = {0};
     const struct backend *backend = request_backend(request, &ctx);
-    const json_t *body = request_json(request);
     if (!body)
-        return;
+        return NULL;
     if (backend->local)
         backend->local(ctx, &local);
     if (!local.crates) {
         request_fail(request, 501, "this node runs no containers of its own");
-        return;
+        return NULL;
     }
     struct crate *crate = crates_find(local.crates, text_of(body, "Container"), &err);
-    if (!crate ||
-        fn(crate, request_param(request, "id"), json_object_get(body, "EndpointConfig"), &err))
+    if (!crate)
         request_fail_err(request, &err);
-    else
-        request_empty(request, 200);
+    return crate;
 }
 
 static void connect_container(struct request *request)
 {
-    attach(request, crate_connect);
+    const json_t *body = request_json(request);
+    struct crate *crate = attach_crate(request, body);
+    if (!crate)
+        return;
+    struct errand *errand = errand_new(request, sizeof *errand);
+    errand_await(errand);
+    crate_connect(crate, request_param(request, "id"), json_object_get(body, "EndpointConfig"),
+                  attach_done, errand);
 }
 
 static void disconnect_container(struct request *request)
 {
-    attach(request, disconnect_crate);
+    struct crate *crate = attach_crate(request, request_json(request));
+    if (!crate)
+        return;
+    struct errand *errand = errand_new(request, sizeof *errand);
+    errand_await(errand);
+    crate_disconnect(crate, request_param(request, "id"), attach_done, errand);
 }
 
 // ---- pruning -----------------------------------------------------------------------------------

@@ -23,6 +23,9 @@
 #define RESOLV_BYTES_MAX (64u << 10)
 #define RESOLV_CONF      "/etc/resolv.conf"
 
+// Values of the map of namespaces that others share.
+static char SHARED[] = "shared", LED[] = "led";
+
 struct locals {
     struct loop *loop;
     char dir[LAYOUT_PLACE_BYTES], netns_dir[LAYOUT_PLACE_BYTES];
@@ -32,6 +35,7 @@ struct locals {
     struct ports *ports;
     struct tables *tables;
     struct dns_feed *feed;
+    struct map shared; // container -> SHARED or LED
     void (*closed)(void *owner);
     void *closed_owner;
 };
@@ -340,16 +344,18 @@ static size_t networks_of(const struct locals *locals, const char *container)
     return count;
 }
 
-static void choose_eth(const struct locals *locals, const char *container,
+static void choose_eth(const struct locals *locals, const struct locals_wish *wish,
                        struct local_endpoint *endpoint)
 {
     for (unsigned n = 0;; n++) {
         bool used = false;
         (void)str_format(endpoint->eth, sizeof endpoint->eth, "eth%u", n);
         for (size_t i = 0; i < locals->count; i++) {
-            const struct local_endpoint *other = local_find(locals->list[i], container);
+            const struct local_endpoint *other = local_find(locals->list[i], wish->container);
             used |= other && other != endpoint && str_equal(other->eth, endpoint->eth);
         }
+        for (size_t i = 0; i < wish->taken_count; i++)
+            used |= str_equal(wish->taken[i], endpoint->eth);
         if (!used)
             return;
     }
@@ -384,14 +390,11 @@ static int link_make(struct locals *locals, const struct local *local,
     return rc;
 }
 
-static int inside_make(const struct local *local, const struct local_endpoint *endpoint,
-                       int netns_fd, bool first, struct err *err)
+static int inside_make(const struct local_endpoint *endpoint, int netns_fd, struct err *err)
 {
     struct netlink *netlink = NULL;
     struct layout_addr addr = {.ip = endpoint->ip};
-    struct layout_route route = {.to = ipnet_of_u32(0, 0), .gateway = ipnet_host(&local->gateway)};
     (void)str_copy(addr.link, sizeof addr.link, endpoint->eth);
-    (void)str_copy(route.link, sizeof route.link, endpoint->eth);
     int rc = netlink_open(netns_fd, &netlink, err);
     if (rc == 0)
         rc = netlink_link_up(netlink, "lo", true, err);
@@ -399,9 +402,43 @@ static int inside_make(const struct local *local, const struct local_endpoint *e
         rc = netlink_addr_add(netlink, &addr, err);
     if (rc == 0)
         rc = netlink_link_up(netlink, endpoint->eth, true, err);
-    if (rc == 0 && first && !local->internal)
+    netlink_close(netlink);
+    return rc;
+}
+
+const struct local *locals_leader(const struct locals *locals, const char *container)
+{
+    const struct local *leader = NULL;
+    for (size_t i = 0; i < locals->count; i++) {
+        const struct local *local = locals->list[i];
+        if (!local->internal && local_find(local, container) &&
+            (!leader || strcmp(local->name, leader->name) < 0))
+            leader = local;
+    }
+    return leader;
+}
+
+// The default route, which went with its interface if it led elsewhere before.
+static int lead(const struct locals *locals, const char *container, struct err *err)
+{
+    const struct local *leader = locals_leader(locals, container);
+    struct layout_route route = {.to = ipnet_of_u32(0, 0)};
+    struct netlink *netlink = NULL;
+    char path[LAYOUT_PLACE_BYTES];
+    int fd = -1;
+    if (!leader || map_get_str(&locals->shared, container) == LED)
+        return 0;
+    route.gateway = ipnet_host(&leader->gateway);
+    (void)str_copy(route.link, sizeof route.link, local_find(leader, container)->eth);
+    place_of(locals, container, path);
+    int rc = netns_open(path, &fd, err);
+    if (rc == 0)
+        rc = netlink_open(fd, &netlink, err);
+    if (rc == 0)
         rc = netlink_route_put(netlink, &route, err);
     netlink_close(netlink);
+    if (fd >= 0)
+        close(fd);
     return rc;
 }
 
@@ -411,7 +448,7 @@ static void serve_names(struct locals *locals, const char *container)
     char path[LAYOUT_PLACE_BYTES];
     struct buf resolv;
     struct err err = ERR_INIT;
-    if (!locals->feed)
+    if (!locals->feed || map_has_str(&locals->shared, container))
         return;
     buf_init(&resolv, RESOLV_BYTES_MAX);
     if (file_read(RESOLV_CONF, &resolv, NULL))
@@ -476,21 +513,24 @@ static void endpoint_gone(struct locals *locals, struct local *local, const char
 static int attach(struct locals *locals, struct local *local, const struct locals_wish *wish,
                   const char *path, struct err *err)
 {
-    bool made, first = networks_of(locals, wish->container) == 0;
+    bool made, first = networks_of(locals, wish->container) == 0 &&
+                       !map_has_str(&locals->shared, wish->container);
     int fd = -1;
     struct local_endpoint *endpoint =
         local_attach(local, wish->container, wish->name, &wish->ip, wish->mac, err);
     if (!endpoint)
         return -(int)err->code;
     sandbox_endpoint_id(wish->container, local->id, "", endpoint->id);
-    choose_eth(locals, wish->container, endpoint);
+    choose_eth(locals, wish, endpoint);
     int rc = netns_make(path, &made, err);
     if (rc == 0)
         rc = netns_open(path, &fd, err);
     if (rc == 0)
         rc = link_make(locals, local, endpoint, fd, err);
     if (rc == 0)
-        rc = inside_make(local, endpoint, fd, first, err);
+        rc = inside_make(endpoint, fd, err);
+    if (rc == 0)
+        rc = lead(locals, wish->container, err);
     if (rc == 0)
         rc = publish(locals, wish, endpoint, err);
     endpoint->names = wish->names ? json_deep_copy(wish->names) : NULL;
@@ -544,13 +584,74 @@ void locals_detach(struct locals *locals, const char *container, const char *net
     }
     if (network) {
         serve_names(locals, container);
+        if (lead(locals, container, &err))
+            log_warn("a container lost its way out", "container=%s err=\"%s\"", container,
+                     err.message);
         return;
     }
-    if (locals->feed)
+    bool shared = map_remove_str(&locals->shared, container) != NULL;
+    if (locals->feed && !shared)
         (void)dns_feed_sandbox_remove(locals->feed, container);
     place_of(locals, container, path);
     if (netns_remove(path, &err))
         log_warn("cannot remove a container's namespace", "err=\"%s\"", err.message);
+}
+
+int locals_space(struct locals *locals, const char *container, char path[LAYOUT_PLACE_BYTES],
+                 struct err *err)
+{
+    struct netlink *netlink = NULL;
+    bool made;
+    int fd = -1;
+    place_of(locals, container, path);
+    int rc = netns_make(path, &made, err);
+    if (rc || !made)
+        return rc;
+    rc = netns_open(path, &fd, err);
+    if (rc == 0)
+        rc = netlink_open(fd, &netlink, err);
+    if (rc == 0)
+        rc = netlink_link_up(netlink, "lo", true, err);
+    netlink_close(netlink);
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+void locals_share(struct locals *locals, const char *container, bool shared, bool led)
+{
+    struct err err = ERR_INIT;
+    bool was = map_has_str(&locals->shared, container);
+    if (shared)
+        map_put_str(&locals->shared, container, led ? LED : SHARED);
+    else
+        map_remove_str(&locals->shared, container);
+    if (was && !shared)
+        serve_names(locals, container);
+    if (!led && lead(locals, container, &err))
+        log_warn("a container lost its way out", "container=%s err=\"%s\"", container, err.message);
+}
+
+size_t locals_eths(const struct locals *locals, const char *container, const char **out,
+                   size_t most)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < locals->count && count < most; i++) {
+        const struct local_endpoint *endpoint = local_find(locals->list[i], container);
+        if (endpoint)
+            out[count++] = endpoint->eth;
+    }
+    return count;
+}
+
+size_t locals_named(const struct locals *locals, const char *container, const char **out,
+                    size_t most)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < locals->count && count < most; i++)
+        if (local_names_are(locals->list[i]) && local_find(locals->list[i], container))
+            out[count++] = locals->list[i]->id;
+    return count;
 }
 
 bool locals_answers(const struct locals *locals, const char *container)
@@ -650,6 +751,7 @@ static void free_now(struct locals *locals)
     for (size_t i = 0; i < locals->count; i++)
         local_free(locals->list[i]);
     free((void *)locals->list);
+    map_fini(&locals->shared);
     netlink_close(locals->host);
     free(locals);
 }
@@ -677,6 +779,7 @@ int locals_open(const struct locals_config *config, struct locals **out, struct 
     locals->loop = config->loop;
     locals->feed = config->feed;
     locals->ports = config->ports;
+    map_init(&locals->shared);
     struct tables_config tables = {.loop = config->loop,
                                    .netns_fd = NFT_NETNS_OWN,
                                    .watch = true,

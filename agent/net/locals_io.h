@@ -55,7 +55,9 @@ struct locals_wish {
     const uint8_t *mac;      // NULL: made of the address
     struct ports_row *ports; // to publish; `address` is filled in, `published` may be 0
     size_t ports_count;
-    const json_t *names; // as local_endpoint has it; may be NULL
+    const json_t *names;      // as local_endpoint has it; may be NULL
+    const char *const *taken; // names of interfaces there that are others'
+    size_t taken_count;
 };
 
 // Puts a container on a network: with its first its namespace is made, whose path goes to `path`.
@@ -66,6 +68,24 @@ int locals_attach(struct locals *locals, const struct locals_wish *wish,
 // Takes it from one network, or (NULL) from all and its namespace away: it has ended. Harmless when
 // there is nothing to take.
 void locals_detach(struct locals *locals, const char *container, const char *network);
+
+// The container's namespace, made if need be: for those that are on no local network, or not only.
+int locals_space(struct locals *locals, const char *container, char path[LAYOUT_PLACE_BYTES],
+                 struct err *err);
+
+// Others have interfaces in the container's namespace, too. They see to its names as long as it is
+// shared, and with `led` to its way out. Not shared: all is done here again.
+void locals_share(struct locals *locals, const char *container, bool shared, bool led);
+
+// What a container has on local networks, for those who share its namespace: the names of its
+// interfaces and the ids of networks whose names it may ask for, valid until the next change.
+// Returns how many.
+size_t locals_eths(const struct locals *locals, const char *container, const char **out,
+                   size_t most);
+size_t locals_named(const struct locals *locals, const char *container, const char **out,
+                    size_t most);
+// The network that its way out is through, of two the one whose name comes first; NULL: none.
+const struct local *locals_leader(const struct locals *locals, const char *container);
 
 // Whether the container's names are answered at 127.0.0.11: it is on a network that a user made.
 bool locals_answers(const struct locals *locals, const char *container);

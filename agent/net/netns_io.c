@@ -126,6 +126,39 @@ int netns_make(const char *path, bool *made, struct err *err)
     return rc;
 }
 
+static bool is_same(const char *from, const char *path)
+{
+    struct stat a, b;
+    return stat(from, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev &&
+           a.st_ino == b.st_ino;
+}
+
+int netns_share(const char *from, const char *path, bool *made, struct err *err)
+{
+    int fd = -1;
+    *made = false;
+    int rc = netns_open(from, &fd, err);
+    if (rc)
+        return rc;
+    close(fd);
+    if (is_same(from, path))
+        return 0;
+    rc = netns_remove(path, err);
+    if (rc)
+        return rc;
+    fd = open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+    if (fd < 0)
+        return err_set_errno(err, errno, "create %s", path);
+    close(fd);
+    if (mount(from, path, NULL, MS_BIND, NULL) < 0) {
+        rc = err_set_errno(err, errno, "pin network namespace at %s", path);
+        unlink(path);
+        return rc;
+    }
+    *made = true;
+    return 0;
+}
+
 int netns_remove(const char *path, struct err *err)
 {
     // Pinned more than once is possible after a crash between the two mounts of a folder.

@@ -20,6 +20,9 @@ int netns_folder(const char *dir, struct err *err);
 // replaced.
 int netns_make(const char *path, bool *made, struct err *err);
 
+// Pins at `path` the namespace that is pinned at `from`; what is at `path` else is replaced.
+int netns_share(const char *from, const char *path, bool *made, struct err *err);
+
 // A descriptor of the pinned namespace, close-on-exec. NOT_FOUND when `path` is not there or pins
 // none.
 int netns_open(const char *path, int *fd, struct err *err);

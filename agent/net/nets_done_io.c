@@ -79,14 +79,14 @@ static void done_box(struct nets *nets, struct nets_job *job, struct job_place *
         return; // it was told to go meanwhile, and is dirty
     const struct err *why = net_error(job, box);
     // A sandbox whose network is only half there is not made.
-    if (!place->err.code && !(why && box->state == BOX_MAKING)) {
+    if (!place->err.code && !(why && (box->state == BOX_MAKING || box->tell_made))) {
         if (box->state == BOX_MAKING) {
             box->state = BOX_MADE;
-            if (box->order->host_ports_count)
-                ports_bridge(nets->ports, GATEWAY_BRIDGE);
             for (size_t i = 0; i < box->order->networks_count; i++)
                 nets_net(nets, box->order->networks[i].overlay.id)->stale = true;
         }
+        if (box->order->host_ports_count)
+            ports_bridge(nets->ports, GATEWAY_BRIDGE);
         nets_box_tell(box, NULL);
         return;
     }
@@ -95,7 +95,7 @@ static void done_box(struct nets *nets, struct nets_job *job, struct job_place *
         return;
     }
     log_warn("sandbox is not as it should be", "container=%s err=\"%s\"", box->id,
-             place->err.message);
+             place->err.code ? place->err.message : why->message);
     nets_box_tell(box, why ? why : &place->err);
     box->again = true;
     retry_later(nets);

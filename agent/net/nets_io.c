@@ -16,15 +16,22 @@
 
 // ---- networks ----------------------------------------------------------------------------------
 
-static void path_of(const struct nets *nets, const char *name, char out[NETS_PATH_BYTES])
+void nets_path_of(const struct nets *nets, const char *name, char out[NETS_PATH_BYTES])
 {
     bool fits = str_format(out, NETS_PATH_BYTES, "%s/%s", nets->dir, name);
     CHECK(fits); // the folder's length was looked at
 }
 
+static void stray_free(struct stray *stray)
+{
+    if (stray)
+        layout_fini(&stray->layout);
+    free(stray);
+}
+
 void nets_stray_forget(struct nets *nets, const char *name)
 {
-    free(map_remove_str(&nets->strays, name));
+    stray_free(map_remove_str(&nets->strays, name));
     map_remove_str(&nets->kept, name);
 }
 
@@ -55,7 +62,7 @@ struct net *nets_net_use(struct nets *nets, const struct overlay *overlay)
         char name[OVERLAY_TEXT_BYTES];
         net = MEM_NEW(struct net);
         overlay_place(overlay->id, name);
-        path_of(nets, name, net->path);
+        nets_path_of(nets, name, net->path);
         nets_stray_forget(nets, name);
         net->peers = tunnels_new();
         net->rows = rows_new();
@@ -66,7 +73,7 @@ struct net *nets_net_use(struct nets *nets, const struct overlay *overlay)
     return net;
 }
 
-static void net_touch(struct net *net)
+void nets_net_touch(struct net *net)
 {
     net->dirty = net->asked = true;
 }
@@ -112,353 +119,6 @@ void nets_drop_unused(struct nets *nets)
             break;
         }
     }
-}
-
-// ---- sandboxes ---------------------------------------------------------------------------------
-
-struct box *nets_box(const struct nets *nets, const char *id)
-{
-    return map_get_str(&nets->boxes, id);
-}
-
-// Everything the sandbox is part of.
-static void box_touch(struct box *box)
-{
-    box->dirty = box->asked = true;
-    for (size_t i = 0; i < box->order->networks_count; i++) {
-        struct net *net = nets_net(box->nets, box->order->networks[i].overlay.id);
-        if (net) {
-            net_touch(net);
-            net->stale = true;
-        }
-    }
-    if (ipnet_is_set(&box->gateway))
-        box->nets->host_dirty = box->nets->host_asked = true;
-}
-
-void nets_box_tell(struct box *box, const struct err *err)
-{
-    nets_made *tell = box->tell_made;
-    box->tell_made = NULL;
-    if (tell)
-        tell(box->tell_owner, err ? NULL : box->path, err);
-}
-
-void nets_box_free(struct box *box)
-{
-    struct nets *nets = box->nets;
-    loop_timer_stop(&box->wait);
-    for (size_t i = 0; i < box->order->networks_count; i++) {
-        struct net *net = nets_net(nets, box->order->networks[i].overlay.id);
-        CHECK(net);
-        CHECK(net->boxes);
-        net->boxes--;
-        net_touch(net);
-    }
-    if (ipnet_is_set(&box->gateway)) {
-        gateway_give(&nets->gateway, &box->gateway);
-        nets->host_dirty = nets->host_asked = true;
-    }
-    if (nets->feed)
-        dns_feed_sandbox_remove(nets->feed, box->id);
-    if (nets->ports)
-        ports_remove(nets->ports, box->id);
-    map_remove_str(&nets->boxes, box->id);
-    nft_close(box->nft);
-    ruleset_fini(&box->rules);
-    arena_fini(&box->arena);
-    free(box->cut);
-    free(box);
-}
-
-static void end_add(struct box *box, const struct order_network *network, struct net *net)
-{
-    struct sandbox_end *end = &box->ends[box->ends_count];
-    const struct overlay_subnet *subnet = overlay_subnet_of(&network->overlay, &network->ip);
-    CHECK(subnet);
-    sandbox_endpoint_id(box->id, network->overlay.id, "", end->endpoint);
-    str_format(end->eth, sizeof end->eth, "eth%zu", box->ends_count++);
-    end->ip = network->ip;
-    memcpy(end->mac, network->mac, MAC_BYTES);
-    end->mtu = network->overlay.mtu;
-    overlay_port(end->endpoint, end->port);
-    str_copy(end->place, sizeof end->place, net->path);
-    overlay_bridge(&network->overlay, subnet, end->bridge);
-    end->overlay = &network->overlay;
-    if (network->overlay.dsr)
-        end->vip = network->vip;
-}
-
-static int end_add_gateway(struct box *box, const struct ipnet *before, struct err *err)
-{
-    struct nets *nets = box->nets;
-    struct sandbox_end *end = &box->ends[box->ends_count];
-    if (before && ipnet_is_set(before)) {
-        box->gateway = *before; // claimed when it was found
-    } else {
-        int rc = gateway_take(&nets->gateway, &box->gateway, err);
-        if (rc)
-            return rc;
-    }
-    sandbox_endpoint_id(box->id, GATEWAY_BRIDGE, "", end->endpoint);
-    str_format(end->eth, sizeof end->eth, "eth%zu", box->ends_count++);
-    end->ip = box->gateway;
-    mac_of_ip(&end->ip, end->mac);
-    end->mtu = GATEWAY_MTU;
-    gateway_port(end->endpoint, end->port);
-    str_copy(end->bridge, sizeof end->bridge, GATEWAY_BRIDGE);
-    end->gateway = ipnet_host(&nets->gateway.ip);
-    return 0;
-}
-
-static int box_ends(struct box *box, const struct stray *stray, struct err *err)
-{
-    const struct order *order = box->order;
-    bool external = order->networks_count == 0;
-    // The ingress network comes first, as on stock nodes.
-    for (int pass = 0; pass < 2; pass++)
-        for (size_t i = 0; i < order->networks_count; i++)
-            if (order->networks[i].overlay.ingress == (pass == 0))
-                end_add(box, &order->networks[i],
-                        nets_net(box->nets, order->networks[i].overlay.id));
-    for (size_t i = 0; i < order->networks_count; i++)
-        external |= !order->networks[i].overlay.internal;
-    if (external)
-        return end_add_gateway(box, stray ? &stray->gateway : NULL, err);
-    if (stray)
-        gateway_give(&box->nets->gateway, &stray->gateway);
-    return 0;
-}
-
-// They lead to its address on the gateway bridge.
-static int box_ports(struct box *box, struct err *err)
-{
-    const struct order *order = box->order;
-    if (order->host_ports_count == 0)
-        return 0;
-    if (!box->nets->ports)
-        return err_set(err, ERR_UNIMPLEMENTED, "this node cannot publish ports of its own");
-    if (!ipnet_is_set(&box->gateway))
-        return err_set(err, ERR_FAILED_PRECONDITION,
-                       "ports in host mode need a network that is not internal");
-    struct ports_row *rows =
-        mem_dup(order->host_ports, order->host_ports_count * sizeof *order->host_ports);
-    for (size_t i = 0; i < order->host_ports_count; i++)
-        rows[i].address = ipnet_u32(&box->gateway);
-    int rc = ports_set(box->nets->ports, box->id, rows, order->host_ports_count, err);
-    free(rows);
-    return rc;
-}
-
-static bool has_addresses(const struct box *box)
-{
-    for (size_t i = 0; i < box->order->networks_count; i++) {
-        const struct net *net = nets_net(box->nets, box->order->networks[i].overlay.id);
-        if (box->order->swarm && !ipnet_is_set(&net->lb))
-            return false;
-    }
-    return true;
-}
-
-// Nothing was made yet, or what was is to go.
-void nets_box_end(struct box *box, const struct err *why)
-{
-    loop_timer_stop(&box->wait);
-    box->err = *why;
-    box->state = BOX_REMOVING;
-    box_touch(box);
-    nets_kick(box->nets);
-}
-
-static void on_wait_over(struct loop_timer *timer)
-{
-    struct box *box = CONTAINER_OF(timer, struct box, wait);
-    struct err err = ERR_INIT;
-    if (box->state != BOX_WAITING)
-        return;
-    err_set(&err, ERR_DEADLINE_EXCEEDED,
-            "node is missing network attachments, ip addresses may be "
-            "exhausted");
-    nets_box_end(box, &err);
-}
-
-void nets_boxes_go_on(struct nets *nets)
-{
-    MAP_EACH (entry, &nets->boxes) {
-        struct box *box = entry->value;
-        if (box->state != BOX_WAITING || !has_addresses(box))
-            continue;
-        loop_timer_stop(&box->wait);
-        box->state = BOX_MAKING;
-        box_touch(box);
-    }
-    nets_kick(nets);
-}
-
-static int check_order(struct nets *nets, const struct order *order, struct err *err)
-{
-    if (order->swarm && !nets->in_swarm)
-        return err_set(err, ERR_FAILED_PRECONDITION, "this node is not in a swarm");
-    if (order->networks_count > ORDER_NETWORKS_MAX)
-        return err_set(err, ERR_INVALID_ARGUMENT, "a sandbox has at most %d networks",
-                       ORDER_NETWORKS_MAX);
-    if (strlen(order->id) >= sizeof((struct box *)0)->id || strlen(order->id) < 12 ||
-        strchr(order->id, '/'))
-        return err_set(err, ERR_INVALID_ARGUMENT, "bad container id");
-    for (size_t i = 0; i < order->networks_count; i++) {
-        const struct order_network *network = &order->networks[i];
-        if (network->overlay.encrypted && nets_mesh_can_encrypt(nets, network->overlay.name, err))
-            return -ERR_FAILED_PRECONDITION;
-        if (!overlay_subnet_of(&network->overlay, &network->ip))
-            return err_set(err, ERR_INVALID_ARGUMENT, "network %s: address outside of its subnets",
-                           network->overlay.name);
-        for (size_t k = 0; k < i; k++)
-            if (strcmp(order->networks[k].overlay.id, network->overlay.id) == 0)
-                return err_set(err, ERR_INVALID_ARGUMENT, "network %s: attached twice",
-                               network->overlay.name);
-    }
-    if (map_count(&nets->boxes) >= NETS_SANDBOX_MAX)
-        return err_set(err, ERR_RESOURCE_EXHAUSTED, "more than %d sandboxes", NETS_SANDBOX_MAX);
-    return 0;
-}
-
-static int box_new(struct nets *nets, const struct order *order, struct box **out, struct err *err)
-{
-    char name[OVERLAY_TEXT_BYTES];
-    struct box *box = MEM_NEW(struct box);
-    box->nets = nets;
-    str_copy(box->id, sizeof box->id, order->id);
-    arena_init(&box->arena, NETS_ORDER_BYTES);
-    box->order = order_copy(order, &box->arena);
-    if (!box->order) {
-        arena_fini(&box->arena);
-        free(box);
-        return err_set(err, ERR_RESOURCE_EXHAUSTED, "the container's networks are too large");
-    }
-    sandbox_place(box->id, name);
-    path_of(nets, name, box->path);
-    ruleset_init(&box->rules);
-    loop_timer_init(&box->wait, nets->loop, on_wait_over);
-    for (size_t i = 0; i < order->networks_count; i++)
-        nets_net_use(nets, &order->networks[i].overlay)->boxes++;
-    map_put_str(&nets->boxes, box->id, box);
-    const struct stray *stray = map_get_str(&nets->strays, name);
-    box->adopted = stray != NULL;
-    int rc = box_ends(box, stray, err);
-    if (!rc)
-        rc = box_ports(box, err);
-    nets_stray_forget(nets, name);
-    nets_ports_known(nets);
-    if (rc) {
-        nets_box_free(box);
-        nets_kick(nets);
-        return rc;
-    }
-    *out = box;
-    return 0;
-}
-
-int nets_sandbox_make(struct nets *nets, const struct order *order, bool adopt, nets_made *made,
-                      void *owner, struct err *err)
-{
-    MAGIC_CHECK(nets, NETS_MAGIC);
-    struct box *box = nets_box(nets, order->id);
-    if (box && (box->state == BOX_REMOVING || box->tell_made))
-        return err_set(err, ERR_FAILED_PRECONDITION, "the sandbox is being made or removed");
-    if (!box) {
-        int rc = check_order(nets, order, err);
-        if (!rc)
-            rc = box_new(nets, order, &box, err);
-        if (rc)
-            return rc;
-        box->state = adopt || has_addresses(box) ? BOX_MAKING : BOX_WAITING;
-        if (box->state == BOX_WAITING)
-            loop_timer_start(&box->wait, nets->wait_ms);
-    }
-    box->tell_made = made;
-    box->tell_owner = owner;
-    box_touch(box);
-    nets_kick(nets);
-    return 0;
-}
-
-void nets_sandbox_serve(struct nets *nets, const char *container_id, enum nets_serve serve)
-{
-    struct box *box = nets_box(nets, container_id);
-    if (!box || box->serve == serve)
-        return;
-    box->serve = serve;
-    for (size_t i = 0; i < box->order->networks_count; i++) {
-        struct net *net = nets_net(nets, box->order->networks[i].overlay.id);
-        net->stale = true;
-    }
-    nets_kick(nets);
-}
-
-bool nets_sandbox_is_served(const struct nets *nets, const char *container_id)
-{
-    const struct box *box = nets_box(nets, container_id);
-    return box && box->serve == NETS_SERVE_READY;
-}
-
-struct answer {
-    struct loop_post post;
-    nets_done *done;
-    void *owner;
-};
-
-static void answer_run(struct loop_post *post)
-{
-    struct answer *answer = CONTAINER_OF(post, struct answer, post);
-    answer->done(answer->owner, NULL);
-    free(answer);
-}
-
-void nets_sandbox_remove(struct nets *nets, const char *container_id, nets_done *done, void *owner)
-{
-    MAGIC_CHECK(nets, NETS_MAGIC);
-    struct box *box = nets_box(nets, container_id);
-    if (!box || (box->state == BOX_REMOVING && box->tell_done)) {
-        char name[OVERLAY_TEXT_BYTES];
-        sandbox_place(container_id, name);
-        map_remove_str(&nets->kept, name);
-        nets_kick(nets);
-        if (!done)
-            return;
-        struct answer *answer = MEM_NEW(struct answer);
-        answer->done = done;
-        answer->owner = owner;
-        loop_post(nets->loop, &answer->post, answer_run);
-        return;
-    }
-    struct err err = ERR_INIT;
-    box->tell_done = done;
-    box->done_owner = owner;
-    box->serve = NETS_SERVE_NOT;
-    if (box->state == BOX_REMOVING)
-        return;
-    err_set(&err, ERR_CANCELLED, "the sandbox was removed");
-    nets_box_end(box, &err);
-}
-
-const struct ports_row *nets_sandbox_ports(const struct nets *nets, const char *container_id,
-                                           size_t *count)
-{
-    *count = 0;
-    return nets->ports && nets_box(nets, container_id) ? ports_of(nets->ports, container_id, count)
-                                                       : NULL;
-}
-
-void nets_sandbox_unpublish(struct nets *nets, const char *container_id)
-{
-    if (nets->ports && nets_box(nets, container_id))
-        ports_remove(nets->ports, container_id);
-}
-
-const char *nets_sandbox_path(const struct nets *nets, const char *container_id)
-{
-    const struct box *box = nets_box(nets, container_id);
-    return box && box->state == BOX_MADE ? box->path : NULL;
 }
 
 // ---- jobs ---------------------------------------------------------------------------------------
@@ -551,20 +211,18 @@ static void on_walk(struct loop_timer *timer)
 
 static void stray_look(struct nets *nets, struct stray *stray)
 {
-    struct layout layout;
+    struct layout *layout = &stray->layout;
     struct netlink *netlink = NULL;
     int fd = -1;
-    layout_init(&layout);
     if (netns_open(stray->path, &fd, NULL) == 0 && netlink_open(fd, &netlink, NULL) == 0 &&
-        netlink_dump(netlink, &layout, NULL) == 0)
-        for (size_t i = 0; i < layout.addrs_count; i++)
+        netlink_dump(netlink, layout, NULL) == 0)
+        for (size_t i = 0; i < layout->addrs_count; i++)
             if (!ipnet_is_set(&stray->gateway) &&
-                gateway_claim(&nets->gateway, &layout.addrs[i].ip))
-                stray->gateway = layout.addrs[i].ip;
+                gateway_claim(&nets->gateway, &layout->addrs[i].ip))
+                stray->gateway = layout->addrs[i].ip;
     netlink_close(netlink);
     if (fd >= 0)
         close(fd);
-    layout_fini(&layout);
 }
 
 static void on_found(void *ctx, const char *name)
@@ -573,8 +231,9 @@ static void on_found(void *ctx, const char *name)
     if (strlen(name) >= OVERLAY_TEXT_BYTES)
         return;
     struct stray *stray = MEM_NEW(struct stray);
-    path_of(nets, name, stray->path);
+    nets_path_of(nets, name, stray->path);
     stray->sandbox = !str_starts(name, NET_PREFIX);
+    layout_init(&stray->layout);
     map_put_str(&nets->strays, name, stray);
     if (stray->sandbox)
         stray_look(nets, stray);
@@ -602,7 +261,7 @@ static int look_around(struct nets *nets, struct err *err)
 static void nets_free(struct nets *nets)
 {
     MAP_EACH (entry, &nets->strays)
-        free(entry->value);
+        stray_free(entry->value);
     map_fini(&nets->strays);
     map_fini(&nets->kept);
     map_fini(&nets->boxes);

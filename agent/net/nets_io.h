@@ -78,6 +78,10 @@ typedef void nets_done(void *owner, const struct err *err);
 // network on a kernel that cannot encrypt, or while not in a swarm, and ALREADY_EXISTS for a port
 // of the host that is taken; `made` does not run then. `adopt`: its container runs already; nothing
 // is waited for.
+//
+// A sandbox whose namespace is shared (order->share) may change: made again with another order it
+// loses the networks that are no more in it and gets those that are new, without the others
+// noticing. An error leaves it as it was, but for the one that `made` tells.
 int nets_sandbox_make(struct nets *nets, const struct order *order, bool adopt, nets_made *made,
                       void *owner, struct err *err);
 
@@ -103,6 +107,10 @@ const struct ports_row *nets_sandbox_ports(const struct nets *nets, const char *
 // Gives its ports of the host back: the container ended, and may lie there for long. Harmless for
 // one without.
 void nets_sandbox_unpublish(struct nets *nets, const char *container_id);
+
+// Names of its interfaces, valid until the sandbox changes; returns how many.
+size_t nets_sandbox_eths(const struct nets *nets, const char *container_id, const char **out,
+                         size_t most);
 
 // Path of the container's namespace; NULL for one without a made sandbox.
 const char *nets_sandbox_path(const struct nets *nets, const char *container_id);

@@ -28,6 +28,7 @@ struct job_place *nets_job_place(struct nets_job *job, enum job_kind kind, const
     str_copy(place->key, sizeof place->key, key);
     str_copy(place->path, sizeof place->path, path);
     layout_init(&place->wanted);
+    layout_init(&place->gone);
     ruleset_init(&place->rules);
     ruleset_init(&place->rules_wanted);
     buf_init(&place->text, TEXT_BYTES_MAX);
@@ -40,6 +41,7 @@ void nets_job_free(struct nets_job *job)
     for (size_t i = 0; i < job->count; i++) {
         struct job_place *place = &job->places[i];
         layout_fini(&place->wanted);
+        layout_fini(&place->gone);
         buf_fini(&place->text);
         nft_close(place->nft);
         ruleset_fini(&place->rules);
@@ -207,12 +209,50 @@ static int finish_box(struct job_place *place, struct err *err)
     return rc;
 }
 
+// Most went with their other ends.
+static int take_gone(struct job_place *place, struct err *err)
+{
+    struct netlink *netlink = NULL;
+    int fd = -1;
+    if (!place->gone.links_count)
+        return 0;
+    int rc = netns_open(place->path, &fd, err);
+    if (!rc)
+        rc = netlink_open(fd, &netlink, err);
+    for (size_t i = 0; i < place->gone.links_count && !rc; i++) {
+        struct err why = ERR_INIT;
+        rc = netlink_link_del(netlink, place->gone.links[i].name, &why);
+        place->steps += rc == 0;
+        rc = rc && why.code != ERR_NOT_FOUND ? err_copy(err, &why) : 0;
+    }
+    netlink_close(netlink);
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+// The namespace may be going, too, and with it all that is to be taken out of it.
+static int leave_place(struct job_place *place, struct err *err)
+{
+    struct err why = ERR_INIT;
+    int rc = take_gone(place, &why);
+    if (!rc)
+        rc = apply_text(place, &why);
+    nft_close(place->nft);
+    place->nft = NULL;
+    if (rc && why.code != ERR_NOT_FOUND)
+        return err_copy(err, &why);
+    return netns_remove(place->path, err);
+}
+
 // Links first: a VXLAN number is free again when its link is gone, not when the kernel gets round
 // to the namespace.
 static int remove_place(struct job_place *place, struct err *err)
 {
     struct apply apply = {.path = place->path, .wanted = &place->wanted, .rules = {.links = ""}};
     struct err why = ERR_INIT;
+    if (place->share[0])
+        return leave_place(place, err);
     nft_close(place->nft);
     place->nft = NULL;
     layout_clear(&place->wanted);
@@ -242,8 +282,12 @@ static int bring_place(struct job_place *place, struct err *err)
     bool made = false;
     if (place->remove)
         return remove_place(place, err);
-    int rc = place->kind == JOB_HOST ? host_limits(err) : netns_make(place->path, &made, err);
+    int rc = place->kind == JOB_HOST ? host_limits(err)
+             : place->share[0]       ? netns_share(place->share, place->path, &made, err)
+                                     : netns_make(place->path, &made, err);
     place->steps += made;
+    if (!rc)
+        rc = take_gone(place, err);
     settings_of(place, &apply);
     layout_settle(&place->wanted);
     if (!rc)

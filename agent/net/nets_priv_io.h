@@ -79,6 +79,7 @@ struct box {
     nets_done *tell_done;
     void *done_owner;
     struct err err;
+    struct layout gone; // links that it had and the next job takes away
     // What its balancer holds; with the job while it runs.
     struct nft *nft;
     struct ruleset rules;
@@ -93,6 +94,7 @@ struct stray {
     char path[NETS_PATH_BYTES];
     bool sandbox;
     struct ipnet gateway; // its address on the gateway bridge; none
+    struct layout layout; // of a sandbox: what was found
 };
 
 struct nets_job;
@@ -157,7 +159,7 @@ void nets_drop_unused(struct nets *nets);
 // Says what a job came to.
 void nets_job_done(struct nets *nets, struct nets_job *job); // nets_done_io.c
 // The sandbox is brought to its end of life: told, forgotten, freed.
-void nets_box_free(struct box *box);
+void nets_box_free(struct box *box); // nets_boxes_io.c, like the next two
 void nets_box_tell(struct box *box, const struct err *err);
 // Goes on with those that waited for the node's own addresses.
 void nets_boxes_go_on(struct nets *nets);
@@ -170,7 +172,9 @@ static inline bool nets_box_live(const struct box *box)
     return box->state == BOX_MAKING || box->state == BOX_MADE;
 }
 
-// What nets_done_io.c needs of nets_io.c.
+// What the others need of nets_io.c and nets_boxes_io.c.
+void nets_path_of(const struct nets *nets, const char *name, char out[NETS_PATH_BYTES]);
+void nets_net_touch(struct net *net);
 struct box *nets_box(const struct nets *nets, const char *id); // NULL: none
 void nets_box_end(struct box *box, const struct err *why);
 void nets_net_free(struct nets *nets, struct net *net);
@@ -221,8 +225,10 @@ struct job_place {
         const char *links;
         bool rows;
     } take;
-    bool forward;    // the namespace forwards packets
-    struct buf text; // nft's commands besides; empty: none
+    bool forward;                // the namespace forwards packets
+    char share[NETS_PATH_BYTES]; // "" or the namespace that it is
+    struct layout gone;          // links to be taken away first
+    struct buf text;             // nft's commands besides; empty: none
     // Of a sandbox.
     struct nft *nft;
     struct ruleset rules, rules_wanted;

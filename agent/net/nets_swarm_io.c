@@ -125,8 +125,8 @@ static void endpoint_of(const struct box *box, const struct order_network *netwo
         .ip = ipnet_host(&network->ip),
         .aliases = network->aliases,
         .aliases_count = network->aliases_count,
-        .task_aliases = order->names,
-        .task_aliases_count = order->names_count,
+        .task_aliases = network->names_count ? network->names : order->names,
+        .task_aliases_count = network->names_count ? network->names_count : order->names_count,
         .disabled = box->serve == NETS_SERVE_DRAIN,
     };
     if (network->overlay.ingress) {
@@ -377,7 +377,7 @@ void nets_feed_net(struct nets *nets, struct net *net)
 
 void nets_feed_box(struct nets *nets, struct box *box)
 {
-    const char *networks[ORDER_NETWORKS_MAX];
+    const char *networks[ORDER_NETWORKS_MAX + NAMES_SANDBOX_NETWORKS_MAX];
     const struct order *order = box->order;
     struct err err = ERR_INIT;
     struct feed_sandbox sandbox = {
@@ -397,6 +397,9 @@ void nets_feed_box(struct nets *nets, struct box *box)
         nets_feed_net(nets, net);
         networks[sandbox.networks_count++] = net->overlay.id;
     }
+    for (size_t i = 0; i < order->also_count; i++)
+        if (sandbox.networks_count < NAMES_SANDBOX_NETWORKS_MAX)
+            networks[sandbox.networks_count++] = order->also[i];
     if (dns_feed_sandbox_put(nets->feed, &sandbox, &err))
         log_warn("names are not answered", "container=%s err=\"%s\"", box->id, err.message);
 }

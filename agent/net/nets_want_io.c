@@ -133,11 +133,37 @@ static void balance_net(const struct net *net, const struct order_network *own,
     free(backends);
 }
 
+// A namespace that is others' too is not made here, and not emptied at the end.
+static void share_of(struct box *box, struct job_place *place)
+{
+    if (box->order->share)
+        str_copy(place->share, sizeof place->share, box->order->share);
+    place->gone = box->gone;
+    layout_init(&box->gone);
+}
+
+static void want_removal(struct nets_job *job, struct box *box)
+{
+    struct job_place *place = nets_job_place(job, JOB_BOX, box->id, box->path);
+    place->remove = true;
+    place->nft = box->nft;
+    box->nft = NULL;
+    box->dirty = false;
+    share_of(box, place);
+    if (!place->share[0])
+        return;
+    for (size_t i = 0; i < box->ends_count; i++)
+        layout_add_link(&place->gone, box->ends[i].eth, LAYOUT_VETH);
+    buf_put_str(&place->text, "add table ip skep_lb\ndelete table ip skep_lb\n"
+                              "add table ip skep_dns\ndelete table ip skep_dns\n");
+}
+
 static void want_box(struct nets *nets, struct nets_job *job, struct box *box)
 {
     struct job_place *place = nets_job_place(job, JOB_BOX, box->id, box->path);
     struct services services;
     place->drift = !box->asked;
+    share_of(box, place);
     sandbox_layout(box->ends, box->ends_count, &place->wanted);
     services_init(&services);
     for (size_t i = 0; i < box->order->networks_count; i++) {
@@ -197,13 +223,8 @@ struct nets_job *nets_job_make(struct nets *nets)
     }
     MAP_EACH (entry, &nets->boxes) {
         struct box *box = entry->value;
-        if (box->state != BOX_REMOVING || !box->dirty)
-            continue;
-        struct job_place *place = nets_job_place(job, JOB_BOX, box->id, box->path);
-        place->remove = true;
-        place->nft = box->nft;
-        box->nft = NULL;
-        box->dirty = false;
+        if (box->state == BOX_REMOVING && box->dirty)
+            want_removal(job, box);
     }
     MAP_EACH (entry, &nets->nets) {
         struct net *net = entry->value;

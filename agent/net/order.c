@@ -240,12 +240,17 @@ struct order *order_copy(const struct order *order, struct arena *arena)
     copy->service_name = arena_strdup(arena, str_or(order->service_name, ""));
     copy->names = copy_texts(order->names, order->names_count, arena);
     copy->search = copy_texts(order->search, order->search_count, arena);
+    copy->share = order->share ? arena_strdup(arena, order->share) : NULL;
+    copy->taken = copy_texts(order->taken, order->taken_count, arena);
+    copy->also = copy_texts(order->also, order->also_count, arena);
     struct order_network *networks =
         arena_alloc_array(arena, order->networks_count + 1, sizeof *networks);
     for (size_t i = 0; networks && i < order->networks_count; i++) {
         networks[i] = order->networks[i];
         networks[i].aliases =
             copy_texts(order->networks[i].aliases, order->networks[i].aliases_count, arena);
+        networks[i].names =
+            copy_texts(order->networks[i].names, order->networks[i].names_count, arena);
     }
     copy->networks = networks;
     struct records_port *ports = arena_alloc_array(arena, order->ports_count + 1, sizeof *ports);

@@ -24,6 +24,8 @@ struct order_network {
     struct ipnet vip;           // of its service here; none in DNSRR mode
     const char *const *aliases; // of the service
     size_t aliases_count;
+    const char *const *names; // of this endpoint, here in place of the order's; none: the order's
+    size_t names_count;
 };
 
 struct order {
@@ -44,6 +46,13 @@ struct order {
     struct feed_server servers[RESOLVER_UPSTREAMS_MAX];
     size_t servers_count;
     bool ndots_set;
+    // A namespace that others pinned and have interfaces in: it is shared with them. NULL: its own.
+    const char *share;
+    const char *const *taken; // names of interfaces there that are not to be used
+    size_t taken_count;
+    const char *const *also; // ids of further networks whose names it may ask for
+    size_t also_count;
+    bool led; // others see to the way out: no gateway bridge
     // Attached to the swarm: the node's own addresses on these networks are waited for.
     bool swarm;
 };

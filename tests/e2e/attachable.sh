@@ -42,17 +42,76 @@ reaches h2 two "$(ip_of h1)" || fail "no way out"
 step "what is refused"
 refused 'not manually attachable' skep h2 run --rm --network private "$LAB_IMAGE" true
 refused 'network nowhere not found' skep h2 run --rm --network nowhere "$LAB_IMAGE" true
-refused 'cannot be published' skep h2 run --rm -p 81:81 --network shared "$LAB_IMAGE" true
-skep h2 run -d --name local "$LAB_IMAGE" sleep 1000 >/dev/null
-refused 'only one' skep h2 network connect shared local
 refused 'in use' manager network rm shared
+
+step "a running container of the default network is connected, with alias and address"
+skep h2 run -d --name local "$LAB_IMAGE" sleep 1000 >/dev/null
+refused 'not manually attachable' skep h2 network connect private local
+refused 'already exists in network' skep h2 network connect bridge local
+skep h2 network connect --alias friend --ip 10.30.0.78 shared local
+refused 'already exists in network' skep h2 network connect shared local
+same 10.30.0.78 "$(address h2 local)" "the address it asked for"
+for name in local friend 10.30.0.78; do
+  eventually 10 reaches h1 one "$name"
+done
+reaches h2 local "$(address h1 one)" || fail "from the connected container"
+one_way() { [[ $(skep h2 exec "$1" ip -4 route | grep -c ^default) == 1 ]] && reaches h2 "$1" "$(ip_of h1)"; }
+one_way local || fail "not one way out: $(skep h2 exec local ip -4 route)"
+
+step "two overlays and a local network, from the start and one by one, and ports besides"
+manager network create --driver overlay --attachable --subnet 10.31.0.0/24 other >/dev/null
+skep h2 network create near >/dev/null
+skep h2 create --name many --network shared -p 18080:80 "$LAB_IMAGE" sh -c 'mkdir -p /www && echo many >/www/index.html && exec httpd -f -p 80 -h /www' >/dev/null
+skep h2 network connect --ip 10.31.0.55 other many
+skep h2 network connect --alias close near many
+skep h2 start many >/dev/null
+same 10.31.0.55 "$(skep h2 inspect -f '{{.NetworkSettings.Networks.other.IPAddress}}' many)" "the second overlay"
+one_way many || fail "not one way out: $(skep h2 exec many ip -4 route)"
+skep h1 run -d --name far --network other "$LAB_IMAGE" sleep 1000 >/dev/null
+eventually 10 reaches h1 far many
+eventually 10 reaches h1 one many
+skep h2 run -d --name beside --network near "$LAB_IMAGE" sleep 1000 >/dev/null
+for name in one far beside; do
+  eventually 10 reaches h2 many "$name"
+done
+eventually 10 reaches h2 beside close
+serves() { [[ $(on h1 curl -sm 2 "$(ip_of h2):$1") == "$2" ]]; }
+eventually 10 serves 18080 many
+[[ $(skep h2 port many) == *'80/tcp -> 0.0.0.0:18080'* ]] || fail "port: $(skep h2 port many)"
+skep h2 network disconnect other many
+reaches h1 far 10.31.0.55 && fail "still on the network it was taken from"
+skep h2 network disconnect near many
+one_way many || fail "no way out by the gateway bridge: $(skep h2 exec many ip -4 route)"
+eventually 10 reaches h2 many one
+skep h2 network connect near many
+skep h2 network connect other many
+eventually 10 reaches h1 far many
+eventually 10 reaches h2 many beside
+
+step "ports of a container on nothing but an overlay"
+skep h2 run -d --name served --network shared -p 18081:80 "$LAB_IMAGE" sh -c 'mkdir -p /www && echo served >/www/index.html && exec httpd -f -p 80 -h /www' >/dev/null
+eventually 10 serves 18081 served
+on_h2() { [[ $(on h2 curl -sm 2 127.0.0.1:18081) == served ]]; }
+eventually 10 on_h2
+[[ $(skep h2 port served) == *'80/tcp -> 0.0.0.0:18081'* ]] || fail "port: $(skep h2 port served)"
+refused 'already allocated' skep h2 run --rm --network shared -p 18081:80 "$LAB_IMAGE" true
 
 step "skepd goes and comes again"
 skep_stop h2
 skep_start h2
 eventually 10 reaches h1 one two
-kept() { [[ $(address h2 two) == 10.30.0.77 ]]; }
+kept() { [[ $(address h2 two) == 10.30.0.77 && $(address h2 local) == 10.30.0.78 ]]; }
 eventually 15 kept
+for name in two friend many served; do
+  eventually 10 reaches h1 one "$name"
+done
+eventually 10 reaches h1 far many
+eventually 10 serves 18080 many
+eventually 10 serves 18081 served
+one_way many || fail "not one way out: $(skep h2 exec many ip -4 route)"
+skep h2 network disconnect shared local
+reaches h1 one 10.30.0.78 && fail "still there after disconnect"
+one_way local || fail "no way out without the overlay"
 
 step "a restart attaches anew, with the same address"
 skep h2 restart -t 0 two >/dev/null
@@ -64,8 +123,9 @@ skep h2 network disconnect shared two
 reaches h1 one 10.30.0.77 && fail "still there after disconnect"
 is_free() { skep h1 run --rm --network shared --ip 10.30.0.77 "$LAB_IMAGE" true >/dev/null 2>&1; }
 eventually 10 is_free
-skep h2 rm -f two local >/dev/null
-skep h1 rm -f one >/dev/null
+skep h2 rm -f two local many beside served >/dev/null
+skep h1 rm -f one far >/dev/null
+eventually 20 manager network rm other >/dev/null
 manager service rm web >/dev/null
 unused() { manager network rm shared >/dev/null 2>&1; }
 eventually 20 unused

@@ -538,6 +538,86 @@ START_TEST(refusals_leave_nothing)
 }
 END_TEST
 
+static void reorder(struct order *order)
+{
+    struct err err = ERR_INIT;
+    unsigned before = answers;
+    int rc = nets_sandbox_make(nets, order, false, on_made, NULL, &err);
+    ck_assert_msg(rc == 0, "%s", err.message);
+    await_answers(before + 1);
+    ck_assert_msg(!err_now.code, "%s", err_now.message);
+}
+
+static bool has_link(int fd, const char *name)
+{
+    struct netlink *there = spaces_netlink(fd);
+    bool has = netlink_link_index(there, name) != 0;
+    netlink_close(there);
+    return has;
+}
+
+// Goal: in a namespace that is somebody else's, networks come and go one by one, under names that
+// are free and stay; what is others' is never touched, and the end leaves it as it was.
+START_TEST(shared_sandbox_changes)
+{
+    struct err err = ERR_INIT;
+    static const char *const taken[] = {"eth0"};
+    if (!begin())
+        return;
+    int fd = spaces_make("theirs");
+    struct netlink *theirs = spaces_netlink(fd);
+    struct netlink_link mine = {.end = {.name = "eth0", .netns_fd = fd}, .kind = LAYOUT_BRIDGE};
+    ck_assert_int_eq(netlink_link_add(theirs, &mine, &err), 0);
+    netlink_close(theirs);
+    open_nets();
+    struct order_network networks[2];
+    struct order *order = order_of(ONE, "10.0.9.3/24", false);
+    networks[0] = networks[1] = *order->networks;
+    str_copy(networks[1].overlay.id, sizeof networks[1].overlay.id, "redredredredredredredredr");
+    str_copy(networks[1].overlay.name, sizeof networks[1].overlay.name, "red");
+    networks[1].overlay.subnets[0] =
+        (struct overlay_subnet){ip_of("10.0.8.0/24"), ip_of("10.0.8.1/24"), 4101};
+    networks[1].ip = ip_of("10.0.8.3/24");
+    networks[1].vip = (struct ipnet){0};
+    mac_of_ip(&networks[1].ip, networks[1].mac);
+    order->networks = networks;
+    order->share = spaces_path("theirs");
+    order->taken = taken;
+    order->taken_count = 1;
+    reorder(order);
+    ck_assert(has_link(fd, "eth1")); // blue
+    ck_assert(has_link(fd, "eth2")); // the gateway bridge
+    // Others lead out from now on, and a second network comes.
+    order->led = true;
+    order->networks_count = 2;
+    reorder(order);
+    ck_assert(has_link(fd, "eth1"));
+    ck_assert(!has_link(fd, "eth2"));
+    ck_assert(has_link(fd, "eth3")); // red
+    // The first goes, the second keeps its name.
+    order->networks = &networks[1];
+    order->networks_count = 1;
+    reorder(order);
+    ck_assert(!has_link(fd, "eth1"));
+    ck_assert(has_link(fd, "eth3"));
+    const char *eths[2];
+    ck_assert_uint_eq(nets_sandbox_eths(nets, ONE, eths, COUNT_OF(eths)), 1);
+    ck_assert_str_eq(eths[0], "eth3");
+    // What cannot be leaves it as it is.
+    struct order_network bad = networks[1];
+    bad.ip = ip_of("10.7.9.3/24");
+    order->networks = &bad;
+    ck_assert_int_eq(nets_sandbox_make(nets, order, false, on_made, NULL, &err),
+                     -ERR_INVALID_ARGUMENT);
+    ck_assert(has_link(fd, "eth3"));
+    take_away(ONE);
+    ck_assert(!has_link(fd, "eth3"));
+    ck_assert(has_link(fd, "eth0"));
+    close_nets();
+    end();
+}
+END_TEST
+
 Suite *suite_nets_io(void);
 Suite *suite_nets_io(void)
 {
@@ -550,6 +630,7 @@ Suite *suite_nets_io(void)
     tcase_add_test(tcase, forged_addresses_are_not_heard);
     tcase_add_test(tcase, internal_network_leads_nowhere);
     tcase_add_test(tcase, refusals_leave_nothing);
+    tcase_add_test(tcase, shared_sandbox_changes);
     tcase_add_test(tcase, ports_of_the_host_go_with_the_sandbox);
     suite_add_tcase(suite, tcase);
     return suite;
