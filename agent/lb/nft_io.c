@@ -189,3 +189,20 @@ int nft_list(struct nft *nft, const char *family, const char *table, struct buf 
     nft_ctx_free(ctx);
     return rc;
 }
+
+int nft_chains(struct nft *nft, struct buf *out, struct err *err)
+{
+    CHECK(nft);
+    struct err why = ERR_INIT;
+    struct nft_ctx *ctx = context_open_in(nft->netns_fd, &why);
+    if (!ctx)
+        return err_copy(err, &why);
+    nft_ctx_output_set_flags(ctx, NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_NUMERIC_ALL);
+    int rc = nft_run_cmd_from_buffer(ctx, "list chains") != 0 ? complain(ctx, err) : 0;
+    if (!rc)
+        buf_put_str(out, str_or(nft_ctx_get_output_buffer(ctx), ""));
+    nft_ctx_free(ctx);
+    if (!rc && !buf_ok(out))
+        rc = err_set(err, ERR_RESOURCE_EXHAUSTED, "nftables: too many chains");
+    return rc;
+}

@@ -36,4 +36,7 @@ int nft_read(struct nft *nft, struct ruleset *out, struct err *err);
 int nft_list(struct nft *nft, const char *family, const char *table, struct buf *out,
              struct err *err);
 
+// Appends libnftables' JSON listing of all chains of all tables, without their rules.
+int nft_chains(struct nft *nft, struct buf *out, struct err *err);
+
 #endif

@@ -165,9 +165,10 @@ void gateway_rules(const struct gateway *gateway, struct buf *out)
                "table ip " GATEWAY_TABLE " {\n"
                "  chain forward {\n"
                "    type filter hook forward priority filter; policy accept;\n"
-               "    iifname \"" GATEWAY_BRIDGE "\" oifname \"" GATEWAY_BRIDGE
-               "\" ct status dnat accept\n"
-               "    iifname \"" GATEWAY_BRIDGE "\" oifname \"" GATEWAY_BRIDGE "\" drop\n"
+               "    oifname != \"" GATEWAY_BRIDGE "\" accept\n"
+               "    ct state established,related accept\n"
+               "    ct status dnat accept\n"
+               "    drop\n"
                "  }\n"
                "  chain post {\n"
                "    type nat hook postrouting priority srcnat; policy accept;\n"

@@ -44,8 +44,8 @@ void gateway_layout(const struct gateway *gateway, const char *const *endpoint_i
                     struct layout *out);
 
 // Appends nft's commands for the table, in place of what it held: one transaction. Containers reach
-// the outside with the host's address, and not each other; connections that were let in by a
-// published port pass, also from one container to another's port.
+// the outside with the host's address. Nobody reaches them from there, nor they each other, but for
+// connections that were let in by a published port, also from one container to another's port.
 void gateway_rules(const struct gateway *gateway, struct buf *out);
 
 #endif

@@ -85,7 +85,7 @@ static void done_box(struct nets *nets, struct nets_job *job, struct job_place *
             for (size_t i = 0; i < box->order->networks_count; i++)
                 nets_net(nets, box->order->networks[i].overlay.id)->stale = true;
         }
-        if (box->order->host_ports_count)
+        if (ipnet_is_set(&box->gateway) && nets->ports)
             ports_bridge(nets->ports, GATEWAY_BRIDGE);
         nets_box_tell(box, NULL);
         return;

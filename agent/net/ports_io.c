@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/net/forward_io.h"
 #include "agent/net/hold_io.h"
 #include "agent/net/inside_io.h"
 #include "agent/net/tables_io.h"
@@ -22,6 +23,7 @@ struct holder {
 struct ports {
     struct loop *loop;
     struct tables *tables;
+    struct forward *forward;
     struct map holders;     // id -> struct holder *
     struct map bridges;     // name -> itself
     struct loop_timer hold; // runs while the kernel's table is left as it is
@@ -35,9 +37,21 @@ static void on_repaired(void *owner, const char *table)
     log_warn("packet filter changed by others, repaired", "table=%s", table);
 }
 
+static void want_forward(struct ports *ports)
+{
+    const char **bridges = mem_alloc_array(map_count(&ports->bridges), sizeof *bridges);
+    size_t count = 0;
+    MAP_EACH (entry, &ports->bridges)
+        bridges[count++] = entry->key;
+    forward_want(ports->forward, bridges, count);
+    free((void *)bridges);
+}
+
+// Also after each look at what others changed.
 static void on_settled(void *owner, const struct err *err)
 {
-    (void)owner;
+    struct ports *ports = owner;
+    want_forward(ports);
     if (err)
         log_warn("cannot publish ports", "error=\"%s\"", err->message);
 }
@@ -67,6 +81,7 @@ struct ports *ports_open(struct loop *loop, struct err *err)
         free(ports);
         return NULL;
     }
+    ports->forward = forward_open(loop);
     map_init(&ports->holders);
     map_init(&ports->bridges);
     loop_timer_init(&ports->hold, loop, on_hold_over);
@@ -91,7 +106,8 @@ static void bring(struct ports *ports)
     }
     MAP_EACH (entry, &ports->bridges)
         bridges[bridge++] = entry->key;
-    if (count == 0)
+    // What route_localnet opens is shut as long as there is a bridge, ports or not.
+    if (count == 0 && bridge == 0)
         tables_drop(ports->tables, "ip", PORTS_TABLE);
     else
         tables_want(ports->tables, ports_table(rows, count, bridges, bridge));
@@ -129,14 +145,16 @@ void ports_bridge(struct ports *ports, const char *bridge)
         inside_sysctl(name, "1", &err) < 0)
         log_warn("ports are not on localhost", "bridge=%s error=\"%s\"", bridge, err.message);
     map_put_str(&ports->bridges, bridge, ports);
-    if (map_count(&ports->holders) > 0)
-        bring(ports);
+    bring(ports);
+    want_forward(ports);
 }
 
 void ports_bridge_gone(struct ports *ports, const char *bridge)
 {
-    if (map_remove_str(&ports->bridges, bridge) && map_count(&ports->holders) > 0)
-        bring(ports);
+    if (!map_remove_str(&ports->bridges, bridge))
+        return;
+    bring(ports);
+    want_forward(ports);
 }
 
 static void holder_free(struct holder *holder)
@@ -235,6 +253,11 @@ const struct ports_row *ports_of(const struct ports *ports, const char *id, size
     return holder ? holder->rows : NULL;
 }
 
+const char *ports_blocked_by(const struct ports *ports)
+{
+    return forward_blocked_by(ports->forward);
+}
+
 bool ports_busy(const struct ports *ports)
 {
     return tables_busy(ports->tables);
@@ -255,6 +278,8 @@ static void on_closed(void *owner)
 void ports_close(struct ports *ports, void (*closed)(void *owner), void *owner)
 {
     loop_timer_stop(&ports->hold);
+    forward_close(ports->forward);
+    ports->forward = NULL;
     MAP_EACH (entry, &ports->holders)
         holder_free(entry->value);
     ports->closed = closed;

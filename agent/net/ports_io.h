@@ -17,7 +17,9 @@ struct ports;
 // NULL with *err filled when the packet filter cannot be watched.
 struct ports *ports_open(struct loop *loop, struct err *err);
 
-// A bridge, which is there, that containers with ports may be behind. Harmless when known already.
+// A bridge, which is there, that containers may be behind: the host's ports may lead there, its
+// packets are let pass other programs' rules (forward.h), and the host's loopback addresses are
+// shut to it. Harmless when known already.
 void ports_bridge(struct ports *ports, const char *bridge);
 void ports_bridge_gone(struct ports *ports, const char *bridge);
 
@@ -38,6 +40,9 @@ const struct ports_row *ports_of(const struct ports *ports, const char *id, size
 #define PORTS_HOLD_MS 5000
 void ports_hold(struct ports *ports);
 void ports_let_go(struct ports *ports); // harmless at any time
+
+// Chains of other programs that drop containers' packets, as forward_io.h has it.
+const char *ports_blocked_by(const struct ports *ports);
 
 // Whether the kernel is still to be brought to what was said.
 bool ports_busy(const struct ports *ports);

@@ -60,6 +60,24 @@ step "host and none"
 [[ $(d run --rm --network host "$LAB_IMAGE" ip addr) == *"$(ip_of h1)"* ]] || fail "host"
 [[ $(d run --rm --network none "$LAB_IMAGE" ip addr) != *eth0* ]] || fail "none"
 
+step "a firewall that drops what it does not know: ports and the way out go on"
+on h1 iptables -P FORWARD DROP
+out() { d exec web ping -c 1 -W 1 "$(ip_of h2)" >/dev/null; }
+eventually 5 reaches 8080 web
+eventually 5 out
+on h1 iptables -F FORWARD
+on h1 iptables -A FORWARD -j REJECT
+eventually 5 reaches 8080 web
+eventually 5 out
+[[ $(on h1 iptables -S SKEP-FORWARD) == *'-i skep0 -j ACCEPT'* ]] || fail "iptables: $(on h1 iptables -S)"
+on h1 nft add table inet other
+on h1 nft add chain inet other gate '{ type filter hook forward priority 10; policy drop; }'
+said() { [[ $(cat "$LAB"/h1/skepd*.log) == *'inet other/gate'* ]]; }
+eventually 5 said
+on h1 nft delete table inet other
+d network create shut >/dev/null
+on h1 nft list table ip skep_ports | grep -q '"skep0"' || fail "the guard of loopback addresses went"
+
 step "skepd goes and comes again"
 skep_stop h1
 reaches 8080 web || fail "the port is gone with skepd"
