@@ -65,13 +65,10 @@ static void change_members(struct raft_node *node, const struct raft_conf_change
         if (change->changes[i].type != RAFT_CHANGE_REMOVE)
             continue;
         node->transport->remove_peer(node->transport, change->changes[i].id);
-        if (change->changes[i].id == node->self) {
-            struct err err = ERR_INIT;
-            err_set(&err, ERR_NOT_FOUND, MEMBERS_ERR_REMOVED);
-            node_fail(node, &err);
-        }
+        node->removed |= change->changes[i].id == node->self;
     }
     node_publish_members(node);
+    node_part_if_removed(node);
 }
 
 // A committed membership entry. The core hears of every change that parses, whether or not it fits

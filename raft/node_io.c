@@ -103,6 +103,16 @@ static void start_write(struct raft_node *node, const struct raft_write *write)
     }
 }
 
+void node_part_if_removed(struct raft_node *node)
+{
+    // As leader it stays until the others know (raft/core/farewell.c).
+    if (!node->removed || raft_role(node->core) == RAFT_LEADER)
+        return;
+    struct err err = ERR_INIT;
+    err_set(&err, ERR_NOT_FOUND, MEMBERS_ERR_REMOVED);
+    node_fail(node, &err);
+}
+
 // One flush. True when another should follow at once.
 static bool flush_once(struct raft_node *node)
 {
@@ -122,6 +132,7 @@ static bool flush_once(struct raft_node *node)
         node_answer_reads(node, &update);
     if (!node->failed)
         again |= node_make_snapshots(node, &update);
+    node_part_if_removed(node);
     if (node->failed)
         return false;
     if (update.wake_at.ns != MONO_NEVER.ns)
@@ -321,8 +332,9 @@ void raft_node_close(struct raft_node *node, void (*closed)(void *ctx), void *ct
     node->closed = closed;
     node->closed_ctx = ctx;
     struct raft_event event = {.type = RAFT_EVENT_TRANSFER};
+    // One that was removed is already about to hand over.
     if (node->core && !node->failed && raft_role(node->core) == RAFT_LEADER &&
-        node_step(node, &event, NULL) == 0)
+        (node->removed || node_step(node, &event, NULL) == 0))
         loop_timer_start(&node->closing_timer, CLOSE_TRANSFER_MS);
     loop_later_ask(&node->turn);
 }

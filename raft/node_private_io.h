@@ -104,6 +104,7 @@ struct raft_node {
     } rotation;
     struct seal_key key;
 
+    bool removed; // by a committed change; false while it is only hearsay
     bool failed;
     bool closing;
     struct loop_timer closing_timer; // no longer than this for handing leadership on
@@ -115,6 +116,9 @@ struct raft_node {
 
 // Stops for good: fails what waits, tells the owner once.
 void node_fail(struct raft_node *node, const struct err *why);
+
+// Stops a member that was removed, once it need not be leader any more.
+void node_part_if_removed(struct raft_node *node);
 
 // Feeds the core one event and asks for a turn.
 int node_step(struct raft_node *node, const struct raft_event *event, struct err *err);

@@ -114,6 +114,8 @@ struct raft {
     uint64_t transfer_to;      // 0: none
     bool transfer_told;
     struct mono transfer_until;
+    uint64_t farewell; // removed: in office until a quorum knows this commit index; 0: not removed
+    struct mono farewell_until;
     uint64_t round; // of read confirmation
     struct raft_waiting_read *reads;
     size_t reads_count;
@@ -269,6 +271,13 @@ int snapshot_receive(struct raft *raft, const struct raft_message *message, stru
 int snapshot_made(struct raft *raft, uint64_t id, bool ok, uint64_t index, uint64_t handle,
                   struct err *err);
 void snapshot_sent(struct raft *raft, uint64_t id, bool ok);
+
+// ---- farewell.c: a leader that was removed ------------------------------------------------------
+
+void farewell_begin(struct raft *raft);
+void farewell_heartbeat(struct raft *raft, struct progress *peer); // one is about to go to it
+void farewell_answered(struct raft *raft);                         // somebody's read_acked rose
+void farewell_tick(struct raft *raft);
 
 // ---- read.c -------------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ void leader_start(struct raft *raft)
     raft->uncommitted_bytes = 0;
     raft->uncommitted_from = raft->log.last + 1;
     raft->transfer_to = 0;
+    raft->farewell = 0;
     leader_adjust_pace(raft);
     // Section 5.4.2: only an entry of our own term commits what earlier leaders left.
     leader_append(raft, RAFT_ENTRY_NORMAL, NULL);
@@ -37,6 +38,7 @@ void leader_stop(struct raft *raft)
 {
     CHECK(raft->role == RAFT_LEADER);
     raft->transfer_to = 0;
+    raft->farewell = 0;
     raft->uncommitted_bytes = 0;
     for (size_t i = 0; i < raft->peers_count; i++)
         progress_reset(&raft->peers[i], raft->log.last + 1, raft->now);
@@ -101,6 +103,9 @@ void leader_tick(struct raft *raft)
         election_become_follower(raft, raft->hard.term, 0);
         return;
     }
+    farewell_tick(raft);
+    if (raft->role != RAFT_LEADER)
+        return;
     if (raft->transfer_to != 0 && !mono_before(raft->now, raft->transfer_until))
         raft->transfer_to = 0;
     for (size_t i = 0; i < raft->peers_count; i++)
@@ -111,6 +116,8 @@ void leader_tick(struct raft *raft)
 struct mono leader_wake_at(const struct raft *raft)
 {
     struct mono at = raft->transfer_to != 0 ? raft->transfer_until : MONO_NEVER;
+    if (raft->farewell != 0)
+        at = raft->farewell_until;
     for (size_t i = 0; i < raft->peers_count; i++) {
         const struct progress *peer = &raft->peers[i];
         if (mono_before(peer->heartbeat_at, at))
@@ -189,6 +196,8 @@ static int check_may_propose(const struct raft *raft, size_t bytes, struct err *
 {
     if (raft->role != RAFT_LEADER)
         return err_set(err, ERR_UNAVAILABLE, "not the leader");
+    if (raft->farewell != 0)
+        return err_set(err, ERR_UNAVAILABLE, "this leader was removed");
     if (raft->transfer_to != 0)
         return err_set(err, ERR_UNAVAILABLE, "leadership is being transferred to %" PRIx64,
                        raft->transfer_to);
@@ -289,10 +298,8 @@ void leader_forwarded(struct raft *raft, const struct raft_message *message)
 void leader_conf_applied(struct raft *raft)
 {
     if (!raft_conf_is_voter(&raft->conf, raft->config.id)) {
-        // Section 4.2.2: a leader that removed itself steps down once that is committed. The others
-        // are told so first.
-        replicate_flush(raft);
-        election_become_follower(raft, raft->hard.term, 0);
+        if (raft->farewell == 0)
+            farewell_begin(raft);
         return;
     }
     if (raft->transfer_to != 0 && !raft_conf_is_voter(&raft->conf, raft->transfer_to))
@@ -330,6 +337,8 @@ int leader_transfer(struct raft *raft, uint64_t id, struct err *err)
 {
     if (raft->role != RAFT_LEADER)
         return err_set(err, ERR_UNAVAILABLE, "not the leader");
+    if (raft->farewell != 0)
+        return err_set(err, ERR_UNAVAILABLE, "this leader was removed");
     if (id == 0)
         id = best_successor(raft);
     if (id == 0 || !raft_conf_is_voter(&raft->conf, id))

@@ -41,6 +41,7 @@ void progress_reset(struct progress *progress, uint64_t next, struct mono now)
     progress->commit_sent = 0;
     progress->tell_at = MONO_NEVER;
     progress->read_acked = 0;
+    progress->farewell_round = 0;
     progress->heard = now;
     progress->heartbeat_at = now;
     progress->graced = false;

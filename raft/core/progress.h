@@ -26,6 +26,7 @@ struct progress {
     uint64_t commit_sent;     // highest commit index told
     struct mono tell_at;      // the commit index is told by then; MONO_NEVER: no news
     uint64_t read_acked;      // highest read round answered
+    uint64_t farewell_round;  // of the heartbeat that told it of our removal; 0: none yet
     uint64_t load;            // number of the load under way; 0: none
     bool load_stale;          // its answer is of no use any more, but no other is asked for before
     struct mono heard;        // last message from it

@@ -151,6 +151,7 @@ void replicate_loaded(struct raft *raft, struct progress *peer, const struct raf
 
 void replicate_heartbeat(struct raft *raft, struct progress *peer)
 {
+    farewell_heartbeat(raft, peer);
     struct raft_message *message = raft_send(raft, RAFT_MSG_HEARTBEAT, peer->id);
     // Never past what the follower is known to have: etcd-raft panics on that.
     bool whole = peer->match > raft->log.commit || PLANTED(HEARTBEAT_COMMIT);
@@ -215,6 +216,7 @@ void replicate_heartbeat_answer(struct raft *raft, struct progress *peer,
     if (mark.round > peer->read_acked && mark.round <= raft->round) {
         peer->read_acked = mark.round;
         read_confirmed(raft);
+        farewell_answered(raft);
     }
 }
 

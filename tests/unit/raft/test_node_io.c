@@ -588,6 +588,38 @@ START_TEST(a_removed_member_stops_and_quorum_is_guarded)
 }
 END_TEST
 
+START_TEST(of_two_the_leader_that_removes_itself_leaves_one_that_works)
+{
+    found();
+    join(0, 1);
+    write_one(0, "a=1");
+    expect_value(1, "a", "1");
+    change_members(0, RAFT_CHANGE_REMOVE, 0);
+    struct write_under_test late;
+    ck_assert_int_lt(write_start(0, &late, "late=1"), 0);
+    close_node(0); // at once: it still says farewell
+    ck_assert(loop_run_until(&loop, other_acts, NULL, WAIT_MS));
+    write_one(1, "b=2");
+    ck_assert_uint_eq(nodes[1].members, 1);
+}
+END_TEST
+
+START_TEST(a_removed_leader_stops_once_the_others_know)
+{
+    found();
+    join(0, 1);
+    join(0, 2);
+    write_one(0, "a=1");
+    expect_value(2, "a", "1");
+    change_members(0, RAFT_CHANGE_REMOVE, 0);
+    ck_assert(loop_run_until(&loop, is_stopped, &nodes[0], WAIT_MS));
+    ck_assert(loop_run_until(&loop, other_acts, NULL, WAIT_MS));
+    int leader = nodes[1].role.acting ? 1 : 2;
+    write_one(leader, "b=2");
+    expect_value(3 - leader, "b", "2");
+}
+END_TEST
+
 struct barrier_under_test {
     struct raft_barrier barrier;
     bool done, ok;
@@ -724,6 +756,8 @@ Suite *suite_node_io(void)
     tcase_add_test(tcase, another_leads_when_the_leader_is_cut_off_and_its_lost_proposals_fail);
     tcase_add_test(tcase, closing_a_leader_hands_over_at_once);
     tcase_add_test(tcase, a_removed_member_stops_and_quorum_is_guarded);
+    tcase_add_test(tcase, of_two_the_leader_that_removes_itself_leaves_one_that_works);
+    tcase_add_test(tcase, a_removed_leader_stops_once_the_others_know);
     tcase_add_test(tcase, a_read_is_answered_by_a_leader_that_still_is_one);
     tcase_add_test(tcase, the_last_one_left_founds_anew_with_what_it_had);
     tcase_add_test(tcase, founding_anew_keeps_what_was_acknowledged_last);
