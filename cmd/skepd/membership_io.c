@@ -666,10 +666,10 @@ static void leave_next(void *owner)
         struct joining *joining = membership->joining;
         membership->joining = NULL;
         joining_close(joining, leave_next, membership);
+    } else if (membership->manager_runs && !membership->manager_ends) {
+        end_manager(membership, leave_next); // first: it may be out of the consensus already
     } else if (station_agent(membership->station)) {
         station_agent_close(membership->station, true, leave_next, membership);
-    } else if (membership->manager_runs && !membership->manager_ends) {
-        end_manager(membership, leave_next);
     } else {
         membership->manager_runs = membership->manager_ends = false;
         on_left(membership);
@@ -687,7 +687,10 @@ static void leave(struct membership *membership, const struct err *why)
     loop_timer_stop(&membership->demotion);
     loop_timer_stop(&membership->retry);
     loop_timer_stop(&membership->patience);
-    leave_next(membership);
+    bool manages = membership->member && membership->role == IDENTITY_MANAGER &&
+                   membership->manager_up && !membership->removed && !membership->locked;
+    parting_go(membership->loop, manages ? membership->client : NULL, membership->node_id,
+               leave_next, membership);
 }
 
 static void on_warned(void *owner, const struct err *why)

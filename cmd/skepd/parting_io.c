@@ -2,10 +2,13 @@
 
 #include <stdlib.h>
 
+#include "proto/base/log.h"
 #include "proto/base/str.h"
 #include "proto/wire/control.pb-c.h"
+#include "proto/wire/raft.pb-c.h"
 
 #define LIST_NODES "/docker.swarmkit.v1.Control/ListNodes"
+#define LEAVE      "/docker.swarmkit.v1.RaftMembership/Leave"
 
 #define WARNING                                                                                    \
     "You are attempting to leave the swarm on a node that is participating as a manager. "
@@ -98,6 +101,109 @@ void parting_warn(struct loop *loop, struct rpc_client *client,
         .timeout_ms = PARTING_ASK_MS,
         .on_done = on_listed,
         .ctx = parting,
+    };
+    rpc_client_call(client, &spec, &message.base);
+}
+
+// ---- going --------------------------------------------------------------------------------------
+
+struct going {
+    struct loop_post post;
+    struct rpc_client *client;
+    char *node_id;
+    void (*gone)(void *owner);
+    void *owner;
+};
+
+static void gone(struct going *going)
+{
+    void (*tell)(void *owner) = going->gone;
+    void *owner = going->owner;
+    free(going->node_id);
+    free(going);
+    tell(owner);
+}
+
+static void on_nobody(struct loop_post *post)
+{
+    gone(CONTAINER_OF(post, struct going, post));
+}
+
+static void on_leave_answered(struct rpc_request *request, void *ctx,
+                              const struct rpc_status *status, const struct metadata *trailers)
+{
+    (void)request;
+    (void)trailers;
+    if (status->err.code == ERR_OK)
+        log_info("this manager has left the consensus", "node=%s", ((struct going *)ctx)->node_id);
+    else
+        log_warn("the other managers keep this one as a lost member", "err=\"%s\"",
+                 status->err.message);
+    gone(ctx);
+}
+
+// This node's id in the consensus; 0 when it has none or is the only one.
+static uint64_t own_raft_id(const Swarm__ListNodesResponse *list, const char *node_id)
+{
+    uint64_t own = 0;
+    size_t members = 0;
+    for (size_t i = 0; i < list->n_nodes; i++) {
+        const Swarm__ManagerStatus *manager = list->nodes[i]->manager_status;
+        if (!manager)
+            continue;
+        members++;
+        if (str_equal(list->nodes[i]->id, node_id))
+            own = manager->raft_id;
+    }
+    return members > 1 ? own : 0;
+}
+
+static void on_members_listed(struct rpc_request *request, void *ctx,
+                              const struct rpc_status *status, const struct metadata *trailers)
+{
+    (void)trailers;
+    struct going *going = ctx;
+    const Swarm__ListNodesResponse *list = (const void *)rpc_request_message(request);
+    uint64_t own = 0;
+    if (status->err.code == ERR_OK && list)
+        own = own_raft_id(list, going->node_id);
+    if (own == 0) {
+        gone(going);
+        return;
+    }
+    Swarm__RaftMember member = SWARM__RAFT_MEMBER__INIT;
+    member.raft_id = own;
+    Swarm__LeaveRequest message = SWARM__LEAVE_REQUEST__INIT;
+    message.node = &member;
+    struct rpc_request_spec spec = {
+        .path = LEAVE,
+        .kind = RPC_UNARY,
+        .response = &swarm__leave_response__descriptor,
+        .timeout_ms = PARTING_LEAVE_MS,
+        .on_done = on_leave_answered,
+        .ctx = going,
+    };
+    rpc_client_call(going->client, &spec, &message.base);
+}
+
+void parting_go(struct loop *loop, struct rpc_client *client, const char *node_id,
+                void (*gone_fn)(void *owner), void *owner)
+{
+    struct going *going = MEM_NEW(struct going);
+    *going = (struct going){
+        .client = client, .node_id = str_dup(node_id), .gone = gone_fn, .owner = owner};
+    if (!client) {
+        loop_post(loop, &going->post, on_nobody);
+        return;
+    }
+    Swarm__ListNodesRequest message = SWARM__LIST_NODES_REQUEST__INIT;
+    struct rpc_request_spec spec = {
+        .path = LIST_NODES,
+        .kind = RPC_UNARY,
+        .response = &swarm__list_nodes_response__descriptor,
+        .timeout_ms = PARTING_ASK_MS,
+        .on_done = on_members_listed,
+        .ctx = going,
     };
     rpc_client_call(client, &spec, &message.base);
 }

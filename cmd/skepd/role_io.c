@@ -33,7 +33,9 @@ static void give_up(struct running *running, const char *what, const struct err 
 void role_stopped(struct role_frame *frame)
 {
     struct running *running = CONTAINER_OF(frame, struct running, frame);
-    CHECK(running->stopping);
+    if (!running->stopping) // it gave up by itself
+        running->exit_status = EXIT_FAILURE;
+    running->stopping = true;
     loop_stop(&running->loop);
 }
 

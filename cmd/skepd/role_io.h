@@ -54,7 +54,7 @@ struct role {
 // Runs the role in this process; gives the process's exit status.
 int role_run(const struct role *role);
 
-// The role has stopped.
+// The role has stopped and holds nothing any more: asked to, or because it could not go on.
 void role_stopped(struct role_frame *frame);
 
 #endif

@@ -115,14 +115,25 @@ rest=$(for host in h1 h2 h3; do [[ $host == "$leader" ]] || echo $host; done)
 first=${rest%%$'\n'*} second=${rest##*$'\n'}
 refused 'Removing this node leaves 1 managers out of 2' skep "$first" swarm leave
 skep_stop "$second"
-refused 'loss of quorum|does not have a leader|too few managers' skep "$first" node demote "$second"
+refused 'loss of quorum|does not have a leader|too few managers|lost leader status' skep "$first" node demote "$second"
 skep_start "$second"
 eventually 30 skep "$first" node demote "$second"
 eventually 30 controls "$second" false
 refused 'attempting to demote the last manager' skep "$first" node demote "$first"
 refused 'Removing the last manager erases all current state' skep "$first" swarm leave
 skep "$second" swarm leave >/dev/null
+
+step "a leader that leaves by force takes nobody's quorum with it"
+skep "$second" swarm join --token "$token" "$(ip_of "$first"):2377" >/dev/null
+eventually 20 controls "$second" true
+eventually 20 status_is "$second" "$first" Leader
 skep "$first" swarm leave --force >/dev/null
+writes_alone() { skep "$second" network create --driver overlay alone >/dev/null 2>&1; }
+eventually 15 writes_alone
+left=$(skep "$second" node ls --format '{{.ID}} {{.Hostname}} {{.ManagerStatus}}' | sed -n "s/ $first //p")
+[[ $left =~ ^[a-z0-9]{25}$ ]] || fail "the one that left is shown as: $left"
+eventually 30 skep "$second" node rm "$left"
+skep "$second" swarm leave --force >/dev/null
 for host in h1 h2 h3; do
   [[ ! -e $LAB/$host/skep/swarm && ! -e $LAB/$host/skep/node.json && ! -e $LAB/$host/skep/manager/raft ]] ||
     fail "leaving left files on $host: $(ls -R "$LAB/$host/skep")"
