@@ -344,6 +344,7 @@ static struct rpc_client *client_new(struct peers *peers, const char *addr_text,
         .tls = peers->tls,
         .server_name = SERVER_NAME_MANAGER,
         .connect_ms = PEERS_HEALTH_MS,
+        .backoff_ms_max = PEERS_BACKOFF_MS,
     });
 }
 

@@ -85,7 +85,8 @@ member_start()
   pids[$who.$name]=$!
 }
 
-member_kill() { kill -KILL "${pids[$1.$2]}"; wait "${pids[$1.$2]}" 2>/dev/null || true; unset "pids[$1.$2]"; }
+# What it said in its former life is gone, or it would seem to take part before it does.
+member_kill() { kill -KILL "${pids[$1.$2]}"; wait "${pids[$1.$2]}" 2>/dev/null || true; unset "pids[$1.$2]"; : >"$folder/$1/$2.log"; }
 
 skep_said() { grep -q "^$2" "$folder/skep/$1.log"; }
 etcd_status()
