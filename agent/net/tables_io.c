@@ -132,13 +132,24 @@ static int prepare(void *ctx, struct err *err)
     return tables->config.prepare(tables->config.settings, err);
 }
 
+// Tables that go need no settings, and what these are about may be gone already.
+static bool keeps_any(const struct tables *tables)
+{
+    for (size_t i = 0; i < tables->job_slots; i++)
+        if (!tables->slots[i].dropping && (tables->slots[i].going || tables->slots[i].applied))
+            return true;
+    return false;
+}
+
 static void run(struct loop_work *work)
 {
     struct tables *tables = CONTAINER_OF(work, struct tables, work);
     MAGIC_CHECK(tables, TABLES_MAGIC);
     tables->changed = 0;
     err_clear(&tables->err);
-    if (tables->config.prepare && (!tables->prepared || tables->audit)) {
+    if (!keeps_any(tables))
+        tables->prepared = false;
+    else if (tables->config.prepare && (!tables->prepared || tables->audit)) {
         if (inside_netns(tables->netns_fd, prepare, tables, &tables->err) < 0)
             return;
         tables->prepared = true;
