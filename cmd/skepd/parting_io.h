@@ -1,5 +1,5 @@
-// A manager's way out: what its leaving would do to the cluster, in docker's words, and its leave of
-// the consensus, so that those left need not count it as lost.
+// A manager's way out: what its leaving would do to the cluster, in docker's words, and its leave
+// of the consensus, so that those left need not count it as lost.
 #ifndef CMD_SKEPD_PARTING_IO_H
 #define CMD_SKEPD_PARTING_IO_H
 

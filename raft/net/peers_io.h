@@ -37,8 +37,8 @@
 // How long a health check may take (swarmkit 18.3).
 #define PEERS_HEALTH_MS 5000
 
-// The longest pause between two attempts to connect. Short: a member that starts again hears nothing
-// of its leader before, and there are few of them.
+// The longest pause between two attempts to connect. Short: a member that starts again hears
+// nothing of its leader before, and there are few of them.
 #define PEERS_BACKOFF_MS 250
 
 // The header by which our own servers are known.
