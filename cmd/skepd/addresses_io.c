@@ -42,38 +42,48 @@ static int only_address(char out[ADDR_TEXT_BYTES], struct err *err)
     return 0;
 }
 
-// The address of an interface named by the user, else what was given.
-static void resolve_interface(const char *name, char *out, size_t size)
+// The IPv4 address of the interface of that name.
+static bool address_of_interface(const char *name, char *out, size_t size)
 {
     struct ifaddrs *list;
-    str_copy(out, size, name);
+    bool found = false;
     if (getifaddrs(&list))
-        return;
-    for (struct ifaddrs *it = list; it; it = it->ifa_next) {
+        return false;
+    for (struct ifaddrs *it = list; it && !found; it = it->ifa_next) {
+        char text[INET_ADDRSTRLEN];
+        struct sockaddr_in ip;
         if (!it->ifa_addr || it->ifa_addr->sa_family != AF_INET || !str_equal(it->ifa_name, name))
             continue;
-        struct sockaddr_in ip;
         memcpy(&ip, it->ifa_addr, sizeof ip);
-        struct addr addr = addr_of_ip((const uint8_t *)&ip.sin_addr, 4, ADDRESSES_SWARM_PORT);
-        char text[ADDR_TEXT_BYTES];
-        str_copy(out, size, addr_format(&addr, text));
-        break;
+        found = inet_ntop(AF_INET, &ip.sin_addr, text, sizeof text) && str_copy(out, size, text);
     }
     freeifaddrs(list);
+    return found;
 }
 
-// "host" or "host:port" with the swarm's port where none is given.
+static bool is_ip(const char *text)
+{
+    uint8_t ip[16];
+    return inet_pton(AF_INET, text, ip) == 1 || inet_pton(AF_INET6, text, ip) == 1;
+}
+
+// An address or an interface, with the swarm's port where none is given.
 static int settle_addr(const char *text, char *out, size_t size, struct err *err)
 {
-    char resolved[ADDR_TEXT_BYTES], formatted[ADDR_TEXT_BYTES];
+    char formatted[ADDR_TEXT_BYTES];
     struct addr addr;
-    resolve_interface(text, resolved, sizeof resolved);
-    int result = addr_parse(resolved, ADDRESSES_SWARM_PORT, &addr, err);
-    if (!result && addr.kind == ADDR_UNIX)
-        result = err_set(err, ERR_INVALID_ARGUMENT, "%s is no network address", text);
-    if (!result)
-        str_copy(out, size, addr_format(&addr, formatted));
-    return result;
+    int result = addr_parse(text, ADDRESSES_SWARM_PORT, &addr, err);
+    if (result)
+        return result;
+    char ip[INET_ADDRSTRLEN];
+    if (addr.kind != ADDR_UNIX && address_of_interface(addr.host, ip, sizeof ip))
+        return str_format(out, size, "%s:%u", ip, (unsigned)addr.port)
+                   ? 0
+                   : err_set(err, ERR_INVALID_ARGUMENT, "%s is too long", text);
+    if (addr.kind == ADDR_UNIX || !is_ip(addr.host))
+        return err_set(err, ERR_INVALID_ARGUMENT, "%s is no address and no interface", text);
+    str_copy(out, size, addr_format(&addr, formatted));
+    return 0;
 }
 
 static bool is_any(const char *text)
@@ -147,18 +157,12 @@ static int settle_advertise(struct place *place, const struct addresses_wish *wi
 
 static int settle_data_path(struct place *place, const char *wish, struct err *err)
 {
-    char resolved[ADDR_TEXT_BYTES];
-    struct addr addr;
+    char host[ADDR_TEXT_BYTES];
     place->data_path_addr[0] = '\0';
     if (str_empty(wish))
         return 0;
-    resolve_interface(wish, resolved, sizeof resolved);
-    uint8_t ip[16];
-    bool from_interface = !str_equal(resolved, wish);
-    bool good = from_interface
-                    ? addr_parse(resolved, ADDRESSES_SWARM_PORT, &addr, NULL) == 0
-                    : inet_pton(AF_INET, wish, ip) == 1 || inet_pton(AF_INET6, wish, ip) == 1;
-    const char *host = from_interface ? addr.host : wish;
+    bool good = address_of_interface(wish, host, sizeof host) ||
+                (is_ip(wish) && str_copy(host, sizeof host, wish));
     if (!good || str_equal(host, "0.0.0.0") || str_equal(host, "::") ||
         !str_copy(place->data_path_addr, sizeof place->data_path_addr, host))
         return err_set(err, ERR_INVALID_ARGUMENT,
