@@ -13,6 +13,7 @@
 
 #include "agent/crate/config.h"
 #include "agent/crate/crates_priv_io.h"
+#include "agent/crate/sandbox_link_io.h"
 #include "agent/image/rootfs_io.h"
 #include "agent/oci/logs_io.h"
 #include "agent/oci/monitor_io.h"
@@ -315,6 +316,7 @@ static void start_started(void *owner, const struct err *err)
     crate->pid = 0;
     if (runtime_inspect(crate->crates->runtime, crate->id, &status, NULL) == 0)
         crate->pid = (int32_t)status.pid;
+    crate_link_sandbox(crate);
     crate_save(crate, NULL);
     crate_tell(crate, "start", NULL);
     crate_health_begin(crate);
@@ -440,6 +442,7 @@ void crate_exited(struct crate *crate, const struct runtime_exit *end)
         return; // its start failed and says so
     crate->state = CRATE_EXITED;
     crate->pid = 0;
+    crate_link_sandbox(crate);
     crate->exit_code = end->code < 0 ? 255 : end->code;
     crate->oom_killed = end->oom_killed;
     str_copy(crate->error, sizeof crate->error, end->message);

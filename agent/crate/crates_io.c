@@ -6,6 +6,8 @@
 
 #include "agent/crate/config.h"
 #include "agent/crate/crates_priv_io.h"
+#include "agent/crate/sandbox_link_io.h"
+#include "agent/crate/task_json.h"
 #include "agent/image/rootfs_io.h"
 #include "agent/oci/logs_io.h"
 #include "agent/oci/monitor_io.h"
@@ -191,6 +193,7 @@ void crate_forget(struct crate *crate)
     MAGIC_CHECK(crate, CRATE_MAGIC);
     struct crates *crates = crate->crates;
     crate->state = CRATE_REMOVING;
+    crate_link_sandbox(crate);
     crate_waits_tell(crate, true);
     crate_attaches_end(crate);
     crate_execs_forget(crate);
@@ -250,6 +253,8 @@ static json_t *task_config(const struct containers_view *view)
     json_object_set_new(config, "Image", json_string(spec->image));
     json_object_set_new(config, "WorkingDir", json_string(str_or(container->cwd, "")));
     json_object_set_new(config, "Labels", labels);
+    if (!str_empty(spec->stop_signal))
+        json_object_set_new(config, "StopSignal", json_string(spec->stop_signal));
     // A task's command is docker's entrypoint, its arguments docker's command.
     if (spec->n_command) {
         struct oci_strings words = {(const char *const *)spec->command, spec->n_command};
@@ -276,6 +281,7 @@ static json_t *task_host(const struct containers_view *view)
     json_object_set_new(host, "Init", json_boolean(container->init));
     json_object_set_new(host, "NetworkMode",
                         json_string(container->net.mode == OCI_NS_HOST ? "host" : "default"));
+    task_json_host(host, view->task);
     return host;
 }
 
@@ -324,7 +330,7 @@ static void on_appeared(void *owner, const struct containers_view *view)
     crate->config = settle_json(config_read, task_config(view));
     crate->host = settle_json(host_config_read, task_host(view));
     crate->points = task_points(view);
-    crate->endpoints = json_object();
+    crate->endpoints = task_json_networks(view->task, view->id);
     host_config_settle(crate->config, crate->host, NULL);
     const struct image *image = library_by_id(images_library(crates->images), view->image_id);
     if (image)
@@ -343,6 +349,7 @@ static void on_appeared(void *owner, const struct containers_view *view)
         crate->exit_code = status.exit.code;
         crate->finished = status.exit.at;
     }
+    crate_link_sandbox(crate);
     if (!map_has_str(&crates->by_name, crate->name))
         map_put_str(&crates->by_name, crate->name, crate);
     if (!running && crate->state == CRATE_CREATED)
@@ -360,6 +367,7 @@ static void on_started(void *owner, const char *id)
     crate->started = wall_now();
     if (runtime_inspect(crates->runtime, id, &status, NULL) == 0)
         crate->pid = (int32_t)status.pid;
+    crate_link_sandbox(crate);
     crate_attaches_begin(crate);
     crate_tell(crate, "start", NULL);
 }
@@ -395,6 +403,7 @@ static void adopt(struct crate *crate)
     if (rc == 0 && status.state != RUNTIME_CREATED && status.state != RUNTIME_EXITED) {
         crate->state = status.state == RUNTIME_PAUSED ? CRATE_PAUSED : CRATE_RUNNING;
         crate->pid = (int32_t)status.pid;
+        crate_link_sandbox(crate);
         crate_health_begin(crate);
         return;
     }
@@ -446,6 +455,7 @@ static void crates_free(struct crates *crates)
     free(crates->log_dir);
     free(crates->hostname);
     free(crates->resolv_conf);
+    free(crates->sandbox_dir);
     MAGIC_CLEAR(crates);
     free(crates);
 }
@@ -465,6 +475,9 @@ int crates_open(const struct crates_config *config, struct crates **out, struct 
     crates->log_dir = str_dup(config->log_dir);
     crates->hostname = str_dup(config->hostname);
     crates->resolv_conf = str_dup(str_or(config->resolv_conf, RESOLV_CONF));
+    crates->sandbox_dir = config->sandbox_dir ? str_dup(config->sandbox_dir) : NULL;
+    if (crates->sandbox_dir)
+        sandbox_links_sweep(crates->sandbox_dir);
     crates->init = config->init;
     list_init(&crates->all);
     list_init(&crates->execs);

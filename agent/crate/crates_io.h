@@ -25,9 +25,10 @@
 #include "proto/base/list.h"
 #include "proto/base/loop_io.h"
 
-#define CRATES_MAX       10000
-#define CRATE_NAME_BYTES 256
-#define CRATE_STOP_S     10 // from the stop signal to SIGKILL, unless asked otherwise
+#define CRATES_MAX          10000
+#define CRATE_NAME_BYTES    256
+#define CRATE_SANDBOX_BYTES 256
+#define CRATE_STOP_S        10 // from the stop signal to SIGKILL, unless asked otherwise
 
 struct crates;
 
@@ -64,7 +65,7 @@ struct crate {
     json_t *config;     // settled (config.h)
     json_t *host;       // likewise
     json_t *points;     // points.h
-    json_t *endpoints;  // name -> EndpointSettings, as it was asked for
+    json_t *endpoints;  // name -> EndpointSettings, as it was asked for; a task's: as they are
     char *log_path;     // "" : none
     uint64_t log_bytes_max;
     unsigned log_files_max;
@@ -89,6 +90,7 @@ struct crates_config {
     const char *log_dir;             // of the containers' output; made 0700
     const char *hostname;
     const char *resolv_conf; // NULL: /etc/resolv.conf
+    const char *sandbox_dir; // for links to containers' network namespaces; NULL: none are made
     bool init;
 };
 
@@ -138,6 +140,8 @@ bool crate_attachment(const struct crate *crate, const char *network, struct att
 // NULL and *count 0 for none.
 const struct ports_row *crate_ports(const struct crate *crate, size_t *count);
 const char *crate_state_name(const struct crate *crate);
+// Where `ip netns` and others find its network namespace, a path; "" while it does not run.
+void crate_sandbox_key(const struct crate *crate, char out[CRATE_SANDBOX_BYTES]);
 
 // The root of its file system as it is now, for archives. `crate_root_close` when done with it.
 int crate_root_open(struct crate *crate, char out[4096], struct err *err);

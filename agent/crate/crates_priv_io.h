@@ -28,6 +28,7 @@ struct crates {
     char *log_dir;
     char *hostname;
     char *resolv_conf;
+    char *sandbox_dir; // NULL: no links are made
     bool init;
     bool quiet; // no restarts any more
     void (*event)(void *owner, const struct crate_event *event);

@@ -159,6 +159,30 @@ static void write_attachment(const json_t *asked, const char *name,
     json_out_end(out);
 }
 
+// Of a task: as crate->endpoints has it.
+static void write_task_endpoint(const char *name, const json_t *has, unsigned minor,
+                                struct json_out *out)
+{
+    static const char *const texts[] = {"MacAddress", "NetworkID", "EndpointID", "IPAddress"};
+    json_out_object(out, name);
+    json_out_value(out, "IPAMConfig", config_of(has, "IPAMConfig"));
+    json_out_null(out, "Links");
+    json_out_value(out, "Aliases", config_of(has, "Aliases"));
+    for (size_t i = 0; i < COUNT_OF(texts); i++)
+        json_out_str(out, texts[i], config_str(has, texts[i]));
+    json_out_int(out, "IPPrefixLen", config_int(has, "IPPrefixLen"));
+    json_out_null(out, "DriverOpts");
+    if (minor >= 48)
+        json_out_int(out, "GwPriority", 0);
+    json_out_str(out, "Gateway", "");
+    json_out_str(out, "IPv6Gateway", "");
+    json_out_str(out, "GlobalIPv6Address", "");
+    json_out_int(out, "GlobalIPv6PrefixLen", 0);
+    if (minor >= 44)
+        json_out_null(out, "DNSNames");
+    json_out_end(out);
+}
+
 static void write_endpoint(const struct crate *crate, const char *name, unsigned minor,
                            struct json_out *out)
 {
@@ -209,7 +233,10 @@ static void write_networks(const struct crate *crate, unsigned minor, struct jso
         write_endpoint(crate, first, minor, out);
     json_object_foreach(crate->endpoints, other, settings)
     {
-        if (crate_is_networked(crate) && !str_equal(other, first) && !str_equal(other, "default"))
+        if (crate->task)
+            write_task_endpoint(other, settings, minor, out);
+        else if (crate_is_networked(crate) && !str_equal(other, first) &&
+                 !str_equal(other, "default"))
             write_endpoint(crate, other, minor, out);
     }
     json_out_end(out);
@@ -277,11 +304,13 @@ static void write_network_settings(const struct crate *crate, unsigned minor, st
     // The first members repeat what the default network says, as ever.
     const struct local_endpoint *endpoint;
     const struct local *local = crate_local(crate, LOCAL_DEFAULT, &endpoint);
-    char text[IPNET_TEXT_BYTES];
+    char text[IPNET_TEXT_BYTES], sandbox[CRATE_SANDBOX_BYTES];
+    crate_sandbox_key(crate, sandbox);
     json_out_object(out, "NetworkSettings");
     json_out_str(out, "Bridge", "");
-    json_out_str(out, "SandboxID", "");
-    json_out_str(out, "SandboxKey", "");
+    // A sandbox is one container's here, and has its id.
+    json_out_str(out, "SandboxID", *sandbox ? crate->id : "");
+    json_out_str(out, "SandboxKey", sandbox);
     write_ports(crate, out);
     json_out_bool(out, "HairpinMode", false);
     json_out_str(out, "LinkLocalIPv6Address", "");

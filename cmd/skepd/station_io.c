@@ -190,6 +190,7 @@ static int open_crates(struct station *station, const struct containers_config *
         .dir = records,
         .log_dir = containers->log_dir,
         .hostname = containers->hostname,
+        .sandbox_dir = "/run/netns",
         .init = containers->init,
     };
     int result = crates_open(&crates, &station->crates, err);
