@@ -358,6 +358,33 @@ skep()
   DOCKER_CONFIG=$LAB/docker-config "$LAB_DOCKER" --host "unix://$LAB/$host/skep.sock" "$@"
 }
 
+# ---- either -----------------------------------------------------------------------------------
+
+# For scripts of docker commands that should do the same on both: SKEP_E2E_ENGINE=stock runs them on
+# stock engines. The docker command is the newest of this machine, unless SKEP_E2E_DOCKER names another.
+lab_commands()
+{
+  LAB_DOCKER=${SKEP_E2E_DOCKER:-$(command -v docker)}
+  ours || lab_needs dockerd
+  echo "($("$LAB_DOCKER" --version), engine ${SKEP_E2E_ENGINE:-skep})"
+}
+
+ours() { [[ ${SKEP_E2E_ENGINE:-skep} == skep ]]; }
+
+# engines HOST...: an engine on each, with $LAB_IMAGE.
+engines()
+{
+  local host
+  ! ours || skep_image "$@"
+  for host in "$@"; do
+    if ours; then skep_start "$host"; else stock_start "$host"; fi
+  done
+  ours || stock_image "$@"
+}
+
+# d HOST docker-argument...: the docker command against the host's engine.
+d() { if ours; then skep "$@"; else stock "$@"; fi; }
+
 # ---- stock Docker -----------------------------------------------------------------------------
 
 # stock_start HOST [dockerd option...]: returns when its API answers.
