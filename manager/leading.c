@@ -193,6 +193,7 @@ static void start_services(struct leading *leader)
         .rng = leader->config.rng,
         .seed = leader->config.seed,
         .node_id = leader->config.node_id,
+        .delay = leader->config.delay,
     };
     leader->dispatch = dispatch_start(leader->loop, &dispatcher);
     leader->logs = logs_start(leader->loop, leader->store, leader->config.rng);

@@ -22,7 +22,8 @@ struct leading_config {
     struct store *store; // with a proposer
     const struct rng *rng;
     uint64_t seed;
-    const char *node_id; // own
+    const char *node_id;     // own
+    struct histogram *delay; // dispatcher.h
     // The cluster as it is to be when there is none yet (a founder's), else NULL. Borrowed until
     // the leader stops.
     const Swarm__Cluster *first_cluster;

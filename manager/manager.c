@@ -1,114 +1,17 @@
-#include "manager/manager.h"
+#include "manager/inner.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "manager/ca/bootstrap.h"
-#include "manager/ca/ca_rpc.h"
-#include "manager/ca/rotate.h"
-#include "manager/control/attach_rpc.h"
-#include "manager/control/control.h"
-#include "manager/control/watch_rpc.h"
-#include "manager/dispatch/dispatch_rpc.h"
-#include "manager/forward_rpc.h"
-#include "manager/health_rpc.h"
-#include "manager/leading.h"
-#include "manager/logs/logs_rpc.h"
-#include "manager/removed_io.h"
-#include "manager/replica.h"
-#include "manager/roles.h"
-#include "manager/store/watch.h"
-#include "proto/base/check.h"
 #include "proto/base/log.h"
 #include "proto/base/str.h"
 #include "proto/wire/names.h"
-#include "proto/wire/raft.pb-c.h"
 #include "proto/wire/wire.h"
-#include "raft/net/peers_io.h"
-#include "raft/raft_rpc.h"
-
-#define MANAGER_MAGIC 0x6d616e61u
 
 // Running calls may end for this long when the manager stops.
 #define STOP_GRACE_MS 1000
 
 #define CLUSTER_ARENA_BYTES ((size_t)32 << 20)
-
-// The services, in the order of `services`.
-enum {
-    SERVE_CA,
-    SERVE_DISPATCH,
-    SERVE_MEMBERSHIP,
-    SERVE_CONTROL,
-    SERVE_LOGS,
-    SERVE_LOG_BROKER,
-    SERVE_ATTACH,
-    SERVE_COUNT
-};
-
-struct manager {
-    unsigned magic;
-    struct manager_config config;
-    struct loop *loop;
-    struct credentials credentials;
-    char *advertise;
-    struct store *store;
-    struct replica *replica;
-    struct raft_node *node;
-    struct peers *peers;
-    struct raft_rpc *raft_rpc;
-    struct removed *removed;
-    struct watch *cluster_watch;
-    struct loop_later cluster_turn;
-    struct leading *leader; // while acting
-    struct roles *roles;    // likewise
-    struct authority authority;
-    struct tls_config *server_tls, *client_tls;
-
-    // What the services' handlers find their way by.
-    struct ca_desk ca_desk;
-    struct dispatch_desk dispatch_desk;
-    struct control_desk control_desk;
-    struct logs_desk logs_desk;
-    struct watchers *watchers;
-    struct health_desk health, local_health;
-    struct rpc_service services[SERVE_COUNT];
-    struct forward *forward, *local_forward;
-    bool lock_told, locked;
-    uint8_t lock_key[LOCK_KEY_BYTES]; // as told
-    uint64_t led_by;                  // raft id of the leader, as forwarding knows it
-    struct rpc_server *server, *local_server;
-    struct addr bound;
-
-    // Joining.
-    struct rpc_client *join_client;
-    unsigned join_tries;
-    struct loop_timer join_timer;
-
-    struct loop_timer tidy; // gives memory of an idle store back
-    struct err why;         // why it stopped, told in a later turn
-    struct loop_later tell_stopped;
-    bool is_ready;
-    bool stopping;
-    unsigned closing; // things that still have to close
-    void (*closed)(void *ctx);
-    void *closed_ctx;
-};
-
-static struct manager *manager_of(void *ctx)
-{
-    struct manager *manager = ctx;
-    MAGIC_CHECK(manager, MANAGER_MAGIC);
-    return manager;
-}
-
-static uint64_t random_u64(struct manager *manager)
-{
-    uint64_t value;
-    rng_fill(manager->config.rng, &value, sizeof value);
-    return value;
-}
 
 // ---- leading ------------------------------------------------------------------------------------
 
@@ -141,8 +44,9 @@ static void lead(struct manager *manager)
         .loop = manager->loop,
         .store = manager->store,
         .rng = manager->config.rng,
-        .seed = random_u64(manager),
+        .seed = manager_random(manager),
         .node_id = manager->credentials.identity.node_id,
+        .delay = &manager->delay,
         .first_cluster = manager->config.first_cluster,
         .availability = manager->config.availability,
         .failed = on_leader_failed,
@@ -202,8 +106,6 @@ static void on_raft_stopped(void *ctx, const struct err *why)
 
 // ---- who is let in ------------------------------------------------------------------------------
 
-static void become_ready(struct manager *manager, const struct err *err);
-
 static void tell_lock(struct manager *manager, const Swarm__Cluster *cluster)
 {
     const Swarm__EncryptionConfig *config = cluster->spec->encryption_config;
@@ -227,8 +129,7 @@ static void tell_lock(struct manager *manager, const Swarm__Cluster *cluster)
                                cluster->meta->version->index);
 }
 
-// False while there is no cluster object.
-static bool read_cluster(struct manager *manager)
+bool manager_read_cluster(struct manager *manager)
 {
     struct view view = store_pin(manager->store);
     const struct object *object = view_get_by_name(view, OBJECT_CLUSTER, NAME_CLUSTER);
@@ -251,8 +152,9 @@ static void on_cluster_turn(struct loop_later *later)
     while (watch_next(manager->cluster_watch, &event))
         watch_event_fini(&event);
     // A cluster is founded once its first objects are committed.
-    if (read_cluster(manager) && !manager->is_ready && manager->config.birth == MANAGER_FOUND)
-        become_ready(manager, NULL);
+    if (manager_read_cluster(manager) && !manager->is_ready &&
+        manager->config.birth == MANAGER_FOUND)
+        birth_done(manager, NULL);
 }
 
 static void on_cluster_change(struct watch *watch, void *ctx)
@@ -268,268 +170,6 @@ static void watch_cluster(struct manager *manager)
         .rules = &rule, .rules_count = 1, .wake = on_cluster_change, .ctx = manager};
     int opened = watch_open(manager->store, &options, &manager->cluster_watch, NULL);
     CHECK(opened == 0);
-}
-
-// ---- forwarding ---------------------------------------------------------------------------------
-
-static bool is_leading(void *ctx)
-{
-    return manager_of(ctx)->leader != NULL;
-}
-
-static struct rpc_client *leaders_client(void *ctx)
-{
-    struct manager *manager = manager_of(ctx);
-    uint64_t leader = manager->node ? raft_node_role(manager->node).leader : 0;
-    if (!leader || leader == raft_node_id(manager->node) ||
-        !raft_node_reachable(manager->node, leader))
-        return NULL;
-    return peers_client(manager->peers, leader);
-}
-
-// ---- servers ------------------------------------------------------------------------------------
-
-static int make_tls(const struct credentials *credentials, const struct rng *rng,
-                    struct tls_config **server, struct tls_config **client, struct err *err)
-{
-    struct tls_options options = {.server = true,
-                                  .verify = TLS_VERIFY_IF_GIVEN,
-                                  .alpn = TLS_ALPN_H2,
-                                  .rng = rng,
-                                  .tickets = true};
-    *server = tls_config_of(credentials, &options, err);
-    if (!*server)
-        return -(int)err->code;
-    options.server = false;
-    options.verify = TLS_VERIFY_REQUIRED;
-    *client = tls_config_of(credentials, &options, err);
-    if (*client)
-        return 0;
-    tls_config_unref(*server);
-    return -(int)err->code;
-}
-
-static bool control_member(void *ctx, const char *node_id, struct control_member *out)
-{
-    struct manager *manager = manager_of(ctx);
-    const struct member *member =
-        manager->node ? members_find_node(raft_node_members(manager->node), node_id) : NULL;
-    if (!member)
-        return false;
-    *out = (struct control_member){
-        .raft_id = member->raft_id,
-        .addr = member->addr,
-        .leader = raft_node_role(manager->node).leader == member->raft_id,
-        .reachable = raft_node_reachable(manager->node, member->raft_id),
-    };
-    return true;
-}
-
-static size_t control_members_count(void *ctx)
-{
-    struct manager *manager = manager_of(ctx);
-    return manager->node ? raft_node_members(manager->node)->count : 0;
-}
-
-static int control_check_removal(void *ctx, const char *node_id, struct err *err)
-{
-    struct control_member member;
-    if (!control_member(ctx, node_id, &member))
-        return err_set(err, ERR_NOT_FOUND, "node %s is no raft member", node_id);
-    return raft_node_check_removal(manager_of(ctx)->node, member.raft_id, err);
-}
-
-static void fill_services(struct manager *manager)
-{
-    uint64_t mark = 0;
-    manager->ca_desk =
-        (struct ca_desk){.store = manager->store, .node_id = manager->credentials.identity.node_id};
-    manager->dispatch_desk = (struct dispatch_desk){
-        .node_id = manager->credentials.identity.node_id, .addr = manager->advertise};
-    rng_fill(manager->config.rng, &mark, sizeof mark);
-    manager->control_desk = (struct control_desk){
-        .store = manager->store,
-        .mark = mark,
-        .rng = manager->config.rng,
-        .node_id = manager->credentials.identity.node_id,
-        .member = control_member,
-        .members_count = control_members_count,
-        .check_removal = control_check_removal,
-        .rotate_tokens = bootstrap_rotate_tokens,
-        .rotate_unlock_key = bootstrap_rotate_unlock_key,
-        .rotate_root = rotate_begin,
-        .ctx = manager,
-    };
-    manager->local_health.local = true;
-    manager->services[SERVE_CA] = ca_service(&manager->ca_desk, manager->loop);
-    manager->services[SERVE_DISPATCH] = dispatch_service(&manager->dispatch_desk, manager->loop);
-    manager->services[SERVE_MEMBERSHIP] = raft_rpc_membership(manager->raft_rpc);
-    manager->services[SERVE_CONTROL] = control_service(&manager->control_desk, manager->loop);
-    manager->logs_desk.node_id = manager->credentials.identity.node_id;
-    manager->services[SERVE_LOGS] = logs_service(&manager->logs_desk, manager->loop);
-    manager->services[SERVE_LOG_BROKER] = log_broker_service(&manager->logs_desk, manager->loop);
-    manager->services[SERVE_ATTACH] = attach_service(&manager->control_desk, manager->loop);
-}
-
-// Raft messages are every member's own; all else goes through forwarding.
-static struct forward *new_forward(struct manager *manager, bool local)
-{
-    struct forward_view view = {.leading = is_leading, .leader = leaders_client, .ctx = manager};
-    return forward_new(manager->loop, local, manager->services, SERVE_COUNT, &view);
-}
-
-static int listen_cluster(struct manager *manager, struct err *err)
-{
-    struct rpc_service services[] = {forward_service(manager->forward),
-                                     raft_rpc_messages(manager->raft_rpc),
-                                     watch_service(manager->watchers, manager->loop),
-                                     health_service(&manager->health, manager->loop)};
-    manager->server = rpc_server_new(&(struct rpc_server_config){
-        .loops = manager->config.serving,
-        .loops_count = manager->config.serving_count,
-        .services = services,
-        .services_count = COUNT_OF(services),
-        .authority = &manager->authority,
-        .tls = manager->server_tls,
-    });
-    return rpc_server_listen(manager->server, &manager->config.listen, manager->config.listen_fd,
-                             &manager->bound, err);
-}
-
-static int listen_local(struct manager *manager, struct err *err)
-{
-    struct rpc_service services[] = {forward_service(manager->local_forward),
-                                     watch_service(manager->watchers, manager->loop),
-                                     health_service(&manager->local_health, manager->loop)};
-    manager->local_server = rpc_server_new(&(struct rpc_server_config){
-        .loops = manager->config.serving,
-        .loops_count = 1,
-        .services = services,
-        .services_count = COUNT_OF(services),
-        .authority = &manager->authority,
-    });
-    return rpc_server_listen(manager->local_server, &manager->config.local,
-                             manager->config.local_fd, NULL, err);
-}
-
-// ---- becoming a member --------------------------------------------------------------------------
-
-static void become_ready(struct manager *manager, const struct err *err)
-{
-    CHECK(!manager->is_ready);
-    manager->is_ready = true;
-    if (!err)
-        manager->local_health.control = true;
-    manager->config.ready(manager->config.ctx, err);
-}
-
-static void start_raft(struct manager *manager)
-{
-    struct err err = ERR_INIT;
-    if (raft_node_start(manager->node, &err)) {
-        become_ready(manager, &err);
-        return;
-    }
-    if (read_cluster(manager) || manager->config.birth != MANAGER_FOUND)
-        become_ready(manager, NULL);
-}
-
-static void on_joined(struct rpc_request *request, void *ctx, const struct rpc_status *status,
-                      const struct metadata *trailers);
-static void close_join_client(struct manager *manager)
-{
-    if (manager->join_client)
-        rpc_client_close(manager->join_client, NULL, NULL);
-    manager->join_client = NULL;
-}
-
-static void on_join_timer(struct loop_timer *timer)
-{
-    struct manager *manager = manager_of(CONTAINER_OF(timer, struct manager, join_timer));
-    close_join_client(manager);
-    const char *remote =
-        manager->config.join_addrs[manager->join_tries % manager->config.join_addrs_count];
-    struct addr addr;
-    struct err err = ERR_INIT;
-    if (addr_parse(remote, 0, &addr, &err)) {
-        become_ready(manager, &err);
-        return;
-    }
-    manager->join_tries++;
-    manager->join_client = rpc_client_new(&(struct rpc_client_config){
-        .loop = manager->loop,
-        .addr = addr,
-        .tls = manager->client_tls,
-        .server_name = SERVER_NAME_MANAGER,
-    });
-    Swarm__JoinRequest request = SWARM__JOIN_REQUEST__INIT;
-    request.addr = manager->advertise;
-    struct rpc_request_spec spec = {
-        .path = "/docker.swarmkit.v1.RaftMembership/Join",
-        .kind = RPC_UNARY,
-        .response = &swarm__join_response__descriptor,
-        .timeout_ms = MANAGER_JOIN_MS,
-        .on_done = on_joined,
-        .ctx = manager,
-    };
-    rpc_client_call(manager->join_client, &spec, &request.base);
-}
-
-static void on_joined(struct rpc_request *request, void *ctx, const struct rpc_status *status,
-                      const struct metadata *trailers)
-{
-    (void)trailers;
-    struct manager *manager = manager_of(ctx);
-    if (manager->stopping)
-        return;
-    struct err err = status->err;
-    const Swarm__JoinResponse *response =
-        err.code == ERR_OK ? (const Swarm__JoinResponse *)rpc_request_message(request) : NULL;
-    if (response) {
-        Swarm__ClusterSnapshot list = SWARM__CLUSTER_SNAPSHOT__INIT;
-        list.n_members = response->n_members;
-        list.members = response->members;
-        if (!raft_node_join(manager->node, response->raft_id, &list, &err)) {
-            start_raft(manager);
-            return;
-        }
-    } else if (manager->join_tries < MANAGER_JOIN_TRIES) {
-        log_warn("could not join the managers", "err=\"%s\"", err.message);
-        loop_timer_start(&manager->join_timer, MANAGER_JOIN_WAIT_MS);
-        return;
-    }
-    err_wrap(&err, "join the managers");
-    become_ready(manager, &err);
-}
-
-// A raft id in 1..2^63 - 1 (swarmkit 18.2).
-static uint64_t first_raft_id(struct manager *manager)
-{
-    uint64_t id = random_u64(manager) >> 1;
-    return id ? id : 1;
-}
-
-static int be_born(struct manager *manager, struct err *err)
-{
-    const struct manager_config *config = &manager->config;
-    bool member = raft_node_is_member(manager->node);
-    if (config->birth == MANAGER_JOIN && !member) {
-        if (config->join_addrs_count == 0)
-            return err_set(err, ERR_INVALID_ARGUMENT, "no manager to join was named");
-        loop_timer_start(&manager->join_timer, 0);
-        return 0;
-    }
-    int result = 0;
-    if (config->birth == MANAGER_FOUND && !member)
-        result = raft_node_found(manager->node, first_raft_id(manager),
-                                 manager->credentials.identity.node_id, manager->advertise, err);
-    else if (!member)
-        result = err_set(err, ERR_FAILED_PRECONDITION, "this manager has no raft state");
-    else if (config->birth == MANAGER_FORCE)
-        result = raft_node_force_new(manager->node, manager->advertise, err);
-    if (!result)
-        start_raft(manager);
-    return result;
 }
 
 // ---- life ---------------------------------------------------------------------------------------
@@ -579,7 +219,7 @@ static int open_raft(struct manager *manager, struct err *err)
         .previous_key = manager->config.previous_key,
         .transport = peers_transport(manager->peers),
         .ops = replica_ops(manager->replica, &owner),
-        .seed = random_u64(manager),
+        .seed = manager_random(manager),
         .patient = manager->config.patient,
         .quick = manager->config.quick,
     };
@@ -590,7 +230,7 @@ static int open_raft(struct manager *manager, struct err *err)
     struct transport_reports reports = raft_node_reports(manager->node);
     peers_set_reports(manager->peers, &reports);
     manager->raft_rpc =
-        raft_rpc_new(manager->loop, manager->node, manager->peers, random_u64(manager));
+        raft_rpc_new(manager->loop, manager->node, manager->peers, manager_random(manager));
     return 0;
 }
 
@@ -605,7 +245,7 @@ static struct manager *new_manager(const struct manager_config *config)
     manager->store = store_new();
     manager->watchers = watchers_new(manager->loop, manager->store);
     manager->removed = removed_new();
-    manager->replica = replica_new(manager->store, random_u64(manager));
+    manager->replica = replica_new(manager->store, manager_random(manager));
     manager->authority = (struct authority){
         .cluster_id = manager->credentials.identity.cluster_id,
         .removed = removed_has,
@@ -613,7 +253,7 @@ static struct manager *new_manager(const struct manager_config *config)
     };
     loop_later_init(&manager->cluster_turn, manager->loop, on_cluster_turn);
     loop_later_init(&manager->tell_stopped, manager->loop, on_tell_stopped);
-    loop_timer_init(&manager->join_timer, manager->loop, on_join_timer);
+    birth_init(manager);
     loop_timer_init(&manager->tidy, manager->loop, on_tidy);
     watch_cluster(manager);
     return manager;
@@ -623,20 +263,14 @@ int manager_start(const struct manager_config *config, struct manager **out, str
 {
     struct manager *manager = new_manager(config);
     *out = manager; // an error further on leaves a manager to be stopped
-    int result = make_tls(&manager->credentials, config->rng, &manager->server_tls,
-                          &manager->client_tls, err);
+    int result = serving_make_tls(&manager->credentials, config->rng, &manager->server_tls,
+                                  &manager->client_tls, err);
     if (!result)
         result = open_raft(manager, err);
-    if (!result) {
-        fill_services(manager);
-        manager->forward = new_forward(manager, false);
-        manager->local_forward = new_forward(manager, true);
-        result = listen_cluster(manager, err);
-    }
     if (!result)
-        result = listen_local(manager, err);
+        result = serving_open(manager, err);
     if (!result)
-        result = be_born(manager, err);
+        result = birth_begin(manager, err);
     if (!result)
         loop_timer_start(&manager->tidy, TIDY_MS);
     return result;
@@ -691,7 +325,7 @@ static void close_next(struct manager *manager)
         manager->closing++;
         raft_node_close(manager->node, on_node_closed, manager);
     } else if (manager->peers) {
-        close_join_client(manager);
+        birth_close(manager);
         if (manager->forward)
             forward_free(manager->forward);
         if (manager->local_forward)
@@ -727,7 +361,7 @@ int manager_set_credentials(struct manager *manager, const struct credentials *c
                             struct err *err)
 {
     struct tls_config *server, *client;
-    int result = make_tls(credentials, manager->config.rng, &server, &client, err);
+    int result = serving_make_tls(credentials, manager->config.rng, &server, &client, err);
     if (result)
         return result;
     rpc_server_set_tls(manager->server, server);

@@ -86,4 +86,8 @@ struct manager_status {
 };
 void manager_status(const struct manager *manager, struct manager_status *out);
 
+// The manager's figures in Prometheus' text, appended: what SwarmKit has under its names, and what
+// it has no names for as skep_*. Walks all tasks and nodes once.
+void manager_metrics(struct manager *manager, struct buf *out);
+
 #endif

@@ -7,6 +7,7 @@
 #include "manager/store/snapshot.h"
 #include "manager/store/watch.h"
 #include "proto/base/check.h"
+#include "proto/base/clock_io.h"
 #include "proto/base/list.h"
 #include "proto/base/log.h"
 #include "proto/base/rand.h"
@@ -29,6 +30,7 @@ struct replica {
     struct restore *restore; // while rows are read at open
     struct rand rand;
     struct list sent; // struct sent, of proposals under way
+    struct replica_figures figures;
 };
 
 // A proposal on its way.
@@ -37,6 +39,7 @@ struct sent {
     struct replica *replica;
     struct raft_proposal raft;
     struct proposal *proposal; // the store's
+    struct mono at;
 };
 
 static struct replica *replica_of(void *ctx)
@@ -85,10 +88,13 @@ static void on_committed(struct raft_proposal *raft, const struct err *err)
     struct sent *sent = CONTAINER_OF(raft, struct sent, raft);
     struct replica *replica = sent->replica;
     struct proposal *proposal = sent->proposal;
+    struct mono at = sent->at;
     list_remove(&sent->link);
     free(sent);
     proposal->done(proposal, err);
     drain_changes(replica);
+    if (!err)
+        histogram_add(&replica->figures.transaction, mono_since(mono_now(), at));
 }
 
 // An InternalRaftRequest: the id (field 1), then the actions as the store packed them.
@@ -114,7 +120,8 @@ static int propose(struct proposer *proposer, struct buf *actions, struct propos
         return err_set(err, ERR_UNKNOWN, STORE_ERR_LOST);
     struct raft_blob *body = entry_body(replica, actions);
     struct sent *sent = MEM_NEW(struct sent);
-    *sent = (struct sent){.replica = replica, .proposal = proposal, .raft = {.done = on_committed}};
+    *sent = (struct sent){
+        .replica = replica, .proposal = proposal, .raft = {.done = on_committed}, .at = mono_now()};
     int result = raft_node_propose(replica->node, &sent->raft, body, err);
     raft_blob_unref(body);
     if (result) {
@@ -163,6 +170,7 @@ static void on_stopped(void *ctx, const struct err *why)
 static int on_save(void *ctx, struct buf *out, struct err *err)
 {
     struct replica *replica = replica_of(ctx);
+    struct mono begin = mono_now();
     struct view view = store_pin(replica->store);
     struct snapshot_writer writer;
     snapshot_writer_init(&writer, view);
@@ -171,6 +179,7 @@ static int on_save(void *ctx, struct buf *out, struct err *err)
         buf_put(out, piece, size);
     free(piece);
     store_unpin(view);
+    histogram_add(&replica->figures.snapshot, mono_since(mono_now(), begin));
     return buf_ok(out) ? 0 : err_set(err, ERR_RESOURCE_EXHAUSTED, "snapshot is too large");
 }
 
@@ -275,6 +284,11 @@ void replica_set_node(struct replica *replica, struct raft_node *node)
     if (!node)
         store_set_proposer(replica->store, NULL);
     replica->node = node;
+}
+
+const struct replica_figures *replica_figures(const struct replica *replica)
+{
+    return &replica->figures;
 }
 
 void replica_free(struct replica *replica)

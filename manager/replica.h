@@ -7,6 +7,7 @@
 #define MANAGER_REPLICA_H
 
 #include "manager/store/store.h"
+#include "proto/base/metrics.h"
 #include "raft/node_io.h"
 
 struct replica;
@@ -30,5 +31,13 @@ struct raft_node_ops replica_ops(struct replica *replica, const struct replica_o
 // The node that was opened with them. NULL when it is closing: nothing can be proposed from then
 // on.
 void replica_set_node(struct replica *replica, struct raft_node *node);
+
+// How long things took: a change from its proposal until it is committed and published, a snapshot
+// of the store.
+struct replica_figures {
+    struct histogram transaction;
+    struct histogram snapshot;
+};
+const struct replica_figures *replica_figures(const struct replica *replica);
 
 #endif

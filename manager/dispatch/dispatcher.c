@@ -278,6 +278,7 @@ struct dispatcher *dispatcher_new(const struct dispatcher_config *config, struct
     timers_init(&dispatcher->streams);
     list_init(&dispatcher->dirty);
     writes_init(&dispatcher->writes);
+    dispatcher->writes.delay = config->delay;
     dispatcher->write_at = MONO_NEVER;
     shared_init(&dispatcher->shared);
     CHECK(watch_open(config->store, &options, &dispatcher->watch, NULL) == 0);

@@ -9,6 +9,7 @@
 
 #include "manager/store/txn.h"
 #include "proto/base/list.h"
+#include "proto/base/metrics.h"
 #include "proto/base/timer.h"
 #include "proto/identity/rng.h"
 #include "proto/wire/dispatcher.pb-c.h"
@@ -30,10 +31,11 @@ struct dispatch_manager {
 };
 
 struct dispatcher_config {
-    struct store *store;   // with a proposer
-    const struct rng *rng; // for session ids
-    uint64_t seed;         // for jitter
-    const char *node_id;   // of this manager: status.applied_by; copied
+    struct store *store;     // with a proposer
+    const struct rng *rng;   // for session ids
+    uint64_t seed;           // for jitter
+    const char *node_id;     // of this manager: status.applied_by; copied
+    struct histogram *delay; // counts how long tasks took until they ran; may be NULL
     // A watch has events, dispatcher_step is due. May be NULL.
     void (*wake)(void *ctx);
     void *ctx;

@@ -19,6 +19,7 @@ struct node_write {
 
 void writes_init(struct writes *writes)
 {
+    writes->delay = NULL;
     map_init(&writes->tasks);
     map_init(&writes->nodes);
     map_init(&writes->volumes);
@@ -106,8 +107,15 @@ static bool update(struct txn *txn, enum object_type type, void *message, const 
     return false;
 }
 
-static void put_task(struct txn *txn, const char *id, const Swarm__TaskStatus *status,
-                     struct wall now, const char *applied_by)
+// A task has come to run that did not.
+static void note_delay(struct histogram *delay, const Swarm__Task *task, struct wall now)
+{
+    if (delay && task->meta && task->meta->created_at)
+        histogram_add(delay, wall_since(now, timestamp_to_wall(task->meta->created_at)));
+}
+
+static void put_task(struct writes *writes, struct txn *txn, const char *id,
+                     const Swarm__TaskStatus *status, struct wall now, const char *applied_by)
 {
     const struct object *object = view_get(txn_view(txn), OBJECT_TASK, id);
     if (!object || object_task(object)->state > (int)status->state)
@@ -122,8 +130,11 @@ static void put_task(struct txn *txn, const char *id, const Swarm__TaskStatus *s
         return;
     shown.applied_by = applied_by;
     shown.applied_at = timestamp_new(now, txn_arena(txn));
+    bool runs_now = object_task(object)->state < SWARM__TASK_STATE__RUNNING &&
+                    status->state == SWARM__TASK_STATE__RUNNING;
     task->status = &shown;
-    update(txn, OBJECT_TASK, task, id);
+    if (update(txn, OBJECT_TASK, task, id) && runs_now)
+        note_delay(writes->delay, task, now);
 }
 
 // The version the node will have, 0 when it is gone or takes no such description.
@@ -173,7 +184,7 @@ static int flush_into(struct writes *writes, struct txn **txn, struct wall now,
     MAP_EACH (entry, &writes->tasks) {
         if (txn_turn(txn, 1, err))
             return -(int)err->code;
-        put_task(*txn, entry->key, entry->value, now, applied_by);
+        put_task(writes, *txn, entry->key, entry->value, now, applied_by);
         wire_free(entry->value);
         map_remove(&writes->tasks, entry->key, entry->key_size);
     }
@@ -199,8 +210,10 @@ int writes_flush(struct writes *writes, struct store *store, struct wall now,
     result = txn_commit(txn, NULL, err);
     if (writes_count(writes) == 0) {
         // A burst is over: give its memory back.
+        struct histogram *delay = writes->delay;
         writes_fini(writes);
         writes_init(writes);
+        writes->delay = delay;
     }
     return result < 0 ? result : 0;
 }

@@ -7,12 +7,15 @@
 
 #include "manager/store/txn.h"
 #include "proto/base/map.h"
+#include "proto/base/metrics.h"
 #include "proto/wire/objects.pb-c.h"
 
 struct writes {
     struct map tasks;   // task id -> Swarm__TaskStatus
     struct map nodes;   // node id -> struct node_write
     struct map volumes; // volume id, blank, node id; no values
+    // How long tasks took from their creation until they ran. The owner's; NULL: not wanted.
+    struct histogram *delay;
 };
 
 void writes_init(struct writes *writes);

@@ -289,6 +289,32 @@ static bool never(void *ctx)
     return false;
 }
 
+struct wanted {
+    int number;
+    const char *line;
+};
+
+// True when the manager's figures have the line.
+static bool shows(void *ctx)
+{
+    const struct wanted *wanted = ctx;
+    struct buf text;
+    buf_init(&text, (size_t)1 << 20);
+    manager_metrics(sites[wanted->number].manager, &text);
+    ck_assert(buf_ok(&text));
+    const char *at = strstr(buf_cstr(&text), wanted->line);
+    bool whole = at && at[-1] == '\n' && at[strlen(wanted->line)] == '\n';
+    buf_fini(&text);
+    return whole;
+}
+
+// A follower's own state may come a moment after what it passed on was answered.
+static void will_show(int number, const char *line)
+{
+    struct wanted wanted = {number, line};
+    ck_assert_msg(loop_run_until(&loop, shows, &wanted, WAIT_MS), "%s", line);
+}
+
 START_TEST(a_service_gets_its_tasks_and_survives_a_restart)
 {
     start(0, MANAGER_FOUND, NULL);
@@ -312,6 +338,12 @@ START_TEST(a_service_gets_its_tasks_and_survives_a_restart)
     ck_assert_uint_eq(tasks->n_tasks, 3);
     // The one node there is never registered: nobody can take them, and they say so.
     ck_assert(str_starts(tasks->tasks[0]->status->err, "no suitable node"));
+    will_show(0, "swarm_manager_leader 1");
+    will_show(0, "swarm_manager_services_total 1");
+    will_show(0, "swarm_manager_networks_total 3");
+    will_show(0, "swarm_manager_nodes{state=\"unknown\"} 1");
+    will_show(0, "swarm_manager_tasks_total{state=\"pending\"} 3");
+    will_show(0, "swarm_manager_tasks_total{state=\"running\"} 0");
     stop(0);
     start(0, MANAGER_RESTART, NULL);
     ck_assert(loop_run_until(&loop, is_leading, &sites[0], WAIT_MS));
@@ -339,6 +371,9 @@ START_TEST(managers_join_and_pass_calls_on_to_the_leader)
         ck_assert_msg(asked.status.err.code == ERR_OK, "%s", asked.status.err.message);
         ck_assert_uint_eq(((Swarm__ListServicesResponse *)asked.reply)->n_services, 2);
     }
+    will_show(2, "swarm_manager_leader 0");
+    will_show(2, "swarm_manager_services_total 2");
+    will_show(2, "skep_raft_members 3");
     // The leader goes; the others elect one of themselves and go on.
     stop(0);
     created = create_service(1, "three", 1);
