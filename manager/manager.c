@@ -1,8 +1,9 @@
-#include "manager/inner.h"
+#include "manager/manager.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "manager/inner.h"
 #include "proto/base/log.h"
 #include "proto/base/str.h"
 #include "proto/wire/names.h"

@@ -214,6 +214,22 @@ static void take_credentials(struct manager_process *process, const struct chann
     process->credentials = credentials;
 }
 
+static void tell_metrics(struct manager_process *process)
+{
+    struct buf text;
+    struct err err = ERR_INIT;
+    buf_init(&text, MESSAGE_METRICS_BYTES_MAX);
+    if (process->manager)
+        manager_metrics(process->manager, &text);
+    if (!buf_ok(&text))
+        err_set(&err, ERR_RESOURCE_EXHAUSTED, "more than %d bytes", MESSAGE_METRICS_BYTES_MAX);
+    else
+        channel_send(process->frame->channel, MESSAGE_METRICS, text.data, text.len, NULL, 0, &err);
+    if (err.code != ERR_OK)
+        log_warn("figures could not be told", "err=\"%s\"", err.message);
+    buf_fini(&text);
+}
+
 static bool is_named(const struct channel_message *message, const char *name)
 {
     return message->payload_bytes == strlen(name) &&
@@ -226,6 +242,10 @@ static void on_message(void *state, const struct channel_message *message)
     int *place = NULL;
     if (message->type == MESSAGE_CHARGE) {
         take_credentials(process, message);
+        return;
+    }
+    if (message->type == MESSAGE_METRICS_ASK) {
+        tell_metrics(process);
         return;
     }
     if (message->type == MESSAGE_SOCKET && is_named(message, ROLES_CLUSTER_SOCKET))

@@ -21,12 +21,14 @@ enum message_type {
     MESSAGE_STOP = 4,   // end in order
     // To the manager: its charge with other credentials, to be used from now on.
     MESSAGE_CHARGE = 5,
+    MESSAGE_METRICS_ASK = 6, // its figures are wanted
     // To the node process.
     MESSAGE_READY = 16, // confined and started: struct message_ready
     // Of the manager: it is a member and serves; it cannot go on, with the reason (struct err).
     MESSAGE_MANAGER_UP = 17,
     MESSAGE_MANAGER_FAILED = 18,
     MESSAGE_MANAGER_LOCK = 19, // what its key file is to be locked with: struct message_lock
+    MESSAGE_METRICS = 20,      // its figures: Prometheus' text
     MESSAGE_ROLE_FIRST = 32,
 };
 
@@ -34,6 +36,8 @@ enum message_type {
 #define MESSAGE_READY_BYTES     2
 #define MESSAGE_LOCK_BYTES_MIN  8
 #define MESSAGE_NAME_BYTES_MAX  32
+// What the manager says of itself in one answer.
+#define MESSAGE_METRICS_BYTES_MAX (32 * 1024)
 // What a role is told at its start beside the common part; JSON.
 #define MESSAGE_CONFIG_BYTES_MAX (32 * 1024)
 
@@ -56,8 +60,9 @@ enum message_type {
 
 // What the manager takes besides.
 #define MESSAGE_ROWS_TO_MANAGER                                                                    \
+    {.type = MESSAGE_CHARGE, .name = "charge", .bytes_max = MESSAGE_CONFIG_BYTES_MAX},             \
     {                                                                                              \
-        .type = MESSAGE_CHARGE, .name = "charge", .bytes_max = MESSAGE_CONFIG_BYTES_MAX            \
+        .type = MESSAGE_METRICS_ASK, .name = "metrics-ask"                                         \
     }
 
 // And that the node process takes from every role.
@@ -71,6 +76,7 @@ enum message_type {
          .name = "manager-lock",                                                                   \
          .bytes_min = MESSAGE_LOCK_BYTES_MIN,                                                      \
          .bytes_max = MESSAGE_LOCK_BYTES_MIN + LOCK_KEY_BYTES},                                    \
+        {.type = MESSAGE_METRICS, .name = "metrics", .bytes_max = MESSAGE_METRICS_BYTES_MAX},      \
     {                                                                                              \
         .type = MESSAGE_MANAGER_FAILED, .name = "manager-failed", .bytes_min = 1,                  \
         .bytes_max = ERR_MESSAGE_BYTES                                                             \

@@ -14,7 +14,9 @@
 #include "cmd/skepd/addresses_io.h"
 #include "cmd/skepd/api_io.h"
 #include "cmd/skepd/backend_io.h"
+#include "cmd/skepd/figures_io.h"
 #include "cmd/skepd/membership_io.h"
+#include "cmd/skepd/metrics_io.h"
 #include "cmd/skepd/notify_io.h"
 #include "cmd/skepd/pidfile_io.h"
 #include "cmd/skepd/roles_io.h"
@@ -62,6 +64,8 @@ struct node {
     struct membership *membership;
     struct membership_ops membership_ops;
     struct backend_parts backend;
+    struct metrics *metrics; // NULL: not asked for
+    struct metrics_sources metrics_sources;
     struct addr local_addr;               // of the manager's local socket
     struct bound_socket cluster, local;   // fd -1 while this node is no manager
     const struct charge *charge;          // of the manager process
@@ -214,6 +218,9 @@ static void on_message(void *owner, const struct channel_message *message)
         if (message_lock_parse(message->payload, message->payload_bytes, &lock, &err) == 0)
             membership_manager_lock(node->membership, lock.locked ? lock.key : NULL, lock.version);
         explicit_bzero(&lock, sizeof lock);
+    } else if (helper == &node->manager && message->type == MESSAGE_METRICS) {
+        if (node->metrics)
+            metrics_manager_told(node->metrics, message->payload, message->payload_bytes);
     } else {
         log_warn("message nobody asked for", "role=%s type=%u", helper->spec.role, message->type);
     }
@@ -226,6 +233,14 @@ static void on_api_closed(void *ctx)
 {
     struct node *node = ctx;
     node->api = NULL;
+    node->ending = false;
+    stop_next(node);
+}
+
+static void on_metrics_closed(void *ctx)
+{
+    struct node *node = ctx;
+    node->metrics = NULL;
     node->ending = false;
     stop_next(node);
 }
@@ -250,13 +265,15 @@ static void stop_next(struct node *node)
 {
     if (node->ending)
         return;
-    node->ending = node->api || node->membership || node->station;
+    node->ending = node->api || node->metrics || node->membership || node->station;
     if (node->api) {
         backend_listen(&node->backend, NULL);
         api_close(node->api, on_api_closed, node);
         return;
     }
-    if (node->membership)
+    if (node->metrics)
+        metrics_close(node->metrics, on_metrics_closed, node);
+    else if (node->membership)
         membership_close(node->membership, on_membership_closed, node);
     else if (node->station)
         station_close(node->station, on_station_closed, node);
@@ -357,7 +374,7 @@ static int lock_data_root(struct node *node, struct err *err)
     return 0;
 }
 
-// ---- start --------------------------------------------------------------------------------------
+// ---- the manager process ------------------------------------------------------------------------
 
 // The manager's local socket is this process's alone.
 static int bind_local(struct node *node, struct err *err)
@@ -422,6 +439,42 @@ static void set_client(void *ctx, struct rpc_client *client)
         api_set_manager(node->api, client);
 }
 
+// ---- metrics ------------------------------------------------------------------------------------
+
+static void put_figures(void *ctx, struct buf *out)
+{
+    const struct node *node = ctx;
+    const struct helper *manager = &node->manager, *resolver = &node->resolver;
+    struct figures_parts parts = {
+        .config = node->config,
+        .membership = node->membership,
+        .station = node->station,
+        .manager = manager->supervised ? supervised_pid(manager->supervised) : 0,
+        .resolver = resolver->supervised ? supervised_pid(resolver->supervised) : 0,
+    };
+    figures_put(&parts, out);
+}
+
+static bool ask_manager(void *ctx)
+{
+    const struct node *node = ctx;
+    struct channel *channel =
+        node->manager.supervised ? supervised_channel(node->manager.supervised) : NULL;
+    return channel && channel_send(channel, MESSAGE_METRICS_ASK, "", 0, NULL, 0, NULL) == 0;
+}
+
+static int serve_metrics(struct node *node, struct err *err)
+{
+    if (str_empty(node->config->metrics_addr))
+        return 0;
+    node->metrics_sources =
+        (struct metrics_sources){.node = put_figures, .ask_manager = ask_manager, .ctx = node};
+    return metrics_open(&node->loop, node->config->metrics_addr, &node->metrics_sources,
+                        &node->metrics, err);
+}
+
+// ---- start --------------------------------------------------------------------------------------
+
 static int prepare(struct node *node, struct err *err)
 {
     struct config *config = node->config;
@@ -469,6 +522,8 @@ static int start(struct node *node, struct err *err)
         api_open(&node->loop, &node->api_sockets, &node_backend, &node->backend, &node->api, err);
     if (!result)
         backend_listen(&node->backend, api_bus(node->api));
+    if (!result)
+        result = serve_metrics(node, err);
     if (!result)
         result = membership_resume(node->membership, err);
     if (result)
