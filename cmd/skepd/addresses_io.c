@@ -10,26 +10,73 @@
 #include <unistd.h>
 
 #include "cmd/skepd/place.h"
+#include "proto/base/check.h"
 #include "proto/base/str.h"
 #include "proto/net/addr.h"
 
-// The one address of this machine that others can reach, as dockerd finds it.
-static int only_address(char out[ADDR_TEXT_BYTES], struct err *err)
+// Bridges that this daemon or a Docker engine made for containers: nobody else is behind them.
+static bool is_for_containers(const char *name)
 {
-    struct ifaddrs *list;
-    if (getifaddrs(&list))
-        return err_set(err, ERR_UNKNOWN, "the addresses of this machine cannot be read");
-    size_t found = 0;
-    for (struct ifaddrs *it = list; it; it = it->ifa_next) {
+    static const char *const fixed[] = {"docker0", "docker_gwbridge", "skep0", "skep_gwbridge"};
+    for (size_t i = 0; i < COUNT_OF(fixed); i++)
+        if (str_equal(name, fixed[i]))
+            return true;
+    return str_starts(name, "br-") && strlen(name) == 15 &&
+           strspn(name + 3, "0123456789abcdef") == 12;
+}
+
+static bool is_hardware(const char *name)
+{
+    char path[64];
+    (void)str_format(path, sizeof path, "/sys/class/net/%s/device", name);
+    return access(path, F_OK) == 0;
+}
+
+// Looks through the interfaces that are up, hardware alone or all but those for containers.
+// *found counts addresses; the first goes to `out`, and what is said when there are two to `both`.
+static void find_addresses(const struct ifaddrs *list, bool hardware, char out[ADDR_TEXT_BYTES],
+                           size_t *found, char *both, size_t both_size)
+{
+    char first[INET_ADDRSTRLEN] = "", text[INET_ADDRSTRLEN];
+    const char *first_name = "";
+    *found = 0;
+    for (const struct ifaddrs *it = list; it; it = it->ifa_next) {
         if (!it->ifa_addr || it->ifa_addr->sa_family != AF_INET || (it->ifa_flags & IFF_LOOPBACK) ||
-            !(it->ifa_flags & IFF_UP))
+            !(it->ifa_flags & IFF_UP) || is_for_containers(it->ifa_name) ||
+            (hardware && !is_hardware(it->ifa_name)))
             continue;
         struct sockaddr_in ip;
         memcpy(&ip, it->ifa_addr, sizeof ip);
-        struct addr addr = addr_of_ip((const uint8_t *)&ip.sin_addr, 4, ADDRESSES_SWARM_PORT);
-        if (found++ == 0)
+        inet_ntop(AF_INET, &ip.sin_addr, text, sizeof text);
+        if (str_starts(text, "169.254."))
+            continue; // link-local: of no use to others
+        ++*found;
+        if (*found == 1) {
+            struct addr addr = addr_of_ip((const uint8_t *)&ip.sin_addr, 4, ADDRESSES_SWARM_PORT);
             addr_format(&addr, out);
+            str_copy(first, sizeof first, text);
+            first_name = it->ifa_name;
+        } else if (*found == 2 && str_equal(first_name, it->ifa_name)) {
+            (void)str_format(both, both_size, "interface %s (%s and %s)", first_name, first, text);
+        } else if (*found == 2) {
+            (void)str_format(both, both_size, "different interfaces (%s on %s and %s on %s)", first,
+                             first_name, text, it->ifa_name);
+        }
     }
+}
+
+// The one address of this machine that others can reach, as dockerd finds it: of the hardware if
+// that has any, else of any interface that is not there for containers.
+static int only_address(char out[ADDR_TEXT_BYTES], struct err *err)
+{
+    struct ifaddrs *list;
+    char both[128] = "";
+    size_t found;
+    if (getifaddrs(&list))
+        return err_set(err, ERR_UNKNOWN, "the addresses of this machine cannot be read");
+    find_addresses(list, true, out, &found, both, sizeof both);
+    if (found == 0)
+        find_addresses(list, false, out, &found, both, sizeof both);
     freeifaddrs(list);
     if (found == 0)
         return err_set(err, ERR_FAILED_PRECONDITION,
@@ -38,7 +85,8 @@ static int only_address(char out[ADDR_TEXT_BYTES], struct err *err)
     if (found > 1)
         return err_set(err, ERR_INVALID_ARGUMENT,
                        "could not choose an IP address to advertise since this system has multiple "
-                       "addresses - specify one with --advertise-addr");
+                       "addresses on %s - specify one with --advertise-addr",
+                       both);
     return 0;
 }
 
