@@ -17,7 +17,11 @@ static const struct mode {
              {LOCAL_IPVLAN, "l3s", 2}};
 
 static const char *const drivers[] = {
-    [LOCAL_BRIDGE] = "bridge", [LOCAL_MACVLAN] = "macvlan", [LOCAL_IPVLAN] = "ipvlan"};
+    [LOCAL_BRIDGE] = "bridge",
+    [LOCAL_MACVLAN] = "macvlan",
+    [LOCAL_IPVLAN] = "ipvlan",
+    [LOCAL_CONFIG] = "null",
+};
 
 // Docker's default pools for local networks, in its order.
 static const struct {
@@ -51,7 +55,7 @@ void local_free(struct local *local)
 
 static int take_driver(struct local *local, const char *name, struct err *err)
 {
-    for (size_t i = 0; i < COUNT_OF(drivers); i++) {
+    for (size_t i = 0; i < LOCAL_CONFIG; i++) {
         if (str_equal(str_or(name, "bridge"), drivers[i])) {
             local->driver = (enum local_driver)i;
             return 0;
@@ -95,6 +99,9 @@ static int take_link(struct local *local, const char *key, const char *value, st
 static int take_option(struct local *local, const char *key, const char *value, struct err *err)
 {
     uint64_t mtu;
+    bool default_bridge;
+    if (local->driver == LOCAL_CONFIG)
+        return 0; // they are looked at when a network is made from it
     if (str_equal(key, "com.docker.network.driver.mtu")) {
         if (!str_to_u64(value, 65535, &mtu) || mtu < 68)
             return err_set(err, ERR_INVALID_ARGUMENT, "option %s: \"%s\" is no MTU", key, value);
@@ -108,6 +115,12 @@ static int take_option(struct local *local, const char *key, const char *value, 
             return take_bool(key, value, &local->icc, err);
         if (str_equal(key, "com.docker.network.bridge.enable_ip_masquerade"))
             return take_bool(key, value, &local->masquerade, err);
+        // As the default network shows them: it is none of the request's business.
+        if (str_equal(key, "com.docker.network.bridge.default_bridge"))
+            return take_bool(key, value, &default_bridge, err);
+        if (str_equal(key, "com.docker.network.bridge.host_binding_ipv4") &&
+            str_equal(value, "0.0.0.0"))
+            return 0;
     } else if (str_equal(key, "parent")) {
         return take_link(local, key, value, err);
     } else if (str_equal(key, "macvlan_mode") || str_equal(key, "ipvlan_mode")) {
@@ -157,8 +170,13 @@ static int take_body(struct local *local, const json_t *body, struct err *err)
     if (str_empty(name) || strlen(name) >= sizeof local->name)
         return err_set(err, ERR_INVALID_ARGUMENT, "network name \"%.40s\" cannot be used", name);
     (void)str_copy(local->name, sizeof local->name, name);
-    if (take_driver(local, text_of(body, "Driver"), err) < 0)
+    if (json_is_true(json_object_get(body, "ConfigOnly")))
+        local->driver = LOCAL_CONFIG;
+    else if (take_driver(local, text_of(body, "Driver"), err) < 0)
         return -(int)err->code;
+    const char *from = text_of(json_object_get(body, "ConfigFrom"), "Network");
+    if (!str_copy(local->from, sizeof local->from, from))
+        return err_set(err, ERR_INVALID_ARGUMENT, "network name \"%.40s\" cannot be used", from);
     if (json_is_true(json_object_get(body, "EnableIPv6")))
         return err_set(err, ERR_UNIMPLEMENTED, "IPv6 on local networks is not supported");
     if (!str_empty(text_of(ipam, "Driver")) && !str_equal(text_of(ipam, "Driver"), "default"))
@@ -175,7 +193,7 @@ static int take_body(struct local *local, const json_t *body, struct err *err)
     if (json_array_size(pools_asked) == 1 &&
         take_pool(local, json_array_get(pools_asked, 0), err) < 0)
         return -(int)err->code;
-    if (local->driver != LOCAL_BRIDGE && str_empty(local->link))
+    if (local->driver != LOCAL_BRIDGE && local->driver != LOCAL_CONFIG && str_empty(local->link))
         return err_set(err, ERR_INVALID_ARGUMENT, "a %s network needs the option parent",
                        drivers[local->driver]);
     return 0;
@@ -203,6 +221,9 @@ struct local *local_of_body(const json_t *body, const char *id, struct wall now,
         json_object_set_new(local->asked, kept[i],
                             json_is_object(part) ? json_deep_copy(part) : json_object());
     }
+    json_t *options = json_object_get(json_object_get(body, "IPAM"), "Options");
+    json_object_set_new(local->asked, "IPAMOptions",
+                        json_is_object(options) ? json_deep_copy(options) : json_null());
     return local;
 }
 
@@ -341,14 +362,17 @@ static void write_pool(const struct local *local, struct json_out *out)
     char text[IPNET_TEXT_BYTES];
     json_out_object(out, "IPAM");
     json_out_str(out, "Driver", "default");
-    json_out_null(out, "Options");
+    json_out_value(out, "Options", json_object_get(local->asked, "IPAMOptions"));
     json_out_array(out, "Config");
-    json_out_object(out, NULL);
-    json_out_str(out, "Subnet", ipnet_format(&local->subnet, text));
-    if (ipnet_is_set(&local->range))
-        json_out_str(out, "IPRange", ipnet_format(&local->range, text));
-    json_out_str(out, "Gateway", ipnet_format_ip(&local->gateway, text));
-    json_out_end(out);
+    if (ipnet_is_set(&local->subnet)) {
+        json_out_object(out, NULL);
+        json_out_str(out, "Subnet", ipnet_format(&local->subnet, text));
+        if (ipnet_is_set(&local->range))
+            json_out_str(out, "IPRange", ipnet_format(&local->range, text));
+        if (ipnet_is_set(&local->gateway))
+            json_out_str(out, "Gateway", ipnet_format_ip(&local->gateway, text));
+        json_out_end(out);
+    }
     json_out_end(out);
     json_out_end(out);
 }
@@ -384,9 +408,9 @@ static void write_members(const struct local *local, bool inside, struct json_ou
     json_out_bool(out, "Attachable", false);
     json_out_bool(out, "Ingress", false);
     json_out_object(out, "ConfigFrom");
-    json_out_str(out, "Network", "");
+    json_out_str(out, "Network", local->from);
     json_out_end(out);
-    json_out_bool(out, "ConfigOnly", false);
+    json_out_bool(out, "ConfigOnly", local->driver == LOCAL_CONFIG);
     if (inside) {
         write_endpoints(local, out);
     } else {
@@ -492,7 +516,8 @@ struct local *local_of_record(const json_t *record, struct err *err)
         return NULL;
     const json_t *extra = json_object_get(json_object_get(record, "Skep"), "Endpoints");
     const json_t *containers = json_object_get(record, "Containers");
-    bool good = ipnet_is_set(&local->subnet) && ipnet_is_set(&local->gateway);
+    bool good = local->driver == LOCAL_CONFIG ||
+                (ipnet_is_set(&local->subnet) && ipnet_is_set(&local->gateway));
     for (size_t i = 0; i < json_array_size(extra) && good; i++)
         good = read_endpoint(local, containers, json_array_get(extra, i));
     if (good)

@@ -23,7 +23,8 @@
 #define LOCAL_DEFAULT       "bridge" // the name of the network that containers get unasked
 #define LOCAL_DEFAULT_LINK  "skep0"  // its bridge; not docker0, which a stock daemon may have
 
-enum local_driver { LOCAL_BRIDGE, LOCAL_MACVLAN, LOCAL_IPVLAN };
+// LOCAL_CONFIG is no network but what others are made from (docker network create --config-only).
+enum local_driver { LOCAL_BRIDGE, LOCAL_MACVLAN, LOCAL_IPVLAN, LOCAL_CONFIG };
 
 struct local_endpoint {
     char container[LOCAL_ID_BYTES];
@@ -51,7 +52,8 @@ struct local {
     uint32_t mode;                // macvlan, ipvlan: of netlink_io.h
     uint32_t mtu;                 // 0: the kernel's choice
     struct wall created;
-    json_t *asked; // the request's IPAM, Options and Labels, as they came
+    char from[LOCAL_NAME_BYTES]; // the network that it took its configuration from; ""
+    json_t *asked;               // the request's IPAM, Options and Labels, as they came
     struct local_endpoint *endpoints;
     size_t endpoints_count;
 };

@@ -151,6 +151,8 @@ static int network_make(struct locals *locals, struct local *local, struct err *
 {
     struct ipnet *taken = NULL;
     size_t count = 0;
+    if (local->driver == LOCAL_CONFIG)
+        return 0;
     int rc = taken_list(locals, &taken, &count, err);
     if (rc == 0)
         rc = local_choose(local, taken, count, err);
@@ -204,9 +206,56 @@ static int create(struct locals *locals, const json_t *body, char id[LOCAL_ID_BY
     return 0;
 }
 
+// The body with what the configuration network has, which its own words may not touch; NULL with an
+// error. The caller's to decref.
+static json_t *configured(const struct locals *locals, const json_t *body, const char *from,
+                          struct err *err)
+{
+    static const char *const own[] = {"Options", "Labels"};
+    const struct local *config = find(locals, from);
+    if (!config) {
+        err_set(err, ERR_NOT_FOUND, "network %s not found", from);
+        return NULL;
+    }
+    if (config->driver != LOCAL_CONFIG) {
+        err_set(err, ERR_PERMISSION_DENIED, "the network %s is not a configuration-only network",
+                from);
+        return NULL;
+    }
+    const json_t *ipam = json_object_get(body, "IPAM");
+    bool says = json_array_size(json_object_get(ipam, "Config")) > 0 ||
+                json_object_size(json_object_get(ipam, "Options")) > 0 ||
+                json_is_true(json_object_get(body, "EnableIPv6")) ||
+                json_is_true(json_object_get(body, "Internal"));
+    for (size_t i = 0; i < COUNT_OF(own); i++)
+        says |= json_object_size(json_object_get(body, own[i])) > 0;
+    if (says) {
+        err_set(err, ERR_PERMISSION_DENIED,
+                "user supplied configurations are not supported if the network depends on a "
+                "configuration network");
+        return NULL;
+    }
+    struct buf text;
+    struct json_out out;
+    buf_init(&text, RECORD_BYTES_MAX);
+    json_out_init(&out, &text);
+    local_write(config, false, &out);
+    json_t *shown = json_out_done(&out) ? json_parse(text.data, text.len, err) : NULL;
+    buf_fini(&text);
+    json_t *whole = json_copy((json_t *)(uintptr_t)body);
+    json_object_set(whole, "IPAM", json_object_get(shown, "IPAM"));
+    json_object_set(whole, "Internal", json_object_get(shown, "Internal"));
+    for (size_t i = 0; i < COUNT_OF(own); i++)
+        json_object_set(whole, own[i], json_object_get(shown, own[i]));
+    json_decref(shown);
+    return whole;
+}
+
 int locals_create(struct locals *locals, const json_t *body, char id[LOCAL_ID_BYTES],
                   struct err *err)
 {
+    const char *from =
+        json_string_value(json_object_get(json_object_get(body, "ConfigFrom"), "Network"));
     const char *name = str_or(json_string_value(json_object_get(body, "Name")), "");
     const char *option = json_string_value(
         json_object_get(json_object_get(body, "Options"), "com.docker.network.bridge.name"));
@@ -223,7 +272,20 @@ int locals_create(struct locals *locals, const json_t *body, char id[LOCAL_ID_BY
     // A bridge that somebody else made is not taken over: removal would take it away.
     if (option && netlink_link_index(locals->host, option) != 0)
         return err_set(err, ERR_ALREADY_EXISTS, "interface %s already exists", option);
-    return create(locals, body, id, &why) ? err_copy(err, &why) : 0;
+    json_t *whole = str_empty(from) ? NULL : configured(locals, body, from, &why);
+    int rc = !str_empty(from) && !whole ? -(int)why.code
+                                        : create(locals, whole ? whole : body, id, &why);
+    json_decref(whole);
+    return rc ? err_copy(err, &why) : 0;
+}
+
+// The name of a network that was made from this one; NULL when there is none.
+static const char *made_from(const struct locals *locals, const struct local *config)
+{
+    for (size_t i = 0; i < locals->count; i++)
+        if (str_equal(locals->list[i]->from, config->name))
+            return locals->list[i]->name;
+    return NULL;
 }
 
 int locals_remove(struct locals *locals, const char *name, struct err *err)
@@ -239,6 +301,9 @@ int locals_remove(struct locals *locals, const char *name, struct err *err)
         return err_set(err, ERR_PERMISSION_DENIED,
                        "error while removing network: network %s id %s has active endpoints",
                        local->name, local->id);
+    if (local->driver == LOCAL_CONFIG && made_from(locals, local))
+        return err_set(err, ERR_PERMISSION_DENIED, "configuration network \"%s\" is in use",
+                       local->name);
     record_path(locals, local, path);
     int rc = file_remove(path, err);
     if (rc)
@@ -558,6 +623,10 @@ int locals_attach(struct locals *locals, const struct locals_wish *wish,
     struct local *local = find(locals, wish->network);
     if (!local)
         return err_set(err, ERR_NOT_FOUND, "network %s not found", wish->network);
+    if (local->driver == LOCAL_CONFIG)
+        return err_set(err, ERR_PERMISSION_DENIED,
+                       "container cannot be connected to configuration-only network %s",
+                       local->name);
     if (strlen(wish->container) != LOCAL_ID_BYTES - 1)
         return err_set(err, ERR_INVALID_ARGUMENT, "bad container id");
     place_of(locals, wish->container, path);
@@ -738,8 +807,12 @@ static int load_all(struct locals *locals, struct err *err)
     if (find(locals, LOCAL_DEFAULT))
         return 0;
     char id[LOCAL_ID_BYTES];
-    json_t *body = json_pack("{s:s, s:{s:s}}", "Name", LOCAL_DEFAULT, "Options",
-                             "com.docker.network.bridge.name", LOCAL_DEFAULT_LINK);
+    json_t *body = json_pack(
+        "{s:s, s:{s:s, s:s, s:s, s:s, s:s, s:s}}", "Name", LOCAL_DEFAULT, "Options",
+        "com.docker.network.bridge.default_bridge", "true", "com.docker.network.bridge.enable_icc",
+        "true", "com.docker.network.bridge.enable_ip_masquerade", "true",
+        "com.docker.network.bridge.host_binding_ipv4", "0.0.0.0", "com.docker.network.bridge.name",
+        LOCAL_DEFAULT_LINK, "com.docker.network.driver.mtu", "1500");
     CHECK(body);
     int rc = create(locals, body, id, err);
     json_decref(body);

@@ -65,6 +65,37 @@ START_TEST(what_cannot_be_is_refused)
 }
 END_TEST
 
+START_TEST(a_configuration_is_no_network)
+{
+    struct err err = ERR_INIT;
+    struct buf text;
+    struct json_out out;
+    struct local *local =
+        make("{\"Name\":\"cfg\",\"Driver\":\"bridge\",\"ConfigOnly\":true,"
+             "\"IPAM\":{\"Options\":{},\"Config\":[{\"Subnet\":\"10.60.0.0/24\"}]},"
+             "\"Options\":{\"parent\":\"eth0\"}}",
+             &err);
+    ck_assert_ptr_nonnull(local);
+    ck_assert_int_eq(local->driver, LOCAL_CONFIG);
+    ck_assert_str_eq(local->link, "");
+    buf_init(&text, 65536);
+    json_out_init(&out, &text);
+    local_record(local, &out);
+    ck_assert(json_out_done(&out));
+    local_free(local);
+    json_t *record = json_parse(text.data, text.len, &err);
+    ck_assert_str_eq(json_string_value(json_object_get(record, "Driver")), "null");
+    ck_assert(json_is_true(json_object_get(record, "ConfigOnly")));
+    local = local_of_record(record, &err);
+    ck_assert_msg(local, "%s", err.message);
+    ck_assert_int_eq(local->driver, LOCAL_CONFIG);
+    ck_assert_int_eq(local->subnet.prefix, 24);
+    local_free(local);
+    json_decref(record);
+    buf_fini(&text);
+}
+END_TEST
+
 START_TEST(the_first_free_pool_is_chosen)
 {
     struct err err = ERR_INIT;
@@ -166,6 +197,7 @@ Suite *suite_local(void)
     Suite *suite = suite_create("local");
     TCase *tcase = tcase_create("local");
     tcase_add_test(tcase, what_cannot_be_is_refused);
+    tcase_add_test(tcase, a_configuration_is_no_network);
     tcase_add_test(tcase, the_first_free_pool_is_chosen);
     tcase_add_test(tcase, addresses_are_given_once);
     tcase_add_test(tcase, a_record_comes_back_as_it_went);
