@@ -35,6 +35,10 @@ void config_merge_image(json_t *config, const struct image_config *image);
 // (shared memory, swap, log driver, modes of namespaces).
 int host_config_settle(json_t *config, json_t *host, struct err *err);
 
+// Names that HostConfig.Runtime may have: all of them mean the one program that runs containers.
+// NULL ends it.
+extern const char *const host_config_runtimes[];
+
 // ---- reading what is settled --------------------------------------------------------------------
 
 // The member of that name in any case; NULL when it is absent or null.

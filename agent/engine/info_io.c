@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/crate/config.h"
 #include "agent/crate/crates_io.h"
 #include "agent/image/images_io.h"
 #include "proto/base/buf.h"
@@ -173,26 +174,27 @@ static void write_registries(struct json_out *out)
     json_out_end(out);
 }
 
+// One program runs all containers; these are the names that clients may call it by.
 static void write_runtimes(struct json_out *out)
 {
-    static const char *const names[] = {"crun", "runc"};
-    const char *first = NULL;
+    static const char *const programs[] = {"crun", "runc"};
+    char path[64] = "";
+    const char *first = "";
+    for (size_t i = 0; i < COUNT_OF(programs) && str_empty(first); i++) {
+        str_format(path, sizeof path, "/usr/bin/%s", programs[i]);
+        if (!exists(path))
+            str_format(path, sizeof path, "/usr/sbin/%s", programs[i]);
+        if (exists(path))
+            first = programs[i];
+    }
     json_out_object(out, "Runtimes");
-    for (size_t i = 0; i < COUNT_OF(names); i++) {
-        char path[64];
-        str_format(path, sizeof path, "/usr/bin/%s", names[i]);
-        if (!exists(path))
-            str_format(path, sizeof path, "/usr/sbin/%s", names[i]);
-        if (!exists(path))
-            continue;
-        if (!first)
-            first = names[i];
-        json_out_object(out, names[i]);
+    for (const char *const *name = host_config_runtimes; *name && !str_empty(first); name++) {
+        json_out_object(out, *name);
         json_out_str(out, "path", path);
         json_out_end(out);
     }
     json_out_end(out);
-    json_out_str(out, "DefaultRuntime", str_or(first, ""));
+    json_out_str(out, "DefaultRuntime", first);
 }
 
 static void write_commit(struct json_out *out, const char *key)
