@@ -107,6 +107,13 @@ struct backend {
     void (*networks)(void *ctx, struct json_out *out);
     bool (*network)(void *ctx, const char *name, bool verbose, struct json_out *out);
 
+    // Networks of the swarm that this node takes part in, as the manager described them:
+    // Swarm__Network, valid for the call.
+    void (*networks_taken)(void *ctx, void (*visit)(void *owner, const void *network), void *owner);
+    // What the node knows of one of them: the members Containers, Peers and, with `verbose`,
+    // Services go into the open object. False, and nothing written, when it takes no part.
+    bool (*network_use)(void *ctx, const char *id, bool verbose, struct json_out *out);
+
     // Local ones (drivers bridge, macvlan ...): the request's body; `done` gives the new id.
     void (*network_create)(void *ctx, const json_t *body, backend_done *done, void *owner);
     void (*network_remove)(void *ctx, const char *name, backend_done *done, void *owner);

@@ -87,7 +87,15 @@ static const struct field labels_rows[] = {
 };
 static FIELDS(labels_fields, "Annotations", swarm__annotations__descriptor, labels_rows);
 
-static void write_network(const Swarm__Network *network, unsigned minor, struct json_out *out)
+// `use` NULL: without what this node knows of it.
+struct network_use {
+    const struct backend *backend;
+    void *ctx;
+    bool verbose;
+};
+
+static void write_network(const Swarm__Network *network, unsigned minor,
+                          const struct network_use *use, struct json_out *out)
 {
     const Swarm__NetworkSpec *spec = network->spec;
     const Swarm__Driver *driver =
@@ -112,7 +120,9 @@ static void write_network(const Swarm__Network *network, unsigned minor, struct 
                                                                                     : "");
     json_out_end(out);
     json_out_bool(out, "ConfigOnly", false);
-    json_out_null(out, "Containers");
+    if (!use || !use->backend->network_use ||
+        !use->backend->network_use(use->ctx, network->id, use->verbose, out))
+        json_out_null(out, "Containers");
     if (driver)
         fields_write(&options_fields, driver, out);
     else
@@ -207,29 +217,52 @@ json_t *networks_local(struct request *request)
     return networks ? networks : json_array();
 }
 
+static void write_listed(struct request *request, const Swarm__Network *network,
+                         struct json_out *out)
+{
+    const struct listing *listing = request_kept(request);
+    struct buf text;
+    struct json_out one;
+    buf_init(&text, NETWORK_BYTES_MAX);
+    json_out_init(&one, &text);
+    write_network(network, request_minor(request), NULL, &one);
+    json_t *parsed = json_out_done(&one) ? json_parse(text.data, text.len, NULL) : NULL;
+    if (parsed && fits(&listing->filters, parsed))
+        json_out_raw(out, NULL, (const char *)text.data, text.len);
+    json_decref(parsed);
+    buf_fini(&text);
+}
+
+// A node that cannot ask for the swarm's networks, or only looks at its own.
+struct taking {
+    struct request *request;
+    struct json_out *out;
+};
+
+static void list_taken(void *owner, const void *network)
+{
+    const struct taking *taking = owner;
+    if (!is_hidden(network))
+        write_listed(taking->request, network, taking->out);
+}
+
 static void send_list(struct request *request, const Swarm__ListNetworksResponse *swarm)
 {
+    void *ctx;
+    const struct backend *backend = request_backend(request, &ctx);
     const struct listing *listing = request_kept(request);
     json_t *local = networks_local(request);
     struct json_out *out = request_write(request);
+    struct taking taking = {request, out};
     json_out_array(out, NULL);
     for (size_t i = 0; i < json_array_size(local); i++)
         if (fits(&listing->filters, json_array_get(local, i)))
             json_out_value(out, NULL, json_array_get(local, i));
-    for (size_t i = 0; swarm && i < swarm->n_networks; i++) {
-        struct buf text;
-        struct json_out one;
-        if (is_hidden(swarm->networks[i]) || id_among(local, swarm->networks[i]->id))
-            continue;
-        buf_init(&text, NETWORK_BYTES_MAX);
-        json_out_init(&one, &text);
-        write_network(swarm->networks[i], request_minor(request), &one);
-        json_t *network = json_out_done(&one) ? json_parse(text.data, text.len, NULL) : NULL;
-        if (network && fits(&listing->filters, network))
-            json_out_raw(out, NULL, (const char *)text.data, text.len);
-        json_decref(network);
-        buf_fini(&text);
-    }
+    for (size_t i = 0; swarm && i < swarm->n_networks; i++)
+        if (!is_hidden(swarm->networks[i]) && !id_among(local, swarm->networks[i]->id))
+            write_listed(request, swarm->networks[i], out);
+    if (!swarm && backend->networks_taken)
+        backend->networks_taken(ctx, list_taken, &taking);
     json_out_end(out);
     json_decref(local);
     request_send(request, 200);
@@ -260,17 +293,65 @@ static void list(struct request *request)
 
 // ---- one network -------------------------------------------------------------------------------
 
+static void send_network(struct request *request, const Swarm__Network *network)
+{
+    struct network_use use = {0};
+    use.backend = request_backend(request, &use.ctx);
+    if (!request_strict_flag(request, "verbose", &use.verbose))
+        return;
+    write_network(network, request_minor(request), &use, request_write(request));
+    request_send(request, 200);
+}
+
 static void show(struct request *request, const void *object)
 {
     void *ctx;
     // Services refer to these: the docker command looks the name up in the swarm's scope.
     if (is_hidden(object) && !str_equal(request_query(request, "scope"), "swarm") &&
-        request_backend(request, &ctx)->network) {
+        request_backend(request, &ctx)->network)
         request_fail(request, 404, "network %s not found", request_param(request, "id"));
+    else
+        send_network(request, object);
+}
+
+// The one that a worker means: by id, by name, by the beginning of an id.
+struct meaning {
+    const char *name;
+    Swarm__Network *found; // on the heap
+    unsigned rank;
+    bool twice;
+};
+
+static void mean(void *owner, const void *object)
+{
+    const Swarm__Network *network = object;
+    struct meaning *meaning = owner;
+    unsigned rank = strcmp(network->id, meaning->name) == 0                      ? 3
+                    : str_equal(network->spec->annotations->name, meaning->name) ? 2
+                    : *meaning->name && str_starts(network->id, meaning->name)   ? 1
+                                                                                 : 0;
+    if (rank == 0 || is_hidden(network) || rank < meaning->rank)
         return;
-    }
-    write_network(object, request_minor(request), request_write(request));
-    request_send(request, 200);
+    meaning->twice = rank == meaning->rank;
+    meaning->rank = rank;
+    wire_free(meaning->found);
+    meaning->found = wire_copy(network, NULL);
+}
+
+static void show_taken(struct request *request, const char *name)
+{
+    void *ctx;
+    const struct backend *backend = request_backend(request, &ctx);
+    struct meaning meaning = {.name = name};
+    if (backend->networks_taken)
+        backend->networks_taken(ctx, mean, &meaning);
+    if (meaning.found && !meaning.twice)
+        send_network(request, meaning.found);
+    else if (meaning.twice)
+        request_fail(request, 400, "network %s is ambiguous (2 matches found)", name);
+    else
+        request_fail(request, 404, "network %s not found", name);
+    wire_free(meaning.found);
 }
 
 static void inspect(struct request *request)
@@ -285,10 +366,12 @@ static void inspect(struct request *request)
     struct json_out *out = request_write(request);
     if (!str_equal(scope, "swarm") && backend->network && backend->network(ctx, name, verbose, out))
         request_send(request, 200);
-    else if (!str_equal(scope, "local") && request_has_manager(request))
+    else if (str_equal(scope, "local"))
+        request_fail(request, 404, "network %s not found", name);
+    else if (request_has_manager(request))
         noun_find(request, &noun_network, name, show);
     else
-        request_fail(request, 404, "network %s not found", name);
+        show_taken(request, name);
 }
 
 // ---- removing ----------------------------------------------------------------------------------
@@ -496,7 +579,8 @@ static void prune_add(struct request *request, const json_t *network, bool swarm
     struct pruning *pruning = request_kept(request);
     const char *name = text_of(network, "Name");
     if (network_is_builtin(name) || strcmp(name, "docker_gwbridge") == 0 ||
-        json_is_true(json_object_get(network, "Ingress")) || pruning->count == PRUNE_MAX ||
+        json_is_true(json_object_get(network, "Ingress")) ||
+        json_is_true(json_object_get(network, "ConfigOnly")) || pruning->count == PRUNE_MAX ||
         json_object_size(json_object_get(network, "Containers")) > 0 ||
         !fits(&pruning->filters, network) || has_excluded_label(&pruning->filters, network) ||
         is_too_young(&pruning->filters, network))
@@ -517,7 +601,7 @@ static void prune_listed(struct request *request, const void *response)
             continue;
         buf_init(&text, NETWORK_BYTES_MAX);
         json_out_init(&one, &text);
-        write_network(swarm->networks[i], request_minor(request), &one);
+        write_network(swarm->networks[i], request_minor(request), NULL, &one);
         json_t *network = json_out_done(&one) ? json_parse(text.data, text.len, NULL) : NULL;
         if (network)
             prune_add(request, network, true);

@@ -266,6 +266,7 @@ static void nets_free(struct nets *nets)
     map_fini(&nets->kept);
     map_fini(&nets->boxes);
     map_fini(&nets->nets);
+    free(nets->node);
     gateway_fini(&nets->gateway);
     MAGIC_CLEAR(nets);
     free(nets);

@@ -15,6 +15,7 @@
 #include "agent/net/order.h"
 #include "agent/net/ports_io.h"
 #include "proto/base/err.h"
+#include "proto/base/json.h"
 #include "proto/base/loop_io.h"
 #include "proto/net/addr.h"
 #include "proto/wire/dispatcher.pb-c.h"
@@ -133,5 +134,23 @@ void nets_session(struct nets *nets, const Swarm__SessionMessage *message);
 // Ends gossip; with `leave` others are told and the swarm's networks are taken away (its containers
 // are gone), else it is a restart. `ended` runs once, later.
 void nets_swarm_end(struct nets *nets, bool leave, void (*ended)(void *owner), void *owner);
+
+// ---- for people: nets_show_io.c -----------------------------------------------------------------
+
+// The networks that the manager last said this node takes part in; each is valid for its call.
+void nets_networks(const struct nets *nets, void (*visit)(void *owner, const Swarm__Network *it),
+                   void *owner);
+
+// Writes the members "Containers", "Peers" and, with `verbose`, "Services" of a Docker network
+// object. False, and nothing written, when this node takes no part in the network.
+bool nets_write_use(const struct nets *nets, const char *network_id, bool verbose,
+                    struct json_out *out);
+
+// The gateway bridge under the name that users know: whether there is one (some sandbox needs it),
+// and whether a name or the beginning of an id means it. Its containers only with `inside`.
+#define NETS_GATEWAY "docker_gwbridge"
+bool nets_has_gateway(const struct nets *nets);
+bool nets_is_gateway(const struct nets *nets, const char *name);
+void nets_write_gateway(const struct nets *nets, bool inside, struct json_out *out);
 
 #endif

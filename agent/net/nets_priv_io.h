@@ -122,6 +122,9 @@ struct nets {
     uint16_t port;
     bool in_swarm;
     bool session_seen;
+    uint8_t *node; // what the manager last said of it, packed; NULL: nothing
+    size_t node_bytes;
+    struct wall began; // when the swarm did
     void (*ended)(void *owner);
     void *ended_owner;
     bool leaving;
@@ -199,6 +202,9 @@ void nets_ingress_gone(struct nets *nets);
 // Tells the resolver about a network, or a sandbox.
 void nets_feed_net(struct nets *nets, struct net *net);
 void nets_feed_box(struct nets *nets, struct box *box);
+
+// ---- nets_show_io.c -----------------------------------------------------------------------------
+void nets_keep_node(struct nets *nets, const Swarm__Node *node); // NULL: there is none any more
 
 // ---- nets_mesh_io.c -----------------------------------------------------------------------------
 int nets_mesh_open(struct nets *nets, struct err *err);

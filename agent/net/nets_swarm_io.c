@@ -5,6 +5,7 @@
 
 #include "agent/net/nets_priv_io.h"
 #include "proto/base/check.h"
+#include "proto/base/clock_io.h"
 #include "proto/base/log.h"
 #include "proto/base/str.h"
 
@@ -609,6 +610,7 @@ static void take_node(struct nets *nets, const Swarm__Node *node)
 {
     if (!node)
         return;
+    nets_keep_node(nets, node);
     MAP_EACH (entry, &nets->nets)
         ((struct net *)entry->value)->lb = (struct ipnet){0};
     for (size_t i = 0; i < node->n_attachments; i++)
@@ -702,6 +704,7 @@ int nets_swarm_begin(struct nets *nets, const struct nets_swarm *swarm, struct e
         return rc;
     str_copy(nets->node_id, sizeof nets->node_id, swarm->node_id);
     nets->in_swarm = true;
+    nets->began = wall_now();
     nets->leaving = nets->session_seen = false;
     return 0;
 }
@@ -722,6 +725,7 @@ void nets_swarm_end(struct nets *nets, bool leave, void (*ended)(void *owner), v
     nets->ended = ended;
     nets->ended_owner = owner;
     nets->in_swarm = false;
+    nets_keep_node(nets, NULL);
     nets->leaving = leave;
     nets->gossip = NULL;
     MAP_EACH (entry, &nets->nets) {

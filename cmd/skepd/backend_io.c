@@ -8,6 +8,7 @@
 #include "agent/crate/config.h"
 #include "agent/engine/bus.h"
 #include "agent/net/locals_io.h"
+#include "agent/net/nets_io.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
 #include "proto/base/str.h"
@@ -170,16 +171,59 @@ static struct locals *locals_of(const struct backend_parts *parts)
     return station_locals(parts->station);
 }
 
+static struct nets *nets_of(const struct backend_parts *parts)
+{
+    return station_nets(parts->station);
+}
+
+// A network that the user gave the gateway's name hides it.
+static bool gateway_shows(const struct backend_parts *parts)
+{
+    return nets_of(parts) && nets_has_gateway(nets_of(parts)) &&
+           !(locals_of(parts) && locals_find(locals_of(parts), NETS_GATEWAY));
+}
+
 static void on_networks(void *ctx, struct json_out *out)
 {
     if (locals_of(ctx))
         locals_write(locals_of(ctx), out);
+    if (gateway_shows(ctx))
+        nets_write_gateway(nets_of(ctx), false, out);
 }
 
 static bool on_network(void *ctx, const char *name, bool verbose, struct json_out *out)
 {
-    (void)verbose;
-    return locals_of(ctx) && locals_write_one(locals_of(ctx), name, out);
+    (void)verbose; // services are the swarm's
+    if (locals_of(ctx) && locals_write_one(locals_of(ctx), name, out))
+        return true;
+    if (!gateway_shows(ctx) || !nets_is_gateway(nets_of(ctx), name))
+        return false;
+    nets_write_gateway(nets_of(ctx), true, out);
+    return true;
+}
+
+struct taking {
+    void (*visit)(void *owner, const void *network);
+    void *owner;
+};
+
+static void on_taken(void *ctx, const Swarm__Network *network)
+{
+    const struct taking *taking = ctx;
+    taking->visit(taking->owner, network);
+}
+
+static void on_networks_taken(void *ctx, void (*visit)(void *owner, const void *network),
+                              void *owner)
+{
+    struct taking taking = {visit, owner};
+    if (nets_of(ctx))
+        nets_networks(nets_of(ctx), on_taken, &taking);
+}
+
+static bool on_network_use(void *ctx, const char *id, bool verbose, struct json_out *out)
+{
+    return nets_of(ctx) && nets_write_use(nets_of(ctx), id, verbose, out);
 }
 
 static void on_network_create(void *ctx, const json_t *body, backend_done *done, void *owner)
@@ -196,7 +240,12 @@ static void on_network_remove(void *ctx, const char *name, backend_done *done, v
 {
     const struct backend_parts *parts = ctx;
     struct answer *answer = answer_new(station_loop(parts->station), done, owner);
-    if (locals_of(parts))
+    if (gateway_shows(parts) && nets_is_gateway(nets_of(parts), name))
+        err_set(&answer->err, ERR_PERMISSION_DENIED,
+                "%s is what containers of the swarm reach the outside through, and cannot be "
+                "removed",
+                NETS_GATEWAY);
+    else if (locals_of(parts))
         (void)locals_remove(locals_of(parts), name, &answer->err);
     else
         err_set(&answer->err, ERR_NOT_FOUND, "network %s not found", name);
@@ -226,6 +275,8 @@ const struct backend node_backend = {
     .local = on_local,
     .networks = on_networks,
     .network = on_network,
+    .networks_taken = on_networks_taken,
+    .network_use = on_network_use,
     .network_create = on_network_create,
     .network_remove = on_network_remove,
 };

@@ -457,6 +457,11 @@ struct loop *station_loop(struct station *station)
     return station_of(station)->loop;
 }
 
+struct nets *station_nets(struct station *station)
+{
+    return station->nets;
+}
+
 struct locals *station_locals(struct station *station)
 {
     return station_of(station)->locals;

@@ -44,6 +44,7 @@ const char *station_tmp(const struct station *station);
 struct crates *station_crates(struct station *station);
 struct loop *station_loop(struct station *station);
 struct locals *station_locals(struct station *station); // NULL: no networks of its own
+struct nets *station_nets(struct station *station);     // NULL: none of the swarm's either
 // What the resolver process is told; it is attached to each life of that process.
 struct dns_feed *station_feed(struct station *station);
 

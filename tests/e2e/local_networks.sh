@@ -56,6 +56,22 @@ refused 'not connected' d network disconnect red other
 refused 'not found' d network connect nowhere other
 d network rm red >/dev/null
 
+step "networks made from a configuration"
+d network create --config-only --subnet 10.42.0.0/24 --label from=cfg cfg >/dev/null
+same "true null 10.42.0.0/24" "$(d network inspect -f '{{.ConfigOnly}} {{.Driver}} {{(index .IPAM.Config 0).Subnet}}' cfg)" "inspect"
+refused 'configuration-only' d run --rm --network cfg "$LAB_IMAGE" true
+refused 'is not a configuration-only network' d network create --config-from blue made
+refused 'user supplied configurations are not supported' d network create --config-from cfg --internal made
+d network create --config-from cfg made >/dev/null
+same "10.42.0.0/24 cfg cfg" "$(d network inspect -f '{{(index .IPAM.Config 0).Subnet}} {{.ConfigFrom.Network}} {{.Labels.from}}' made)" "made"
+[[ $(d run --rm --network made "$LAB_IMAGE" ip addr) == *10.42.0.2/24* ]] || fail "no address of the configuration's"
+refused 'is in use' d network rm cfg
+d network prune --force >/dev/null # takes what nobody is on, but no configuration
+refused 'No such network' d network inspect made
+d network rm cfg >/dev/null
+refused 'Unknown runtime specified bogus' d run --rm --runtime bogus "$LAB_IMAGE" true
+d run --rm --runtime runc "$LAB_IMAGE" true || fail "the name of a runtime"
+
 step "host and none"
 [[ $(d run --rm --network host "$LAB_IMAGE" ip addr) == *"$(ip_of h1)"* ]] || fail "host"
 [[ $(d run --rm --network none "$LAB_IMAGE" ip addr) != *eth0* ]] || fail "none"

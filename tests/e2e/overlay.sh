@@ -63,6 +63,24 @@ container=$(skep h1 ps -q | sed -n 1p)
 [[ $(skep h1 exec "$container" cat /etc/hosts) == *10.20.0.* ]] || fail "hosts"
 skep h1 exec "$container" ping -c 1 -W 1 "$(ip_of h1)" >/dev/null || fail "the way out"
 
+step "who is on the network: here, elsewhere, and which service"
+# shown HOST FORMAT [option]: a line of network inspect.
+shown() { skep "$1" network inspect ${3:-} --format "$2" blue; }
+for host in h1 h2; do # a worker knows what it takes part in
+  same "2" "$(shown $host '{{range .Containers}}{{println .Name}}{{end}}' | grep -c '^web\.[1-4]\.')" "tasks here"
+  same "blue-endpoint" "$(shown $host '{{(index .Containers "lb-blue").Name}}')" "the node's own address"
+  same "10.77.0.11 10.77.0.12" "$(shown $host '{{range .Peers}}{{println .IP}}{{end}}' | sort | xargs)" "peers"
+  same "map[]" "$(shown $host '{{.Services}}')" "services, unasked"
+  same "$vip" "$(shown $host '{{(index .Services "web").VIP}}' --verbose)" "the service's address"
+  same "10.77.0.11 10.77.0.11 10.77.0.12 10.77.0.12" "$(shown $host \
+    '{{range (index .Services "web").Tasks}}{{println (index .Info "Host IP")}}{{end}}' --verbose | sort | xargs)" "tasks"
+  [[ $(skep $host network ls --format '{{.Name}}/{{.Driver}}/{{.Scope}}' | xargs) == *blue/overlay/swarm* ]] || fail "network ls"
+  same "docker_gwbridge/bridge" "$(skep $host network inspect docker_gwbridge --format '{{.Name}}/{{.Driver}}')" "the gateway"
+  same "2" "$(skep $host network inspect docker_gwbridge --format '{{range .Containers}}{{println .Name}}{{end}}' |
+    grep -c '^gateway_[0-9a-f]')" "containers on the gateway"
+done
+refused 'is what containers of the swarm reach the outside through' skep h1 network rm docker_gwbridge
+
 step "names"
 answers() { [[ $(skep h1 exec "$container" nslookup "$1" | grep -c "$2") == "$3" ]]; }
 eventually 10 answers tasks.web. 'Address.*10\.20\.0\.' 4
