@@ -65,7 +65,7 @@ skep h1 exec "$container" ping -c 1 -W 1 "$(ip_of h1)" >/dev/null || fail "the w
 
 step "who is on the network: here, elsewhere, and which service"
 # shown HOST FORMAT [option]: a line of network inspect.
-shown() { skep "$1" network inspect ${3:-} --format "$2" blue; }
+shown() { skep "$1" network inspect "${@:3}" --format "$2" blue; }
 for host in h1 h2; do # a worker knows what it takes part in
   same "2" "$(shown $host '{{range .Containers}}{{println .Name}}{{end}}' | grep -c '^web\.[1-4]\.')" "tasks here"
   same "blue-endpoint" "$(shown $host '{{(index .Containers "lb-blue").Name}}')" "the node's own address"
