@@ -17,16 +17,12 @@
 #include "proto/base/str.h"
 #include "proto/net/addr_io.h"
 #include "proto/net/conn_impl_io.h"
+#include "proto/net/lent.h"
 
-#define READ_BYTES (64 * 1024)
 // Bytes given back, and what was decrypted behind them in the same turn.
 #define CONN_UNREAD_BYTES_MAX (4 * TLS_INPUT_BYTES_MAX)
 
 #define KEEPALIVE_S 60
-
-// Lent to one read callback at a time; the callbacks of a thread do not nest.
-static _Thread_local uint8_t lent_read[READ_BYTES];
-static _Thread_local uint8_t lent_plain[TLS_RECORD_BYTES];
 
 static void on_later(struct loop_later *later);
 static void read_on(struct conn *conn);
@@ -140,7 +136,8 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 {
     (void)handle;
     (void)suggested;
-    *out = uv_buf_init((char *)lent_read, sizeof lent_read);
+    // For one read callback at a time; the callbacks of a thread do not nest.
+    *out = uv_buf_init((char *)lent()->read, LENT_READ_BYTES);
 }
 
 static void deliver(struct conn *conn, const uint8_t *bytes, size_t size)
@@ -187,10 +184,11 @@ static void opened(struct conn *conn)
 static void read_session(struct conn *conn)
 {
     struct err err = ERR_INIT;
+    uint8_t *plain = lent()->plain;
     while (conn->session && !conn->peer_ended && conn->unread.len == 0 &&
            (conn->state == CONN_LEAVING || (conn->state == CONN_OPEN && !conn->paused))) {
         size_t got;
-        if (tls_session_read(conn->session, lent_plain, sizeof lent_plain, &got, &err) != 0) {
+        if (tls_session_read(conn->session, plain, sizeof lent()->plain, &got, &err) != 0) {
             conn_flush(conn); // the alert, as far as it goes
             conn_close_now(conn, &err);
             return;
@@ -199,7 +197,7 @@ static void read_session(struct conn *conn)
             conn->peer_ended = true;
         if (got == 0)
             break;
-        deliver(conn, lent_plain, got);
+        deliver(conn, plain, got);
     }
     // A renegotiation request or an alert may have put an answer into the output.
     if (conn->session && tls_session_output(conn->session)->len > 0)

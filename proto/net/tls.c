@@ -7,6 +7,7 @@
 
 #include "proto/base/check.h"
 #include "proto/base/str.h"
+#include "proto/net/lent.h"
 #include "proto/net/tls_impl.h"
 
 #define SESSION_MAGIC 0x746c7373u
@@ -15,13 +16,9 @@
 // than everything else about an idle connection. Our session hands mbedTLS whole records only and
 // takes all it writes, so between two calls those buffers hold nothing but the two 8-byte record
 // counters at their beginnings. The sessions of one thread therefore share one pair, and each keeps
-// its counters. It rests on two facts of mbedTLS 2.28: struct members are public, and outside of a
-// call in_left, in_offt and out_left tell whether anything is left in the buffers (checked in
-// `lend_end`).
-static _Thread_local struct {
-    unsigned char in[MBEDTLS_SSL_IN_BUFFER_LEN];
-    unsigned char out[MBEDTLS_SSL_OUT_BUFFER_LEN];
-} lent;
+// its counters (lent.h). It rests on two facts of mbedTLS 2.28: struct members are public, and
+// outside of a call in_left, in_offt and out_left tell whether anything is left in the buffers
+// (checked in `lend_end`).
 
 #define COUNTER_BYTES       8
 #define RECORD_HEADER_BYTES 5
@@ -98,16 +95,16 @@ static int wire_send(void *context, const unsigned char *bytes, size_t size)
 
 static void lend_start(struct tls_session *session)
 {
-    CHECK(session->ssl.in_buf == lent.in);
-    memcpy(lent.in, session->in_counter, COUNTER_BYTES);
-    memcpy(lent.out, session->out_counter, COUNTER_BYTES);
+    CHECK(session->ssl.in_buf == lent()->tls_in);
+    memcpy(lent()->tls_in, session->in_counter, COUNTER_BYTES);
+    memcpy(lent()->tls_out, session->out_counter, COUNTER_BYTES);
 }
 
 // False when something is left in the lent buffers, which would be lost.
 static bool lend_end(struct tls_session *session)
 {
-    memcpy(session->in_counter, lent.in, COUNTER_BYTES);
-    memcpy(session->out_counter, lent.out, COUNTER_BYTES);
+    memcpy(session->in_counter, lent()->tls_in, COUNTER_BYTES);
+    memcpy(session->out_counter, lent()->tls_out, COUNTER_BYTES);
     buf_consume(&session->input, session->input_at);
     session->input_at = 0;
     if (session->input.len == 0)
@@ -153,8 +150,8 @@ struct tls_session *tls_session_new(struct tls_config *config, const char *serve
     CHECK(ret == 0); // fails only without memory
     free(ssl->in_buf);
     free(ssl->out_buf);
-    ssl->in_buf = lent.in;
-    ssl->out_buf = lent.out;
+    ssl->in_buf = lent()->tls_in;
+    ssl->out_buf = lent()->tls_out;
     mbedtls_ssl_reset_in_out_pointers(ssl);
     mbedtls_ssl_set_bio(ssl, session, wire_send, wire_recv, NULL);
     mbedtls_ssl_set_verify(ssl, on_certificate, session);
