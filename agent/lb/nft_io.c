@@ -16,8 +16,8 @@
 #define NFT_COMPLAINT_BYTES 400
 
 struct nft {
-    int netns_fd;
-    struct nft_ctx *ctx; // for transactions; readings would leave all they read in its cache
+    int netns_fd; // no context: each holds half a megabyte, and makes its cache anew after a
+                  // transaction anyway
 };
 
 // Enters the namespace; *home_fd leads back.
@@ -90,9 +90,9 @@ struct nft *nft_open(int netns_fd, struct err *err)
         close(fd);
         return NULL;
     }
+    nft_ctx_free(ctx);
     struct nft *nft = MEM_NEW(struct nft);
     nft->netns_fd = fd;
-    nft->ctx = ctx;
     return nft;
 }
 
@@ -100,7 +100,6 @@ void nft_close(struct nft *nft)
 {
     if (!nft)
         return;
-    nft_ctx_free(nft->ctx);
     close(nft->netns_fd);
     free(nft);
 }
@@ -109,9 +108,13 @@ int nft_apply(struct nft *nft, const char *commands, struct err *err)
 {
     CHECK(nft);
     CHECK(commands);
-    if (nft_run_cmd_from_buffer(nft->ctx, commands) != 0)
-        return complain(nft->ctx, err);
-    return 0;
+    struct err why = ERR_INIT;
+    struct nft_ctx *ctx = context_open_in(nft->netns_fd, &why);
+    if (!ctx)
+        return err_copy(err, &why);
+    int rc = nft_run_cmd_from_buffer(ctx, commands) == 0 ? 0 : complain(ctx, err);
+    nft_ctx_free(ctx);
+    return rc;
 }
 
 static int read_here(struct nft_ctx *ctx, struct ruleset *out, struct err *err)
