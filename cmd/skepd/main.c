@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cmd/skepd/heap_io.h"
 #include "cmd/skepd/node_io.h"
 #include "cmd/skepd/notify_io.h"
 #include "cmd/skepd/roles_io.h"
@@ -51,6 +52,7 @@ static int run_node(struct config *config, size_t count, const char *const *args
     } else {
         // Whoever started us may have left descriptors open; none of them is ours.
         confine_close_from(NOTIFY_FIRST_FD + notify_listen_fds());
+        heap_settle();
         log_setup(2, LOG_INFO, str_equal(config->log_format, "json") ? LOG_JSON : LOG_TEXT, NULL);
         status = node_run(config, count, args, &warnings);
     }

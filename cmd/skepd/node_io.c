@@ -15,6 +15,7 @@
 #include "cmd/skepd/api_io.h"
 #include "cmd/skepd/backend_io.h"
 #include "cmd/skepd/figures_io.h"
+#include "cmd/skepd/heap_io.h"
 #include "cmd/skepd/membership_io.h"
 #include "cmd/skepd/metrics_io.h"
 #include "cmd/skepd/notify_io.h"
@@ -56,6 +57,7 @@ struct node {
     size_t args_count;
     const char *const *args;
     struct loop loop;
+    struct heap heap;
     uv_signal_t signals[3];
     int lock_fd; // of the data folder
     struct sockets api_sockets;
@@ -607,6 +609,7 @@ static void clean_up(struct node *node)
 {
     for (size_t i = 0; i < COUNT_OF(node->signals); i++)
         uv_close((uv_handle_t *)&node->signals[i], NULL);
+    heap_stop(&node->heap);
     loop_fini(&node->loop);
     sockets_unbind(&node->api_sockets);
     pidfile_drop(node->config->pidfile);
@@ -639,6 +642,7 @@ int node_run(struct config *config, size_t count, const char *const *args, struc
     log_warnings(warnings);
     raise_files_limit();
     loop_init(&node->loop);
+    heap_start(&node->heap, &node->loop);
     watch_signals(node);
     int result = prepare(node, &err);
     if (!result)
