@@ -1,11 +1,14 @@
-// A closed loop of HTTP requests over a unix socket: so many clients, each with one kept
-// connection, each asking again as soon as it is answered.
+// A closed loop of HTTP requests over a unix socket (or HOST:PORT): so many clients, each with one
+// kept connection, each asking again as soon as it is answered.
 //
 //   bench_api SOCKET CLIENTS COUNT METHOD TARGET [BODY]     %d in TARGET and BODY counts up
 //
 // Prints one line: requests, failures (statuses of 400 and more), per second, p50 and p99 in
 // microseconds, bytes of the last answer.
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -147,9 +150,21 @@ static int by_value(const void *a, const void *b)
 static int open_client(const char *path)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    struct sockaddr_in inet = {.sin_family = AF_INET};
     str_copy(addr.sun_path, sizeof addr.sun_path, path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof addr)) {
+    bool is_unix = path[0] == '/';
+    char *colon = strrchr(addr.sun_path, ':');
+    if (!is_unix && colon) {
+        *colon = '\0';
+        inet.sin_port = htons((uint16_t)atoi(colon + 1));
+        inet_pton(AF_INET, addr.sun_path, &inet.sin_addr);
+    }
+    int fd = socket(is_unix ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int on = 1;
+    if (!is_unix)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    const struct sockaddr *at = is_unix ? (struct sockaddr *)&addr : (struct sockaddr *)&inet;
+    if (fd < 0 || connect(fd, at, is_unix ? sizeof addr : sizeof inet)) {
         perror(path);
         exit(1);
     }

@@ -1,9 +1,11 @@
 #!/bin/bash
-# The Engine API of one manager, ours and a stock dockerd in turns on the same machine: creating services
-# with 1 and 16 clients, listing 1,000 services and 10,000 tasks, 100 clients at once; processor time per
-# request and memory. Load comes from one and the same generator.
+# The Engine API and the managers behind it, ours and stock ones in turns on the same machine: memory
+# and processor time of an idle manager, creating, listing and forgetting services and tasks, the
+# restart of a manager; then groups of three managers (and an etcd of three members beside them), and
+# what the death of their leader costs. Load comes from one and the same generator.
 #
-# Prints a table, and all of it again as one JSON line. ROUNDS, SERVICES and TASKS make it smaller.
+# Prints a table with the aim of each row, and all of it again as one JSON line. ROUNDS, SERVICES and
+# TASKS make it smaller; ROWS names parts: idle create list pending restart group failover.
 here=$(dirname "$0")
 . "$here/../support/lab.sh"
 lab_needs dockerd docker curl jq
@@ -13,19 +15,25 @@ GENERATOR=$SKEP_BUILD/tests/bench/bench_api
 ROUNDS=${ROUNDS:-3}
 SERVICES=${SERVICES:-1000}
 TASKS=${TASKS:-10000}
+IDLE_SECONDS=${IDLE_SECONDS:-10}
+ROWS=${ROWS:-idle create list pending restart group failover}
+wanted() { [[ " $ROWS " == *" $1 "* ]]; }
 
-lab_up 2
-skep_start h1
-stock_start h2
-skep h1 swarm init --advertise-addr "$(ip_of h1)" >/dev/null
-stock h2 swarm init --advertise-addr "$(ip_of h2)" >/dev/null
-sock_of() { if [[ $1 == skep ]]; then echo "$LAB/h1/skep.sock"; else echo "$LAB/h2/docker.sock"; fi; }
+# ---- the two sides -----------------------------------------------------------------------------
 
-# The processes of one side: a daemon and its children.
+# Alone: h1 is ours, h2 stock. Groups: h3 to h5 ours, h6 to h8 stock.
+lab_up 8
+side_of() { case $1 in h1 | h[345]) echo skep ;; *) echo stock ;; esac; }
+sock_of() { if [[ $(side_of "$1") == skep ]]; then echo "$LAB/$1/skep.sock"; else echo "$LAB/$1/docker.sock"; fi; }
+daemon_start() { "$(side_of "$1")_start" "$1"; }
+daemon_stop() { "$(side_of "$1")_stop" "$1"; }
+engine() { local host=$1; shift; "$(side_of "$host")" "$host" "$@"; }
+api() { curl -fsS --max-time 60 --unix-socket "$(sock_of "$1")" "http://d/v1.41/$2" "${@:3}"; }
+
+# A daemon's processes.
 family_of()
 {
-  local top; if [[ $1 == skep ]]; then top=$(pid_of h1 skepd); else top=$(pid_of h2 dockerd); fi
-  pstree_of "$top"
+  if [[ $(side_of "$1") == skep ]]; then pstree_of "$(pid_of "$1" skepd)"; else pstree_of "$(pid_of "$1" dockerd)"; fi
 }
 pstree_of()
 {
@@ -34,7 +42,7 @@ pstree_of()
   while read -r child; do pstree_of "$child"; done < <(cat "/proc/$1"/task/*/children 2>/dev/null | tr ' ' '\n' | grep .)
 }
 
-# Processor milliseconds, and private memory in kilobytes.
+# Processor milliseconds, and memory in kilobytes.
 cpu_of()
 {
   local pid sum=0 ticks
@@ -50,24 +58,37 @@ memory_of()
   for pid in $(family_of "$1"); do cat "/proc/$pid/smaps_rollup" 2>/dev/null || true; done |
     awk '/^Pss:/ { sum += $2 } END { print sum }'
 }
+now_ms() { echo $(($(date +%s%N) / 1000000)); }
 
-# keep WHAT SIDE VALUE: one round's figure; median WHAT SIDE.
+# ---- figures -----------------------------------------------------------------------------------
+
+# keep WHAT SIDE VALUE: one round's figure; median WHAT SIDE: "-" where there is none.
 keep() { echo "$3" >>"$LAB/figure.$1.$2"; }
-median() { sort -g "$LAB/figure.$1.$2" | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
-
-# load WHAT SIDE CLIENTS COUNT METHOD TARGET [BODY]: runs it and keeps its figures.
-load()
+median()
 {
-  local what=$1 side=$2 said before after; shift 2
-  before=$(cpu_of "$side")
-  said=$("$GENERATOR" "$(sock_of "$side")" "$@")
-  after=$(cpu_of "$side")
+  [[ -e $LAB/figure.$1.$2 ]] || { echo -; return; }
+  sort -g "$LAB/figure.$1.$2" | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
+}
+
+# measure WHAT SIDE GENERATOR...: runs the generator and keeps its figures.
+measure()
+{
+  local what=$1 side=$2 said failed rate p50 p99; shift 2
+  said=$("$@")
   read -r _ _ _ failed _ rate _ p50 _ p99 _ _ <<<"$said"
   [[ $failed == 0 ]] || fail "$what on $side: $said"
   keep "$what.rate" "$side" "$rate"
   keep "$what.p50_us" "$side" "$p50"
   keep "$what.p99_us" "$side" "$p99"
-  keep "$what.cpu_us" "$side" "$(((after - before) * 1000 / $2))"
+}
+
+# load WHAT HOST CLIENTS COUNT METHOD TARGET [BODY]: with processor time per request.
+load()
+{
+  local what=$1 host=$2 before; shift 2
+  before=$(cpu_of "$host")
+  measure "$what" "$(side_of "$host")" "$GENERATOR" "$(sock_of "$host")" "$@"
+  keep "$what.cpu_us" "$(side_of "$host")" $((($(cpu_of "$host") - before) * 1000 / $2))
 }
 
 # body NAME REPLICAS: a service whose tasks find no node, with %d for the generator to count.
@@ -77,49 +98,281 @@ body()
   printf '"Placement":{"Constraints":["node.hostname==nowhere"]}},"Mode":{"Replicated":{"Replicas":%s}}}' "$2"
 }
 
-step "creating"
-for ((round = 1; round <= ROUNDS; round++)); do
-  for side in skep stock; do
-    load create_1 $side 1 200 POST /v1.41/services/create "$(body "one$round" 0)"
-    load create_16 $side 16 400 POST /v1.41/services/create "$(body "many$round" 0)"
+# ---- one manager -------------------------------------------------------------------------------
+
+alone_up()
+{
+  step "one manager each"
+  for host in h1 h2; do
+    daemon_start $host
+    engine $host swarm init --advertise-addr "$(ip_of $host)" >/dev/null
   done
-done
-made=$((ROUNDS * 600))
-if ((made < SERVICES)); then
-  for side in skep stock; do
-    "$GENERATOR" "$(sock_of $side)" 16 $((SERVICES - made)) POST /v1.41/services/create "$(body rest 0)" >/dev/null
+  sleep 3 # what the founding left to do is done
+  if wanted idle; then
+    for host in h1 h2; do keep idle.memory_kb "$(side_of $host)" "$(memory_of $host)"; done
+  fi
+}
+
+make_services()
+{
+  local memory made=0
+  step "creating services"
+  for host in h1 h2; do memory[${host#h}]=$(memory_of $host); done
+  if wanted create; then
+    for ((round = 1; round <= ROUNDS; round++)); do
+      for host in h1 h2; do
+        load create_1 $host 1 200 POST /v1.41/services/create "$(body "one$round" 0)"
+        load create_16 $host 16 400 POST /v1.41/services/create "$(body "many$round" 0)"
+      done
+    done
+    made=$((ROUNDS * 600))
+  fi
+  for host in h1 h2; do
+    if ((made < SERVICES)); then
+      "$GENERATOR" "$(sock_of $host)" 16 $((SERVICES - made)) POST /v1.41/services/create "$(body rest 0)" >/dev/null
+    fi
+    keep services.memory_kb_per_1000 "$(side_of $host)" \
+      $((($(memory_of $host) - memory[${host#h}]) * 1000 / (made > SERVICES ? made : SERVICES)))
   done
+  # Lists are measured at the same length whatever was made before.
+  for host in h1 h2; do
+    api $host services | jq -r ".[$SERVICES:][].ID" | while read -r id; do api $host "services/$id" -X DELETE; done
+  done
+}
+
+list_services()
+{
+  local some
+  step "listing services"
+  some=$(api h1 services | jq -r '.[0].Spec.Name')
+  for ((round = 1; round <= ROUNDS; round++)); do
+    for host in h1 h2; do
+      some=$(api $host services | jq -r '.[0].ID')
+      load list_services $host 1 200 GET /v1.41/services
+      load list_services_status $host 1 50 GET '/v1.41/services?status=true'
+      load list_services_100 $host 100 400 GET /v1.41/services
+      load inspect_100 $host 100 5000 GET "/v1.41/services/$some"
+      load ping_100 $host 100 5000 GET /_ping
+    done
+  done
+}
+
+no_tasks() { [[ $(api "$1" tasks | jq length) == 0 ]]; }
+
+# Every task has been looked at, and waits for a node.
+all_pending() { (($(api "$1" tasks | grep -o '"State":"pending"' | wc -l) >= TASKS)); }
+
+pending_tasks()
+{
+  local host side before cpu began id memory after
+  step "pending tasks"
+  for ((round = 1; round <= ROUNDS; round++)); do
+    for host in h1 h2; do
+      side=$(side_of $host)
+      before=$(memory_of $host) cpu=$(cpu_of $host) began=$(now_ms)
+      id=$(api $host services/create -H 'Content-Type: application/json' \
+        --data "$(body "tasks$round" "$TASKS" | sed 's/%d/0/')" | jq -r .ID)
+      until all_pending $host; do sleep 0.05; done
+      keep tasks.create_per_s "$side" $((TASKS * 1000 / ($(now_ms) - began)))
+      keep tasks.cpu_us "$side" $((($(cpu_of $host) - cpu) * 1000 / TASKS))
+      sleep 4
+      memory=$(memory_of $host)
+      keep tasks.memory_kb_per_10000 "$side" $(((memory - before) * 10000 / TASKS))
+      load list_tasks $host 1 10 GET /v1.41/tasks
+      api $host "services/$id" -X DELETE
+      eventually 120 no_tasks $host
+      sleep 10
+      after=$(memory_of $host)
+      keep tasks.given_back_percent "$side" $((memory > before ? (memory - after) * 100 / (memory - before) : 100))
+    done
+  done
+}
+restart()
+{
+  local host began side
+  step "restart"
+  for ((round = 1; round <= ROUNDS; round++)); do
+    for host in h1 h2; do
+      side=$(side_of $host)
+      daemon_stop $host
+      began=$(now_ms)
+      daemon_start $host &
+      until curl -fs -o /dev/null --max-time 5 --unix-socket "$(sock_of $host)" http://d/v1.41/services; do sleep 0.01; done
+      keep restart.ready_ms "$side" $(($(now_ms) - began))
+      wait
+    done
+  done
+}
+
+# ---- three managers ----------------------------------------------------------------------------
+
+managers_are() { [[ $(api "$1" nodes | jq '[.[] | select(.ManagerStatus.Reachability == "reachable")] | length') == "$2" ]]; }
+
+group_up()
+{
+  local first=$1 token host; shift
+  daemon_start "$first"
+  engine "$first" swarm init --advertise-addr "$(ip_of "$first")" >/dev/null
+  token=$(engine "$first" swarm join-token --quiet manager)
+  for host in "$@"; do
+    daemon_start "$host"
+    engine "$host" swarm join --token "$token" "$(ip_of "$first"):2377" >/dev/null
+  done
+  eventually 60 managers_are "$first" 3
+}
+
+groups_up()
+{
+  step "three managers each"
+  group_up h3 h4 h5
+  group_up h6 h7 h8
+  sleep 5 # the joins settle
+}
+
+idle_group()
+{
+  local host cpu
+  step "idle for $IDLE_SECONDS s"
+  for host in h4 h7; do cpu[${host#h}]=$(cpu_of $host); done
+  sleep "$IDLE_SECONDS"
+  # Of one follower, in hundredths of a percent of a processor.
+  for host in h4 h7; do
+    keep idle.cpu_percent "$(side_of $host)" \
+      "$(awk -v ms=$(($(cpu_of $host) - cpu[${host#h}])) -v s="$IDLE_SECONDS" 'BEGIN { printf "%.2f", ms / s / 10 }')"
+  done
+}
+
+# An etcd of three members on one host's loopback, asked through its JSON gateway by the generator.
+etcd_up()
+{
+  local i
+  command -v etcd >/dev/null || return 1
+  for i in 1 2 3; do
+    start h2 "etcd$i" etcd --name "m$i" --data-dir "$LAB/h2/etcd$i" --log-level error \
+      --listen-client-urls "http://127.0.0.1:2379$i" --advertise-client-urls "http://127.0.0.1:2379$i" \
+      --listen-peer-urls "http://127.0.0.1:2389$i" --initial-advertise-peer-urls "http://127.0.0.1:2389$i" \
+      --initial-cluster "m1=http://127.0.0.1:23891,m2=http://127.0.0.1:23892,m3=http://127.0.0.1:23893"
+  done
+  eventually 30 on h2 curl -fsS "http://127.0.0.1:23791/v3/maintenance/status" --data '{}'
+}
+etcd_leader()
+{
+  local i status
+  for i in 1 2 3; do
+    status=$(on h2 curl -fsS "http://127.0.0.1:2379$i/v3/maintenance/status" --data '{}')
+    if jq -e '.header.member_id == .leader' <<<"$status" >/dev/null; then echo "127.0.0.1:2379$i"; fi
+  done
+}
+
+create_in_groups()
+{
+  local host etcd=''
+  local put='{"key":"azAxMjM0JWQ=","value":"'; put+=$(printf 'A%.0s' {1..340})'"}'
+  step "creating in groups"
+  if etcd_up; then etcd=$(etcd_leader); fi
+  for ((round = 1; round <= ROUNDS; round++)); do
+    for host in h3 h6; do
+      load group_create_1 $host 1 200 POST /v1.41/services/create "$(body "one$round" 0)"
+      load group_create_16 $host 16 800 POST /v1.41/services/create "$(body "many$round" 0)"
+    done
+    if [[ $etcd ]]; then
+      measure group_create_1 etcd on h2 "$GENERATOR" "$etcd" 1 400 POST /v3/kv/put "$put"
+      measure group_create_16 etcd on h2 "$GENERATOR" "$etcd" 16 1600 POST /v3/kv/put "$put"
+    fi
+  done
+  for i in 1 2 3; do [[ ! $etcd ]] || stop h2 "etcd$i"; done
+}
+
+leads() { [[ $(api "$1" info | jq -r .Swarm.NodeID) == "$2" ]]; }
+
+# failover HOST...: the leader's host loses its power; how long until the others commit a write.
+failover()
+{
+  local host side leader='' id began n=0 rest=()
+  side=$(side_of "$1")
+  id=$(api "$1" nodes | jq -r '.[] | select(.ManagerStatus.Leader) | .ID')
+  for host in "$@"; do if leads "$host" "$id"; then leader=$host; else rest+=("$host"); fi; done
+  [[ $leader ]] || fail "no leader among $*"
+  host_kill "$leader"
+  began=$(now_ms)
+  until curl -fs -o /dev/null --max-time 1.5 --unix-socket "$(sock_of "${rest[n % 2]}")" http://d/v1.41/services/create \
+    -H 'Content-Type: application/json' --data "$(body "gap$began" 0 | sed "s/%d/$n/")"; do
+    n=$((n + 1))
+    (($(now_ms) - began < 60000)) || fail "no write within a minute on $side"
+    sleep 0.02
+  done
+  keep failover.gap_ms "$side" $(($(now_ms) - began))
+  host_boot "$leader"
+  daemon_start "$leader"
+  eventually 60 managers_are "${rest[0]}" 3
+  sleep 1
+}
+
+# ---- the run -----------------------------------------------------------------------------------
+
+if wanted idle || wanted create || wanted list || wanted pending || wanted restart; then
+  alone_up
+  if wanted create || wanted list; then make_services; fi
+  if wanted list; then list_services; fi
+  if wanted pending; then pending_tasks; fi
+  if wanted restart; then restart; fi
+  for host in h1 h2; do daemon_stop $host; done
 fi
-for side in skep stock; do keep "memory_services_kb" $side "$(memory_of $side)"; done
+if wanted group || wanted failover || wanted idle; then
+  groups_up
+  if wanted idle; then idle_group; fi
+  if wanted group; then create_in_groups; fi
+  if wanted failover; then
+    step "death of the leader"
+    for ((round = 1; round <= ROUNDS; round++)); do
+      failover h3 h4 h5
+      failover h6 h7 h8
+    done
+  fi
+fi
 
-step "listing services"
-for ((round = 1; round <= ROUNDS; round++)); do
-  for side in skep stock; do
-    load list_services $side 1 50 GET /v1.41/services
-    load list_services_100 $side 100 200 GET /v1.41/services
-    load inspect_100 $side 100 5000 GET /v1.41/services/one1-7
-    load ping_100 $side 100 5000 GET /_ping
-  done
-done
+# aim of a row: a bound ("<= 6000") or a ratio to stock (">= 10 x").
+aim_of()
+{
+  case $1 in
+  idle.memory_kb) echo '<= 6000' ;;
+  idle.cpu_percent) echo '<= 0.2' ;;
+  services.memory_kb_per_1000) echo '<= 2500' ;;
+  tasks.memory_kb_per_10000) echo '<= 15000' ;;
+  tasks.given_back_percent) echo '>= 80' ;;
+  tasks.create_per_s) echo '>= 20000' ;;
+  tasks.cpu_us) echo '<= 30' ;;
+  create_1.rate) echo '>= 2 x' ;;
+  create_16.rate) echo '>= 5 x' ;;
+  list_services.rate) echo '>= 10 x' ;;
+  list_services.cpu_us) echo '<= 1000' ;;
+  list_tasks.p50_us) echo '<= 14000' ;;
+  restart.ready_ms) echo '<= 500' ;;
+  group_create_1.p50_us) echo '<= 1000' ;;
+  group_create_1.rate | group_create_16.rate) echo '>= 10 x, etcd' ;;
+  failover.gap_ms) echo '<= 1500' ;;
+  *) echo - ;;
+  esac
+}
+meets()
+{
+  local what=$1 ours=$2 theirs=$3 etcd=$4
+  awk -v aim="$(aim_of "$what")" -v a="$ours" -v b="$theirs" -v e="$etcd" 'BEGIN {
+    n = split(aim, part, /[ ,]+/)
+    if (aim == "-" || a == "-") { print ""; exit }
+    good = part[3] == "x" ? (b != "-" && a >= part[2] * b) : part[1] == "<=" ? a <= part[2] : a >= part[2]
+    if (part[4] == "etcd" && e != "-") good = good && a >= e
+    print good ? "met" : "missed" }'
+}
 
-step "listing tasks"
-for side in skep stock; do
-  "$GENERATOR" "$(sock_of $side)" 1 1 POST /v1.41/services/create "$(body tasks "$TASKS")" >/dev/null
-  all_tasks() { [[ $(curl -s --unix-socket "$(sock_of "$side")" http://d/v1.41/tasks | jq length) -ge $TASKS ]]; }
-  eventually 120 all_tasks
-done
-for ((round = 1; round <= ROUNDS; round++)); do
-  for side in skep stock; do load list_tasks $side 1 5 GET /v1.41/tasks; done
-done
-for side in skep stock; do keep "memory_tasks_kb" $side "$(memory_of $side)"; done
-
-printf '%-28s %12s %12s %8s\n' "" skep stock ratio
+printf '%-30s %12s %12s %10s %8s  %-14s %s\n' "" skep stock etcd ratio aim ""
 json=
 for file in "$LAB"/figure.*.skep; do
   what=${file##*/figure.}; what=${what%.skep}
-  ours=$(median "$what" skep) theirs=$(median "$what" stock)
-  printf '%-28s %12s %12s %8s\n' "$what" "$ours" "$theirs" \
-    "$(awk -v a="$ours" -v b="$theirs" 'BEGIN { printf (b ? "%.2f" : "-"), (b ? a / b : 0) }')"
-  json+=$(printf ',"%s":[%s,%s]' "$what" "$ours" "$theirs")
+  ours=$(median "$what" skep) theirs=$(median "$what" stock) etcd=$(median "$what" etcd)
+  printf '%-30s %12s %12s %10s %8s  %-14s %s\n' "$what" "$ours" "$theirs" "$etcd" \
+    "$(awk -v a="$ours" -v b="$theirs" 'BEGIN { printf (b > 0 ? "%.2f" : "-"), (b > 0 ? a / b : 0) }')" \
+    "$(aim_of "$what")" "$(meets "$what" "$ours" "$theirs" "$etcd")"
+  json+=$(printf ',"%s":[%s,%s]' "$what" "$ours" "${theirs/#-/null}")
 done
-echo "{\"bench\":\"api\"$json}"
+echo "{\"bench\":\"api\",\"load\":\"$(cut -d' ' -f1-3 /proc/loadavg)\"$json}"
