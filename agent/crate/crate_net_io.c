@@ -153,15 +153,18 @@ static json_t *names_of(const struct crate *crate, const json_t *asked)
 
 // A settings object's address and MAC address, as far as they are given.
 static int read_addresses(const struct crate *crate, const json_t *asked, struct ipnet *ip,
-                          uint8_t mac[MAC_BYTES], bool *has_mac, struct err *err)
+                          struct ipnet *ip6, uint8_t mac[MAC_BYTES], bool *has_mac, struct err *err)
 {
+    const char *six = config_str(config_of(asked, "IPAMConfig"), "IPv6Address");
     const char *address = config_str(config_of(asked, "IPAMConfig"), "IPv4Address");
     const char *mac_text =
         str_or(config_str(asked, "MacAddress"), config_str(crate->config, "MacAddress"));
-    *ip = (struct ipnet){0};
+    *ip = *ip6 = (struct ipnet){0};
     *has_mac = !str_empty(mac_text);
     if (!str_empty(address) && (!ipnet_parse(address, ip) || ip->size != 4))
         return err_set(err, ERR_INVALID_ARGUMENT, "invalid IPv4 address: %.60s", address);
+    if (!str_empty(six) && (!ipnet_parse(six, ip6) || ip6->size != 16))
+        return err_set(err, ERR_INVALID_ARGUMENT, "invalid IPv6 address: %.60s", six);
     if (*has_mac && (!mac_parse(mac_text, mac) || !mac_is_unicast(mac)))
         return err_set(err, ERR_INVALID_ARGUMENT, "invalid MAC address: %.60s", mac_text);
     return 0;
@@ -181,7 +184,7 @@ static int join(struct crate *crate, const char *network, struct ports_row *rows
                                .ports = rows,
                                .ports_count = count,
                                .taken = taken};
-    int rc = read_addresses(crate, asked, &wish.ip, mac, &has_mac, err);
+    int rc = read_addresses(crate, asked, &wish.ip, &wish.ip6, mac, &has_mac, err);
     if (rc)
         return rc;
     wish.mac = has_mac ? mac : NULL;
@@ -303,10 +306,12 @@ static int wish_of(const struct crate *crate, const char *network, struct arena 
     const json_t *asked = config_of(crate->endpoints, network);
     const char *address = config_str(config_of(asked, "IPAMConfig"), "IPv4Address");
     uint8_t *mac = arena_alloc(arena, MAC_BYTES);
-    struct ipnet ip;
+    struct ipnet ip, ip6;
     bool has_mac;
     CHECK(mac);
-    int rc = read_addresses(crate, asked, &ip, mac, &has_mac, err);
+    int rc = read_addresses(crate, asked, &ip, &ip6, mac, &has_mac, err);
+    if (rc == 0 && ipnet_is_set(&ip6))
+        rc = err_set(err, ERR_UNIMPLEMENTED, "network %.60s: overlays carry no IPv6", network);
     if (rc)
         return rc;
     *out = (struct attachment_wish){.container = crate->id,
@@ -520,6 +525,10 @@ static void note_addresses(struct crate *crate)
         else
             continue;
         life->addresses[life->addresses_count++] = arena_strdup(&life->made, text);
+        if (endpoint && ipnet_is_set(&endpoint->ip6) &&
+            life->addresses_count < COUNT_OF(life->addresses))
+            life->addresses[life->addresses_count++] =
+                arena_strdup(&life->made, ipnet_format_ip(&endpoint->ip6, text));
     }
 }
 

@@ -183,6 +183,24 @@ static void write_task_endpoint(const char *name, const json_t *has, unsigned mi
     json_out_end(out);
 }
 
+// Both families; `endpoint` NULL: not connected now.
+static void write_addresses(const struct local *local, const struct local_endpoint *endpoint,
+                            struct json_out *out)
+{
+    static const struct local_endpoint nowhere;
+    const struct local_endpoint *it = endpoint ? endpoint : &nowhere;
+    struct ipnet gateway = endpoint ? local_gateway(local, &it->ip) : (struct ipnet){0};
+    struct ipnet gateway6 =
+        ipnet_is_set(&it->ip6) ? local_gateway(local, &it->ip6) : (struct ipnet){0};
+    char text[IPNET_TEXT_BYTES];
+    json_out_str(out, "Gateway", ipnet_format_ip(&gateway, text));
+    json_out_str(out, "IPAddress", ipnet_format_ip(&it->ip, text));
+    json_out_int(out, "IPPrefixLen", it->ip.prefix);
+    json_out_str(out, "IPv6Gateway", ipnet_format_ip(&gateway6, text));
+    json_out_str(out, "GlobalIPv6Address", ipnet_format_ip(&it->ip6, text));
+    json_out_int(out, "GlobalIPv6PrefixLen", it->ip6.prefix);
+}
+
 static void write_endpoint(const struct crate *crate, const char *name, unsigned minor,
                            struct json_out *out)
 {
@@ -213,12 +231,7 @@ static void write_endpoint(const struct crate *crate, const char *name, unsigned
         json_out_int(out, "GwPriority", 0);
     json_out_str(out, "NetworkID", local ? local->id : "");
     json_out_str(out, "EndpointID", endpoint ? endpoint->id : "");
-    json_out_str(out, "Gateway", endpoint ? ipnet_format_ip(&local->gateway, text) : "");
-    json_out_str(out, "IPAddress", endpoint ? ipnet_format_ip(&endpoint->ip, text) : "");
-    json_out_int(out, "IPPrefixLen", endpoint ? endpoint->ip.prefix : 0);
-    json_out_str(out, "IPv6Gateway", "");
-    json_out_str(out, "GlobalIPv6Address", "");
-    json_out_int(out, "GlobalIPv6PrefixLen", 0);
+    write_addresses(local, endpoint, out);
     if (minor >= 44)
         json_out_null(out, "DNSNames");
     json_out_end(out);

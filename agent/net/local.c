@@ -129,35 +129,120 @@ static int take_option(struct local *local, const char *key, const char *value, 
     return err_set(err, ERR_UNIMPLEMENTED, "network option %s is not supported", key);
 }
 
-static int take_pool(struct local *local, const json_t *pool, struct err *err)
+static int take_aux(struct local *local, const json_t *pool, const struct ipnet *subnet,
+                    struct err *err)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)json_object_get(pool, "AuxiliaryAddresses"), name, value)
+    {
+        struct ipnet ip;
+        const char *text = str_or(json_string_value(value), "");
+        if (!ipnet_parse(text, &ip) || !ipnet_contains(subnet, &ip))
+            return err_set(err, ERR_INVALID_ARGUMENT,
+                           "auxiliary address %.40s=%.60s is in no subnet of the network", name,
+                           text);
+        if (local->aux_count == LOCAL_AUX_MAX)
+            return err_set(err, ERR_RESOURCE_EXHAUSTED, "more than %d auxiliary addresses",
+                           LOCAL_AUX_MAX);
+        local->aux[local->aux_count++] = ipnet_host(&ip);
+    }
+    return 0;
+}
+
+static int read_pool(const json_t *pool, struct local_pool *out, struct err *err)
 {
     const char *subnet = text_of(pool, "Subnet"), *gateway = text_of(pool, "Gateway");
     const char *range = text_of(pool, "IPRange");
     struct ipnet ip;
+    *out = (struct local_pool){0};
     if (str_empty(subnet))
         return str_empty(gateway) && str_empty(range)
                    ? 0
                    : err_set(err, ERR_INVALID_ARGUMENT, "a gateway or range needs a subnet");
-    if (!ipnet_parse(subnet, &ip) || ip.size != 4 || ip.prefix > 30 || ip.prefix < 8)
+    if (!ipnet_parse(subnet, &ip) ||
+        (ip.size == 4 ? ip.prefix > 30 || ip.prefix < 8 : ip.prefix > 126 || ip.prefix < 16))
         return err_set(err, ERR_INVALID_ARGUMENT, "subnet %s cannot be used", subnet);
-    local->subnet = ipnet_base(&ip);
+    out->subnet = ipnet_base(&ip);
     if (!str_empty(gateway)) {
-        if (!ipnet_parse(gateway, &ip) || !ipnet_contains(&local->subnet, &ip))
+        if (!ipnet_parse(gateway, &ip) || !ipnet_contains(&out->subnet, &ip))
             return err_set(err, ERR_INVALID_ARGUMENT, "gateway %s is not in subnet %s", gateway,
                            subnet);
-        local->gateway = ip;
-        local->gateway.prefix = local->subnet.prefix;
+        out->gateway = ip;
+        out->gateway.prefix = out->subnet.prefix;
     }
     if (!str_empty(range)) {
-        if (!ipnet_parse(range, &ip) || !ipnet_contains(&local->subnet, &ip) ||
-            ip.prefix < local->subnet.prefix)
+        if (!ipnet_parse(range, &ip) || !ipnet_contains(&out->subnet, &ip) ||
+            ip.prefix < out->subnet.prefix)
             return err_set(err, ERR_INVALID_ARGUMENT, "range %s is not in subnet %s", range,
                            subnet);
-        local->range = ipnet_base(&ip);
+        out->range = ipnet_base(&ip);
     }
-    if (json_object_size(json_object_get(pool, "AuxiliaryAddresses")) > 0)
-        return err_set(err, ERR_UNIMPLEMENTED,
-                       "auxiliary addresses of local networks are not supported");
+    return 0;
+}
+
+// The address so far above another.
+static struct ipnet ip_plus(const struct ipnet *base, uint32_t offset)
+{
+    struct ipnet ip = *base;
+    uint64_t carry = offset;
+    for (size_t i = ip.size; i-- > 0 && carry;) {
+        carry += ip.bytes[i];
+        ip.bytes[i] = (uint8_t)carry;
+        carry >>= 8;
+    }
+    return ip;
+}
+
+static int take_pool(struct local *local, const json_t *asked, struct err *err)
+{
+    struct local_pool pool;
+    if (read_pool(asked, &pool, err) < 0)
+        return -(int)err->code;
+    bool four = pool.subnet.size != 16, first = four && !ipnet_is_set(&local->subnet);
+    if (four && !first && local->driver == LOCAL_BRIDGE)
+        return err_set(err, ERR_PERMISSION_DENIED,
+                       "bridge driver doesn't support multiple subnets");
+    if (!four && !local->six)
+        return err_set(err, ERR_INVALID_ARGUMENT, "subnet %s needs IPv6 (--ipv6)",
+                       text_of(asked, "Subnet"));
+    for (size_t i = 0; i < local->more_count; i++)
+        if (ipnet_overlaps(&pool.subnet, &local->more[i].subnet) ||
+            (!four && local->more[i].subnet.size == 16 && local->driver == LOCAL_BRIDGE))
+            return err_set(err, ERR_PERMISSION_DENIED,
+                           "subnet %s: another one of the network stands against it",
+                           text_of(asked, "Subnet"));
+    if (!first && four && ipnet_overlaps(&pool.subnet, &local->subnet))
+        return err_set(err, ERR_PERMISSION_DENIED, "subnet %s overlaps another one of the network",
+                       text_of(asked, "Subnet"));
+    if (first) {
+        local->subnet = pool.subnet;
+        local->gateway = pool.gateway;
+        local->range = pool.range;
+    } else {
+        if (local->more_count == LOCAL_POOLS_MAX - 1)
+            return err_set(err, ERR_RESOURCE_EXHAUSTED, "more than %d subnets", LOCAL_POOLS_MAX);
+        if (!ipnet_is_set(&pool.gateway))
+            pool.gateway = ip_plus(&pool.subnet, 1);
+        local->more[local->more_count++] = pool;
+    }
+    return take_aux(local, asked, &pool.subnet, err);
+}
+
+static int take_pools(struct local *local, const json_t *ipam, struct err *err)
+{
+    const json_t *pools_asked = json_object_get(ipam, "Config");
+    bool has_six = false;
+    for (size_t i = 0; i < json_array_size(pools_asked); i++)
+        if (take_pool(local, json_array_get(pools_asked, i), err) < 0)
+            return -(int)err->code;
+    for (size_t i = 0; i < local->more_count; i++)
+        has_six |= local->more[i].subnet.size == 16;
+    // dockerd's default pools have no IPv6 either.
+    if (local->six && !has_six && local->driver != LOCAL_CONFIG)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "could not find an available, non-overlapping IPv6 address pool among the "
+                       "defaults to assign to the network");
     return 0;
 }
 
@@ -166,7 +251,6 @@ static int take_body(struct local *local, const json_t *body, struct err *err)
     const char *name = text_of(body, "Name"), *key;
     json_t *value;
     const json_t *ipam = json_object_get(body, "IPAM");
-    const json_t *pools_asked = json_object_get(ipam, "Config");
     if (str_empty(name) || strlen(name) >= sizeof local->name)
         return err_set(err, ERR_INVALID_ARGUMENT, "network name \"%.40s\" cannot be used", name);
     (void)str_copy(local->name, sizeof local->name, name);
@@ -177,21 +261,17 @@ static int take_body(struct local *local, const json_t *body, struct err *err)
     const char *from = text_of(json_object_get(body, "ConfigFrom"), "Network");
     if (!str_copy(local->from, sizeof local->from, from))
         return err_set(err, ERR_INVALID_ARGUMENT, "network name \"%.40s\" cannot be used", from);
-    if (json_is_true(json_object_get(body, "EnableIPv6")))
-        return err_set(err, ERR_UNIMPLEMENTED, "IPv6 on local networks is not supported");
+    local->six = json_is_true(json_object_get(body, "EnableIPv6"));
     if (!str_empty(text_of(ipam, "Driver")) && !str_equal(text_of(ipam, "Driver"), "default"))
         return err_set(err, ERR_UNIMPLEMENTED, "IPAM driver %s is not supported",
                        text_of(ipam, "Driver"));
-    if (json_array_size(pools_asked) > 1)
-        return err_set(err, ERR_UNIMPLEMENTED, "a local network has one subnet");
     local->internal = json_is_true(json_object_get(body, "Internal"));
     json_object_foreach((json_t *)json_object_get(body, "Options"), key, value)
     {
         if (take_option(local, key, str_or(json_string_value(value), ""), err) < 0)
             return -(int)err->code;
     }
-    if (json_array_size(pools_asked) == 1 &&
-        take_pool(local, json_array_get(pools_asked, 0), err) < 0)
+    if (take_pools(local, ipam, err) < 0)
         return -(int)err->code;
     if (local->driver != LOCAL_BRIDGE && local->driver != LOCAL_CONFIG && str_empty(local->link))
         return err_set(err, ERR_INVALID_ARGUMENT, "a %s network needs the option parent",
@@ -221,6 +301,9 @@ struct local *local_of_body(const json_t *body, const char *id, struct wall now,
         json_object_set_new(local->asked, kept[i],
                             json_is_object(part) ? json_deep_copy(part) : json_object());
     }
+    json_t *pools_asked = json_object_get(json_object_get(body, "IPAM"), "Config");
+    json_object_set_new(local->asked, "Pools",
+                        json_is_array(pools_asked) ? json_deep_copy(pools_asked) : json_array());
     json_t *options = json_object_get(json_object_get(body, "IPAM"), "Options");
     json_object_set_new(local->asked, "IPAMOptions",
                         json_is_object(options) ? json_deep_copy(options) : json_null());
@@ -263,6 +346,10 @@ int local_choose(struct local *local, const struct ipnet *taken, size_t taken_co
     if (asked && local->driver == LOCAL_BRIDGE && touches(&local->subnet, taken, taken_count))
         return err_set(err, ERR_PERMISSION_DENIED,
                        "Pool overlaps with other one on this address space");
+    for (size_t i = 0; i < local->more_count && local->driver == LOCAL_BRIDGE; i++)
+        if (touches(&local->more[i].subnet, taken, taken_count))
+            return err_set(err, ERR_PERMISSION_DENIED,
+                           "Pool overlaps with other one on this address space");
     if (!asked && choose_subnet(local, taken, taken_count, err) < 0)
         return -ERR_RESOURCE_EXHAUSTED;
     if (!ipnet_is_set(&local->gateway))
@@ -273,27 +360,97 @@ int local_choose(struct local *local, const struct ipnet *taken, size_t taken_co
 static bool address_used(const struct local *local, const struct ipnet *ip)
 {
     for (size_t i = 0; i < local->endpoints_count; i++)
-        if (ipnet_same_ip(&local->endpoints[i].ip, ip))
+        if (ipnet_same_ip(&local->endpoints[i].ip, ip) ||
+            ipnet_same_ip(&local->endpoints[i].ip6, ip))
+            return true;
+    for (size_t i = 0; i < local->aux_count; i++)
+        if (ipnet_same_ip(&local->aux[i], ip))
+            return true;
+    for (size_t i = 0; i < local->more_count; i++)
+        if (ipnet_same_ip(&local->more[i].gateway, ip))
             return true;
     return ipnet_same_ip(&local->gateway, ip);
 }
 
-static int choose_address(const struct local *local, struct ipnet *out, struct err *err)
+// The pool that holds the address; false for none.
+static bool pool_of(const struct local *local, const struct ipnet *ip, struct local_pool *out)
 {
-    const struct ipnet *from = ipnet_is_set(&local->range) ? &local->range : &local->subnet;
-    uint32_t base = ipnet_u32(from), size = from->prefix == 32 ? 1 : 1u << (32 - from->prefix);
-    uint32_t first = ipnet_u32(&local->subnet);
-    uint32_t last = first + ((1u << (32 - local->subnet.prefix)) - 1);
-    for (uint32_t i = 0; i < size; i++) {
-        uint32_t address = base + i;
-        if (address == first || address == last)
-            continue;
-        *out = ipnet_of_u32(address, local->subnet.prefix);
-        if (!address_used(local, out))
-            return 0;
+    *out = (struct local_pool){local->subnet, local->gateway, local->range};
+    if (ipnet_is_set(&local->subnet) && ipnet_contains(&local->subnet, ip))
+        return true;
+    for (size_t i = 0; i < local->more_count; i++) {
+        *out = local->more[i];
+        if (ipnet_contains(&out->subnet, ip))
+            return true;
     }
-    return err_set(err, ERR_RESOURCE_EXHAUSTED, "no available IPv4 addresses on network %s",
-                   local->name);
+    return false;
+}
+
+struct ipnet local_gateway(const struct local *local, const struct ipnet *ip)
+{
+    struct local_pool pool;
+    return pool_of(local, ip, &pool) ? pool.gateway : (struct ipnet){0};
+}
+
+// The first and last addresses of an IPv4 subnet are no host's, nor is the first of IPv6.
+static bool choose_from(const struct local *local, const struct local_pool *pool, struct ipnet *out)
+{
+    const struct ipnet *from = ipnet_is_set(&pool->range) ? &pool->range : &pool->subnet;
+    unsigned bits = from->size * 8u - from->prefix;
+    uint32_t size = bits >= 24 ? 1u << 24 : 1u << bits;
+    struct ipnet first = pool->subnet;
+    uint32_t last = first.size == 4 ? ipnet_u32(&first) | (UINT32_MAX >> first.prefix) : 0;
+    for (uint32_t i = 0; i < size; i++) {
+        *out = ip_plus(from, i);
+        out->prefix = pool->subnet.prefix;
+        if (ipnet_same_ip(out, &first) || (first.size == 4 && ipnet_u32(out) == last))
+            continue;
+        if (!address_used(local, out))
+            return true;
+    }
+    return false;
+}
+
+static int choose_address(const struct local *local, uint8_t size, struct ipnet *out,
+                          struct err *err)
+{
+    struct local_pool pool = {local->subnet, local->gateway, local->range};
+    if (pool.subnet.size == size && choose_from(local, &pool, out))
+        return 0;
+    for (size_t i = 0; i < local->more_count; i++)
+        if (local->more[i].subnet.size == size && choose_from(local, &local->more[i], out))
+            return 0;
+    return err_set(err, ERR_RESOURCE_EXHAUSTED, "no available IPv%d addresses on network %s",
+                   size == 4 ? 4 : 6, local->name);
+}
+
+// One that was asked for.
+static int take_address(const struct local *local, const struct ipnet *ip, struct ipnet *out,
+                        struct err *err)
+{
+    struct local_pool pool;
+    if (!pool_of(local, ip, &pool))
+        return err_set(err, ERR_INVALID_ARGUMENT, "the address is not in a subnet of network %s",
+                       local->name);
+    *out = *ip;
+    out->prefix = pool.subnet.prefix;
+    return address_used(local, out) ? err_set(err, ERR_ALREADY_EXISTS, "Address already in use")
+                                    : 0;
+}
+
+int local_attach6(struct local *local, struct local_endpoint *endpoint, const struct ipnet *ip,
+                  struct err *err)
+{
+    struct ipnet address;
+    if (!local->six)
+        return ip && ipnet_is_set(ip)
+                   ? err_set(err, ERR_INVALID_ARGUMENT, "network %s has no IPv6", local->name)
+                   : 0;
+    int rc = ip && ipnet_is_set(ip) ? take_address(local, ip, &address, err)
+                                    : choose_address(local, 16, &address, err);
+    if (rc == 0)
+        endpoint->ip6 = address;
+    return rc;
 }
 
 struct local_endpoint *local_find(const struct local *local, const char *container)
@@ -318,20 +475,9 @@ struct local_endpoint *local_attach(struct local *local, const char *container, 
                 LOCAL_ENDPOINTS_MAX);
         return NULL;
     }
-    if (ip && ipnet_is_set(ip)) {
-        address = ipnet_of_u32(ipnet_u32(ip), local->subnet.prefix);
-        if (!ipnet_contains(&local->subnet, &address)) {
-            err_set(err, ERR_INVALID_ARGUMENT, "the address is not in a subnet of network %s",
-                    local->name);
-            return NULL;
-        }
-        if (address_used(local, &address)) {
-            err_set(err, ERR_ALREADY_EXISTS, "Address already in use");
-            return NULL;
-        }
-    } else if (choose_address(local, &address, err) < 0) {
+    if ((ip && ipnet_is_set(ip) ? take_address(local, ip, &address, err)
+                                : choose_address(local, 4, &address, err)) < 0)
         return NULL;
-    }
     local->endpoints = (struct local_endpoint *)mem_realloc(
         local->endpoints, (local->endpoints_count + 1) * sizeof(struct local_endpoint));
     struct local_endpoint *endpoint = &local->endpoints[local->endpoints_count++];
@@ -357,6 +503,20 @@ void local_detach(struct local *local, const char *container)
 
 // ---- as JSON ------------------------------------------------------------------------------------
 
+// As they were asked for, with their names.
+static void write_aux(const struct local *local, const struct ipnet *subnet, struct json_out *out)
+{
+    const json_t *asked = json_object_get(local->asked, "Pools");
+    for (size_t i = 0; i < json_array_size(asked); i++) {
+        const json_t *pool = json_array_get(asked, i);
+        const json_t *aux = json_object_get(pool, "AuxiliaryAddresses");
+        struct ipnet ip;
+        if (json_object_size(aux) && ipnet_parse(text_of(pool, "Subnet"), &ip) &&
+            ipnet_contains(subnet, &ip))
+            json_out_value(out, "AuxiliaryAddresses", aux);
+    }
+}
+
 static void write_pool(const struct local *local, struct json_out *out)
 {
     char text[IPNET_TEXT_BYTES];
@@ -371,6 +531,17 @@ static void write_pool(const struct local *local, struct json_out *out)
             json_out_str(out, "IPRange", ipnet_format(&local->range, text));
         if (ipnet_is_set(&local->gateway))
             json_out_str(out, "Gateway", ipnet_format_ip(&local->gateway, text));
+        write_aux(local, &local->subnet, out);
+        json_out_end(out);
+    }
+    for (size_t i = 0; i < local->more_count; i++) {
+        const struct local_pool *pool = &local->more[i];
+        json_out_object(out, NULL);
+        json_out_str(out, "Subnet", ipnet_format(&pool->subnet, text));
+        if (ipnet_is_set(&pool->range))
+            json_out_str(out, "IPRange", ipnet_format(&pool->range, text));
+        json_out_str(out, "Gateway", ipnet_format_ip(&pool->gateway, text));
+        write_aux(local, &pool->subnet, out);
         json_out_end(out);
     }
     json_out_end(out);
@@ -388,7 +559,7 @@ static void write_endpoints(const struct local *local, struct json_out *out)
         json_out_str(out, "EndpointID", endpoint->id);
         json_out_str(out, "MacAddress", mac_format(endpoint->mac, text));
         json_out_str(out, "IPv4Address", ipnet_format(&endpoint->ip, text));
-        json_out_str(out, "IPv6Address", "");
+        json_out_str(out, "IPv6Address", ipnet_format(&endpoint->ip6, text));
         json_out_end(out);
     }
     json_out_end(out);
@@ -402,7 +573,7 @@ static void write_members(const struct local *local, bool inside, struct json_ou
     json_out_str(out, "Created", wall_format(local->created, text));
     json_out_str(out, "Scope", "local");
     json_out_str(out, "Driver", drivers[local->driver]);
-    json_out_bool(out, "EnableIPv6", false);
+    json_out_bool(out, "EnableIPv6", local->six);
     write_pool(local, out);
     json_out_bool(out, "Internal", local->internal);
     json_out_bool(out, "Attachable", false);
@@ -494,6 +665,9 @@ static bool read_endpoint(struct local *local, const json_t *containers, const j
         return false;
     struct local_endpoint *endpoint =
         local_attach(local, container, text_of(shown, "Name"), &ip, mac, NULL);
+    if (endpoint && ipnet_parse(text_of(shown, "IPv6Address"), &ip) &&
+        local_attach6(local, endpoint, &ip, NULL))
+        return false;
     json_t *names = json_object_get(extra, "Names");
     if (endpoint && json_is_object(names))
         endpoint->names = json_deep_copy(names);
@@ -529,37 +703,60 @@ struct local *local_of_record(const json_t *record, struct err *err)
 
 // ---- the packet filter --------------------------------------------------------------------------
 
-struct nftable *local_table(struct local *const *locals, size_t count)
+// The IPv6 subnet of a bridge; NULL: none.
+static const struct ipnet *subnet6(const struct local *local)
 {
-    char subnet[IPNET_TEXT_BYTES];
-    struct nftable *table = nftable_new("ip", LOCAL_TABLE);
+    for (size_t i = 0; i < local->more_count; i++)
+        if (local->more[i].subnet.size == 16)
+            return &local->more[i].subnet;
+    return NULL;
+}
+
+// A published port is a way in, from the neighbours as well.
+static void put_forward(struct nftable *table, const struct local *local)
+{
+    if (local->internal) {
+        nftable_rule(table, "iifname \"%s\" oifname != \"%s\" drop", local->link, local->link);
+        nftable_rule(table, "oifname \"%s\" iifname != \"%s\" drop", local->link, local->link);
+    }
+    nftable_rule(table, "oifname \"%s\" ct status dnat accept", local->link);
+    if (!local->icc)
+        nftable_rule(table, "iifname \"%s\" oifname \"%s\" drop", local->link, local->link);
+    nftable_rule(table, "iifname \"%s\" oifname != \"%s\" oifname @bridges drop", local->link,
+                 local->link);
+}
+
+static struct nftable *table_of(struct local *const *locals, size_t count, bool six)
+{
+    char text[IPNET_TEXT_BYTES];
+    const char *family = six ? "ip6" : "ip";
+    struct nftable *table = nftable_new(family, LOCAL_TABLE);
     nftable_collection(table, "set", "bridges", "type ifname;");
     nftable_chain(table, "forward", "type filter hook forward priority 0");
     nftable_rule(table, "ct state established,related accept");
-    // A published port is a way in, from the neighbours as well.
-    for (size_t i = 0; i < count; i++) {
-        const struct local *local = locals[i];
-        if (local->driver != LOCAL_BRIDGE)
-            continue;
-        if (local->internal) {
-            nftable_rule(table, "iifname \"%s\" oifname != \"%s\" drop", local->link, local->link);
-            nftable_rule(table, "oifname \"%s\" iifname != \"%s\" drop", local->link, local->link);
-        }
-        nftable_rule(table, "oifname \"%s\" ct status dnat accept", local->link);
-        if (!local->icc)
-            nftable_rule(table, "iifname \"%s\" oifname \"%s\" drop", local->link, local->link);
-        nftable_rule(table, "iifname \"%s\" oifname != \"%s\" oifname @bridges drop", local->link,
-                     local->link);
-    }
+    for (size_t i = 0; i < count; i++)
+        if (locals[i]->driver == LOCAL_BRIDGE && (!six || locals[i]->six))
+            put_forward(table, locals[i]);
     nftable_chain(table, "post", "type nat hook postrouting priority 100");
     for (size_t i = 0; i < count; i++) {
         const struct local *local = locals[i];
-        if (local->driver == LOCAL_BRIDGE && local->masquerade && !local->internal)
-            nftable_rule(table, "ip saddr %s oifname != \"%s\" masquerade",
-                         ipnet_format(&local->subnet, subnet), local->link);
+        const struct ipnet *subnet = six ? subnet6(local) : &local->subnet;
+        if (local->driver == LOCAL_BRIDGE && local->masquerade && !local->internal && subnet)
+            nftable_rule(table, "%s saddr %s oifname != \"%s\" masquerade", family,
+                         ipnet_format(subnet, text), local->link);
     }
     for (size_t i = 0; i < count; i++)
-        if (locals[i]->driver == LOCAL_BRIDGE)
+        if (locals[i]->driver == LOCAL_BRIDGE && (!six || locals[i]->six))
             nftable_element(table, "bridges", locals[i]->link, NULL);
     return table;
+}
+
+struct nftable *local_table(struct local *const *locals, size_t count)
+{
+    return table_of(locals, count, false);
+}
+
+struct nftable *local_table6(struct local *const *locals, size_t count)
+{
+    return table_of(locals, count, true);
 }

@@ -15,7 +15,7 @@
 #include "proto/base/err.h"
 #include "proto/base/json.h"
 
-#define LOCAL_TABLE         "skep_local" // family ip
+#define LOCAL_TABLE         "skep_local" // families ip and ip6
 #define LOCAL_ID_BYTES      65
 #define LOCAL_NAME_BYTES    256
 #define LOCAL_NETWORKS_MAX  256
@@ -26,12 +26,23 @@
 // LOCAL_CONFIG is no network but what others are made from (docker network create --config-only).
 enum local_driver { LOCAL_BRIDGE, LOCAL_MACVLAN, LOCAL_IPVLAN, LOCAL_CONFIG };
 
+#define LOCAL_POOLS_MAX 8 // of one network
+#define LOCAL_AUX_MAX   64
+
+// Further subnets of a network: IPv6, and for macvlan and ipvlan more of IPv4.
+struct local_pool {
+    struct ipnet subnet;  // base
+    struct ipnet gateway; // with the subnet's prefix
+    struct ipnet range;   // none: the subnet
+};
+
 struct local_endpoint {
     char container[LOCAL_ID_BYTES];
     char name[LOCAL_NAME_BYTES]; // of the container
     char id[LOCAL_ID_BYTES];
     char eth[LAYOUT_NAME_BYTES]; // inside the container
     struct ipnet ip;             // with the subnet's prefix
+    struct ipnet ip6;            // likewise; none
     uint8_t mac[MAC_BYTES];
     struct ports_row *ports; // published for it by this network
     size_t ports_count;
@@ -46,11 +57,16 @@ struct local {
     struct ipnet subnet;          // base
     struct ipnet gateway;         // with the subnet's prefix
     struct ipnet range;           // addresses are chosen from it; none: the subnet
-    bool internal;                // no way out, no way in
-    bool icc;                     // containers reach each other
-    bool masquerade;              // with the host's address outside
-    uint32_t mode;                // macvlan, ipvlan: of netlink_io.h
-    uint32_t mtu;                 // 0: the kernel's choice
+    struct local_pool more[LOCAL_POOLS_MAX - 1];
+    size_t more_count;
+    bool six;                        // IPv6 too
+    struct ipnet aux[LOCAL_AUX_MAX]; // addresses that are others'
+    size_t aux_count;
+    bool internal;   // no way out, no way in
+    bool icc;        // containers reach each other
+    bool masquerade; // with the host's address outside
+    uint32_t mode;   // macvlan, ipvlan: of netlink_io.h
+    uint32_t mtu;    // 0: the kernel's choice
     struct wall created;
     char from[LOCAL_NAME_BYTES]; // the network that it took its configuration from; ""
     json_t *asked;               // the request's IPAM, Options and Labels, as they came
@@ -74,6 +90,12 @@ int local_choose(struct local *local, const struct ipnet *taken, size_t taken_co
 // INVALID_ARGUMENT for one outside, RESOURCE_EXHAUSTED. Valid until the next change.
 struct local_endpoint *local_attach(struct local *local, const char *container, const char *name,
                                     const struct ipnet *ip, const uint8_t *mac, struct err *err);
+// Gives it an IPv6 address, too (none: the first free one); nothing on a network without.
+// INVALID_ARGUMENT, ALREADY_EXISTS, RESOURCE_EXHAUSTED as above, and it stays without.
+int local_attach6(struct local *local, struct local_endpoint *endpoint, const struct ipnet *ip,
+                  struct err *err);
+// The gateway of the subnet that holds the address; none for an address of none.
+struct ipnet local_gateway(const struct local *local, const struct ipnet *ip);
 struct local_endpoint *local_find(const struct local *local, const char *container);
 void local_detach(struct local *local, const char *container);
 
@@ -87,5 +109,7 @@ struct local *local_of_record(const json_t *record, struct err *err);
 // What the packet filter should hold for all bridges together: their ways out, and no way from one
 // to another but by published ports.
 struct nftable *local_table(struct local *const *locals, size_t count);
+// The same for IPv6.
+struct nftable *local_table6(struct local *const *locals, size_t count);
 
 #endif

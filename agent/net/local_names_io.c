@@ -46,6 +46,8 @@ static void record(struct dns_feed *feed, const struct local *local,
                                .aliases_count = count};
     row.ips[0].size = endpoint->ip.size;
     memcpy(row.ips[0].bytes, endpoint->ip.bytes, endpoint->ip.size);
+    row.ips[1].size = endpoint->ip6.size;
+    memcpy(row.ips[1].bytes, endpoint->ip6.bytes, endpoint->ip6.size);
     // A name that is none is not found, that is all.
     (void)dns_feed_record_put(feed, local->id, &row, NULL);
 }

@@ -35,6 +35,7 @@ struct locals {
     struct ports *ports;
     struct tables *tables;
     struct dns_feed *feed;
+    bool six;          // some network has IPv6
     struct map shared; // container -> SHARED or LED
     void (*closed)(void *owner);
     void *closed_owner;
@@ -93,7 +94,35 @@ static int record_write(const struct locals *locals, const struct local *local, 
 
 static void bring_tables(struct locals *locals)
 {
+    bool six = false;
+    for (size_t i = 0; i < locals->count; i++)
+        six |= locals->list[i]->six;
     tables_want(locals->tables, local_table(locals->list, locals->count));
+    if (six)
+        tables_want(locals->tables, local_table6(locals->list, locals->count));
+    else if (locals->six)
+        tables_drop(locals->tables, "ip6", LOCAL_TABLE);
+    locals->six = six;
+}
+
+static int bridge_make6(struct locals *locals, const struct local *local, struct err *err)
+{
+    char name[80];
+    int rc = 0;
+    if (!local->six)
+        return 0;
+    (void)str_format(name, sizeof name, "net/ipv6/conf/%s/disable_ipv6", local->link);
+    rc = netns_sysctl(NETNS_OWN, name, "0", err);
+    if (rc == 0)
+        rc = netns_sysctl(NETNS_OWN, "net/ipv6/conf/all/forwarding", "1", err);
+    for (size_t i = 0; i < local->more_count && rc == 0; i++) {
+        struct layout_addr addr = {.ip = local->more[i].gateway};
+        struct err why = ERR_INIT;
+        (void)str_copy(addr.link, sizeof addr.link, local->link);
+        rc = netlink_addr_add(locals->host, &addr, &why);
+        rc = rc == -ERR_ALREADY_EXISTS ? 0 : rc ? err_copy(err, &why) : 0;
+    }
+    return rc;
 }
 
 static int bridge_make(struct locals *locals, const struct local *local, struct err *err)
@@ -119,6 +148,8 @@ static int bridge_make(struct locals *locals, const struct local *local, struct 
         rc = netlink_addr_add(locals->host, &addr, &why);
     if (rc == -ERR_ALREADY_EXISTS)
         rc = 0;
+    if (rc == 0)
+        rc = bridge_make6(locals, local, &why);
     if (rc)
         return err_copy(err, &why);
     ports_bridge(locals->ports, local->link);
@@ -459,16 +490,48 @@ static int inside_make(const struct local_endpoint *endpoint, int netns_fd, stru
 {
     struct netlink *netlink = NULL;
     struct layout_addr addr = {.ip = endpoint->ip};
+    struct layout_addr addr6 = {.ip = endpoint->ip6};
+    char name[80];
     (void)str_copy(addr.link, sizeof addr.link, endpoint->eth);
+    (void)str_copy(addr6.link, sizeof addr6.link, endpoint->eth);
+    (void)str_format(name, sizeof name, "net/ipv6/conf/%s/disable_ipv6", endpoint->eth);
     int rc = netlink_open(netns_fd, &netlink, err);
     if (rc == 0)
         rc = netlink_link_up(netlink, "lo", true, err);
     if (rc == 0)
         rc = netlink_addr_add(netlink, &addr, err);
+    if (rc == 0 && ipnet_is_set(&endpoint->ip6))
+        rc = netns_sysctl(netns_fd, name, "0", err);
+    if (rc == 0 && ipnet_is_set(&endpoint->ip6))
+        rc = netlink_addr_add(netlink, &addr6, err);
     if (rc == 0)
         rc = netlink_link_up(netlink, endpoint->eth, true, err);
     netlink_close(netlink);
     return rc;
+}
+
+// The same for IPv6, which fewer networks may have.
+static const struct local *leader6(const struct locals *locals, const char *container)
+{
+    const struct local *leader = NULL;
+    for (size_t i = 0; i < locals->count; i++) {
+        const struct local *local = locals->list[i];
+        const struct local_endpoint *endpoint = local_find(local, container);
+        if (!local->internal && endpoint && ipnet_is_set(&endpoint->ip6) &&
+            (!leader || strcmp(local->name, leader->name) < 0))
+            leader = local;
+    }
+    return leader;
+}
+
+static int lead_by(struct netlink *netlink, const struct local *leader, const char *container,
+                   bool six, struct err *err)
+{
+    const struct local_endpoint *endpoint = local_find(leader, container);
+    struct ipnet gateway = local_gateway(leader, six ? &endpoint->ip6 : &endpoint->ip);
+    struct layout_route route = {.to = {.size = six ? 16 : 4}, .gateway = ipnet_host(&gateway)};
+    (void)str_copy(route.link, sizeof route.link, endpoint->eth);
+    return netlink_route_put(netlink, &route, err);
 }
 
 const struct local *locals_leader(const struct locals *locals, const char *container)
@@ -483,24 +546,26 @@ const struct local *locals_leader(const struct locals *locals, const char *conta
     return leader;
 }
 
-// The default route, which went with its interface if it led elsewhere before.
+// The default routes, which went with their interface if they led elsewhere before.
 static int lead(const struct locals *locals, const char *container, struct err *err)
 {
     const struct local *leader = locals_leader(locals, container);
-    struct layout_route route = {.to = ipnet_of_u32(0, 0)};
+    const struct local *six = leader6(locals, container);
     struct netlink *netlink = NULL;
     char path[LAYOUT_PLACE_BYTES];
     int fd = -1;
-    if (!leader || map_get_str(&locals->shared, container) == LED)
+    if (map_get_str(&locals->shared, container) == LED)
+        leader = NULL;
+    if (!leader && !six)
         return 0;
-    route.gateway = ipnet_host(&leader->gateway);
-    (void)str_copy(route.link, sizeof route.link, local_find(leader, container)->eth);
     place_of(locals, container, path);
     int rc = netns_open(path, &fd, err);
     if (rc == 0)
         rc = netlink_open(fd, &netlink, err);
-    if (rc == 0)
-        rc = netlink_route_put(netlink, &route, err);
+    if (rc == 0 && leader)
+        rc = lead_by(netlink, leader, container, false, err);
+    if (rc == 0 && six)
+        rc = lead_by(netlink, six, container, true, err);
     netlink_close(netlink);
     if (fd >= 0)
         close(fd);
@@ -587,7 +652,9 @@ static int attach(struct locals *locals, struct local *local, const struct local
         return -(int)err->code;
     sandbox_endpoint_id(wish->container, local->id, "", endpoint->id);
     choose_eth(locals, wish, endpoint);
-    int rc = netns_make(path, &made, err);
+    int rc = local_attach6(local, endpoint, &wish->ip6, err);
+    if (rc == 0)
+        rc = netns_make(path, &made, err);
     if (rc == 0)
         rc = netns_open(path, &fd, err);
     if (rc == 0)

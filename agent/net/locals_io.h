@@ -52,6 +52,7 @@ struct locals_wish {
     const char *name;      // its name
     const char *network;
     struct ipnet ip;         // none: any
+    struct ipnet ip6;        // likewise, on networks with IPv6
     const uint8_t *mac;      // NULL: made of the address
     struct ports_row *ports; // to publish; `address` is filled in, `published` may be 0
     size_t ports_count;

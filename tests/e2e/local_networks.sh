@@ -72,6 +72,28 @@ d network rm cfg >/dev/null
 refused 'Unknown runtime specified bogus' d run --rm --runtime bogus "$LAB_IMAGE" true
 d run --rm --runtime runc "$LAB_IMAGE" true || fail "the name of a runtime"
 
+step "IPv6, addresses of others, ranges"
+refused 'IPv6 address pool' d network create --ipv6 six
+refused 'multiple subnets' d network create --subnet 10.42.0.0/24 --subnet 10.43.0.0/24 two
+d network create --ipv6 --subnet 10.42.0.0/24 --ip-range 10.42.0.16/30 --aux-address router=10.42.0.17 \
+  --subnet fd00:42::/64 --aux-address dns=fd00:42::2 six >/dev/null
+same "map[router:10.42.0.17]" "$(d network inspect -f '{{(index .IPAM.Config 0).AuxiliaryAddresses}}' six)" "aux"
+refused 'already in use' d run --rm --network six --ip 10.42.0.17 "$LAB_IMAGE" true
+d run -d --name s1 --network six "$LAB_IMAGE" sleep 1000 >/dev/null
+d run -d --name s2 --network six --ip6 fd00:42::77 "$LAB_IMAGE" sleep 1000 >/dev/null
+same 10.42.0.16 "$(d inspect -f '{{.NetworkSettings.Networks.six.IPAddress}}' s1)" "the first of the range"
+same 10.42.0.18 "$(d inspect -f '{{.NetworkSettings.Networks.six.IPAddress}}' s2)" "the next that is nobody's"
+same fd00:42::3 "$(d inspect -f '{{.NetworkSettings.Networks.six.GlobalIPv6Address}}' s1)" "IPv6"
+same fd00:42::77 "$(d inspect -f '{{.NetworkSettings.Networks.six.GlobalIPv6Address}}' s2)" "the fixed IPv6 address"
+d exec s1 ping -6 -c 1 -W 2 fd00:42::77 >/dev/null || fail "no way by IPv6"
+d exec s1 ping -6 -c 1 -W 2 s2 >/dev/null || fail "no way by name and IPv6"
+on h2 ip -6 addr add fd00:77::2/64 dev eth0 nodad
+on h1 ip -6 addr add fd00:77::1/64 dev eth0 nodad
+v6_out() { d exec s1 ping -6 -c 1 -W 1 fd00:77::2 >/dev/null; }
+eventually 5 v6_out
+d rm -f s1 s2 >/dev/null
+d network rm six >/dev/null
+
 step "host and none"
 [[ $(d run --rm --network host "$LAB_IMAGE" ip addr) == *"$(ip_of h1)"* ]] || fail "host"
 [[ $(d run --rm --network none "$LAB_IMAGE" ip addr) != *eth0* ]] || fail "none"

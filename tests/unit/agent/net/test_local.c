@@ -36,7 +36,18 @@ START_TEST(what_cannot_be_is_refused)
     } rows[] = {
         {"{}", ERR_INVALID_ARGUMENT},
         {"{\"Name\":\"a\",\"Driver\":\"weave\"}", ERR_NOT_FOUND},
-        {"{\"Name\":\"a\",\"EnableIPv6\":true}", ERR_UNIMPLEMENTED},
+        {"{\"Name\":\"a\",\"EnableIPv6\":true}", ERR_INVALID_ARGUMENT},
+        {"{\"Name\":\"a\",\"IPAM\":{\"Config\":[{\"Subnet\":\"fd00::/64\"}]}}",
+         ERR_INVALID_ARGUMENT},
+        {"{\"Name\":\"a\",\"IPAM\":{\"Config\":[{\"Subnet\":\"10.0.0.0/24\"},"
+         "{\"Subnet\":\"10.0.1.0/24\"}]}}",
+         ERR_PERMISSION_DENIED},
+        {"{\"Name\":\"a\",\"Driver\":\"macvlan\",\"Options\":{\"parent\":\"e\"},\"IPAM\":"
+         "{\"Config\":[{\"Subnet\":\"10.0.0.0/24\"},{\"Subnet\":\"10.0.0.0/25\"}]}}",
+         ERR_PERMISSION_DENIED},
+        {"{\"Name\":\"a\",\"IPAM\":{\"Config\":[{\"Subnet\":\"10.0.0.0/24\","
+         "\"AuxiliaryAddresses\":{\"r\":\"10.0.1.9\"}}]}}",
+         ERR_INVALID_ARGUMENT},
         {"{\"Name\":\"a\",\"Options\":{\"x\":\"y\"}}", ERR_UNIMPLEMENTED},
         {"{\"Name\":\"a\",\"Driver\":\"macvlan\"}", ERR_INVALID_ARGUMENT},
         {"{\"Name\":\"a\",\"Driver\":\"ipvlan\",\"Options\":{\"parent\":\"e\","
@@ -162,6 +173,56 @@ static char *record_of(const struct local *local)
     return copy;
 }
 
+static const char wide[] =
+    "{\"Name\":\"a\",\"Driver\":\"macvlan\",\"Options\":{\"parent\":\"e\"},\"EnableIPv6\":true,"
+    "\"IPAM\":{\"Config\":[{\"Subnet\":\"10.1.0.0/30\",\"AuxiliaryAddresses\":{\"r\":\"10.1.0.2\"}},"
+    "{\"Subnet\":\"10.2.0.0/24\",\"Gateway\":\"10.2.0.9\",\"IPRange\":\"10.2.0.8/29\"},"
+    "{\"Subnet\":\"fd00:1::/64\",\"AuxiliaryAddresses\":{\"s\":\"fd00:1::2\"}}]}}";
+
+// Goal: addresses of others are never given, a full subnet is followed by the next, each has its
+// own gateway, and IPv6 comes along; the record says it all.
+START_TEST(several_subnets_and_both_families)
+{
+    struct err err = ERR_INIT;
+    char text[IPNET_TEXT_BYTES];
+    struct local *local = make(wide, &err);
+    ck_assert_msg(local, "%s", err.message);
+    ck_assert_int_eq(local_choose(local, NULL, 0, &err), 0);
+    struct ipnet ip = net_of("10.1.0.2");
+    ck_assert_ptr_null(local_attach(local, C1, "one", &ip, NULL, &err));
+    ck_assert_int_eq(err.code, ERR_ALREADY_EXISTS);
+    struct local_endpoint *endpoint = local_attach(local, C1, "one", NULL, NULL, &err);
+    ck_assert_ptr_nonnull(endpoint);
+    ck_assert_str_eq(ipnet_format(&endpoint->ip, text), "10.2.0.8/24");
+    ip = local_gateway(local, &endpoint->ip);
+    ck_assert_str_eq(ipnet_format_ip(&ip, text), "10.2.0.9");
+    ck_assert_int_eq(local_attach6(local, endpoint, NULL, &err), 0);
+    ck_assert_str_eq(ipnet_format(&endpoint->ip6, text), "fd00:1::3/64");
+    ip = local_gateway(local, &endpoint->ip6);
+    ck_assert_str_eq(ipnet_format_ip(&ip, text), "fd00:1::1");
+    str_copy(endpoint->eth, sizeof endpoint->eth, "eth0");
+    str_copy(endpoint->id, sizeof endpoint->id, C2);
+    endpoint = local_attach(local, C2, "two", NULL, NULL, &err);
+    ck_assert_str_eq(ipnet_format(&endpoint->ip, text), "10.2.0.10/24");
+    ip = net_of("fd00:1::3");
+    ck_assert_int_eq(local_attach6(local, endpoint, &ip, &err), -ERR_ALREADY_EXISTS);
+    ip = net_of("fd00:2::3");
+    ck_assert_int_eq(local_attach6(local, endpoint, &ip, &err), -ERR_INVALID_ARGUMENT);
+    local_detach(local, C2);
+    char *before = record_of(local);
+    json_t *json = json_parse(before, strlen(before), &err);
+    struct local *again = local_of_record(json, &err);
+    ck_assert_msg(again != NULL, "%s", err.message);
+    char *after = record_of(again);
+    ck_assert_str_eq(before, after);
+    json_decref(json);
+    local_free(local);
+    local_free(again);
+    free(before);
+    free(after);
+}
+END_TEST
+
 START_TEST(a_record_comes_back_as_it_went)
 {
     struct err err = ERR_INIT;
@@ -200,6 +261,7 @@ Suite *suite_local(void)
     tcase_add_test(tcase, a_configuration_is_no_network);
     tcase_add_test(tcase, the_first_free_pool_is_chosen);
     tcase_add_test(tcase, addresses_are_given_once);
+    tcase_add_test(tcase, several_subnets_and_both_families);
     tcase_add_test(tcase, a_record_comes_back_as_it_went);
     suite_add_tcase(suite, tcase);
     return suite;
