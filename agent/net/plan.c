@@ -109,121 +109,154 @@ static bool takes(const struct layout *wanted, const struct plan_rules *rules, c
     return rules->rows && layout_link(wanted, link);
 }
 
-static void walk_addrs(struct plan *plan, const struct layout *wanted, const struct layout *actual,
-                       const struct plan_rules *rules)
+// One kind of rows, in the order of `compare`.
+struct row_kind {
+    enum plan_what put, del;
+    size_t bytes;
+    int (*compare)(const void *a, const void *b);
+    void (*set)(struct plan_step *step, const void *row);
+    // Whether what nobody wants is ours to take away; and whether what is there has to be put again
+    // (NULL: never).
+    bool (*goes)(const struct layout *wanted, const struct plan_rules *rules, const void *have);
+    bool (*is_poor)(const void *have);
+};
+
+struct row_list {
+    const void *rows;
+    size_t count;
+};
+
+static const void *row_at(const struct row_kind *kind, struct row_list list, size_t at)
 {
-    size_t w = 0, a = 0;
-    while (w < wanted->addrs_count || a < actual->addrs_count) {
-        const struct layout_addr *want = w < wanted->addrs_count ? &wanted->addrs[w] : NULL;
-        const struct layout_addr *have = a < actual->addrs_count ? &actual->addrs[a] : NULL;
-        int order = !want ? 1 : !have ? -1 : layout_compare_addr(want, have);
-        if (order < 0)
-            step(plan, PLAN_ADDR_ADD)->addr = want;
-        else if (order > 0 && takes(wanted, rules, have->link))
-            step(plan, PLAN_ADDR_DEL)->addr = have;
-        w += order <= 0;
-        a += order >= 0;
-    }
+    return at < list.count ? (const char *)list.rows + at * kind->bytes : NULL;
 }
 
-static void walk_routes(struct plan *plan, const struct layout *wanted, const struct layout *actual,
-                        const struct plan_rules *rules)
-{
-    size_t w = 0, a = 0;
-    while (w < wanted->routes_count || a < actual->routes_count) {
-        const struct layout_route *want = w < wanted->routes_count ? &wanted->routes[w] : NULL;
-        const struct layout_route *have = a < actual->routes_count ? &actual->routes[a] : NULL;
-        int order = !want ? 1 : !have ? -1 : layout_compare_route(want, have);
-        if (order < 0)
-            step(plan, PLAN_ROUTE_PUT)->route = want;
-        else if (order > 0 && takes(wanted, rules, have->link))
-            step(plan, PLAN_ROUTE_DEL)->route = have;
-        w += order <= 0;
-        a += order >= 0;
-    }
-}
-
-// A row for the same address with another MAC is replaced, not taken away first.
-static bool has_neigh(const struct layout *layout, const struct layout_neigh *row)
-{
-    size_t low = 0, high = layout->neighs_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const struct layout_neigh *at = &layout->neighs[middle];
-        int order = strcmp(at->link, row->link);
-        if (!order)
-            order = ipnet_compare(&at->ip, &row->ip);
-        if (order == 0)
-            return true;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return false;
-}
-
-static void walk_neighs(struct plan *plan, const struct layout *wanted, const struct layout *actual,
-                        const struct plan_rules *rules)
-{
-    size_t w = 0, a = 0;
-    while (w < wanted->neighs_count || a < actual->neighs_count) {
-        const struct layout_neigh *want = w < wanted->neighs_count ? &wanted->neighs[w] : NULL;
-        const struct layout_neigh *have = a < actual->neighs_count ? &actual->neighs[a] : NULL;
-        int order = !want ? 1 : !have ? -1 : layout_compare_neigh(want, have);
-        if (order < 0)
-            step(plan, PLAN_NEIGH_PUT)->neigh = want;
-        else if (order > 0 && takes(wanted, rules, have->link) && !has_neigh(wanted, have))
-            step(plan, PLAN_NEIGH_DEL)->neigh = have;
-        w += order <= 0;
-        a += order >= 0;
-    }
-}
-
-static bool has_fdb(const struct layout *layout, const struct layout_fdb *row)
-{
-    size_t low = 0, high = layout->fdbs_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const struct layout_fdb *at = &layout->fdbs[middle];
-        int order = strcmp(at->link, row->link);
-        if (!order)
-            order = memcmp(at->mac, row->mac, MAC_BYTES);
-        if (order == 0)
-            return true;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return false;
-}
-
-static bool takes_fdb(const struct layout *wanted, const struct plan_rules *rules,
-                      const struct layout_fdb *have)
-{
-    const struct layout_link *link = rules->rows ? layout_link(wanted, have->link) : NULL;
-    // The bridge's own rows are permanent and have no tunnel.
-    return link && link->kind == LAYOUT_VXLAN && (have->dst.size || !have->permanent) &&
-           !has_fdb(wanted, have);
-}
-
-static void walk_fdbs(struct plan *plan, const struct layout *wanted, const struct layout *actual,
+static void walk_rows(struct plan *plan, const struct row_kind *kind, struct row_list wants,
+                      struct row_list haves, const struct layout *wanted,
                       const struct plan_rules *rules)
 {
     size_t w = 0, a = 0;
-    while (w < wanted->fdbs_count || a < actual->fdbs_count) {
-        const struct layout_fdb *want = w < wanted->fdbs_count ? &wanted->fdbs[w] : NULL;
-        const struct layout_fdb *have = a < actual->fdbs_count ? &actual->fdbs[a] : NULL;
-        int order = !want ? 1 : !have ? -1 : layout_compare_fdb(want, have);
-        if (order < 0 || (order == 0 && !have->permanent))
-            step(plan, PLAN_FDB_PUT)->fdb = want;
-        else if (order > 0 && takes_fdb(wanted, rules, have))
-            step(plan, PLAN_FDB_DEL)->fdb = have;
+    while (w < wants.count || a < haves.count) {
+        const void *want = row_at(kind, wants, w), *have = row_at(kind, haves, a);
+        int order = !want ? 1 : !have ? -1 : kind->compare(want, have);
+        if (order < 0 || (order == 0 && kind->is_poor && kind->is_poor(have)))
+            kind->set(step(plan, kind->put), want);
+        else if (order > 0 && kind->goes(wanted, rules, have))
+            kind->set(step(plan, kind->del), have);
         w += order <= 0;
         a += order >= 0;
     }
 }
+
+static int compare_addrs(const void *a, const void *b)
+{
+    return layout_compare_addr(a, b);
+}
+
+static void set_addr(struct plan_step *step, const void *row)
+{
+    step->addr = row;
+}
+
+static bool addr_goes(const struct layout *wanted, const struct plan_rules *rules, const void *have)
+{
+    return takes(wanted, rules, ((const struct layout_addr *)have)->link);
+}
+
+static int compare_routes(const void *a, const void *b)
+{
+    return layout_compare_route(a, b);
+}
+
+static void set_route(struct plan_step *step, const void *row)
+{
+    step->route = row;
+}
+
+static bool route_goes(const struct layout *wanted, const struct plan_rules *rules,
+                       const void *have)
+{
+    return takes(wanted, rules, ((const struct layout_route *)have)->link);
+}
+
+static int compare_neighs(const void *a, const void *b)
+{
+    return layout_compare_neigh(a, b);
+}
+
+static void set_neigh(struct plan_step *step, const void *row)
+{
+    step->neigh = row;
+}
+
+static int compare_neigh_keys(const void *left, const void *right)
+{
+    const struct layout_neigh *a = left, *b = right;
+    int order = strcmp(a->link, b->link);
+    return order ? order : ipnet_compare(&a->ip, &b->ip);
+}
+
+// A row for the same address with another MAC is replaced, not taken away first.
+static bool neigh_goes(const struct layout *wanted, const struct plan_rules *rules,
+                       const void *have)
+{
+    return takes(wanted, rules, ((const struct layout_neigh *)have)->link) &&
+           !(wanted->neighs_count && bsearch(have, wanted->neighs, wanted->neighs_count,
+                                             sizeof *wanted->neighs, compare_neigh_keys));
+}
+
+static int compare_fdbs(const void *a, const void *b)
+{
+    return layout_compare_fdb(a, b);
+}
+
+static void set_fdb(struct plan_step *step, const void *row)
+{
+    step->fdb = row;
+}
+
+static int compare_fdb_keys(const void *left, const void *right)
+{
+    const struct layout_fdb *a = left, *b = right;
+    int order = strcmp(a->link, b->link);
+    return order ? order : memcmp(a->mac, b->mac, MAC_BYTES);
+}
+
+static bool fdb_goes(const struct layout *wanted, const struct plan_rules *rules, const void *row)
+{
+    const struct layout_fdb *have = row;
+    const struct layout_link *link = rules->rows ? layout_link(wanted, have->link) : NULL;
+    // The bridge's own rows are permanent and have no tunnel.
+    return link && link->kind == LAYOUT_VXLAN && (have->dst.size || !have->permanent) &&
+           !(wanted->fdbs_count && bsearch(have, wanted->fdbs, wanted->fdbs_count,
+                                           sizeof *wanted->fdbs, compare_fdb_keys));
+}
+
+static bool fdb_is_poor(const void *have)
+{
+    return !((const struct layout_fdb *)have)->permanent;
+}
+
+static const struct row_kind addr_kind = {PLAN_ADDR_ADD, PLAN_ADDR_DEL, sizeof(struct layout_addr),
+                                          compare_addrs, set_addr,      addr_goes,
+                                          NULL};
+static const struct row_kind route_kind = {PLAN_ROUTE_PUT,
+                                           PLAN_ROUTE_DEL,
+                                           sizeof(struct layout_route),
+                                           compare_routes,
+                                           set_route,
+                                           route_goes,
+                                           NULL};
+static const struct row_kind neigh_kind = {PLAN_NEIGH_PUT,
+                                           PLAN_NEIGH_DEL,
+                                           sizeof(struct layout_neigh),
+                                           compare_neighs,
+                                           set_neigh,
+                                           neigh_goes,
+                                           NULL};
+static const struct row_kind fdb_kind = {PLAN_FDB_PUT, PLAN_FDB_DEL, sizeof(struct layout_fdb),
+                                         compare_fdbs, set_fdb,      fdb_goes,
+                                         fdb_is_poor};
 
 // ---- all of it ---------------------------------------------------------------------------------
 
@@ -250,9 +283,13 @@ void plan_make(struct plan *plan, const struct layout *wanted, const struct layo
 {
     CHECK(plan->count == 0);
     walk_links(plan, wanted, actual, rules);
-    walk_addrs(plan, wanted, actual, rules);
-    walk_routes(plan, wanted, actual, rules);
-    walk_neighs(plan, wanted, actual, rules);
-    walk_fdbs(plan, wanted, actual, rules);
+#define WALK(kind, rows)                                                                           \
+    walk_rows(plan, &(kind), (struct row_list){wanted->rows, wanted->rows##_count},                \
+              (struct row_list){actual->rows, actual->rows##_count}, wanted, rules)
+    WALK(addr_kind, addrs);
+    WALK(route_kind, routes);
+    WALK(neigh_kind, neighs);
+    WALK(fdb_kind, fdbs);
+#undef WALK
     order_steps(plan);
 }
