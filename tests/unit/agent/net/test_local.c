@@ -175,7 +175,8 @@ static char *record_of(const struct local *local)
 
 static const char wide[] =
     "{\"Name\":\"a\",\"Driver\":\"macvlan\",\"Options\":{\"parent\":\"e\"},\"EnableIPv6\":true,"
-    "\"IPAM\":{\"Config\":[{\"Subnet\":\"10.1.0.0/30\",\"AuxiliaryAddresses\":{\"r\":\"10.1.0.2\"}},"
+    "\"IPAM\":{\"Config\":[{\"Subnet\":\"10.1.0.0/30\","
+    "\"AuxiliaryAddresses\":{\"r\":\"10.1.0.2\"}},"
     "{\"Subnet\":\"10.2.0.0/24\",\"Gateway\":\"10.2.0.9\",\"IPRange\":\"10.2.0.8/29\"},"
     "{\"Subnet\":\"fd00:1::/64\",\"AuxiliaryAddresses\":{\"s\":\"fd00:1::2\"}}]}}";
 
