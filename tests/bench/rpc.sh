@@ -184,9 +184,11 @@ row full_handshakes "handshakes/s per core" ""
 row resumed_handshakes "handshakes/s per core" ""
 row idle_connection bytes ">= 4"
 if $http; then
-  for connections in 1 100; do
-    row "http_${connections}_connections.per_core" "requests/s per core" "" "stock dockerd"
-    row "http_${connections}_connections.rate" "requests/s" "" "stock dockerd"
+  for path in ping version; do
+    for connections in 1 100; do
+      row "http_${path}_${connections}_connections.per_core" "requests/s per core" "" "stock dockerd"
+      row "http_${path}_${connections}_connections.rate" "requests/s" "" "stock dockerd"
+    done
   done
 fi
 printf '{"bench":"rpc","rows":[%s]}\n' "$(paste -sd, "$folder/json")"
