@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "manager/ca/absent.h"
 #include "manager/ca/guesses.h"
 #include "manager/ca/rotate.h"
 #include "manager/ca/signing.h"
@@ -58,6 +59,7 @@ struct ca {
     struct map waiting; // node id -> struct list of ca_request
     struct list commits;
     struct guesses guesses;
+    struct absent absent;
 };
 
 static void sign_next(struct ca *ca);
@@ -118,6 +120,7 @@ static void load_cluster(struct ca *ca, const struct object *cluster)
 static void see_node(struct ca *ca, const struct object *node)
 {
     const char *id = object_id(node);
+    absent_see(&ca->absent, node);
     if (signing_wanted(node))
         map_put_str(&ca->wanted, id, NULL);
     else if (signing_final(signing_state(node)))
@@ -128,6 +131,8 @@ static void see_everything(struct ca *ca)
 {
     struct view view = store_pin(ca->config.store);
     const struct object *cluster = view_get_by_name(view, OBJECT_CLUSTER, NAME_CLUSTER);
+    absent_fini(&ca->absent);
+    absent_init(&ca->absent);
     if (cluster)
         load_cluster(ca, cluster);
     VIEW_EACH (object, view, OBJECT_NODE, BY_ALL)
@@ -146,10 +151,12 @@ static void see_event(struct ca *ca, struct view view, const struct watch_event 
         load_cluster(ca, event->now);
     } else {
         const struct object *node = view_get(view, OBJECT_NODE, id);
-        if (node)
+        if (node) {
             see_node(ca, node);
-        else
+        } else {
+            absent_forget(&ca->absent, id);
             answer_waiting(ca, id, NULL, NULL);
+        }
     }
 }
 
@@ -316,10 +323,21 @@ static void commit_free(struct ca_commit *commit)
     free(commit);
 }
 
+// A node that was counted when it joined, and then could not be written.
+static void uncount(struct ca *ca, const char *node_id)
+{
+    struct view view = store_pin(ca->config.store);
+    if (!view_get(view, OBJECT_NODE, node_id))
+        absent_forget(&ca->absent, node_id);
+    store_unpin(view);
+}
+
 static void committed(struct txn_done *done, const struct err *err)
 {
     struct ca_commit *commit = CONTAINER_OF(done, struct ca_commit, done);
     struct ca_request *request = commit->request;
+    if (err && commit->ca)
+        uncount(commit->ca, commit->node_id);
     if (request && err) {
         answer(request, NULL, err);
     } else if (request) {
@@ -346,6 +364,7 @@ static void commit_for(struct ca *ca, struct txn *txn, const char *node_id,
     request->commit = commit;
     list_push_back(&ca->commits, &request->link);
     if (txn_commit(txn, &commit->done, &err)) {
+        uncount(ca, node_id);
         commit_free(commit);
         answer(request, NULL, &err);
     }
@@ -396,6 +415,16 @@ static uint32_t vxlan_port(struct txn *txn)
     return cluster ? cluster->vxlanudpport : 0;
 }
 
+// Until the node has a session: from where it joined, so that the next leader can count it too.
+static char *host_of(struct txn *txn, const char *addr)
+{
+    const char *colon = strrchr(addr, ':');
+    char *host = arena_strdup(txn_arena(txn), addr);
+    if (colon)
+        host[colon - addr] = '\0';
+    return host;
+}
+
 static void issue_join(struct ca *ca, struct txn *txn, const struct ca_issue *issue,
                        enum identity_role role, struct ca_request *request)
 {
@@ -409,6 +438,7 @@ static void issue_join(struct ca *ca, struct txn *txn, const struct ca_issue *is
     node->spec->membership = SWARM__NODE_SPEC__MEMBERSHIP__ACCEPTED;
     node->spec->availability = (Swarm__NodeSpec__Availability)issue->availability;
     node->vxlanudpport = vxlan_port(txn);
+    node->status->addr = host_of(txn, issue->addr);
     int result = -ERR_UNKNOWN;
     for (int attempt = 0; result && attempt <= CA_ID_COLLISION_MAX; attempt++) {
         unsigned char random[ID_RANDOM_BYTES];
@@ -427,6 +457,7 @@ static void issue_join(struct ca *ca, struct txn *txn, const struct ca_issue *is
         answer(request, NULL, &err);
         return;
     }
+    absent_add(&ca->absent, id.text, issue->addr);
     log_info("node admitted", "node=%s role=%s addr=%s", id.text, identity_role_name(role),
              issue->addr);
     commit_for(ca, txn, id.text, request);
@@ -446,8 +477,13 @@ static int check_issue(struct ca *ca, const struct ca_issue *issue, enum identit
     if (!guesses_allow(&ca->guesses, issue->addr, now))
         return err_set(err, ERR_RESOURCE_EXHAUSTED,
                        "too many wrong join tokens from this address, try again later");
-    if (trust_admits(&ca->trust, issue->token, role))
-        return 0;
+    if (trust_admits(&ca->trust, issue->token, role)) {
+        if (absent_allows(&ca->absent, issue->addr))
+            return 0;
+        return err_set(err, ERR_RESOURCE_EXHAUSTED,
+                       "%d nodes that joined from this address are down, remove some of them first",
+                       ABSENT_MAX);
+    }
     guesses_wrong(&ca->guesses, issue->addr, now);
     return err_set(err, ERR_INVALID_ARGUMENT, CA_ERR_TOKEN);
 }
@@ -526,6 +562,7 @@ struct ca *ca_start(const struct ca_config *config)
     map_init(&ca->waiting);
     list_init(&ca->commits);
     guesses_init(&ca->guesses);
+    absent_init(&ca->absent);
     CHECK(watch_open(config->store, &options, &ca->watch, &err) == 0);
     see_everything(ca);
     sign_next(ca);
@@ -566,6 +603,7 @@ void ca_stop(struct ca *ca)
     map_fini(&ca->waiting);
     map_fini(&ca->wanted);
     guesses_fini(&ca->guesses);
+    absent_fini(&ca->absent);
     trust_fini(&ca->trust);
     MAGIC_CLEAR(ca);
     free(ca);

@@ -56,7 +56,8 @@ struct ca_issue {
 
 // IssueNodeCertificate, by the table of section 4. Errors: INVALID_ARGUMENT for an empty request or
 // a wrong token, NOT_FOUND for the renewal of a node that is gone, RESOURCE_EXHAUSTED for too many
-// wrong tokens from one address, ABORTED while starting, or what the commit failed with.
+// wrong tokens from one address or too many nodes of it that are down, ABORTED while starting, or
+// what the commit failed with.
 void ca_issue(struct ca *ca, const struct ca_issue *issue, struct ca_request *request);
 
 // NodeCertificateStatus: answers once the certificate is ISSUED, FAILED or to ROTATE.

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "manager/ca/absent.h"
 #include "manager/ca/bootstrap.h"
 #include "manager/ca/ca.h"
 #include "proto/base/check.h"
@@ -218,6 +219,50 @@ START_TEST(ten_thousand_wrong_tokens_do_not_keep_others_out)
 }
 END_TEST
 
+static void set_state(const char *id, int state)
+{
+    struct txn *txn = fake_begin(&log_, 1795000100);
+    Swarm__Node *node = txn_edit(txn, OBJECT_NODE, id);
+    node->status->state = (Swarm__NodeStatus__State)state;
+    ck_assert_int_eq(txn_update(txn, OBJECT_NODE, node, NULL), 0);
+    fake_write(&log_, txn);
+    loop_run_until(&loop, never, NULL, 5); // the CA looks
+}
+
+START_TEST(a_join_and_leave_loop_cve_2016_6595_comes_to_an_end_and_others_join)
+{
+    const char *token = cluster->root_ca->join_tokens->worker;
+    struct asked asked;
+    char *first = NULL;
+    for (int i = 0; i < ABSENT_MAX; i++) {
+        ask(&asked, token, NULL, "10.9.9.9:1");
+        ck_assert_msg(asked.code == 0, "%d: %s", i, asked.text);
+        if (i == 0)
+            first = arena_strdup(&arena, asked.node_id);
+    }
+    ask(&asked, token, NULL, "10.9.9.9:2");
+    ck_assert_int_eq(asked.code, ERR_RESOURCE_EXHAUSTED);
+    ask(&asked, token, NULL, "10.0.0.1:1");
+    ck_assert_msg(asked.code == 0, "%s", asked.text); // others join
+    // The next leader counts the same.
+    ca_stop(ca);
+    struct ca_config config = {.store = log_.store, .loop = &loop, .rng = &rng_kernel};
+    ca = ca_start(&config);
+    ask(&asked, token, NULL, "10.9.9.9:3");
+    ck_assert_int_eq(asked.code, ERR_RESOURCE_EXHAUSTED);
+    // A node that comes makes room for another, and takes it back when it leaves.
+    set_state(first, SWARM__NODE_STATUS__STATE__READY);
+    ask(&asked, token, NULL, "10.9.9.9:4");
+    ck_assert_msg(asked.code == 0, "%s", asked.text);
+    struct txn *txn = fake_begin(&log_, 1795000101);
+    ck_assert_int_eq(txn_delete(txn, OBJECT_NODE, asked.node_id, NULL), 0);
+    fake_write(&log_, txn);
+    set_state(first, SWARM__NODE_STATUS__STATE__DOWN);
+    ask(&asked, token, NULL, "10.9.9.9:5");
+    ck_assert_int_eq(asked.code, ERR_RESOURCE_EXHAUSTED);
+}
+END_TEST
+
 START_TEST(a_renewal_gets_the_role_the_cluster_wants)
 {
     struct asked status;
@@ -373,6 +418,7 @@ Suite *suite_ca(void)
     tcase_add_test(tcase, a_token_gives_its_role_and_the_status_blocks_until_issued);
     tcase_add_test(tcase, wrong_requests_get_the_texts_that_clients_know);
     tcase_add_test(tcase, ten_thousand_wrong_tokens_do_not_keep_others_out);
+    tcase_add_test(tcase, a_join_and_leave_loop_cve_2016_6595_comes_to_an_end_and_others_join);
     tcase_add_test(tcase, a_renewal_gets_the_role_the_cluster_wants);
     tcase_add_test(tcase, a_request_that_is_none_fails_for_good_with_its_reason);
     tcase_add_test(tcase, a_hundred_joins_are_signed_in_batches);
