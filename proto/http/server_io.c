@@ -399,7 +399,7 @@ void http_server_take(struct http_server *server, struct conn *conn)
     list_push_back(&server->channels, &channel->link);
     server->channels_count++;
     conn_set_handler(conn, &channel_handler, channel);
-    bool local = conn_peer(conn)->kind == ADDR_UNIX;
+    bool local = conn_peer(conn).kind == ADDR_UNIX;
     conn_set_deadline(conn, local ? HTTP_KEEP_ALIVE_MS : HTTP_FIRST_MS, "no request came");
     if (server->stopping)
         conn_shutdown(conn);

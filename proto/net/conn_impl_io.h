@@ -62,10 +62,9 @@ struct conn {
     struct mono active; // last byte either way
     uint64_t bytes_in;
     uint64_t bytes_out;
-    uint8_t peer_ip[16]; // the peer's address in little; `peer` is made when somebody asks
+    uint8_t peer_ip[16]; // the peer's address in little
     uint16_t peer_port;
     enum addr_kind peer_kind : 8;
-    struct addr *peer;
     struct err *why; // NULL: orderly
 };
 

@@ -50,7 +50,6 @@ void conn_on_closed(uv_handle_t *handle)
     buf_fini(&conn->pending);
     buf_fini(&conn->unread);
     free(conn->server_name);
-    free(conn->peer);
     free(conn->why);
     MAGIC_CLEAR(conn);
     free(conn);
@@ -226,16 +225,27 @@ void conn_unread(struct conn *conn, const void *bytes, size_t size)
     loop_later_ask(&conn->later);
 }
 
+// A fatal alert, access_denied (RFC 5246 section 7.2.2), in the clear as before any handshake: what
+// the refused client shows instead of a connection that just ends.
+static void deny(struct conn *conn)
+{
+    static uint8_t alert[] = {21, 3, 3, 0, 2, 2, 49};
+    uv_buf_t part = uv_buf_init((char *)alert, sizeof alert);
+    (void)uv_try_write(&conn->uv.stream, &part, 1);
+}
+
 static bool start_session(struct conn *conn)
 {
     if (conn->server && conn->hooks && !conn->hooks->first_bytes(conn, conn->hooks_context)) {
         struct err err = ERR_INIT;
+        deny(conn);
         err_set(&err, ERR_RESOURCE_EXHAUSTED, "too many handshakes from this address");
         conn_close_now(conn, &err);
         return false;
     }
     char resume_key[ADDR_TEXT_BYTES];
-    addr_format(conn_peer(conn), resume_key);
+    struct addr peer = conn_peer(conn);
+    addr_format(&peer, resume_key);
     conn->session = tls_session_new(conn->tls, conn->server_name, conn->server ? NULL : resume_key);
     return true;
 }
@@ -512,18 +522,11 @@ struct loop *conn_loop(const struct conn *conn)
     return conn->loop;
 }
 
-const struct addr *conn_peer(const struct conn *conn)
+struct addr conn_peer(const struct conn *conn)
 {
-    struct conn *mutable = (struct conn *)conn; // the text form is made on first use
-    if (!conn->peer) {
-        mutable->peer = MEM_NEW(struct addr);
-        if (conn->peer_kind == ADDR_UNIX)
-            mutable->peer->kind = ADDR_UNIX;
-        else
-            *mutable->peer =
-                addr_of_ip(conn->peer_ip, conn->peer_kind == ADDR_IP4 ? 4 : 16, conn->peer_port);
-    }
-    return conn->peer;
+    if (conn->peer_kind == ADDR_UNIX)
+        return (struct addr){.kind = ADDR_UNIX};
+    return addr_of_ip(conn->peer_ip, conn->peer_kind == ADDR_IP4 ? 4 : 16, conn->peer_port);
 }
 
 const struct tls_session *conn_tls(const struct conn *conn)

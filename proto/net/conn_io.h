@@ -126,8 +126,8 @@ bool conn_closing(const struct conn *conn); // after conn_close or conn_shutdown
 void conn_set_deadline(struct conn *conn, int64_t ms, const char *what);
 
 // The peer: its address (unix: kind ADDR_UNIX with an empty path) and, for TLS, the session (NULL
-// when plain). Valid until on_close returned.
-const struct addr *conn_peer(const struct conn *conn);
+// when plain; valid until on_close returned).
+struct addr conn_peer(const struct conn *conn);
 const struct tls_session *conn_tls(const struct conn *conn);
 
 // Bytes seen so far either way, for limits and figures: after TLS, as the owner sees them.

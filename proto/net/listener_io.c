@@ -64,26 +64,29 @@ unsigned gate_open(struct gate *gate)
 
 static enum admission_answer gate_enter(struct gate *gate, struct conn *conn)
 {
+    struct addr peer = conn_peer(conn);
     uv_mutex_lock(&gate->lock);
     enum admission_answer answer =
-        admission_enter(&gate->admission, conn_peer(conn), loop_now(conn_loop(conn)));
+        admission_enter(&gate->admission, &peer, loop_now(conn_loop(conn)));
     uv_mutex_unlock(&gate->lock);
     return answer;
 }
 
 static enum admission_answer gate_handshake(struct gate *gate, struct conn *conn)
 {
+    struct addr peer = conn_peer(conn);
     uv_mutex_lock(&gate->lock);
     enum admission_answer answer =
-        admission_handshake(&gate->admission, conn_peer(conn), loop_now(conn_loop(conn)));
+        admission_handshake(&gate->admission, &peer, loop_now(conn_loop(conn)));
     uv_mutex_unlock(&gate->lock);
     return answer;
 }
 
 static void gate_leave(struct gate *gate, struct conn *conn)
 {
+    struct addr peer = conn_peer(conn);
     uv_mutex_lock(&gate->lock);
-    admission_leave(&gate->admission, conn_peer(conn), loop_now(conn_loop(conn)));
+    admission_leave(&gate->admission, &peer, loop_now(conn_loop(conn)));
     uv_mutex_unlock(&gate->lock);
 }
 
@@ -170,8 +173,9 @@ static void on_connection(uv_stream_t *stream, int status)
         return; // its close callback gives the reference back
     enum admission_answer answer = gate_enter(listener->gate, conn);
     if (answer != ADMISSION_OK) {
+        struct addr peer = conn_peer(conn);
         char text[ADDR_TEXT_BYTES];
-        log_debug("connection refused", "peer=%s why=\"%s\"", addr_format(conn_peer(conn), text),
+        log_debug("connection refused", "peer=%s why=\"%s\"", addr_format(&peer, text),
                   admission_text(answer));
         conn_close(conn, NULL);
         return;

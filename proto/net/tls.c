@@ -1,6 +1,7 @@
 #include "proto/net/tls.h"
 
 #include <mbedtls/oid.h>
+#include <mbedtls/platform.h>
 #include <mbedtls/ssl_internal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,8 @@ struct tls_session {
     size_t record_left;     // bytes of the present record still to be handed to mbedTLS
     size_t handshake_bytes; // taken from the peer before TLS_OPEN
     uint32_t verify_flags;  // what was wrong with the peer's chain
+    uint8_t *peer;          // its certificates, each behind its length; NULL: none, or not open yet
+    size_t peer_bytes;
     struct buf output;
     char *server_name; // NULL: not checked
     char *resume_key;  // NULL: never resumed
@@ -177,6 +180,7 @@ void tls_session_free(struct tls_session *session)
     mbedtls_ssl_free(&session->ssl);
     buf_fini(&session->input);
     buf_fini(&session->output);
+    free(session->peer);
     free(session->server_name);
     free(session->resume_key);
     tls_config_unref(session->config);
@@ -237,6 +241,27 @@ static int too_much(struct tls_session *session, struct err *err, const char *wh
 
 // ---- the handshake -----------------------------------------------------------------------------
 
+// Of the peer's certificates only the bytes are of use from here on; what mbedTLS made of them
+// takes four times as much.
+static void keep_peer(struct tls_session *session)
+{
+    mbedtls_ssl_session *inner = session->ssl.session;
+    for (const mbedtls_x509_crt *crt = inner->peer_cert; crt; crt = crt->next)
+        session->peer_bytes += sizeof(uint32_t) + crt->raw.len;
+    if (session->peer_bytes == 0)
+        return;
+    uint8_t *at = session->peer = mem_alloc(session->peer_bytes);
+    for (const mbedtls_x509_crt *crt = inner->peer_cert; crt; crt = crt->next) {
+        uint32_t size = (uint32_t)crt->raw.len;
+        memcpy(at, &size, sizeof size);
+        memcpy(at + sizeof size, crt->raw.p, size);
+        at += sizeof size + size;
+    }
+    mbedtls_x509_crt_free(inner->peer_cert);
+    mbedtls_free(inner->peer_cert);
+    inner->peer_cert = NULL;
+}
+
 static int opened(struct tls_session *session, struct err *err)
 {
     // The usage bits of an "optional" certificate do not end the handshake by themselves.
@@ -252,6 +277,7 @@ static int opened(struct tls_session *session, struct err *err)
     session->state = TLS_OPEN;
     if (session->resume_key)
         tls_config_remember(session->config, session->resume_key, &session->ssl);
+    keep_peer(session);
     return 0;
 }
 
@@ -397,13 +423,17 @@ const uint8_t *tls_session_peer_chain(const struct tls_session *session, size_t 
     *size = 0;
     if (session->state == TLS_HANDSHAKE || session->state == TLS_FAILED)
         return NULL;
-    const mbedtls_x509_crt *crt = mbedtls_ssl_get_peer_cert(&session->ssl);
-    while (crt && index-- > 0)
-        crt = crt->next;
-    if (!crt)
-        return NULL;
-    *size = crt->raw.len;
-    return crt->raw.p;
+    for (const uint8_t *at = session->peer; at && at < session->peer + session->peer_bytes;) {
+        uint32_t length;
+        memcpy(&length, at, sizeof length);
+        at += sizeof length;
+        if (index-- == 0) {
+            *size = length;
+            return at;
+        }
+        at += length;
+    }
+    return NULL;
 }
 
 const uint8_t *tls_session_peer(const struct tls_session *session, size_t *size, bool *verified)

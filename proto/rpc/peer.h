@@ -16,12 +16,15 @@
 #include "proto/net/addr.h"
 #include "proto/rpc/metadata.h"
 
+// Room for "[address]:65535": a peer's address is never a name.
+#define PEER_ADDR_BYTES 64
+
 // The other end of a connection.
 struct peer {
     bool local;                 // a unix socket: who may open it is the file system's business
     bool authenticated;         // showed a certificate that verified
     struct identity identity;   // when authenticated
-    char addr[ADDR_TEXT_BYTES]; // "ip:port"
+    char addr[PEER_ADDR_BYTES]; // "ip:port"
 };
 
 // Roles as a set, for rows of method tables.

@@ -81,8 +81,10 @@ static void on_later(struct loop_later *later)
     grpc_conn_run(conn->channel);
     flush(conn);
     set_alarm(conn);
+    // Nothing will be read any more: who goes on sending, as after an error of HTTP/2 that ended the
+    // session, is not even decrypted.
     if (grpc_conn_finished(conn->channel))
-        conn_shutdown(conn->conn);
+        conn_dismiss(conn->conn);
 }
 
 void server_conn_touch(struct server_conn *conn)
@@ -162,9 +164,11 @@ static struct shared_peer *learn_peer(const struct conn *conn)
     struct shared_peer *shared = MEM_NEW(struct shared_peer);
     atomic_init(&shared->refs, 1);
     struct peer *peer = &shared->peer;
-    const struct addr *addr = conn_peer(conn);
-    peer->local = addr->kind == ADDR_UNIX && !conn_tls(conn);
-    addr_format(addr, peer->addr);
+    struct addr addr = conn_peer(conn);
+    peer->local = addr.kind == ADDR_UNIX && !conn_tls(conn);
+    char text[ADDR_TEXT_BYTES];
+    bool fits = str_copy(peer->addr, sizeof peer->addr, addr_format(&addr, text));
+    CHECK(fits);
     const struct tls_session *session = conn_tls(conn);
     size_t size;
     bool verified = false;

@@ -195,7 +195,8 @@ START_TEST(plain_bytes_come_back_over_tcp)
     wait_for(is_open, &side);
     assert_echo(&side);
     char text[ADDR_TEXT_BYTES];
-    ck_assert(str_starts(addr_format(conn_peer(server.conn), text), "127.0.0.1:"));
+    struct addr peer = conn_peer(server.conn);
+    ck_assert(str_starts(addr_format(&peer, text), "127.0.0.1:"));
     ck_assert_ptr_null(conn_tls(side.conn));
     say_goodbye(&side);
     stop();
@@ -507,6 +508,7 @@ START_TEST(addresses_meet_their_caps)
     dial_to(&second, listener_addr(listener), &(struct conn_options){.tls = mine});
     wait_for(is_closed, &second); // a second handshake within the second
     ck_assert_int_eq(second.why.code, ERR_UNAVAILABLE);
+    ck_assert_str_eq(second.why.message, "the peer ended TLS with alert 49"); // and is told so
     dial_to(&second, listener_addr(listener), &(struct conn_options){0});
     wait_for(is_open, &second);
     dial_to(&third, listener_addr(listener), &(struct conn_options){0});
