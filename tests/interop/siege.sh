@@ -1,6 +1,7 @@
 #!/bin/bash
-# A gRPC server over TLS before crowds of OpenSSL clients: rapid resets beside an honest client whose
-# latency is compared with an unattacked run's, silent sessions, and ten thousand that only exist.
+# A gRPC server over TLS before crowds of OpenSSL clients: silent sessions, and ten thousand that only
+# exist. What crowds cost the users of a manager is siege_api.sh.
+# ctest: TIMEOUT 400
 . "$(dirname "$0")/../support/lab.sh"
 . "$(dirname "$0")/../support/certs.sh"
 ours=$SKEP_BUILD/tests/interop/grpc/interop_grpc
@@ -40,7 +41,7 @@ crowd_start()
   python3 "$crowd" "$@" <"$folder/crowd.in" >"$folder/crowd.out" 7>&- 8>&- &
   crowd_pid=$!
   pids+=("$crowd_pid")
-  eventually 60 grep -q standing "$folder/crowd.out"
+  eventually 200 grep -q standing "$folder/crowd.out"
 }
 crowd_end() { exec 8>&-; wait "$crowd_pid" || fail "the crowd failed"; tail -1 "$folder/crowd.out"; }
 
@@ -58,32 +59,9 @@ honest()
   field p99_us <<<"$line" >>"$folder/$1.p99"
 }
 
-step "rapid reset: one and four attackers beside an honest client"
+step "a thousand silent sessions without certificate: at most 8 KiB each, cheap, closed within ten seconds"
 server guarded
 honest warm
-before=$(memory)
-for ((round = 0; round < 3; round++)); do
-  honest 0
-  for attackers in 1 4; do
-    crowd_start reset "$port" "$attackers"
-    honest "$attackers"
-    crowd_end >>"$folder/said.$attackers"
-  done
-done
-grown=$(($(memory) - before))
-for attackers in 0 1 4; do
-  printf '%s attackers: p50 %s us, p99 %s us%s\n' "$attackers" "$(median "$folder/$attackers.p50")" \
-    "$(median "$folder/$attackers.p99")" "$([[ $attackers == 0 ]] || tail -1 "$folder/said.$attackers" | sed 's/^/; /')"
-done
-echo "memory: $grown bytes more"
-# The machine's own noise comes on top of what the attack costs: a fixed allowance beside the factor.
-(($(median "$folder/1.p99") <= 2 * $(median "$folder/0.p99") + 20000)) || fail "p99 under one attacker"
-(($(median "$folder/4.p50") <= 3 * $(median "$folder/0.p50") / 2 + 2000)) || fail "p50 under four"
-((grown <= 1 << 20)) || fail "$grown bytes more after the attacks"
-# That each is closed after 200 is a unit test; this is that the attack took place.
-awk '$2 < 200 { exit 1 }' "$folder"/said.* || fail "no attack: $(cat "$folder"/said.*)"
-
-step "a thousand silent sessions without certificate: small, cheap, closed within ten seconds"
 before=$(memory) used=$(ticks)
 crowd_start silent "$port" 1000
 grown=$(($(memory) - before))
@@ -95,12 +73,12 @@ read -r _ closed _ seconds < <(tail -1 "$folder/crowd.out")
 echo "$grown bytes in all, $used/100 s of processor time in all, $closed closed within $seconds s"
 same 1000 "$closed" "closed sessions"
 awk "BEGIN { exit !($seconds <= 10) }" || fail "the last was closed after $seconds s"
-((grown <= 25600 * 1000)) || fail "$grown bytes for a thousand"
-((used <= 1500)) || fail "$used ticks of processor time"
+((grown <= 8192 * 1000)) || fail "$grown bytes for a thousand"
+((used <= 600)) || fail "$used ticks of processor time"
 server_end
 
-# Resumed ones, which came in by a ticket; those of a full handshake take less (bench rpc).
-step "ten thousand idle connections of workers: at most 32 KiB each, and others are served"
+# Resumed ones, which came in by a ticket; those of a full handshake take as much (bench rpc).
+step "ten thousand idle connections of workers: at most 20 KiB each, and others are served"
 server serve
 honest warm
 before=$(memory)
@@ -108,6 +86,6 @@ crowd_start idle "$port" "$folder" 10000
 each=$((($(memory) - before) / 10000))
 honest among
 echo "$each bytes each; p50 $(median "$folder/among.p50") us among them ($(cat "$folder/crowd.out"))"
-((each <= 32768)) || fail "$each bytes each"
+((each <= 20480)) || fail "$each bytes each"
 crowd_end >/dev/null
 server_end
