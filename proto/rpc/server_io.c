@@ -81,8 +81,8 @@ static void on_later(struct loop_later *later)
     grpc_conn_run(conn->channel);
     flush(conn);
     set_alarm(conn);
-    // Nothing will be read any more: who goes on sending, as after an error of HTTP/2 that ended the
-    // session, is not even decrypted.
+    // Nothing will be read any more: who goes on sending, as after an error of HTTP/2 that ended
+    // the session, is not even decrypted.
     if (grpc_conn_finished(conn->channel))
         conn_dismiss(conn->conn);
 }

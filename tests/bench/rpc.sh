@@ -149,6 +149,17 @@ for ((round = 1; round <= ROUNDS; round++)); do
   done
 done
 
+# The curves' operations in full handshakes, in turns with OpenSSL's: what a difference comes from.
+for ((round = 1; round <= ROUNDS; round++)); do
+  line=$("$SKEP_BUILD/tests/bench/bench_crypto" 0.5)
+  for name in sign verify x25519; do keep "crypto_$name" skep "$(field "$name" <<<"$line")"; done
+  # "+F4:number:bits:signatures/s:checks/s" and "+F5:number:bits:operations/s:seconds each"
+  line=$(openssl speed -mr -seconds 1 ecdsap256 ecdhx25519 2>/dev/null)
+  keep crypto_sign peer "$(awk -F: '$1 == "+F4" { print $4 }' <<<"$line")"
+  keep crypto_verify peer "$(awk -F: '$1 == "+F4" { print $5 }' <<<"$line")"
+  keep crypto_x25519 peer "$(awk -F: '$1 == "+F5" { print $4 }' <<<"$line")"
+done
+
 # Needs root for the dockerd; without, these rows are left out and it says so.
 http=true
 SKEP_BUILD=$SKEP_BUILD tests/bench/rpc/http.sh "$folder" "$ROUNDS" "$SECONDS_EACH" >&2 || http=false
@@ -182,6 +193,7 @@ done
 row unary_client "calls/s per client core" ">= 1.5"
 row full_handshakes "handshakes/s per core" ""
 row resumed_handshakes "handshakes/s per core" ""
+for name in sign verify x25519; do row "crypto_$name" "operations/s per core" "" OpenSSL; done
 row idle_connection bytes ">= 4"
 if $http; then
   for path in ping version; do

@@ -30,6 +30,16 @@ same 'configuration OK' "$("$work/root/usr/sbin/skepd" --validate --host fd:// \
   --config-file /dev/null)" "skepd --validate"
 [[ $("$work/root/usr/bin/skep" --version) == "skep version "* ]] || fail "no version of skep"
 
+step "what it holds is hardened"
+for program in "$work/root/usr/sbin/skepd" "$work/root/usr/bin/skep"; do
+  said=$(readelf --wide --file-header --program-headers --dynamic --dyn-syms "$program")
+  # Any address, everything bound before main and read-only then, no code on the stack, and guards
+  # that gcc (stack) and glibc (_FORTIFY_SOURCE) put in.
+  for wanted in 'FLAGS_1.* NOW .*PIE' 'GNU_RELRO' 'GNU_STACK .* RW ' '__stack_chk_fail' '_chk@'; do
+    grep -q -- "$wanted" <<<"$said" || fail "$program lacks $wanted"
+  done
+done
+
 step "the command comes with man pages and completion"
 for page in skep skep-service skep-stack; do
   zcat "$work/root/usr/share/man/man1/$page.1.gz" | grep -q '^\.SH COMMANDS' || fail "no page $page"

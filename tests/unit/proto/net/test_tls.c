@@ -395,7 +395,7 @@ END_TEST
 // security.md allows 25 KB for a session in which nothing is asked.
 START_TEST(idle_session_with_certificates_stays_small)
 {
-    enum { SESSIONS = 50, SESSION_BYTES_MAX = 12 * 1024 };
+    enum { SESSIONS = 50, SESSION_BYTES_MAX = 6 * 1024 };
     struct pair pair = mutual();
     struct tls_session *keep[SESSIONS];
     struct tls_session *clients[SESSIONS];

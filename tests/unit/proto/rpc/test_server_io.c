@@ -1,8 +1,14 @@
 // The server and the client against each other: every kind of call, and how calls end.
+#include <arpa/inet.h>
 #include <check.h>
+#include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "proto/net/conn_io.h"
 #include "proto/rpc/grpc.h"
 #include "tests/support/support.h"
 #include "tests/unit/proto/rpc/rig.h"
@@ -368,6 +374,33 @@ START_TEST(loop_ends_after_a_client_nobody_waits_for)
 }
 END_TEST
 
+// Goal: an error of HTTP/2 ends the session at once, and what the peer goes on sending is not read for
+// as long as a farewell may take.
+START_TEST(peer_that_goes_on_after_the_end_of_its_session_is_cut_off)
+{
+    static const uint8_t hello[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+                                   "\0\0\0\4\0\0\0\0\0"                          // SETTINGS
+                                   "\0\0\6\1\5\0\0\0\1\xff\xff\xff\xff\xff\xff"; // no HPACK
+    static const uint8_t more[32 * 1024];
+    struct rig rig;
+    rig_start(&rig, &(struct rig_options){.tcp = true});
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(rig.addr.port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    ck_assert_int_eq(send(fd, hello, sizeof hello - 1, 0), sizeof hello - 1);
+    bool cut = false;
+    for (int64_t ms = 0; !cut && ms < CONN_LINGER_MS / 2; ms++) {
+        rig_idle(&rig, 1);
+        cut = send(fd, more, sizeof more, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EAGAIN;
+    }
+    ck_assert(cut);
+    close(fd);
+    rig_stop(&rig);
+}
+END_TEST
+
 Suite *suite_server_io(void);
 Suite *suite_server_io(void)
 {
@@ -390,6 +423,7 @@ Suite *suite_server_io(void)
     tcase_add_loop_test(calls, closing_the_server_lets_calls_end, 0, WAYS);
     tcase_add_loop_test(calls, server_that_ends_at_once_cancels_what_runs, 0, WAYS);
     tcase_add_test(calls, loop_ends_after_a_client_nobody_waits_for);
+    tcase_add_test(calls, peer_that_goes_on_after_the_end_of_its_session_is_cut_off);
     tcase_add_loop_test(calls, closed_client_ends_its_calls, 0, WAYS);
     suite_add_tcase(suite, calls);
     return suite;

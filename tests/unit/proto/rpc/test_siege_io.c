@@ -242,7 +242,7 @@ END_TEST
 
 START_TEST(silent_tls_sessions_without_certificate_are_small_and_closed_within_ten_seconds)
 {
-    enum { SESSIONS = 200, SESSION_BYTES_MAX = 25 * 1024 };
+    enum { SESSIONS = 200, SESSION_BYTES_MAX = 8 * 1024 };
     struct rig rig;
     start(&rig);
     assert_served(&rig); // what is made once is there
