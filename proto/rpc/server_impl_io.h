@@ -48,6 +48,8 @@ struct server_loop {
     struct list listeners;
     struct list conns;
     struct buf scratch; // for bytes on their way out
+    struct mono stranger_logged;
+    unsigned strangers_unlogged; // sent away since then
     unsigned listeners_open;
     unsigned calls;
     bool closing;

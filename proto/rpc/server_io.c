@@ -93,11 +93,28 @@ void server_conn_touch(struct server_conn *conn)
     loop_later_ask(&conn->later);
 }
 
+// Strangers get a line a second all together: they can come back as often as they like, and the log
+// lies on a disk.
+static void log_sent_away(struct server_conn *conn, const struct err *why)
+{
+    struct server_loop *on = conn->on;
+    struct mono now = loop_now(on->loop);
+    if (conn->anonymous && mono_since(now, on->stranger_logged) < NS_PER_S) {
+        on->strangers_unlogged++;
+        return;
+    }
+    log_warn("connection ended", "peer=%s node=%s why=\"%s\" others=%u", conn->peer->peer.addr,
+             conn->peer->peer.identity.node_id, why->message, on->strangers_unlogged);
+    if (!conn->anonymous)
+        return;
+    on->stranger_logged = now;
+    on->strangers_unlogged = 0;
+}
+
 static void send_away(struct server_conn *conn, const struct err *why)
 {
     atomic_fetch_add(&conn->on->server->refused, 1);
-    log_warn("connection ended", "peer=%s node=%s why=\"%s\"", conn->peer->peer.addr,
-             conn->peer->peer.identity.node_id, why->message);
+    log_sent_away(conn, why);
     flush(conn); // the GOAWAY that says so
     conn_dismiss(conn->conn);
 }
