@@ -94,6 +94,12 @@ static void handle_fail(struct rpc_call *call)
     rpc_call_finish(call, &status);
 }
 
+static void handle_hang(struct rpc_call *call)
+{
+    struct rig *rig = rpc_call_ctx(call);
+    __atomic_fetch_add(&rig->hanging, 1, __ATOMIC_RELAXED);
+}
+
 static void hang_cancelled(struct rpc_call *call)
 {
     struct rig *rig = rpc_call_ctx(call);
@@ -132,7 +138,7 @@ static const struct rpc_method methods[] = {
     {.path = TEST_HANG,
      .kind = RPC_SERVER_STREAM,
      .raw = true,
-     .handle = handle_nothing,
+     .handle = handle_hang,
      .on_cancel = hang_cancelled},
     {.path = TEST_FLOOD,
      .kind = RPC_SERVER_STREAM,

@@ -39,7 +39,8 @@ struct rig {
     struct rpc_server *server;
     struct rpc_client *client;
     struct addr addr;
-    unsigned cancelled; // calls of TEST_HANG that were
+    unsigned hanging;   // calls of TEST_HANG that came
+    unsigned cancelled; // and that were cancelled
     unsigned flooded;   // messages TEST_FLOOD has sent
     bool server_closed;
     bool client_closed;

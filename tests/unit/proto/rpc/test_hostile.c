@@ -467,6 +467,7 @@ Suite *suite_hostile(void)
 {
     Suite *suite = suite_create("hostile");
     TCase *bounds = tcase_create("bounds");
+    tcase_set_timeout(bounds, 30);
     tcase_add_test(bounds, rapid_reset_cve_2023_44487_ends_after_200);
     tcase_add_test(bounds, rapid_reset_in_one_read_does_no_more_work);
     tcase_add_test(bounds, resets_beside_served_requests_are_fine);

@@ -167,7 +167,7 @@ START_TEST(cancel_reaches_the_service)
     struct rig rig;
     rig_start(&rig, &ways[_i]);
     struct rig_call *call = rig_call(&rig, TEST_HANG, RPC_SERVER_STREAM, "", 0, 0);
-    rig_idle(&rig, 20);
+    rig_until(&rig, &rig.hanging, 1);
     rpc_request_cancel(call->request);
     ck_assert(!call->done); // never before the call returns
     rig_wait(&rig, call);
@@ -183,7 +183,7 @@ START_TEST(dropped_call_is_cancelled_without_a_word)
     struct rig rig;
     rig_start(&rig, &ways[_i]);
     struct rig_call *call = rig_call(&rig, TEST_HANG, RPC_SERVER_STREAM, "", 0, 0);
-    rig_idle(&rig, 20);
+    rig_until(&rig, &rig.hanging, 1);
     rpc_request_drop(call->request);
     rig_until(&rig, &rig.cancelled, 1);
     ck_assert(!call->done);
@@ -223,6 +223,8 @@ START_TEST(paused_reader_slows_the_sender_down)
     rig_start(&rig, &ways[_i]);
     struct rig_call *call = rig_call(&rig, TEST_FLOOD, RPC_SERVER_STREAM, "", 0, 0);
     call->pause_first = true;
+    while (call->messages == 0)
+        rig_idle(&rig, 1);
     rig_idle(&rig, 300);
     unsigned before = __atomic_load_n(&rig.flooded, __ATOMIC_RELAXED);
     ck_assert_uint_ge(call->messages, 1);
@@ -299,12 +301,13 @@ START_TEST(server_that_ends_at_once_cancels_what_runs)
     struct rig rig;
     rig_start(&rig, &ways[_i]);
     struct rig_call *call = rig_call(&rig, TEST_HANG, RPC_SERVER_STREAM, "", 0, 0);
-    rig_idle(&rig, 20);
+    rig_until(&rig, &rig.hanging, 1);
     rpc_server_close(rig.server, 0, &rig.loop, NULL, NULL);
     rig_wait(&rig, call);
     ck_assert_int_eq(call->status.err.code, ERR_UNAVAILABLE);
     rig_call_free(call);
     rpc_client_close(rig.client, NULL, NULL);
+    rig_until(&rig, &rig.cancelled, 1);
     rig_idle(&rig, 100);
     ck_assert_uint_eq(rig.cancelled, 1);
     for (size_t i = 0; i < ways[_i].threads; i++)
@@ -319,7 +322,7 @@ START_TEST(closed_client_ends_its_calls)
     struct rig rig;
     rig_start(&rig, &ways[_i]);
     struct rig_call *call = rig_call(&rig, TEST_HANG, RPC_SERVER_STREAM, "", 0, 0);
-    rig_idle(&rig, 20);
+    rig_until(&rig, &rig.hanging, 1);
     rpc_client_close(rig.client, NULL, NULL);
     rig.client = NULL;
     rig_wait(&rig, call);
@@ -360,7 +363,7 @@ START_TEST(loop_ends_after_a_client_nobody_waits_for)
         }
         if (state == CALLING) {
             call = rig_call(&mine, TEST_HANG, RPC_SERVER_STREAM, "", 0, 0);
-            rig_idle(&mine, 20);
+            rig_until(&mine, &rig.hanging, 1);
         }
         rpc_client_close(mine.client, NULL, NULL);
         loop_fini(&mine.loop);
@@ -374,8 +377,8 @@ START_TEST(loop_ends_after_a_client_nobody_waits_for)
 }
 END_TEST
 
-// Goal: an error of HTTP/2 ends the session at once, and what the peer goes on sending is not read for
-// as long as a farewell may take.
+// Goal: an error of HTTP/2 ends the session at once, and what the peer goes on sending is not read
+// for as long as a farewell may take.
 START_TEST(peer_that_goes_on_after_the_end_of_its_session_is_cut_off)
 {
     static const uint8_t hello[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
