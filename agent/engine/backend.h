@@ -117,6 +117,10 @@ struct backend {
     // Local ones (drivers bridge, macvlan ...): the request's body; `done` gives the new id.
     void (*network_create)(void *ctx, const json_t *body, backend_done *done, void *owner);
     void (*network_remove)(void *ctx, const char *name, backend_done *done, void *owner);
+
+    // What is wrong between the nodes, as far as the network goes: `done` gives a JSON array of
+    // objects {"Node", "Peer", "Verdict", "Check", "Found", "Cure"}, within some seconds.
+    void (*checkup)(void *ctx, backend_done *done, void *owner);
 };
 
 #endif

@@ -37,6 +37,6 @@ extern const struct endpoints system_endpoints, swarm_endpoints, node_endpoints,
     task_endpoints, network_endpoints, secret_endpoints, event_endpoints, log_endpoints,
     absent_endpoints, container_endpoints, container_stream_endpoints, network_create_endpoints,
     image_endpoints, image_upload_endpoints, image_transfer_endpoints, volume_endpoints,
-    container_look_endpoints, container_upload_endpoints, disk_usage_endpoints;
+    container_look_endpoints, container_upload_endpoints, disk_usage_endpoints, checkup_endpoints;
 
 #endif

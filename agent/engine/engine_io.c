@@ -80,6 +80,7 @@ static const struct endpoints *const all_endpoints[] = {
     &container_look_endpoints,
     &container_upload_endpoints,
     &disk_usage_endpoints,
+    &checkup_endpoints,
 };
 // clang-format on
 

@@ -461,7 +461,10 @@ void gossip_rows(const struct gossip *gossip, const char *network_id, const char
     netdb_rows(gossiper_netdb(gossip->core), network_id, table, visit_row, &walk);
 }
 
+#define BY_STREAM_MIN 2 // in a row; one may be a lost packet
+
 struct member_walk {
+    const struct gossip *gossip;
     gossip_member_fn *visit;
     void *ctx;
 };
@@ -469,7 +472,11 @@ struct member_walk {
 static void visit_node(void *ctx, const char *node, const struct site *site, bool self)
 {
     const struct member_walk *walk = ctx;
-    struct gossip_member member = {.node = node, .site = site, .self = self};
+    const struct swim_member *peer = swim_find(gossiper_swim(walk->gossip->core), node);
+    struct gossip_member member = {.node = node,
+                                   .site = site,
+                                   .self = self,
+                                   .by_stream = peer && peer->by_stream >= BY_STREAM_MIN};
     walk->visit(walk->ctx, &member);
 }
 
@@ -477,7 +484,7 @@ void gossip_members(const struct gossip *gossip, const char *network_id, gossip_
                     void *ctx)
 {
     MAGIC_CHECK(gossip, GOSSIP_MAGIC);
-    struct member_walk walk = {visit, ctx};
+    struct member_walk walk = {gossip, visit, ctx};
     netdb_nodes(gossiper_netdb(gossip->core), network_id, visit_node, &walk);
 }
 

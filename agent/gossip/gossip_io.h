@@ -115,6 +115,7 @@ struct gossip_member {
     const char *node;
     const struct site *site;
     bool self;
+    bool by_stream; // its pings are answered by TCP alone: UDP does not come through
 };
 
 typedef void gossip_member_fn(void *ctx, const struct gossip_member *member);

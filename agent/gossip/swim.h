@@ -43,6 +43,7 @@ struct swim_member {
     enum gossip_state state;
     struct mono changed; // when it came into its state
     uint8_t versions[6];
+    uint8_t by_stream; // probes in a row that TCP alone answered
 };
 
 // What the core asks of its surroundings. Called inside calls of this header, and must not call

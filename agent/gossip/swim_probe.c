@@ -157,6 +157,7 @@ void swim_probe_stream_done(struct swim *swim, uint32_t ticket, bool good)
     if (!good || !swim->probe.active || swim->probe.ticket != ticket)
         return;
     swim->counters->probes_by_stream++;
+    swim->probe.target->pub.by_stream += swim->probe.target->pub.by_stream < UINT8_MAX;
     round_answered(swim);
 }
 
@@ -229,6 +230,7 @@ void swim_relay_over(struct swim *swim, struct swim_relay *relay)
 static void hear_ack(struct swim *swim, uint32_t seq)
 {
     if (swim->probe.active && swim->probe.seq == seq) {
+        swim->probe.target->pub.by_stream = 0;
         round_answered(swim);
         return;
     }

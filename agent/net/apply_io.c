@@ -129,7 +129,7 @@ static bool takes_away(enum plan_what what)
 }
 
 static int take_steps(struct applying *applying, const struct plan *plan, size_t *steps,
-                      struct err *err)
+                      size_t *kinds, struct err *err)
 {
     int first = 0;
     for (size_t i = 0; i < plan->count; i++) {
@@ -140,6 +140,8 @@ static int take_steps(struct applying *applying, const struct plan *plan, size_t
         if (rc == 0 || (takes_away(step->what) &&
                         (why.code == ERR_NOT_FOUND || rc == -ERR_INVALID_ARGUMENT))) {
             (*steps)++;
+            if (kinds)
+                kinds[step->what]++;
             continue;
         }
         if (!first)
@@ -176,7 +178,7 @@ int apply_layout(const struct apply *apply, struct layout *found, size_t *steps,
         rc = netlink_dump(applying.here, found, err);
     if (!rc) {
         plan_make(&plan, apply->wanted, found, &apply->rules);
-        rc = take_steps(&applying, &plan, steps, err);
+        rc = take_steps(&applying, &plan, steps, apply->kinds, err);
     }
     plan_fini(&plan);
     layout_fini(&actual);

@@ -20,6 +20,7 @@ struct apply {
     struct plan_rules rules;
     const struct apply_setting *settings;
     size_t settings_count;
+    size_t *kinds; // of steps, PLAN_COUNT of them, counted up; may be NULL
 };
 
 // The namespace is there. *steps counts what had to be done. The first error of links ends it; of

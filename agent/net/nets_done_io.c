@@ -130,6 +130,8 @@ static void done_place(struct nets *nets, struct nets_job *job, struct job_place
     if (place->drift && !place->remove && place->kind != JOB_STRAY) {
         nets->counts.repairs += place->steps;
         if (place->steps)
+            nets_checkup_drift(nets, place);
+        if (place->steps)
             log_warn("repaired what somebody had changed", "steps=%zu place=%s", place->steps,
                      place->path[0] ? place->path : "host");
     }

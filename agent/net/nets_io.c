@@ -178,9 +178,8 @@ static void on_retry(struct loop_timer *timer)
     nets_kick(nets);
 }
 
-static void on_audit(struct loop_timer *timer)
+void nets_audit(struct nets *nets)
 {
-    struct nets *nets = CONTAINER_OF(timer, struct nets, audit);
     nets->host_dirty = true;
     MAP_EACH (entry, &nets->nets) {
         struct net *net = entry->value;
@@ -195,6 +194,12 @@ static void on_audit(struct loop_timer *timer)
         box->rules_known = false;
     }
     nets_kick(nets);
+}
+
+static void on_audit(struct loop_timer *timer)
+{
+    struct nets *nets = CONTAINER_OF(timer, struct nets, audit);
+    nets_audit(nets);
     loop_timer_start(timer, nets->audit_ms);
 }
 
@@ -268,6 +273,7 @@ static void nets_free(struct nets *nets)
     map_fini(&nets->nets);
     free(nets->node);
     gateway_fini(&nets->gateway);
+    nets_managers_set(nets, NULL, 0);
     MAGIC_CLEAR(nets);
     free(nets);
 }
@@ -311,6 +317,7 @@ int nets_open(const struct nets_config *config, struct nets **out, struct err *e
     loop_timer_start(&nets->audit, nets->audit_ms);
     if (nets->ports && !nets_is_strict(nets))
         ports_hold(nets->ports);
+    nets_survey_open(nets);
     // A bridge that nobody needs any more goes, too.
     nets->host_dirty = true;
     *out = nets;
@@ -365,6 +372,8 @@ void nets_finish(struct nets *nets)
     loop_timer_stop(&nets->audit);
     loop_timer_stop(&nets->walk);
     loop_later_cancel(&nets->kick);
+    nets_checkup_end(nets);
+    nets_survey_close(nets);
     // The kernel keeps what it has; only what is known of it goes. Nobody is told to leave.
     nets->feed = NULL;
     nets->ports = NULL;

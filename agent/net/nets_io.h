@@ -116,6 +116,15 @@ size_t nets_sandbox_eths(const struct nets *nets, const char *container_id, cons
 // Path of the container's namespace; NULL for one without a made sandbox.
 const char *nets_sandbox_path(const struct nets *nets, const char *container_id);
 
+// Looks at the ways to the other nodes (at most some seconds) and at what is in the kernel, which
+// is repaired on that occasion. `done` runs once, later, with a JSON array of the rows of checkup.h
+// (valid during the call), or an error.
+typedef void nets_checked(void *owner, const char *rows, const struct err *err);
+void nets_checkup(struct nets *nets, nets_checked *done, void *owner);
+
+// The same by all nodes of ours that are in the swarm, each from its side, within 6 s.
+void nets_survey(struct nets *nets, nets_checked *done, void *owner);
+
 // ---- the swarm ----------------------------------------------------------------------------------
 
 struct nets_swarm {

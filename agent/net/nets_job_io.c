@@ -157,6 +157,7 @@ static int balance(struct job_place *place, struct err *err)
     if (ruleset_diff(&place->rules, &place->rules_wanted, &commands)) {
         rc = nft_apply(place->nft, buf_cstr(&commands), err);
         place->steps++;
+        place->balancers++;
     }
     if (!rc) {
         ruleset_applied(&place->rules, &place->rules_wanted);
@@ -278,6 +279,7 @@ static int bring_place(struct job_place *place, struct err *err)
         .path = place->path,
         .wanted = &place->wanted,
         .rules = {.links = place->take.links, .rows = place->take.rows},
+        .kinds = place->kinds,
     };
     bool made = false;
     if (place->remove)

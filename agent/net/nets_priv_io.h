@@ -10,6 +10,7 @@
 #include "agent/net/ipsec_io.h"
 #include "agent/net/mesh_io.h"
 #include "agent/net/nets_io.h"
+#include "agent/net/plan.h"
 #include "agent/net/tunnels.h"
 #include "agent/net/rows.h"
 #include "agent/net/sandbox.h"
@@ -17,6 +18,7 @@
 #include "proto/base/list.h"
 #include "proto/base/map.h"
 
+#define MANAGERS_MAX     64
 #define NETS_MAGIC       0x6e657473u
 #define NETS_ENDS_MAX    (ORDER_NETWORKS_MAX + 1) // and the gateway bridge's
 #define NETS_ORDER_BYTES (4u << 20)
@@ -98,6 +100,7 @@ struct stray {
 };
 
 struct nets_job;
+struct job_place;
 
 struct nets {
     unsigned magic;
@@ -146,12 +149,18 @@ struct nets {
     struct loop_timer walk; // rows stop lingering, or a network is settled
     struct mono walk_due;
     struct nets_counts counts;
+    struct nets_checkup *checkup; // under way; NULL
+    struct nets_survey *survey;
+    char *managers[MANAGERS_MAX]; // as the session says, "host:port"
+    size_t managers_count;
     void (*closed)(void *owner);
     void *closed_owner;
 };
 
 // ---- nets_io.c ----------------------------------------------------------------------------------
 void nets_kick(struct nets *nets);
+// Everything is compared with the kernel, soon.
+void nets_audit(struct nets *nets);
 // Starts the job that waited for something.
 void nets_kick_job(struct nets *nets);
 struct net *nets_net(struct nets *nets, const char *id);
@@ -199,6 +208,8 @@ bool nets_holds(const struct nets *nets, const struct net *net);
 void nets_publish(struct nets *nets);
 // The ingress sandbox was taken away: it may have to come again, with another address.
 void nets_ingress_gone(struct nets *nets);
+// "host:port" each; copied.
+void nets_managers_set(struct nets *nets, const char *const *managers, size_t count);
 // Tells the resolver about a network, or a sandbox.
 void nets_feed_net(struct nets *nets, struct net *net);
 void nets_feed_box(struct nets *nets, struct box *box);
@@ -216,6 +227,18 @@ void nets_mesh_keys(struct nets *nets, const Swarm__SessionMessage *message);
 int nets_mesh_can_encrypt(struct nets *nets, const char *network, struct err *err);
 // While encrypted networks are not sealed as they should be no device of theirs may come to life.
 bool nets_mesh_unsealed(const struct nets *nets);
+
+// ---- nets_checkup_io.c --------------------------------------------------------------------------
+// A place was not what it should be, and nobody here had asked for a change.
+void nets_checkup_drift(struct nets *nets, const struct job_place *place);
+// The nets end: whoever waits is told.
+void nets_checkup_end(struct nets *nets);
+
+// ---- nets_survey_io.c ---------------------------------------------------------------------------
+void nets_survey_open(struct nets *nets);
+void nets_survey_close(struct nets *nets);
+// Rows of that network changed: somebody may ask.
+void nets_survey_rows(struct nets *nets, const char *network_id);
 
 // ---- nets_job_io.c ------------------------------------------------------------------------------
 enum job_kind { JOB_HOST, JOB_NET, JOB_BOX, JOB_STRAY };
@@ -247,6 +270,8 @@ struct job_place {
     // What came of it.
     struct err err;
     size_t steps, flows_cut;
+    size_t kinds[PLAN_COUNT]; // of steps
+    size_t balancers;         // tables of the balancer that were not right
 };
 
 struct nets_job {

@@ -10,8 +10,7 @@
 #include "proto/base/str.h"
 
 #define RECORDS_MAX  (1u << 17) // of one network
-#define MANAGERS_MAX 64
-#define LOCAL_LIFE   "local" // stands for the gossip name while there is none
+#define LOCAL_LIFE   "local"    // stands for the gossip name while there is none
 #define PORTS_IN_ROW 512
 #define SETTLE_MS    2000  // after another node of the network was seen
 #define ALONE_MS     30000 // after a manager was heard
@@ -622,6 +621,15 @@ static void take_node(struct nets *nets, const Swarm__Node *node)
     nets_drop_unused(nets);
 }
 
+void nets_managers_set(struct nets *nets, const char *const *managers, size_t count)
+{
+    for (size_t i = 0; i < nets->managers_count; i++)
+        free(nets->managers[i]);
+    for (size_t i = 0; i < count; i++)
+        nets->managers[i] = str_dup(managers[i]);
+    nets->managers_count = count;
+}
+
 void nets_session(struct nets *nets, const Swarm__SessionMessage *message)
 {
     MAGIC_CHECK(nets, NETS_MAGIC);
@@ -638,8 +646,10 @@ void nets_session(struct nets *nets, const Swarm__SessionMessage *message)
         for (size_t i = 0; i < message->n_managers && count < MANAGERS_MAX; i++)
             if (message->managers[i]->peer && !str_empty(message->managers[i]->peer->addr))
                 managers[count++] = message->managers[i]->peer->addr;
-        if (count)
+        if (count) {
             gossip_bootstrap(nets->gossip, managers, count);
+            nets_managers_set(nets, managers, count);
+        }
         if (message->n_network_bootstrap_keys &&
             gossip_keys(nets->gossip, message->network_bootstrap_keys,
                         message->n_network_bootstrap_keys, &err))
@@ -665,6 +675,7 @@ static void on_rows(void *owner, const char *network_id)
     if (!net)
         return;
     net->stale = true;
+    nets_survey_rows(nets, network_id);
     nets_kick(nets);
 }
 

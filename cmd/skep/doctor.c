@@ -93,6 +93,43 @@ static void check_ports(struct cli *cli, const struct overview *overview, json_t
                                "(this host may be outside of them)");
 }
 
+// A node's host name by its address; the address itself when nothing is known.
+static const char *name_of(const struct overview *overview, const char *address)
+{
+    size_t i;
+    json_t *node;
+    json_array_foreach(
+        overview->nodes, i,
+        node) if (*address && str_equal(text_at(node, "Status.Addr"), address) &&
+                  *text_at(node, "Description.Hostname")) return text_at(node,
+                                                                         "Description.Hostname");
+    return address;
+}
+
+// What the nodes themselves find when they look at each other; no other engine has that.
+static bool check_network(struct cli *cli, const struct overview *overview, json_t *rows)
+{
+    json_t *found = api_get(cli, "/skep/checkup"), *it;
+    size_t i;
+    if (!found) {
+        bool ours = cli->status != 404;
+        put(cli, rows, "note", "network between the nodes", ours ? cli->error.message : "",
+            ours ? "run it again" : "ask a node of Skep's (--host): this engine cannot look");
+        err_clear(&cli->error);
+        return false;
+    }
+    json_array_foreach(found, i, it)
+    {
+        const char *node = name_of(overview, text_at(it, "Node"));
+        const char *peer = name_of(overview, text_at(it, "Peer"));
+        put(cli, rows, text_at(it, "Verdict"),
+            textf(cli, "%s%s%s%s%s", node, *peer ? " to " : "", peer, *node ? ": " : "",
+                  text_at(it, "Check")),
+            text_at(it, "Found"), text_at(it, "Cure"));
+    }
+    return true;
+}
+
 const struct flag doctor_flags[] = {
     {"format", 0, FLAG_TEXT, "template", "Print by a Go template, or json"},
     {"json", 0, FLAG_BOOL, NULL, "Print one JSON array"},
@@ -140,8 +177,10 @@ int doctor_run(struct cli *cli)
         put(cli, rows, reachable >= all / 2 + 1 ? "ok" : "bad", "quorum",
             textf(cli, "%zu of %zu managers reachable", reachable, all), "");
         check_engines(cli, &overview, rows);
-        check_ports(cli, &overview, rows);
     }
+    bool swarm = !str_equal(text_at(overview.info, "Swarm.LocalNodeState"), "inactive");
+    if (swarm && !check_network(cli, &overview, rows) && overview.nodes)
+        check_ports(cli, &overview, rows); // at least from here
     overview_judge(&overview, &cli->arena, &problems);
     for (size_t i = 0; i < problems.count; i++)
         put(cli, rows, problems.list[i].grave ? "bad" : "note", "swarm", problems.list[i].what,

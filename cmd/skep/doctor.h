@@ -1,5 +1,5 @@
-// skep doctor: what can be told from the API and from this host about the health of a swarm. Only
-// what was looked at gets a verdict.
+// skep doctor: what can be told from the API, from this host, and by the nodes, which look at the
+// ways between them, about the health of a swarm. Only what was looked at gets a verdict.
 #ifndef CMD_SKEP_DOCTOR_H
 #define CMD_SKEP_DOCTOR_H
 

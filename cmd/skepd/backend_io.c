@@ -251,6 +251,40 @@ static void on_network_remove(void *ctx, const char *name, backend_done *done, v
         err_set(&answer->err, ERR_NOT_FOUND, "network %s not found", name);
 }
 
+// A survey that is asked for, and who is told of it.
+struct survey {
+    struct list link; // surveys
+    backend_done *done;
+    void *owner; // NULL: it went away
+};
+
+static struct list surveys = {&surveys, &surveys};
+
+static void on_surveyed(void *owner, const char *rows, const struct err *err)
+{
+    struct survey *survey = owner;
+    list_remove(&survey->link);
+    if (survey->owner)
+        survey->done(survey->owner, err, rows);
+    free(survey);
+}
+
+static void on_checkup(void *ctx, backend_done *done, void *owner)
+{
+    const struct backend_parts *parts = ctx;
+    struct nets *nets = station_nets(parts->station);
+    if (!nets) {
+        struct answer *answer = answer_new(station_loop(parts->station), done, owner);
+        err_set(&answer->err, ERR_UNIMPLEMENTED, "this node cannot look at its networks");
+        return;
+    }
+    struct survey *survey = MEM_NEW(struct survey);
+    survey->done = done;
+    survey->owner = owner;
+    list_push_back(&surveys, &survey->link);
+    nets_survey(nets, on_surveyed, survey);
+}
+
 static void on_forget(void *ctx, void *owner)
 {
     const struct backend_parts *parts = ctx;
@@ -258,6 +292,11 @@ static void on_forget(void *ctx, void *owner)
         struct answer *answer = LIST_ENTRY(it, struct answer, link);
         if (answer->owner == owner)
             answer->owner = NULL;
+    }
+    LIST_EACH (it, &surveys) {
+        struct survey *survey = LIST_ENTRY(it, struct survey, link);
+        if (survey->owner == owner)
+            survey->owner = NULL;
     }
     membership_forget(parts->membership, owner);
 }
@@ -279,4 +318,5 @@ const struct backend node_backend = {
     .network_use = on_network_use,
     .network_create = on_network_create,
     .network_remove = on_network_remove,
+    .checkup = on_checkup,
 };
