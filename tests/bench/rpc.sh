@@ -176,7 +176,8 @@ row()
   ours=$(median "$folder/$1.skep")
   theirs=$(median "$folder/$1.peer")
   ratio=$(awk -v a="$ours" -v b="$theirs" -v small=$small \
-    'BEGIN { printf "%.2f", small == "true" ? b / a : a / b }')
+    'BEGIN { over = small == "true" ? b : a; under = a + b - over
+      printf "%.2f", under > 0 ? over / under : 0 }')
   ours=$(printf %.0f "$ours") theirs=$(printf %.0f "$theirs")
   printf '%-42s %-22s %10s %10s %7s  %s\n' "$1" "$2" "$ours" "$theirs" "$ratio" "$3"
   printf '{"case":"%s","unit":"%s","skep":%s,"peer":%s,"peer_name":"%s","ratio":%s,"aim":"%s"}\n' \

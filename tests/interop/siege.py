@@ -23,7 +23,7 @@ import time
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 GOAWAY, CALM = 7, 0xb
-TRICKLE = 0.01  # between two connections of one attacker
+TRICKLE = 0.05  # between two connections of one attacker
 
 
 def text(value):
