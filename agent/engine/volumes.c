@@ -136,6 +136,14 @@ static void inspect(struct request *request)
     request_send(request, 200);
 }
 
+static const char *kind_of(const json_t *value)
+{
+    static const char *const kinds[] = {"object", "array", "string", "number",
+                                        "number", "bool",  "bool",   "null"};
+    static_assert(JSON_OBJECT == 0 && JSON_NULL == 7, "jansson's types in their order");
+    return kinds[json_typeof(value)];
+}
+
 // The texts of a map in the body; false after an answer.
 static bool read_map(struct request *request, const json_t *body, const char *key,
                      struct oci_pair **out, size_t *count)
@@ -156,9 +164,32 @@ static bool read_map(struct request *request, const json_t *body, const char *ke
                      key);
         return false;
     }
-    json_object_foreach((json_t *)(uintptr_t)map, name, value)(*out)[(*count)++] =
-        (struct oci_pair){name, str_or(json_string_value(value), "")};
+    json_object_foreach((json_t *)(uintptr_t)map, name, value)
+    {
+        if (!json_is_string(value) && !json_is_null(value)) {
+            request_fail(request, 400,
+                         "json: cannot unmarshal %s into Go struct field CreateOptions.%s of type "
+                         "string",
+                         kind_of(value), key);
+            return false;
+        }
+        (*out)[(*count)++] = (struct oci_pair){name, str_or(json_string_value(value), "")};
+    }
     return true;
+}
+
+// A text of the body, NULL when it is not there; false after an answer.
+static bool read_text(struct request *request, const json_t *body, const char *key,
+                      const char **out)
+{
+    const json_t *value = config_member(body, key);
+    *out = json_string_value(value);
+    if (!value || json_is_string(value))
+        return true;
+    request_fail(request, 400,
+                 "json: cannot unmarshal %s into Go struct field CreateOptions.%s of type string",
+                 kind_of(value), key);
+    return false;
 }
 
 static void create(struct request *request)
@@ -170,8 +201,16 @@ static void create(struct request *request)
     size_t labels_count, options_count;
     if (!body)
         return;
-    const char *name = json_string_value(config_member(body, "Name"));
-    const char *driver = str_or(json_string_value(config_member(body, "Driver")), "local");
+    const char *name, *driver;
+    if (!json_is_object(body) && !json_is_null(body)) {
+        request_fail(request, 400,
+                     "json: cannot unmarshal %s into Go value of type volume.CreateOptions",
+                     kind_of(body));
+        return;
+    }
+    if (!read_text(request, body, "Name", &name) || !read_text(request, body, "Driver", &driver))
+        return;
+    driver = str_or(driver, "local");
     if (!str_equal(driver, "local")) {
         request_fail(request, 404,
                      "create %.255s: error looking up volume plugin %.100s: plugin \"%.100s\" not "
