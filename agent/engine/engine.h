@@ -39,4 +39,8 @@ extern const struct endpoints system_endpoints, swarm_endpoints, node_endpoints,
     image_endpoints, image_upload_endpoints, image_transfer_endpoints, volume_endpoints,
     container_look_endpoints, container_upload_endpoints, disk_usage_endpoints, checkup_endpoints;
 
+// All of them, for who walks the API: engine_io.c, and tests that try every endpoint.
+extern const struct endpoints *const engine_endpoints[];
+extern const size_t engine_endpoints_count;
+
 #endif

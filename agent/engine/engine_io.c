@@ -59,7 +59,7 @@ struct request {
 
 // One a line: several hands add to it.
 // clang-format off
-static const struct endpoints *const all_endpoints[] = {
+const struct endpoints *const engine_endpoints[] = {
     &system_endpoints,
     &swarm_endpoints,
     &node_endpoints,
@@ -83,6 +83,7 @@ static const struct endpoints *const all_endpoints[] = {
     &checkup_endpoints,
 };
 // clang-format on
+const size_t engine_endpoints_count = COUNT_OF(engine_endpoints);
 
 // ---- life of a request -------------------------------------------------------------------------
 
@@ -154,9 +155,10 @@ static void handle(struct http_exchange *x, void *context)
     request->engine = engine;
     buf_init(&request->answer, ENGINE_ANSWER_BYTES_MAX);
     http_exchange_follow(x, &events, request);
-    for (size_t i = 0, at = 0; i < COUNT_OF(all_endpoints); at += all_endpoints[i]->count, i++) {
-        if (index < at + all_endpoints[i]->count) {
-            all_endpoints[i]->rows[index - at].handle(request);
+    for (size_t i = 0, at = 0; i < COUNT_OF(engine_endpoints);
+         at += engine_endpoints[i]->count, i++) {
+        if (index < at + engine_endpoints[i]->count) {
+            engine_endpoints[i]->rows[index - at].handle(request);
             return;
         }
     }
@@ -757,13 +759,13 @@ struct engine *engine_new(struct loop *loop, const struct engine_options *option
     engine->feed = feed_new(loop, engine->bus);
     engine->shelves = shelves_new();
     loop_timer_init(&engine->shelves_timer, loop, age_shelves);
-    for (size_t i = 0; i < COUNT_OF(all_endpoints); i++) {
-        for (size_t j = 0; j < all_endpoints[i]->count; j++) {
+    for (size_t i = 0; i < COUNT_OF(engine_endpoints); i++) {
+        for (size_t j = 0; j < engine_endpoints[i]->count; j++) {
             CHECK(engine->routes_count < ROUTES_MAX);
-            const struct endpoint *endpoint = &all_endpoints[i]->rows[j];
+            const struct endpoint *endpoint = &engine_endpoints[i]->rows[j];
             struct http_handler *handler = &engine->handlers[engine->routes_count];
             handler->handle = handle;
-            handler->streams_body = all_endpoints[i]->streams_body;
+            handler->streams_body = engine_endpoints[i]->streams_body;
             handler->body_bytes_max =
                 handler->streams_body ? ENGINE_UPLOAD_BYTES_MAX : ENGINE_BODY_BYTES_MAX;
             engine->routes[engine->routes_count++] =
