@@ -57,7 +57,8 @@ struct other {
 };
 
 struct nets_checkup {
-    struct nets *nets;
+    struct nets *nets; // NULL: nobody waits any more
+    struct nets *home; // the same, for good
     nets_checked *done;
     void *owner;
     struct loop_work work;
@@ -458,6 +459,7 @@ static void worked(struct loop_work *work)
 {
     struct nets_checkup *checkup = CONTAINER_OF(work, struct nets_checkup, work);
     checkup->probing = false;
+    checkup->home->works--;
     for (size_t i = 0; i < checkup->probes_count; i++)
         hear(checkup, &checkup->probes[i], &checkup->marks[i]);
     go_on(checkup);
@@ -489,13 +491,18 @@ void nets_checkup(struct nets *nets, nets_checked *done, void *owner)
         return;
     }
     struct nets_checkup *checkup = MEM_NEW(struct nets_checkup);
-    *checkup = (struct nets_checkup){
-        .nets = nets, .done = done, .owner = owner, .probing = true, .comparing = true};
+    *checkup = (struct nets_checkup){.nets = nets,
+                                     .home = nets,
+                                     .done = done,
+                                     .owner = owner,
+                                     .probing = true,
+                                     .comparing = true};
     nets->checkup = checkup;
     gather(checkup);
     nets_audit(nets);
     loop_timer_init(&checkup->look, nets->loop, on_look);
     loop_timer_start(&checkup->look, LOOK_MS);
+    nets->works++;
     loop_work_start(nets->loop, &checkup->work, work, worked);
 }
 

@@ -12,7 +12,8 @@
 #include "proto/base/log.h"
 #include "proto/base/str.h"
 
-#define NET_PREFIX "1-" // of the file that pins an overlay's namespace
+#define NETS_END_MS 10   // between looks whether the last worker jobs have ended
+#define NET_PREFIX  "1-" // of the file that pins an overlay's namespace
 
 // ---- networks ----------------------------------------------------------------------------------
 
@@ -318,6 +319,7 @@ int nets_open(const struct nets_config *config, struct nets **out, struct err *e
     if (nets->ports && !nets_is_strict(nets))
         ports_hold(nets->ports);
     nets_survey_open(nets);
+    nets_tally_open(nets);
     // A bridge that nobody needs any more goes, too.
     nets->host_dirty = true;
     *out = nets;
@@ -366,6 +368,11 @@ static void finish_last(struct nets *nets)
     closed(owner);
 }
 
+static void finish_again(struct loop_timer *timer)
+{
+    nets_finish(CONTAINER_OF(timer, struct nets, retry));
+}
+
 void nets_finish(struct nets *nets)
 {
     loop_timer_stop(&nets->retry);
@@ -373,7 +380,13 @@ void nets_finish(struct nets *nets)
     loop_timer_stop(&nets->walk);
     loop_later_cancel(&nets->kick);
     nets_checkup_end(nets);
+    if (nets->works) {
+        loop_timer_init(&nets->retry, nets->loop, finish_again);
+        loop_timer_start(&nets->retry, NETS_END_MS);
+        return;
+    }
     nets_survey_close(nets);
+    nets_tally_close(nets);
     // The kernel keeps what it has; only what is known of it goes. Nobody is told to leave.
     nets->feed = NULL;
     nets->ports = NULL;

@@ -14,6 +14,7 @@
 #include "agent/dns/feed_io.h"
 #include "agent/net/order.h"
 #include "agent/net/ports_io.h"
+#include "proto/base/buf.h"
 #include "proto/base/err.h"
 #include "proto/base/json.h"
 #include "proto/base/loop_io.h"
@@ -58,6 +59,9 @@ void nets_close(struct nets *nets, void (*closed)(void *owner), void *owner);
 
 bool nets_busy(const struct nets *nets);
 struct nets_counts nets_counts(const struct nets *nets);
+// Appends these and gossip's as Prometheus' text, and the kernel's counters of networks, containers
+// and published ports as the call before this one found them.
+void nets_figures(struct nets *nets, struct buf *out);
 
 // ---- what an earlier life left ------------------------------------------------------------------
 

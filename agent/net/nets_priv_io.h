@@ -153,6 +153,8 @@ struct nets {
     struct nets_survey *survey;
     char *managers[MANAGERS_MAX]; // as the session says, "host:port"
     size_t managers_count;
+    struct nets_tally *tally;
+    size_t works; // of worker jobs beside `job`: the end waits for them
     void (*closed)(void *owner);
     void *closed_owner;
 };
@@ -239,6 +241,9 @@ void nets_survey_open(struct nets *nets);
 void nets_survey_close(struct nets *nets);
 // Rows of that network changed: somebody may ask.
 void nets_survey_rows(struct nets *nets, const char *network_id);
+// ---- nets_tally_io.c ----------------------------------------------------------------------------
+void nets_tally_open(struct nets *nets);
+void nets_tally_close(struct nets *nets);
 
 // ---- nets_job_io.c ------------------------------------------------------------------------------
 enum job_kind { JOB_HOST, JOB_NET, JOB_BOX, JOB_STRAY };

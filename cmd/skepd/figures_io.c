@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/crate/crates_io.h"
+#include "agent/net/nets_io.h"
 #include "proto/base/check.h"
 #include "proto/base/file_io.h"
 #include "proto/base/metrics.h"
@@ -196,10 +197,17 @@ static void put_processes(const struct figures_parts *parts, struct buf *out)
     }
 }
 
+static void put_networks(const struct figures_parts *parts, struct buf *out)
+{
+    struct nets *nets = parts->station ? station_nets(parts->station) : NULL;
+    if (nets)
+        nets_figures(nets, out);
+}
+
 // ---- all of it ----------------------------------------------------------------------------------
 
 static void (*const parts_of_figures[])(const struct figures_parts *parts, struct buf *out) = {
-    put_engine, put_containers, put_swarm, put_own_process, put_processes,
+    put_engine, put_containers, put_swarm, put_networks, put_own_process, put_processes,
 };
 
 void figures_put(const struct figures_parts *parts, struct buf *out)

@@ -14,7 +14,7 @@ reaches() { skep "$1" exec "$2" ping -c 1 -W 2 "$3" >/dev/null 2>&1; }
 
 step "two nodes, one swarm, networks that are attachable and not"
 skep_start h1
-skep_start h2
+skep_start h2 --metrics-addr 127.0.0.1:9323
 manager swarm init --advertise-addr "$(ip_of h1)" >/dev/null
 token=$(manager swarm join-token --quiet worker)
 skep h2 swarm join --token "$token" --advertise-addr "$(ip_of h2)" "$(ip_of h1):2377" >/dev/null
@@ -95,6 +95,18 @@ on_h2() { [[ $(on h2 curl -sm 2 127.0.0.1:18081) == served ]]; }
 eventually 10 on_h2
 [[ $(skep h2 port served) == *'80/tcp -> 0.0.0.0:18081'* ]] || fail "port: $(skep h2 port served)"
 refused 'already allocated' skep h2 run --rm --network shared -p 18081:80 "$LAB_IMAGE" true
+
+step "what went through is counted, by network, container and port"
+figures() { on h2 curl -sf http://127.0.0.1:9323/metrics; }
+# counted SAMPLE: some sample that begins so is above zero. The kernel's are those of the look before.
+counted() { [[ $(figures) =~ (^|$'\n')$1[^$'\n']*\ [1-9] ]]; }
+two=$(skep h2 inspect -f '{{.Id}}' two | head -c 12)
+for sample in 'skep_networks' 'skep_sandboxes' 'skep_gossip_members_alive' 'skep_gossip_packets_in_total' \
+  'skep_network_sent_bytes_total\{network="shared"' 'skep_network_received_packets_total\{network="shared"' \
+  "skep_endpoint_received_bytes_total\\{network=\"shared\",service=\"\",container=\"$two\"" \
+  'skep_endpoint_connections_accepted_total' 'skep_port_connections_total\{protocol="tcp",port="18081"'; do
+  eventually 5 counted "$sample" || { figures; fail "no figure: $sample"; }
+done
 
 step "skepd goes and comes again"
 skep_stop h2
