@@ -141,9 +141,17 @@ static int apply_guard(struct job_place *place)
     return 0;
 }
 
+// Nothing is to be balanced and nothing was: most sandboxes of services without a network.
+static bool is_unbalanced(const struct job_place *place)
+{
+    return place->rules_known && !place->rules.present && !place->rules_wanted.vips_count;
+}
+
 static int balance(struct job_place *place, struct err *err)
 {
     struct buf commands;
+    if (is_unbalanced(place))
+        return 0;
     int rc = open_nft(place, err);
     if (!rc && !place->rules_known) {
         ruleset_fini(&place->rules);
@@ -198,15 +206,20 @@ static int finish_box(struct job_place *place, struct err *err)
 {
     int fd = -1;
     int rc = place->keep_rules ? 0 : balance(place, err);
-    if (rc || (!place->open_names && !place->cut_count))
-        return rc;
-    rc = netns_open(place->path, &fd, err);
-    if (!rc && place->open_names)
-        rc = open_names(place, fd, err);
-    if (!rc && place->cut_count)
-        rc = cut_flows(place, fd, err);
-    if (fd >= 0)
-        close(fd);
+    if (!rc && (place->open_names || place->cut_count)) {
+        rc = netns_open(place->path, &fd, err);
+        if (!rc && place->open_names)
+            rc = open_names(place, fd, err);
+        if (!rc && place->cut_count)
+            rc = cut_flows(place, fd, err);
+        if (fd >= 0)
+            close(fd);
+    }
+    // A way in takes 130 KB: it is kept where changes are to come.
+    if (is_unbalanced(place)) {
+        nft_close(place->nft);
+        place->nft = NULL;
+    }
     return rc;
 }
 
@@ -290,6 +303,12 @@ static int bring_place(struct job_place *place, struct err *err)
     place->steps += made;
     if (!rc)
         rc = take_gone(place, err);
+    if (made && place->kind == JOB_BOX && !place->share[0]) {
+        // What is new holds nothing.
+        ruleset_fini(&place->rules);
+        ruleset_init(&place->rules);
+        place->rules_known = true;
+    }
     settings_of(place, &apply);
     layout_settle(&place->wanted);
     if (!rc)
