@@ -712,6 +712,7 @@ static const struct executor_class container_class = {
     .abort = container_abort,
     .start = container_start,
     .stop = container_stop,
+    .health = container_health,
     .check = container_check,
     .remove = container_remove,
     .close = container_close,

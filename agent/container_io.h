@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/check_io.h"
 #include "agent/container_spec.h"
 #include "agent/image/images_io.h"
 #include "agent/net/nets_io.h"
@@ -54,6 +55,8 @@ struct containers_watcher {
     void (*appeared)(void *owner, const struct containers_view *view);
     void (*started)(void *owner, const char *id);
     void (*vanished)(void *owner, const char *id);
+    // Its health check was run once more.
+    void (*checked)(void *owner, const char *id, const struct check_result *result);
     // Any container ended, also one that is no task's.
     void (*exited)(void *owner, const char *id, const struct runtime_exit *exit);
 };

@@ -1,7 +1,6 @@
 // A task's networks: its sandbox, and when it serves.
 #include "agent/container_priv_io.h"
 #include "agent/net/order.h"
-#include "agent/task/health.h"
 #include "proto/base/log.h"
 #include "proto/base/str.h"
 
@@ -21,7 +20,7 @@ int container_net_make(struct executor_task *task, const char *resolv, bool adop
 
 static bool is_checked(const struct executor_task *task)
 {
-    return health_wanted(task->order.task->spec->container->healthcheck);
+    return task->spec.health != NULL;
 }
 
 // The task may be gone by then; what matters is in the log.

@@ -2,6 +2,7 @@
 #ifndef AGENT_CONTAINER_PRIV_IO_H
 #define AGENT_CONTAINER_PRIV_IO_H
 
+#include "agent/check_io.h"
 #include "agent/container_io.h"
 #include "agent/net/nets_io.h"
 #include "agent/oci/logs_io.h"
@@ -28,7 +29,7 @@ struct containers {
     struct loop_timer rotate;
     struct map by_id;   // container id -> the open executor_task
     struct list tasks;  // all of them, closed ones with something under way too
-    struct list checks; // container_check.link, until their process ended
+    struct list checks; // those under way (check_io.h)
     const struct containers_watcher *watcher; // NULL: nobody
     void *watcher_owner;
 };
@@ -68,14 +69,15 @@ struct executor_task {
     const char **fills; // per spec.volumes: path of a volume to fill, or NULL
     char root[CONTAINER_PATH_BYTES];
     struct loop_work work;
-    struct container_check *check;
+    struct check *check;     // NULL: none under way
     struct list logs;        // executor_log_stream.link
     bool attaching;          // a prepare waits for its sandbox
     struct loop_timer drain; // of a stop under way
     int64_t grace_ns;
 };
 
-// container_watch_io.c: these four are of the class.
+// container_watch_io.c: these five are of the class.
+const Swarm__HealthConfig *container_health(const struct executor_task *task);
 void container_check(struct executor_task *task, const char *const *test, size_t test_count,
                      int64_t timeout_ns);
 struct executor_log_stream *

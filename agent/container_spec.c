@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "agent/container_health.h"
 #include "agent/container_mounts.h"
 #include "agent/image/blobs_io.h"
 #include "agent/net/order.h"
@@ -559,6 +560,12 @@ static int make_log(struct making *making)
 
 // ---- all of it ---------------------------------------------------------------------------------
 
+static int make_health(struct making *making)
+{
+    return container_health_make(making->spec->healthcheck, &making->image->health, making->arena,
+                                 &making->out->health, making->err);
+}
+
 static int make_mounts(struct making *making)
 {
     int rc = container_mounts_make(making->task, making->spec, making->image, making->arena,
@@ -581,7 +588,7 @@ int container_spec_make(const struct executor_order *order, const struct image_c
 {
     static const struct image_config empty;
     static int (*const steps[])(struct making *) = {
-        make_process, make_args,  make_env,   make_rights, make_limits,
+        make_process, make_args,  make_env,   make_health, make_rights, make_limits,
         make_network, make_names, make_notes, make_log,    make_mounts,
     };
     const Swarm__Task *task = order->task;

@@ -67,6 +67,7 @@ struct container_spec {
     const char *image;         // reference
     const char *registry_auth; // "" for none
     int stop_signal;
+    const Swarm__HealthConfig *health; // NULL: none
     struct container_log log;
 };
 

@@ -135,10 +135,22 @@ static struct mono now_of(const struct worker_task *task)
     return task->worker->config.now(task->worker->config.owner);
 }
 
+static const Swarm__HealthConfig *health_of(const struct worker_task *task)
+{
+    const struct executor_class *class = class_of(task);
+    return class->health ? class->health(task->hands) : NULL;
+}
+
+static void settle_health(struct worker_task *task)
+{
+    task_set_health(&task->machine, health_of(task));
+}
+
 static void on_found(void *owner, enum executor_found found,
                      const struct executor_container *container, const struct executor_exit *exit)
 {
     struct worker_task *task = owner;
+    settle_health(task);
     task_found(&task->machine, found, container, exit, now_of(task));
     stir(task);
 }
@@ -146,6 +158,8 @@ static void on_found(void *owner, enum executor_found found,
 static void on_prepared(void *owner, const struct err *err)
 {
     struct worker_task *task = owner;
+    if (!err)
+        settle_health(task);
     task_prepared(&task->machine, err);
     stir(task);
 }
@@ -386,10 +400,10 @@ static void begin_op(struct worker_task *task, enum task_op op)
 
 static void check_health(struct worker_task *task)
 {
-    const Swarm__ContainerSpec *spec = container_of_task(task->assigned);
-    CHECK(spec && spec->healthcheck);
-    class_of(task)->check(task->hands, (const char *const *)spec->healthcheck->test,
-                          spec->healthcheck->n_test, task->machine.health.timeout_ns);
+    const Swarm__HealthConfig *health = health_of(task);
+    CHECK(health);
+    class_of(task)->check(task->hands, (const char *const *)health->test, health->n_test,
+                          task->machine.health.timeout_ns);
 }
 
 static void go_on(struct worker_task *task)
@@ -458,7 +472,6 @@ static struct worker_task *task_add(struct worker *worker, const Swarm__Task *me
     struct task_config config = {
         .desired = message->desired_state,
         .stop_grace_ns = spec ? defaults_stop_grace_ns(spec) : DEFAULT_STOP_GRACE_NS,
-        .health = spec ? spec->healthcheck : NULL,
         .known = known,
     };
     task_init(&task->machine, &config);

@@ -530,10 +530,10 @@ static void merge_health(json_t *config, const struct image_health *health)
         {"StartInterval", health->start_interval_ns},
         {"Retries", health->retries},
     };
-    if (!json_object_get(own, "Test"))
+    if (!json_array_size(json_object_get(own, "Test")))
         merge_words(own, "Test", health->test, health->test_count);
     for (size_t i = 0; i < COUNT_OF(numbers); i++)
-        if (!json_object_get(own, numbers[i].key) && numbers[i].value)
+        if (!json_integer_value(json_object_get(own, numbers[i].key)) && numbers[i].value)
             json_object_set_new(own, numbers[i].key, json_integer(numbers[i].value));
 }
 

@@ -1,25 +1,12 @@
-// Health checks of crates: agent/task/health says when, an exec says how it went. Those of tasks
-// are the agent's.
-#include <signal.h>
-#include <stdlib.h>
-
+// Health checks of crates: agent/task/health says when, agent/check_io how it went. Those of tasks
+// are run by the agent.
 #include "agent/crate/config.h"
 #include "agent/crate/crates_priv_io.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
 #include "proto/base/str.h"
 
-#define CHECK_ARGS_MAX 1024
-
-// Lives until its process ended.
-struct crate_check {
-    struct crate *crate; // NULL: nobody waits any more
-    struct runtime_exec *exec;
-    struct loop_timer timeout;
-    struct loop_later failed;
-    bool late;
-    struct crates *crates;
-};
+#define CHECK_WORDS_MAX 1024
 
 static void health_wake(struct crate *crate);
 
@@ -42,74 +29,71 @@ static void tell_state(struct crate *crate)
     crate_tell(crate, action, NULL);
 }
 
-static void check_ended(struct crate_check *check, bool passed)
+// As inspect shows it, the oldest goes when there are too many.
+static void keep_result(struct crate *crate, const struct check_result *result)
 {
-    struct crate *crate = check->crate;
-    loop_timer_stop(&check->timeout);
-    check->crates->pending--;
-    if (crate) {
-        crate->life->check = NULL;
-        health_result(&crate->life->health_state, passed && !check->late, mono_now());
-        tell_state(crate);
-        health_wake(crate);
-    }
-    free(check);
+    char started[WALL_TEXT_BYTES], ended[WALL_TEXT_BYTES];
+    if (!crate->health_log)
+        crate->health_log = json_array();
+    if (json_array_size(crate->health_log) >= CRATE_HEALTH_LOG_MAX)
+        json_array_remove(crate->health_log, 0);
+    wall_format(result->started, started);
+    wall_format(result->ended, ended);
+    json_t *output = json_string(result->output);
+    // What is no UTF-8 cannot be shown as text.
+    if (!output)
+        output = json_string("(output is not UTF-8 text)");
+    json_array_append_new(crate->health_log,
+                          json_pack("{ss ss si so}", "Start", started, "End", ended, "ExitCode",
+                                    result->code, "Output", output));
 }
 
-static void check_exited(void *owner, int code, const struct err *err)
+static void check_done(void *owner, const struct check_result *result)
 {
-    check_ended(owner, !err && code == 0);
+    struct crate *crate = owner;
+    crate->life->check = NULL;
+    crate_health_checked(crate, result);
+    health_wake(crate);
 }
 
-static void check_refused(struct loop_later *later)
+void crate_health_checked(struct crate *crate, const struct check_result *result)
 {
-    check_ended(CONTAINER_OF(later, struct crate_check, failed), false);
+    if (crate->life->health_state.state == HEALTH_NONE)
+        return;
+    keep_result(crate, result);
+    health_result(&crate->life->health_state, !result->err && result->code == 0, mono_now());
+    tell_state(crate);
 }
 
-static void check_late(struct loop_timer *timer)
+// The words of a list; at most `max`.
+static struct oci_strings words_of(const json_t *list, const char **words, size_t max)
 {
-    struct crate_check *check = CONTAINER_OF(timer, struct crate_check, timeout);
-    check->late = true;
-    runtime_exec_kill(check->exec, SIGKILL);
-    loop_timer_start(timer, 100); // its pid may not have been known yet
-}
-
-static void check_start(struct crate *crate)
-{
-    static const struct runtime_exec_events events = {NULL, check_exited};
-    const json_t *test = config_of(config_of(crate->config, "Healthcheck"), "Test");
-    const json_t *shell = config_of(crate->config, "Shell");
-    const char *args[CHECK_ARGS_MAX + 4];
     size_t count = 0;
-    bool is_shell = str_equal(json_string_value(json_array_get(test, 0)), "CMD-SHELL");
-    for (size_t i = 0; is_shell && i < json_array_size(shell) && count < CHECK_ARGS_MAX; i++)
-        args[count++] = json_string_value(json_array_get(shell, i));
-    if (is_shell && !count) {
-        args[count++] = "/bin/sh";
-        args[count++] = "-c";
-    }
-    for (size_t i = 1; i < json_array_size(test) && count < CHECK_ARGS_MAX; i++)
-        args[count++] = json_string_value(json_array_get(test, i));
-    struct oci_exec spec = {.args = {args, count}};
-    struct crate_check *check = MEM_NEW(struct crate_check);
-    check->crate = crate;
-    check->crates = crate->crates;
-    crate->life->check = check;
-    crate->crates->pending++;
-    loop_timer_init(&check->timeout, crate->crates->loop, check_late);
-    loop_later_init(&check->failed, crate->crates->loop, check_refused);
-    if (runtime_exec(crate->crates->runtime, crate->id, &spec, false, &events, check, &check->exec,
-                     NULL))
-        loop_later_ask(&check->failed);
-    else
-        loop_timer_start(&check->timeout, crate->life->health_state.timeout_ns / NS_PER_MS);
+    for (size_t i = 0; i < json_array_size(list) && count < max; i++)
+        words[count++] = json_string_value(json_array_get(list, i));
+    return (struct oci_strings){words, count};
+}
+
+static void check_begin(struct crate *crate)
+{
+    const char *test[CHECK_WORDS_MAX], *shell[CHECK_WORDS_MAX];
+    struct check_spec spec = {
+        .loop = crate->crates->loop,
+        .runtime = crate->crates->runtime,
+        .id = crate->id,
+        .test = words_of(config_of(config_of(crate->config, "Healthcheck"), "Test"), test,
+                         CHECK_WORDS_MAX),
+        .shell = words_of(config_of(crate->config, "Shell"), shell, CHECK_WORDS_MAX),
+        .timeout_ns = crate->life->health_state.timeout_ns,
+    };
+    crate->life->check = check_start(&spec, &crate->crates->checks, check_done, crate);
 }
 
 static void health_fire(struct loop_timer *timer)
 {
     struct crate_life *life = CONTAINER_OF(timer, struct crate_life, health_timer);
     if (!life->check && health_take_due(&life->health_state, mono_now()))
-        check_start(life->crate);
+        check_begin(life->crate);
     else
         health_wake(life->crate);
 }
@@ -130,8 +114,7 @@ void crate_health_begin(struct crate *crate)
     loop_timer_stop(&life->health_timer);
     loop_timer_init(&life->health_timer, crate->crates->loop, health_fire);
     crate->health = NULL;
-    if (crate->task || json_array_size(test) < 2 ||
-        (!str_equal(kind, "CMD") && !str_equal(kind, "CMD-SHELL")))
+    if (json_array_size(test) < 2 || (!str_equal(kind, "CMD") && !str_equal(kind, "CMD-SHELL")))
         return;
     Google__Duration times[4];
     static const char *const keys[] = {"Interval", "Timeout", "StartPeriod", "StartInterval"};
@@ -153,6 +136,9 @@ void crate_health_begin(struct crate *crate)
     health_init(&life->health_state, &wanted);
     health_start(&life->health_state, mono_now());
     tell_state(crate);
+    // Those of tasks are the agent's; what comes of them is told.
+    if (crate->task)
+        health_stop(&life->health_state);
     health_wake(crate);
 }
 
@@ -163,10 +149,7 @@ void crate_health_end(struct crate *crate)
         loop_timer_stop(&life->health_timer);
     health_stop(&life->health_state);
     crate->health = crate->health ? "unhealthy" : NULL;
-    if (!life->check)
-        return;
-    life->check->crate = NULL;
-    if (life->check->exec)
-        loop_timer_start(&life->check->timeout, 0);
+    if (life->check)
+        check_drop(life->check);
     life->check = NULL;
 }

@@ -16,6 +16,7 @@
 #include "proto/base/file_io.h"
 #include "proto/base/log.h"
 #include "proto/base/str.h"
+#include "proto/wire/times.h"
 
 #define RECORD_BYTES_MAX (8u << 20)
 #define ROTATE_MS        10000
@@ -175,6 +176,7 @@ static void crate_free(struct crate *crate)
     json_decref(crate->host);
     json_decref(crate->points);
     json_decref(crate->endpoints);
+    json_decref(crate->health_log);
     free(crate->log_path);
     MAGIC_CLEAR(crate);
     free(crate);
@@ -234,6 +236,22 @@ static json_t *texts_json(const struct oci_strings *strings)
     return list;
 }
 
+// What is checked, or that nothing is although the image would.
+static json_t *task_health(const struct containers_view *view)
+{
+    const Swarm__HealthConfig *health = view->spec->health;
+    const Swarm__HealthConfig *own = view->task->spec->container->healthcheck;
+    if (!health)
+        return own && own->n_test ? json_pack("{s[s]}", "Test", "NONE") : NULL;
+    struct oci_strings test = {(const char *const *)health->test, health->n_test};
+    return json_pack("{so sI sI sI sI si}", "Test", texts_json(&test), "Interval",
+                     (json_int_t)duration_to_ns(health->interval, 0), "Timeout",
+                     (json_int_t)duration_to_ns(health->timeout, 0), "StartPeriod",
+                     (json_int_t)duration_to_ns(health->start_period, 0), "StartInterval",
+                     (json_int_t)duration_to_ns(health->start_interval, 0), "Retries",
+                     (int)health->retries);
+}
+
 static json_t *task_config(const struct containers_view *view)
 {
     const struct oci_container *container = &view->spec->container;
@@ -255,6 +273,9 @@ static json_t *task_config(const struct containers_view *view)
     json_object_set_new(config, "Labels", labels);
     if (!str_empty(spec->stop_signal))
         json_object_set_new(config, "StopSignal", json_string(spec->stop_signal));
+    json_t *health = task_health(view);
+    if (health)
+        json_object_set_new(config, "Healthcheck", health);
     // A task's command is docker's entrypoint, its arguments docker's command.
     if (spec->n_command) {
         struct oci_strings words = {(const char *const *)spec->command, spec->n_command};
@@ -350,6 +371,8 @@ static void on_appeared(void *owner, const struct containers_view *view)
         crate->finished = status.exit.at;
     }
     crate_link_sandbox(crate);
+    if (running)
+        crate_health_begin(crate);
     if (!map_has_str(&crates->by_name, crate->name))
         map_put_str(&crates->by_name, crate->name, crate);
     if (!running && crate->state == CRATE_CREATED)
@@ -370,6 +393,7 @@ static void on_started(void *owner, const char *id)
     crate_link_sandbox(crate);
     crate_attaches_begin(crate);
     crate_tell(crate, "start", NULL);
+    crate_health_begin(crate);
 }
 
 static void on_vanished(void *owner, const char *id)
@@ -390,7 +414,21 @@ static void on_exited(void *owner, const char *id, const struct runtime_exit *en
         crate_exited(crate, end);
 }
 
-static const struct containers_watcher watcher = {on_appeared, on_started, on_vanished, on_exited};
+static void on_checked(void *owner, const char *id, const struct check_result *result)
+{
+    struct crates *crates = owner;
+    struct crate *crate = map_get_str(&crates->by_id, id);
+    if (crate && crate->task)
+        crate_health_checked(crate, result);
+}
+
+static const struct containers_watcher watcher = {
+    .appeared = on_appeared,
+    .started = on_started,
+    .vanished = on_vanished,
+    .checked = on_checked,
+    .exited = on_exited,
+};
 
 // ---- opening and closing -----------------------------------------------------------------------
 
@@ -481,6 +519,7 @@ int crates_open(const struct crates_config *config, struct crates **out, struct 
     crates->init = config->init;
     list_init(&crates->all);
     list_init(&crates->execs);
+    list_init(&crates->checks);
     map_init(&crates->by_id);
     map_init(&crates->by_name);
     loop_timer_init(&crates->rotate, crates->loop, on_rotate);
@@ -505,7 +544,7 @@ int crates_open(const struct crates_config *config, struct crates **out, struct 
 
 bool crates_busy(const struct crates *crates)
 {
-    if (crates->pending)
+    if (crates->pending || !list_empty(&crates->checks))
         return true;
     LIST_EACH (it, &crates->all)
         if (!list_empty(&LIST_ENTRY(it, struct crate, link)->life->ops))

@@ -29,6 +29,10 @@
 #define CRATE_NAME_BYTES    256
 #define CRATE_SANDBOX_BYTES 256
 #define CRATE_STOP_S        10 // from the stop signal to SIGKILL, unless asked otherwise
+#define CRATES_MAX           10000
+#define CRATE_NAME_BYTES     256
+#define CRATE_HEALTH_LOG_MAX 5
+#define CRATE_STOP_S         10 // from the stop signal to SIGKILL, unless asked otherwise
 
 struct crates;
 
@@ -62,6 +66,7 @@ struct crate {
     bool stopped_by_user;
     const char *health; // "starting", "healthy", "unhealthy", or NULL
     int health_failing; // checks in a row
+    json_t *health_log; // the last CRATE_HEALTH_LOG_MAX, as inspect shows them; NULL: none yet
     json_t *config;     // settled (config.h)
     json_t *host;       // likewise
     json_t *points;     // points.h

@@ -37,6 +37,7 @@ struct crates {
     struct map by_id;   // crate
     struct map by_name; // crate; names under way of being made too
     struct list execs;  // crate_exec.link, oldest first
+    struct list checks; // those under way (check_io.h)
     size_t pending;     // callbacks to come
     struct loop_timer rotate;
 };
@@ -97,7 +98,7 @@ struct crate_life {
     // Health checks.
     struct health health_state;
     struct loop_timer health_timer;
-    struct crate_check *check;
+    struct check *check; // NULL: none under way
 };
 
 // crates_io.c
@@ -135,5 +136,7 @@ void crate_execs_forget(struct crate *crate);
 // crate_health_io.c
 void crate_health_begin(struct crate *crate);
 void crate_health_end(struct crate *crate);
+// A check of it was run.
+void crate_health_checked(struct crate *crate, const struct check_result *result);
 
 #endif

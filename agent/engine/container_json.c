@@ -378,6 +378,21 @@ void container_write_row(const struct crate *crate, const struct container_size 
     json_out_end(out);
 }
 
+static void write_health_log(const json_t *log, struct json_out *out)
+{
+    json_out_array(out, "Log");
+    for (size_t i = 0; i < json_array_size(log); i++) {
+        const json_t *entry = json_array_get(log, i);
+        json_out_object(out, NULL);
+        json_out_str(out, "Start", config_str(entry, "Start"));
+        json_out_str(out, "End", config_str(entry, "End"));
+        json_out_int(out, "ExitCode", config_int(entry, "ExitCode"));
+        json_out_str(out, "Output", config_str(entry, "Output"));
+        json_out_end(out);
+    }
+    json_out_end(out);
+}
+
 static void write_state(const struct crate *crate, struct json_out *out)
 {
     json_out_object(out, "State");
@@ -396,8 +411,7 @@ static void write_state(const struct crate *crate, struct json_out *out)
         json_out_object(out, "Health");
         json_out_str(out, "Status", crate->health);
         json_out_int(out, "FailingStreak", crate->health_failing);
-        json_out_array(out, "Log");
-        json_out_end(out);
+        write_health_log(crate->health_log, out);
         json_out_end(out);
     }
     json_out_end(out);

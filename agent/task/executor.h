@@ -117,6 +117,9 @@ struct executor_class {
     // Withdraws the task from its services' balancers, lets connections drain, sends the stop
     // signal, kills after the grace period. Fine for a task that never started or ended already.
     void (*stop)(struct executor_task *task, int64_t grace_ns);
+    // Its health check, the spec's and the image's together, known once it was found or prepared;
+    // NULL: none. Valid until its next prepare. Executors without checks have none of these two.
+    const Swarm__HealthConfig *(*health)(const struct executor_task *task);
     // Runs a health check inside: test[0] is CMD or CMD-SHELL. One at a time per task.
     void (*check)(struct executor_task *task, const char *const *test, size_t test_count,
                   int64_t timeout_ns);

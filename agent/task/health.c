@@ -50,6 +50,7 @@ void health_start(struct health *health, struct mono now)
     if (health->state == HEALTH_NONE)
         return;
     health->started = now;
+    health->checked = now;
     health->failing = 0;
     health->state = HEALTH_STARTING;
     schedule(health, now);
@@ -65,6 +66,7 @@ bool health_take_due(struct health *health, struct mono now)
     if (health->state == HEALTH_NONE || mono_before(now, health->due))
         return false;
     health->due = MONO_NEVER;
+    health->checked = now;
     return true;
 }
 
@@ -74,8 +76,8 @@ void health_result(struct health *health, bool passed, struct mono now)
     if (passed) {
         health->failing = 0;
         health->state = HEALTH_HEALTHY;
-    } else if (!starting(health, now)) {
-        if (health->failing < health->retries)
+    } else if (!starting(health, health->checked)) {
+        if (health->failing < INT32_MAX)
             health->failing++;
         if (health->failing >= health->retries)
             health->state = HEALTH_UNHEALTHY;

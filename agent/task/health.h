@@ -35,7 +35,8 @@ struct health {
     enum health_state state;
     int32_t failing; // in a row
     struct mono started;
-    struct mono due; // of the next check; MONO_NEVER while one runs
+    struct mono checked; // when the last check began: the start period is over then, or not
+    struct mono due;     // of the next check; MONO_NEVER while one runs
 };
 
 // True when the spec asks for checks at all: CMD or CMD-SHELL with something to run. NULL does not;

@@ -81,7 +81,7 @@ void task_init(struct task *task, const struct task_config *config)
         .status = {.state = STATE(ASSIGNED), .message = ""},
         .looked = true,
     };
-    health_init(&task->health, config->health);
+    health_init(&task->health, NULL);
     if (!config->known)
         return;
     task->status = *config->known;
@@ -106,6 +106,12 @@ static void fail(struct task *task, Swarm__TaskState state, const char *why, str
 {
     str_copy(task->status.err, sizeof task->status.err, why);
     go(task, state, NULL, wall);
+}
+
+void task_set_health(struct task *task, const Swarm__HealthConfig *health)
+{
+    if (!task->running)
+        health_init(&task->health, health);
 }
 
 void task_reject(struct task *task, const struct err *err)

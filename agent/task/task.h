@@ -91,12 +91,14 @@ struct task {
 struct task_config {
     Swarm__TaskState desired;
     int64_t stop_grace_ns;
-    const Swarm__HealthConfig *health; // NULL: none
     // What an earlier life of the agent knew of it; NULL for a task that is new here.
     const struct task_status *known;
 };
 
 void task_init(struct task *task, const struct task_config *config);
+
+// What its health check is, once its image is known. NULL: none. Changes nothing while it runs.
+void task_set_health(struct task *task, const Swarm__HealthConfig *health);
 
 // The executor cannot run it at all.
 void task_reject(struct task *task, const struct err *err);

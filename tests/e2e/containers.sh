@@ -3,7 +3,7 @@
 # outlive skepd, and removing them leaves nothing behind.
 # ctest: TIMEOUT 300
 . "$(dirname "$0")/../support/lab.sh"
-lab_needs docker conmon crun umoci busybox script
+lab_needs docker conmon crun umoci busybox script jq
 lab_up 1
 skep_image h1
 docker() { skep h1 "$@"; }
@@ -73,6 +73,27 @@ docker run -d --name again --network none --restart on-failure:2 "$I" sh -c 'exi
 gave_up() { [[ $(field again '.RestartCount') == 2 && $(field again .State.Status) == exited ]]; }
 eventually 20 gave_up
 docker rm again >/dev/null
+
+step "health checks: what came of them is kept, and told"
+docker run -d --name h1 --health-cmd 'echo "look $((++n))"; test -e /well' --health-interval 200ms \
+  --health-retries 2 "$I" sleep 1000 >/dev/null
+same starting "$(field h1 .State.Health.Status)" "health at first"
+health() { [[ $(field "$1" .State.Health.Status) == "$2" ]]; }
+eventually 20 health h1 unhealthy
+streak() { (($(field h1 .State.Health.FailingStreak) >= 6)); }
+eventually 20 streak
+same 5 "$(docker inspect h1 | jq '.[0].State.Health.Log | length')" "results kept"
+same '[1,"look 1\n"]' "$(docker inspect h1 | jq -c '.[0].State.Health.Log[4] | [.ExitCode, .Output]')" "the last one"
+docker exec h1 touch /well
+eventually 20 health h1 healthy
+same 0 "$(field h1 .State.Health.FailingStreak)" "failures in a row"
+docker rm -f h1 >/dev/null
+docker run -d --name h2 --health-cmd 'echo early; exec sleep 100' --health-interval 100ms --health-timeout 200ms \
+  --health-retries 1 "$I" sleep 1000 >/dev/null
+eventually 20 health h2 unhealthy
+same '[-1,"Health check exceeded timeout (0.2s)"]' \
+  "$(docker inspect h2 | jq -c '.[0].State.Health.Log[0] | [.ExitCode, .Output]')" "one that took too long"
+docker rm -f h2 >/dev/null
 
 step "logs"
 docker run -d --name talk --network none "$I" sh -c 'for i in 1 2 3; do echo "line $i"; done; echo bad >&2; sleep 1000' >/dev/null

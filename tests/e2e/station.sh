@@ -3,7 +3,7 @@
 # runs containers that outlive it, and takes them away when it leaves.
 # ctest: TIMEOUT 300
 . "$(dirname "$0")/../support/lab.sh"
-lab_needs docker conmon crun umoci busybox
+lab_needs docker conmon crun umoci busybox jq
 lab_up 1
 skep_image h1
 docker() { skep h1 "$@"; }
@@ -45,6 +45,31 @@ for pid in $(sleepers); do
   on h1 grep -qz '^SHAPE=round$' "/proc/$pid/environ" && shaped=$((shaped + 1))
 done
 same 2 "$shaped" "processes with the service's environment"
+
+step "an image's health check is the task's, unless its service says otherwise"
+# An image like the lab's, with a check that passes once /tmp/well is there.
+mkdir "$LAB/image"
+docker save "$LAB_IMAGE" | tar -xC "$LAB/image"
+old=$(jq -r '.[0].Config' "$LAB/image/manifest.json")
+jq -c '.config.Healthcheck = {"Test": ["CMD-SHELL", "echo asked; test -e /tmp/well"], "Interval": 200000000, "Retries": 1000}' \
+  "$LAB/image/$old" >"$LAB/image/new.json"
+jq -c '.[0].Config = "new.json" | .[0].RepoTags = ["checked:lab"]' "$LAB/image/manifest.json" >"$LAB/manifest"
+mv "$LAB/manifest" "$LAB/image/manifest.json"
+tar -C "$LAB/image" -c . | docker load --quiet >/dev/null
+docker service create --detach --name checked checked:lab sleep 100001 >/dev/null
+docker service create --detach --name unchecked --no-healthcheck checked:lab sleep 100001 >/dev/null
+docker service create --detach --name own --health-cmd true checked:lab sleep 100001 >/dev/null
+eventually 30 replicas unchecked 1/1
+eventually 30 replicas own 1/1
+container() { docker ps -q --filter "label=com.docker.swarm.service.name=$1"; }
+health() { [[ $(docker inspect --format '{{.State.Health.Status}} {{(index .State.Health.Log 0).Output}}' "$(container "$1")") == "$2" ]]; }
+eventually 20 health checked 'starting asked'
+replicas checked 0/1 || fail "it runs before its check passed"
+same '<nil>' "$(docker inspect --format '{{.State.Health}}' "$(container unchecked)")" "health of the one without"
+docker exec "$(container checked)" touch /tmp/well
+eventually 20 replicas checked 1/1
+eventually 20 health checked 'healthy asked'
+docker service rm checked unchecked own >/dev/null
 
 step "scaled, updated"
 docker service scale --detach plain=4 >/dev/null

@@ -64,10 +64,17 @@ START_TEST(failures_in_the_start_period_do_not_count)
     health_init(&health, &config);
     health_start(&health, now);
     ck_assert_int_eq(mono_since(health.due, now), 2 * NS_PER_S);
+    ck_assert(health_take_due(&health, mono_add(now, 2 * NS_PER_S)));
     health_result(&health, false, mono_add(now, 2 * NS_PER_S));
     ck_assert_int_eq(health.state, HEALTH_STARTING);
     ck_assert_int_eq(mono_since(health.due, now), 4 * NS_PER_S);
+    // What counts is when a check began, not when it ended.
     struct mono late = mono_add(now, 60 * NS_PER_S);
+    ck_assert(health_take_due(&health, mono_add(now, 59 * NS_PER_S)));
+    health_result(&health, false, late);
+    ck_assert_int_eq(health.state, HEALTH_STARTING);
+    late = mono_add(late, 10 * NS_PER_S);
+    ck_assert(health_take_due(&health, late));
     health_result(&health, false, late);
     ck_assert_int_eq(health.state, HEALTH_UNHEALTHY);
     ck_assert_int_eq(mono_since(health.due, late), 10 * NS_PER_S);

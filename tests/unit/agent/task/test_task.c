@@ -293,13 +293,15 @@ static void begin_with_health(void)
     health_config.n_test = 2;
     health_config.interval = &second;
     health_config.retries = 2;
-    struct task_config config = {.desired = STATE(RUNNING), .health = &health_config};
+    struct task_config config = {.desired = STATE(RUNNING)};
     now = (struct mono){1000 * NS_PER_S};
     task_init(&task, &config);
     step();
+    task_set_health(&task, &health_config); // known with the image
     task_prepared(&task, NULL);
     step();
     task_started(&task, &box, NULL, now);
+    task_set_health(&task, NULL); // not any more while it runs
 }
 
 static void check(bool passed)
