@@ -228,9 +228,16 @@ static int spawn_conmon(struct start *start, const struct monitor_spec *spec, in
     CHECK(count < ARGS_MAX);
     // One malloc arena and small growth keep conmon's private memory low; it lives as long as the
     // container.
-    static const char *const env[] = {
-        "PATH=" PROCESS_PATH, "LANG=C.UTF-8",         "_OCI_SYNCPIPE=3",
-        "MALLOC_ARENA_MAX=1", "MALLOC_TOP_PAD_=4096", NULL,
+    char preload[PATH_BYTES + 16];
+    str_format(preload, sizeof preload, "LD_PRELOAD=%s", spec->preload);
+    const char *env[] = {
+        "PATH=" PROCESS_PATH,
+        "LANG=C.UTF-8",
+        "_OCI_SYNCPIPE=3",
+        "MALLOC_ARENA_MAX=1",
+        "MALLOC_TOP_PAD_=4096",
+        str_empty(spec->preload) ? NULL : preload,
+        NULL,
     };
     struct process_spec process = {
         .argv = argv,

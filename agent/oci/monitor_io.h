@@ -19,6 +19,7 @@
 
 struct monitor_spec {
     const char *conmon;       // path
+    const char *preload;      // a library to load into it first; "": none
     const char *runtime;      // path of crun or runc
     const char *runtime_root; // its --root
     const char *id;

@@ -68,6 +68,7 @@ int runtime_open(const struct runtime_config *config, struct runtime **out, stru
         return rc;
     }
     runtime_look(runtime, config->init_program);
+    runtime_look_at_conmon(runtime);
     const char *profile = str_or(config->seccomp_file, SECCOMP_FILE);
     if (file_read(profile, &runtime->seccomp, NULL) != 0)
         log_warn("default seccomp profile missing", "file=%s", profile);

@@ -335,6 +335,7 @@ static void create_run(struct op *op)
     struct runtime *runtime = op->runtime;
     struct monitor_spec spec = {
         .conmon = runtime->conmon,
+        .preload = runtime->preload,
         .runtime = runtime->program,
         .runtime_root = runtime->program_root,
         .id = container->id,

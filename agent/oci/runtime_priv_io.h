@@ -26,6 +26,7 @@ struct runtime {
     char name[32]; // "crun"
     char version[64];
     char conmon[RUNTIME_PATH_BYTES];
+    char preload[RUNTIME_PATH_BYTES]; // into conmon (cmd/conmon); "": none
     char init[RUNTIME_PATH_BYTES]; // "": none
     char *state_dir;               // <state_dir>/<id>/ per container
     char *program_root;            // the runtime's own state
@@ -102,6 +103,8 @@ struct op {
 // containers need to know of this machine.
 int runtime_choose(struct runtime *runtime, const char *wanted, struct err *err);
 void runtime_look(struct runtime *runtime, const char *init_program);
+// Finds what makes conmon small, if that conmon runs with it.
+void runtime_look_at_conmon(struct runtime *runtime);
 
 struct container *runtime_container(const struct runtime *runtime, const char *id);
 struct container *container_new(struct runtime *runtime, const char *id);

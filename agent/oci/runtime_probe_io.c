@@ -23,6 +23,7 @@
 struct probe {
     bool done;
     struct process_result result;
+    bool complained; // it wrote on its standard error
     char out[1024];
 };
 
@@ -31,6 +32,7 @@ static void probe_done(void *owner, const struct process_result *result)
     struct probe *probe = owner;
     probe->done = true;
     probe->result = *result;
+    probe->complained = result->err_bytes > 0;
     str_copy(probe->out, sizeof probe->out, result->out);
 }
 
@@ -41,13 +43,16 @@ static bool probe_is_done(void *owner)
 
 // Runs "<program> --version" to its end, on a loop of its own: the caller's does not turn
 // meanwhile.
-static int run_version(const char *program, struct probe *probe, struct err *err)
+static int run_version(const char *program, const char *const *env, struct probe *probe,
+                       struct err *err)
 {
     struct loop loop;
     loop_init(&loop);
     const char *argv[] = {program, "--version", NULL};
-    struct process_spec spec = {
-        .argv = argv, .output_bytes_max = sizeof probe->out - 1, .timeout_ms = PROBE_MS};
+    struct process_spec spec = {.argv = argv,
+                                .env = env,
+                                .output_bytes_max = sizeof probe->out - 1,
+                                .timeout_ms = PROBE_MS};
     memset(probe, 0, sizeof *probe);
     int rc = process_start(&loop, &spec, probe_done, probe, NULL, err);
     if (!rc) {
@@ -95,7 +100,7 @@ static int look_at_program(struct runtime *runtime, const char *program, struct 
         return err_set(err, ERR_FAILED_PRECONDITION,
                        "container runtime %s is not installed or cannot be executed", program);
     struct probe probe;
-    int rc = run_version(runtime->program, &probe, err);
+    int rc = run_version(runtime->program, NULL, &probe, err);
     if (rc)
         return rc;
     // "crun version 1.8.1", "runc version 1.1.5+ds1"
@@ -177,6 +182,33 @@ void runtime_look(struct runtime *runtime, const char *init_program)
     runtime->has_apparmor = file_begins("/sys/module/apparmor/parameters/enabled", 'Y');
     runtime->has_selinux = access("/sys/fs/selinux/enforce", F_OK) == 0;
     runtime->has_cgroup_ns = access("/proc/self/ns/cgroup", F_OK) == 0;
+}
+
+// Beside skepd as it is built, and where a package puts it.
+void runtime_look_at_conmon(struct runtime *runtime)
+{
+    static const char *const places[] = {"skep-conmon.so", "../lib/skep/skep-conmon.so"};
+    char self[RUNTIME_PATH_BYTES], preload[RUNTIME_PATH_BYTES + 16];
+    ssize_t size = readlink("/proc/self/exe", self, sizeof self - 1);
+    self[size < 0 ? 0 : size] = '\0';
+    char *slash = strrchr(self, '/');
+    if (!slash)
+        return;
+    *slash = '\0';
+    for (size_t i = 0; i < COUNT_OF(places); i++) {
+        char *path = runtime->preload;
+        struct probe probe;
+        if (str_format(path, sizeof runtime->preload, "%s/%s", self, places[i]) &&
+            access(path, R_OK) == 0) {
+            str_format(preload, sizeof preload, "LD_PRELOAD=%s", path);
+            // All it needs has to be there now, not when it is first called.
+            const char *env[] = {"PATH=" PROCESS_PATH, "LANG=C.UTF-8", "LD_BIND_NOW=1", preload,
+                                 NULL};
+            if (run_version(runtime->conmon, env, &probe, NULL) == 0 && !probe.complained)
+                return;
+        }
+        *path = '\0';
+    }
 }
 
 // ---- the default seccomp profile, compiled ------------------------------------------------------

@@ -44,6 +44,11 @@ refused 'cannot remove a running container' docker rm c1
 refused 'No such container' docker inspect --type container nosuch
 refused 'Invalid container name' docker create --name 'x y' "$I"
 
+step "conmon does without the libraries it has no use for"
+maps() { on h1 cat "/proc/$(on h1 pgrep -x conmon)/maps"; }
+maps | grep -q libglib || fail "no maps of conmon"
+if maps | grep '/libsystemd'; then fail "conmon holds libsystemd"; fi
+
 step "pause, kill, restart, stop, wait"
 docker pause c1 >/dev/null
 same 'paused true' "$(field c1 .State.Status) $(field c1 .State.Paused)" "state"
