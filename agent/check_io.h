@@ -1,4 +1,5 @@
-// One run of a container's health check: a process inside with a limit of time, and what came of it.
+// One run of a container's health check: a process inside with a limit of time, and what came of
+// it.
 #ifndef AGENT_CHECK_IO_H
 #define AGENT_CHECK_IO_H
 
@@ -31,9 +32,9 @@ struct check_spec {
     int64_t timeout_ns;
 };
 
-// Starts it and puts it on `under_way`, where it stays until its process is gone, which may be after
-// `done`. That runs exactly once, never before this returns, unless the check is dropped before. Of
-// the spec nothing is needed longer.
+// Starts it and puts it on `under_way`, where it stays until its process is gone, which may be
+// after `done`. That runs exactly once, never before this returns, unless the check is dropped
+// before. Of the spec nothing is needed longer.
 struct check *check_start(const struct check_spec *spec, struct list *under_way,
                           void (*done)(void *owner, const struct check_result *result),
                           void *owner);

@@ -1,11 +1,11 @@
 // libsystemd for conmon, without what it takes.
 //
-// conmon is linked with libsystemd for one call: writing a container's output to the journal, which we
-// never ask for. The library brings six others with it (gcrypt, lzma, zstd, ...), whose relocated
-// pages are private to every process: a third of what a conmon holds, for each container on the node.
-// Loaded before it (LD_PRELOAD), this file has its name, so that it is not loaded at all. skepd tries
-// at its start whether the conmon it found runs with it; one that needs more of libsystemd
-// gets the real one.
+// conmon is linked with libsystemd for one call: writing a container's output to the journal, which
+// we never ask for. The library brings six others with it (gcrypt, lzma, zstd, ...), whose
+// relocated pages are private to every process: a third of what a conmon holds, for each container
+// on the node. Loaded before it (LD_PRELOAD), this file has its name, so that it is not loaded at
+// all. skepd tries at its start whether the conmon it found runs with it; one that needs more of
+// libsystemd gets the real one.
 #include <errno.h>
 #include <stdlib.h>
 
