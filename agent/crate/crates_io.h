@@ -25,12 +25,9 @@
 #include "proto/base/list.h"
 #include "proto/base/loop_io.h"
 
-#define CRATES_MAX          10000
-#define CRATE_NAME_BYTES    256
-#define CRATE_SANDBOX_BYTES 256
-#define CRATE_STOP_S        10 // from the stop signal to SIGKILL, unless asked otherwise
 #define CRATES_MAX           10000
 #define CRATE_NAME_BYTES     256
+#define CRATE_SANDBOX_BYTES  256
 #define CRATE_HEALTH_LOG_MAX 5
 #define CRATE_STOP_S         10 // from the stop signal to SIGKILL, unless asked otherwise
 
