@@ -724,6 +724,7 @@ static const struct executor_class container_class = {
 static void containers_free(struct containers *containers)
 {
     map_fini(&containers->by_id);
+    map_fini(&containers->leavings);
     free(containers->log_dir);
     free(containers->hostname);
     free(containers->resolv_conf);
@@ -755,6 +756,7 @@ int containers_open(const struct containers_config *config, struct containers **
     containers->init = config->init;
     containers->rotate_ms = config->rotate_ms ? config->rotate_ms : CONTAINERS_ROTATE_MS;
     map_init(&containers->by_id);
+    map_init(&containers->leavings);
     list_init(&containers->tasks);
     list_init(&containers->checks);
     struct runtime_config runtime = config->runtime;
@@ -775,6 +777,7 @@ int containers_open(const struct containers_config *config, struct containers **
         containers_free(containers);
         return rc;
     }
+    container_sweep_note(containers);
     loop_timer_init(&containers->rotate, config->loop, on_rotate);
     loop_timer_start(&containers->rotate, containers->rotate_ms);
     *out = containers;
@@ -783,8 +786,8 @@ int containers_open(const struct containers_config *config, struct containers **
 
 bool containers_busy(const struct containers *containers)
 {
-    return !list_empty(&containers->checks) || !list_empty(&containers->tasks) ||
-           runtime_busy(containers->runtime);
+    return containers->sweeping || !list_empty(&containers->checks) ||
+           !list_empty(&containers->tasks) || runtime_busy(containers->runtime);
 }
 
 void containers_close(struct containers *containers)

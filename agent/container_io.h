@@ -68,6 +68,11 @@ int containers_open(const struct containers_config *config, struct containers **
 // Whether something is under way that has to end before the close; closed tasks included.
 bool containers_busy(const struct containers *containers);
 
+// Takes away what was there at the opening of containers that are no open task's and that `claimed`
+// does not know either: once, when all tasks that were restored have been opened. Returns how many.
+size_t containers_sweep(struct containers *containers, bool (*claimed)(void *owner, const char *id),
+                        void *owner);
+
 // All tasks are closed and nothing is under way. Containers run on.
 void containers_close(struct containers *containers);
 

@@ -27,9 +27,11 @@ struct containers {
     bool init;
     int64_t rotate_ms;
     struct loop_timer rotate;
-    struct map by_id;   // container id -> the open executor_task
-    struct list tasks;  // all of them, closed ones with something under way too
-    struct list checks; // those under way (check_io.h)
+    struct map by_id;    // container id -> the open executor_task
+    struct list tasks;   // all of them, closed ones with something under way too
+    struct list checks;  // those under way (check_io.h)
+    struct map leavings; // id -> NULL: what was there at the opening, until the sweep
+    size_t sweeping;     // container_sweep_io.c's under way
     const struct containers_watcher *watcher; // NULL: nobody
     void *watcher_owner;
 };
@@ -113,6 +115,9 @@ Swarm__PortConfig **container_net_ports(const struct executor_task *task, struct
 
 // The host's resolv.conf, "" for none. To be freed with buf_fini.
 void container_resolv(const struct containers *containers, struct buf *out);
+
+// container_sweep_io.c: notes what there is, before anything is made.
+void container_sweep_note(struct containers *containers);
 
 // The image the container stands on; NULL when it is not there any more.
 const struct image *container_image(const struct executor_task *task);

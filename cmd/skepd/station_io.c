@@ -33,6 +33,11 @@
 // How often an end looks whether what was under way is done.
 #define STATION_LOOK_MS 20
 
+// How long after its start it looks for what an earlier life left: what was restored has found its
+// own by then.
+#define STATION_SWEEP_MS 5000
+#define SWARM_FOLDER     "swarm"
+
 // Stands in for the containers of a machine that can run none.
 struct refusal {
     struct executor executor; // first: tasks come with it
@@ -68,7 +73,8 @@ struct station {
     void (*agent_closed)(void *owner);
     void *agent_owner;
 
-    struct loop_timer look; // while closing
+    struct loop_timer look;  // while closing
+    struct loop_timer sweep; // for leavings
     void (*closed)(void *owner);
     void *closed_owner;
 };
@@ -299,6 +305,38 @@ static void station_free(struct station *station)
     free(station);
 }
 
+// ---- leavings ----------------------------------------------------------------------------------
+
+static bool is_claimed(void *owner, const char *id)
+{
+    struct station *station = owner;
+    const struct crate *crate = crates_find(station->crates, id, NULL);
+    struct worker_view view;
+    size_t position = 0;
+    if (crate && str_equal(crate->id, id))
+        return true;
+    const struct worker *worker = station->agent ? agent_worker(station->agent) : NULL;
+    while (worker && worker_next(worker, &position, &view)) {
+        char own[CONTAINER_ID_BYTES];
+        container_id_of_task(view.task->id, own);
+        if (str_equal(own, id))
+            return true;
+    }
+    return false;
+}
+
+static void sweep(struct loop_timer *timer)
+{
+    struct station *station = CONTAINER_OF(timer, struct station, sweep);
+    char *swarm = str_printf("%s/%s", station->config->data_root, SWARM_FOLDER);
+    // In a swarm whose state cannot be read yet (it is locked) its tasks are not known.
+    if (file_exists(swarm) && !station->agent)
+        loop_timer_start(timer, STATION_SWEEP_MS);
+    else if (station->crates)
+        containers_sweep(station->containers, is_claimed, station);
+    free(swarm);
+}
+
 static void look(struct loop_timer *timer);
 
 int station_open(struct loop *loop, const struct config *config, struct station **out,
@@ -310,6 +348,7 @@ int station_open(struct loop *loop, const struct config *config, struct station 
     station->config = config;
     station->refusal.executor.class = &refusing;
     loop_timer_init(&station->look, loop, look);
+    loop_timer_init(&station->sweep, loop, sweep);
     take_pairs(&station->labels, &config->labels);
     take_pairs(&station->generic, &config->generic_resources);
     station->tmp = str_printf("%s/%s", config->data_root, TMP_FOLDER);
@@ -330,6 +369,7 @@ int station_open(struct loop *loop, const struct config *config, struct station 
     open_nets(station);
     open_locals(station);
     open_containers(station);
+    loop_timer_start(&station->sweep, STATION_SWEEP_MS);
     *out = station;
     return 0;
 }
@@ -414,6 +454,7 @@ void station_close(struct station *station, void (*closed)(void *owner), void *o
     CHECK(!station->closed);
     station->closed = closed;
     station->closed_owner = owner;
+    loop_timer_stop(&station->sweep);
     images_cancel_all(station->images);
     if (station->crates)
         crates_quiesce(station->crates);

@@ -1,0 +1,123 @@
+#!/bin/bash
+# What goes wrong under a task is said in its error, costs nobody else, and is over when its cause is: a
+# runtime that fails, a monitor that is killed, cgroups that are gone, a full disk, links that lead out
+# of the container, clients that go away; what a lost life left is taken away.
+# ctest: TIMEOUT 300
+. "$(dirname "$0")/../support/lab.sh"
+lab_needs docker conmon crun umoci busybox curl jq
+lab_up 1
+docker() { skep h1 "$@"; }
+
+step "a node whose disk is a small one"
+install -d -m 700 "$LAB/h1/skep"
+on h1 mount -t tmpfs -o size=24m,mode=700 tmpfs "$LAB/h1/skep"
+lab_rootfs "$LAB/rootfs"
+tar -C "$LAB/rootfs" -cf "$LAB/rootfs.tar" .
+on h1 "$SKEP_BUILD/tests/interop/interop_import_image" "$LAB/h1/skep/images" "$LAB/rootfs.tar" "$LAB_IMAGE"
+skep_start h1
+docker swarm init --advertise-addr "$(ip_of h1)" >/dev/null
+create() { docker service create --detach --restart-delay 100ms --name "$@" >/dev/null 2>&1; }
+replicas() { [[ $(docker service ls --filter "name=$1" --format '{{.Replicas}}') == "$2" ]]; }
+said() { docker service ps "$1" --no-trunc --format '{{.CurrentState}} {{.Error}}'; }
+failed() { said "$1" | grep -Eq "$2"; }
+create calm "$LAB_IMAGE" sleep 100000
+eventually 30 replicas calm 1/1
+calm=$(on h1 pgrep -x -f 'sleep 100000')
+
+step "the runtime fails: its words are the task's error; afterwards tasks run again"
+cp "$(command -v crun)" "$LAB/crun.real"
+# shellcheck disable=SC2016 # for the wrapper
+printf '#!/bin/sh\n[ ! -e %s/broken ] || { echo "the runtime is broken on purpose" >&2; exit 1; }\nexec %s/crun.real "$@"\n' \
+  "$LAB" "$LAB" >"$LAB/crun"
+chmod 755 "$LAB/crun"
+on h1 mount --bind "$LAB/crun" "$(command -v crun)"
+touch "$LAB/broken"
+create unlucky "$LAB_IMAGE" sleep 100002
+eventually 20 failed unlucky '(Rejected|Failed).*broken on purpose'
+rm "$LAB/broken"
+eventually 30 replicas unlucky 1/1
+
+step "a monitor is killed: its task says so and is replaced"
+monitor=$(on h1 pgrep -x conmon | tail -n 1)
+on h1 kill -KILL "$monitor"
+eventually 20 failed unlucky 'Failed.*monitor \(conmon\) ended without leaving an exit status'
+eventually 30 replicas unlucky 1/1
+docker service rm unlucky >/dev/null
+none() { ! on h1 pgrep -x -f "$1"; }
+eventually 30 none 'sleep 100002'
+
+step "cgroups are not there: said, and over with it"
+on h1 mount -t tmpfs -o ro tmpfs /sys/fs/cgroup
+create groupless "$LAB_IMAGE" sleep 100003
+eventually 20 failed groupless '(Rejected|Failed).*cgroup'
+on h1 umount /sys/fs/cgroup
+eventually 30 replicas groupless 1/1
+docker service rm groupless >/dev/null
+
+step "the disk is full: said, and over with it"
+on h1 sh -c "dd if=/dev/zero of=$LAB/h1/skep/fill bs=64k 2>/dev/null" || true
+on h1 sh -c "cat /dev/zero >>$LAB/h1/skep/fill 2>/dev/null" || true
+create crowded --mount type=volume,source=vol,target=/vol "$LAB_IMAGE" sleep 100004
+eventually 30 failed crowded '(Rejected|Failed).*[Nn]o space left'
+on h1 rm "$LAB/h1/skep/fill"
+eventually 40 replicas crowded 1/1
+docker service rm crowded >/dev/null
+
+step "links and dots lead nowhere"
+docker run -d --name trap "$LAB_IMAGE" sh -c 'ln -s /etc /tmp/out; ln -s ../../../../../../etc /tmp/up
+  ln -s /proc/1/root /tmp/root; ln -s /proc/self/cwd /tmp/cwd; sleep 1000' >/dev/null
+trapped() { docker exec trap test -L /tmp/cwd; }
+eventually 20 trapped
+date >"$LAB/token-$LAB_ID"
+for way in out up root/etc ../../../../../../../etc; do
+  docker cp "$LAB/token-$LAB_ID" "trap:/tmp/$way/" 2>/dev/null || true
+  [[ ! -e /etc/token-$LAB_ID ]] || fail "cp through $way came out on the host"
+done
+docker exec trap test -e "/etc/token-$LAB_ID" || fail "cp did not arrive inside"
+docker cp trap:/tmp/out/passwd "$LAB/passwd"
+cmp -s "$LAB/passwd" "$LAB/rootfs/etc/passwd" || fail "cp through a link read another passwd: $(cat "$LAB/passwd")"
+mkdir "$LAB/shared"
+docker commit trap trapped:1 >/dev/null 2>&1 || true
+tar -C "$LAB" -cf - rootfs >/dev/null
+ln -s /etc "$LAB/rootfs/leads-out"
+tar -C "$LAB/rootfs" -c . | docker import - linked:1 >/dev/null
+docker run --rm -v "$LAB/shared:/leads-out/mnt" --entrypoint sh linked:1 -c 'touch /leads-out/mnt/here /etc/there' ||
+  fail "a mount below a link"
+[[ -e $LAB/shared/here && ! -e /etc/there && ! -e /etc/mnt ]] || fail "a mount through a link came out"
+docker run --rm --workdir /leads-out/made linked:1 true
+[[ ! -e /etc/made ]] || fail "a working folder came out"
+docker rm -f trap >/dev/null
+
+step "clients that go away in the middle cost nothing"
+sock=$LAB/h1/skep.sock
+descriptors() { on h1 sh -c "ls /proc/$(on h1 cat "$LAB/h1/skepd.pid")/fd" | wc -l; }
+before=$(descriptors)
+id=$(docker run -d --name talk "$LAB_IMAGE" sh -c 'while :; do echo line; sleep 0.05; done')
+for ((i = 0; i < 20; i++)); do
+  for what in "containers/$id/logs?stdout=1&follow=1" "containers/$id/stats" "containers/$id/archive?path=/bin" events "images/$LAB_IMAGE/get"; do
+    curl -s --max-time 0.2 --unix-socket "$sock" "http://d/v1.41/$what" -o /dev/null &
+  done
+  curl -s --max-time 0.2 -X POST -H 'Upgrade: tcp' -H 'Connection: Upgrade' --unix-socket "$sock" \
+    "http://d/v1.41/containers/$id/attach?stream=1&stdout=1" -o /dev/null &
+  curl -s --max-time 0.2 --limit-rate 1k -X PUT -T "$LAB/rootfs.tar" --unix-socket "$sock" \
+    "http://d/v1.41/containers/$id/archive?path=/tmp" -o /dev/null &
+  curl -s --max-time 0.1 -X POST --unix-socket "$sock" "http://d/v1.41/containers/$id/wait" -o /dev/null &
+done
+wait
+docker rm -f talk >/dev/null
+as_before() { (($(descriptors) <= before)); }
+eventually 20 as_before
+same '' "$(on h1 find "$LAB/h1/skep/tmp" -mindepth 1)" "half archives"
+same "$calm" "$(on h1 pgrep -x -f 'sleep 100000')" "the calm task's process through all of it"
+
+step "what a lost life left goes: container, layer, log, sandbox"
+docker run -d --name lost "$LAB_IMAGE" sleep 100005 >/dev/null
+lost=$(docker inspect lost --format '{{.Id}}')
+kill9 h1 skepd
+on h1 rm -rf "$LAB/h1/skep/containers/$lost.json" "$LAB/h1/skep/swarm" "$LAB/h1/skep/node.json" "$LAB/h1/skep/manager"
+skep_start h1
+swept() { ! on h1 pgrep -x conmon && ! on h1 pgrep -x -f 'sleep 10000[05]'; }
+eventually 30 swept
+clean() { [[ -z $(on h1 find "$LAB/h1/skep/logs" "$LAB/h1/exec/runtime/containers" "$LAB/h1/skep/images/layers" -mindepth 1) ]]; }
+eventually 20 clean
+if on h1 grep "$LAB/h1/skep/images" /proc/self/mountinfo; then fail "mounts stay"; fi

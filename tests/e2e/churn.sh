@@ -1,0 +1,82 @@
+#!/bin/bash
+# Many short lives of tasks: what a node holds afterwards is what it held before: processes, mounts,
+# namespaces, cgroups, descriptors, files. LIVES=5000 is the drill; the tests run a short form of it.
+# ctest: TIMEOUT 300
+. "$(dirname "$0")/../support/lab.sh"
+lab_needs docker conmon crun umoci busybox
+LIVES=${LIVES:-100}
+ALIVE=${ALIVE:-10} # tasks that run to their end at one time
+LAB_STOP_SECONDS=60
+lab_up 1
+skep_image h1
+skep_start h1
+docker() { skep h1 "$@"; }
+docker swarm init --advertise-addr "$(ip_of h1)" >/dev/null
+docker network create --driver overlay churn >/dev/null
+echo secret | docker secret create secret - >/dev/null
+dir=$LAB/h1
+
+touch "$LAB/before" "$LAB/after"
+# One line for each thing the node holds. LMDB's files are not looked into: they keep their pages.
+holdings()
+{
+  local daemon; daemon=$(on h1 cat "$dir/skepd.pid")
+  on h1 ps -e -o comm= | grep -v '^ps$' | sort | uniq -c | sed 's/^/process /'
+  on h1 awk '$5 !~ "^/run/netns/" { print $5 }' /proc/self/mountinfo | sed "s/[0-9a-f]\{64\}/ID/; s/^/mount /" | sort | uniq -c
+  echo "netns $(on h1 sh -c 'ls -l /proc/[0-9]*/ns/net 2>/dev/null' | sed 's/.*-> //' | sort -u | wc -l)"
+  on h1 find /sys/fs/cgroup -mindepth 2 -type d -path '*skep*' | sed 's/^/cgroup /'
+  on h1 find "$dir/skep" "$dir/exec" ! -path '*/library/*' ! -path '*/blobs/*' ! -path '*/raft/*' ! -path '*/tmp/*' \
+    ! -name '*.mdb' | sed 's/^/file /'
+  echo "descriptors $(on h1 sh -c "ls /proc/$daemon/fd" | wc -l)"
+}
+# Nothing is under way any more: no container, no layer is mounted, and nothing changes.
+settled()
+{
+  [[ -z $(docker service ls -q) && -z $(on h1 pgrep -x 'conmon|crun') ]] || return 1
+  ! on h1 grep -q "$dir/skep/images/layers" /proc/self/mountinfo || return 1
+  holdings >"$LAB/$1.new"
+  if diff "$LAB/$1" "$LAB/$1.new"; then return; fi
+  mv "$LAB/$1.new" "$LAB/$1"
+  return 1
+}
+sleepers() { on h1 pgrep -c -x -f 'sleep 100000' || true; }
+
+live()
+{
+  # Jobs: each task is a life. Some with all that a task can have.
+  local each=$(($1 / 2))
+  docker service create --detach --name plain --mode replicated-job --replicas "$each" --max-concurrent "$ALIVE" \
+    "$LAB_IMAGE" true >/dev/null
+  docker service create --detach --name rich --mode replicated-job --replicas $(($1 - each)) --max-concurrent "$ALIVE" \
+    --network churn --secret secret --mount type=volume,target=/data --mount type=tmpfs,target=/scratch \
+    --health-cmd true --health-interval 1s --limit-memory 32M --log-opt max-size=1m "$LAB_IMAGE" sh -c 'echo life' >/dev/null
+  completed() { [[ $(docker service ls --filter "name=$1" --format '{{.Replicas}}') == *"($2/$2 completed)" ]]; }
+  eventually $((60 + $1)) completed plain "$each"
+  eventually $((60 + $1)) completed rich $(($1 - each))
+  docker service rm plain rich >/dev/null
+}
+
+step "a first round, which makes what stays"
+live 4
+eventually 60 settled before
+
+step "$LIVES lives"
+begin=$(date +%s%3N)
+live "$LIVES"
+spent=$(($(date +%s%3N) - begin))
+eventually 120 settled after
+echo "$LIVES lives in $spent ms: $((LIVES * 1000 / spent)) a second"
+
+step "killed in the middle, and again"
+docker service create --detach --name crowd --replicas 10 --network churn "$LAB_IMAGE" sleep 100000 >/dev/null
+for _ in 1 2; do
+  some() { (($(sleepers) >= 2)); }
+  eventually 60 some
+  kill9 h1 skepd
+  skep_start h1
+done
+docker service rm crowd >/dev/null
+
+step "nothing is left of any of them"
+alike() { settled after && diff "$LAB/before" "$LAB/after"; }
+eventually 60 alike
