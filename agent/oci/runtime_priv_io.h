@@ -27,9 +27,9 @@ struct runtime {
     char version[64];
     char conmon[RUNTIME_PATH_BYTES];
     char preload[RUNTIME_PATH_BYTES]; // into conmon (cmd/conmon); "": none
-    char init[RUNTIME_PATH_BYTES]; // "": none
-    char *state_dir;               // <state_dir>/<id>/ per container
-    char *program_root;            // the runtime's own state
+    char init[RUNTIME_PATH_BYTES];    // "": none
+    char *state_dir;                  // <state_dir>/<id>/ per container
+    char *program_root;               // the runtime's own state
     char *cgroup_parent;
     struct buf seccomp;  // the default profile's text; empty: none
     struct map compiled; // capability set -> the profile's program in base64, "" where it cannot be
