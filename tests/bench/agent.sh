@@ -60,7 +60,8 @@ processes()
 {
   local host space pid name; host=$(host_for "$1")
   space=$(readlink "/proc/$(<"$LAB/$host/host.pid")/ns/pid")
-  for pid in $(find /proc -maxdepth 1 -name '[0-9]*' -printf '%f\n'); do
+  for pid in /proc/[0-9]*; do
+    pid=${pid#/proc/}
     [[ $(readlink "/proc/$pid/ns/pid" 2>/dev/null) == "$space" ]] || continue
     name=$(cat "/proc/$pid/comm" 2>/dev/null) || continue
     [[ $name == bash || $name == sleep || $name == nsenter ]] || echo "$pid"
@@ -111,7 +112,7 @@ create()
 # start_tasks CASE WORKER COUNT IMAGE: the tasks run when this returns.
 start_tasks()
 {
-  local begin assigned end
+  local begin end
   begin=$(date +%s%3N)
   create "$1" "$2" "$3" "$4"
   eventually 300 all_run "$1" "$3"
