@@ -81,7 +81,8 @@ static void finish_rotation(struct raft_node *node)
     node->rotation.active = false;
     logdb_set_keys(node->db, &node->key, NULL);
     explicit_bzero(&node->rotation.previous, sizeof node->rotation.previous);
-    node->rotation.done(node->rotation.ctx);
+    if (node->rotation.done)
+        node->rotation.done(node->rotation.ctx);
 }
 
 static void on_committed(struct loop_work *work)

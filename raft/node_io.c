@@ -271,6 +271,8 @@ int raft_node_open(const struct raft_node_config *config, struct raft_node **out
         // A rotation was under way when the program ended: it goes on.
         node->rotation.active = true;
         node->rotation.previous = *config->previous_key;
+        node->rotation.done = config->rotated;
+        node->rotation.ctx = config->rotated_ctx;
     }
     *out = node;
     return 0;

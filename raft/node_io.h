@@ -87,7 +87,10 @@ struct raft_node_config {
     const char *dir; // of the log database
     struct seal_key key;
     const struct seal_key *previous_key; // NULL: no rotation under way
-    struct transport *transport;         // borrowed
+    // With previous_key: no record under it is left. May be NULL.
+    void (*rotated)(void *ctx);
+    void *rotated_ctx;
+    struct transport *transport; // borrowed
     struct raft_node_ops ops;
     uint64_t seed;
 

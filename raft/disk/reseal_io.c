@@ -66,7 +66,12 @@ static int reseal_table(struct logdb *db, MDB_txn *txn, MDB_dbi dbi, size_t *lef
         if (result)
             break;
         MDB_val value = {.mv_size = db->scratch.len, .mv_data = db->scratch.data};
-        int put = mdb_cursor_put(cursor, &key, &value, MDB_CURRENT);
+        // LMDB takes a row that has pages of its own out of its leaf before it puts it back, and
+        // the key it gave us lies in that leaf: what follows moves over it.
+        buf_clear(&db->reseal_key);
+        buf_put(&db->reseal_key, key.mv_data, key.mv_size);
+        MDB_val own = {.mv_size = db->reseal_key.len, .mv_data = db->reseal_key.data};
+        int put = mdb_cursor_put(cursor, &own, &value, MDB_CURRENT);
         if (put)
             result = logdb_fail(put, err, "reseal");
     }

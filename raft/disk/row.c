@@ -270,6 +270,6 @@ int row_get_state(struct seal *seal, const void *key, size_t key_size, const voi
     uint8_t place[STATE_PLACE_MAX];
     size_t place_size = state_place(key, key_size, place);
     if (seal_open(seal, place, place_size, row, size, value, err))
-        return err_wrap(err, "state record");
+        return err_wrap(err, "state record %.*s", (int)key_size, (const char *)key);
     return 0;
 }

@@ -245,6 +245,35 @@ START_TEST(keys_rotate_in_steps_while_writes_go_on)
 }
 END_TEST
 
+START_TEST(rows_on_pages_of_their_own_keep_their_keys_through_a_rotation)
+{
+    static char large[9000];
+    char keys[60][16];
+    struct logdb_op ops[60];
+    for (int i = 0; i < 60; i++) {
+        snprintf(keys[i], sizeof keys[i], "row/%02d", i);
+        ops[i] = (struct logdb_op){.key = keys[i],
+                                   .key_size = strlen(keys[i]),
+                                   .value = large,
+                                   .value_size = i % 3 ? 10 + (size_t)i : sizeof large};
+    }
+    commit(&(struct logdb_batch){.ops = ops, .ops_count = 60, .applied = 1});
+    logdb_set_keys(db, &key_two, &key_one);
+    bool done = false;
+    for (int step = 0; !done; step++) {
+        ck_assert_int_lt(step, 100);
+        ck_assert_int_eq(logdb_reseal(db, 50, &done, NULL), 0);
+    }
+    logdb_close(db);
+    open_db(&key_two, NULL);
+    boot();
+    int rows = 0;
+    struct err err = ERR_INIT;
+    ck_assert_msg(logdb_state_each(db, count_rows, &rows, NULL, &err) == 0, "%s", err.message);
+    ck_assert_int_eq(rows, 60);
+}
+END_TEST
+
 START_TEST(nothing_readable_is_in_the_file)
 {
     struct logdb_op op = {.key = "k", .key_size = 1, .value = "TOP-SECRET-VALUE", .value_size = 16};
@@ -309,6 +338,7 @@ Suite *suite_logdb_io(void)
     tcase_add_test(tcase, a_snapshot_replaces_log_and_state);
     tcase_add_test(tcase, another_data_key_opens_nothing_and_says_so);
     tcase_add_test(tcase, keys_rotate_in_steps_while_writes_go_on);
+    tcase_add_test(tcase, rows_on_pages_of_their_own_keep_their_keys_through_a_rotation);
     tcase_add_test(tcase, nothing_readable_is_in_the_file);
     tcase_add_test(tcase, a_damaged_entry_is_named_and_not_replayed);
     suite_add_tcase(suite, tcase);
