@@ -835,8 +835,26 @@ void agent_set_data_key(struct agent *agent, const struct data_key *key)
 {
     MAGIC_CHECK(agent, AGENT_MAGIC);
     agent->keyfile.raft = key ? *key : (struct data_key){0};
+    agent->keyfile.raft_pending = (struct data_key){0};
+    agent->keyfile.raft_needs_rotation = false;
     refresh(agent);
     save_soon(agent);
+}
+
+const struct data_key *agent_next_data_key(const struct agent *agent)
+{
+    return &agent->keyfile.raft_pending;
+}
+
+void agent_settle_data_key(struct agent *agent)
+{
+    MAGIC_CHECK(agent, AGENT_MAGIC);
+    if (!keyfile_settle_data_key(&agent->keyfile, &rng_kernel))
+        return;
+    refresh(agent);
+    save_soon(agent);
+    // The node's own key stood in clear as well.
+    agent_renew(agent);
 }
 
 void agent_set_lock_key(struct agent *agent, const uint8_t *lock_key, uint64_t version)
@@ -854,6 +872,8 @@ void agent_set_lock_key(struct agent *agent, const uint8_t *lock_key, uint64_t v
         memcpy(agent->fresh_lock_key, lock_key, LOCK_KEY_BYTES);
     log_info("key file is locked anew", "node=%s locked=%s", agent->credentials.identity.node_id,
              lock_key ? "yes" : "no");
+    if (!has)
+        keyfile_replace_data_key(&agent->keyfile, &rng_kernel);
     save_soon(agent);
 }
 

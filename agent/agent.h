@@ -83,8 +83,15 @@ void agent_describe(struct agent *agent, const struct description_pair *labels, 
 const struct data_key *agent_data_key(const struct agent *agent);
 void agent_set_data_key(struct agent *agent, const struct data_key *key);
 
+// The data key that is to take its place (empty: none), and: it has. Either ends with the event
+// `credentials`, once it is on disk.
+const struct data_key *agent_next_data_key(const struct agent *agent);
+void agent_settle_data_key(struct agent *agent);
+
 // What the key file is locked with (LOCK_KEY_BYTES; NULL: nothing), as of this version of the
-// cluster object. An older version than the file's changes nothing.
+// cluster object. An older version than the file's changes nothing. What stood in clear is no
+// secret any more: with its first lock the file gets a next data key, and the node another
+// certificate and key (swarmkit.md 6.3).
 void agent_set_lock_key(struct agent *agent, const uint8_t *lock_key, uint64_t version);
 
 // The connection of the present session, for calls of one's own; NULL while there is none.

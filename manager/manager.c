@@ -207,6 +207,15 @@ static void free_manager(struct manager *manager)
     free(manager);
 }
 
+static void on_rotated(void *ctx)
+{
+    struct manager *manager = manager_of(ctx);
+    log_info("raft state is sealed with the new data key", "node=%s",
+             manager->credentials.identity.node_id);
+    if (manager->config.rotated)
+        manager->config.rotated(manager->config.ctx);
+}
+
 static int open_raft(struct manager *manager, struct err *err)
 {
     struct replica_owner owner = {
@@ -218,6 +227,8 @@ static int open_raft(struct manager *manager, struct err *err)
         .dir = manager->config.dir,
         .key = manager->config.key,
         .previous_key = manager->config.previous_key,
+        .rotated = on_rotated,
+        .rotated_ctx = manager,
         .transport = peers_transport(manager->peers),
         .ops = replica_ops(manager->replica, &owner),
         .seed = manager_random(manager),
@@ -372,6 +383,14 @@ int manager_set_credentials(struct manager *manager, const struct credentials *c
     manager->server_tls = server;
     manager->client_tls = client;
     return 0;
+}
+
+int manager_rotate_key(struct manager *manager, const struct seal_key *key, struct err *err)
+{
+    MAGIC_CHECK(manager, MANAGER_MAGIC);
+    if (!manager->node)
+        return err_set(err, ERR_FAILED_PRECONDITION, "the manager is stopping");
+    return raft_node_rotate_key(manager->node, key, on_rotated, manager, err);
 }
 
 void manager_status(const struct manager *manager, struct manager_status *out)

@@ -55,6 +55,9 @@ struct manager_config {
     // What managers lock their key files with (LOCK_KEY_BYTES; NULL: nothing), with the version of
     // the cluster object. At the start, and when it changes.
     void (*locked)(void *ctx, const uint8_t *lock_key, uint64_t version);
+    // Nothing is sealed with the previous data key any more: after manager_rotate_key, or after a
+    // start with previous_key.
+    void (*rotated)(void *ctx);
     // Role, leader or members changed.
     void (*changed)(void *ctx);
     // It cannot go on, or was removed from the cluster (NOT_FOUND): the owner stops it.
@@ -76,6 +79,10 @@ void manager_stop(struct manager *manager, void (*closed)(void *ctx), void *ctx)
 // A renewed certificate: new handshakes use it.
 int manager_set_credentials(struct manager *manager, const struct credentials *credentials,
                             struct err *err);
+
+// Seals the Raft state with another data key from now on, and what there is anew; `rotated` runs
+// when that is done. FAILED_PRECONDITION while another rotation is under way.
+int manager_rotate_key(struct manager *manager, const struct seal_key *key, struct err *err);
 
 struct manager_status {
     struct raft_node_role role;

@@ -8,6 +8,7 @@
 #include "agent/crate/config.h"
 #include "agent/engine/bus.h"
 #include "agent/net/locals_io.h"
+#include "cmd/skepd/answers_io.h"
 #include "agent/net/nets_io.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
@@ -135,35 +136,14 @@ static void on_leave(void *ctx, bool force, backend_done *done, void *owner)
 
 // ---- networks of this node ----------------------------------------------------------------------
 
-// What was answered at once is told later in the turn: never inside the call.
-struct answer {
-    struct list link; // answers
-    struct loop_post post;
-    backend_done *done;
-    void *owner;
-    struct err err;
-    char text[LOCAL_ID_BYTES];
-};
+static struct answers answers;
 
-static struct list answers = {&answers, &answers};
-
-static void answer_run(struct loop_post *post)
+static void answer(const struct backend_parts *parts, backend_done *done, void *owner,
+                   const struct err *err, const char *text)
 {
-    struct answer *answer = CONTAINER_OF(post, struct answer, post);
-    list_remove(&answer->link);
-    if (answer->owner)
-        answer->done(answer->owner, answer->err.code ? &answer->err : NULL, answer->text);
-    free(answer);
-}
-
-static struct answer *answer_new(struct loop *loop, backend_done *done, void *owner)
-{
-    struct answer *answer = MEM_NEW(struct answer);
-    answer->done = done;
-    answer->owner = owner;
-    list_push_back(&answers, &answer->link);
-    loop_post(loop, &answer->post, answer_run);
-    return answer;
+    if (!answers.loop)
+        answers_init(&answers, station_loop(parts->station));
+    answers_send(&answers, done, owner, err, text);
 }
 
 static struct locals *locals_of(const struct backend_parts *parts)
@@ -229,26 +209,29 @@ static bool on_network_use(void *ctx, const char *id, bool verbose, struct json_
 static void on_network_create(void *ctx, const json_t *body, backend_done *done, void *owner)
 {
     const struct backend_parts *parts = ctx;
-    struct answer *answer = answer_new(station_loop(parts->station), done, owner);
+    struct err err = ERR_INIT;
+    char id[LOCAL_ID_BYTES] = "";
     if (locals_of(parts))
-        (void)locals_create(locals_of(parts), body, answer->text, &answer->err);
+        (void)locals_create(locals_of(parts), body, id, &err);
     else
-        err_set(&answer->err, ERR_UNIMPLEMENTED, "this node cannot have networks of its own");
+        err_set(&err, ERR_UNIMPLEMENTED, "this node cannot have networks of its own");
+    answer(parts, done, owner, &err, id);
 }
 
 static void on_network_remove(void *ctx, const char *name, backend_done *done, void *owner)
 {
     const struct backend_parts *parts = ctx;
-    struct answer *answer = answer_new(station_loop(parts->station), done, owner);
+    struct err err = ERR_INIT;
     if (gateway_shows(parts) && nets_is_gateway(nets_of(parts), name))
-        err_set(&answer->err, ERR_PERMISSION_DENIED,
+        err_set(&err, ERR_PERMISSION_DENIED,
                 "%s is what containers of the swarm reach the outside through, and cannot be "
                 "removed",
                 NETS_GATEWAY);
     else if (locals_of(parts))
-        (void)locals_remove(locals_of(parts), name, &answer->err);
+        (void)locals_remove(locals_of(parts), name, &err);
     else
-        err_set(&answer->err, ERR_NOT_FOUND, "network %s not found", name);
+        err_set(&err, ERR_NOT_FOUND, "network %s not found", name);
+    answer(parts, done, owner, &err, "");
 }
 
 // A survey that is asked for, and who is told of it.
@@ -274,8 +257,9 @@ static void on_checkup(void *ctx, backend_done *done, void *owner)
     const struct backend_parts *parts = ctx;
     struct nets *nets = station_nets(parts->station);
     if (!nets) {
-        struct answer *answer = answer_new(station_loop(parts->station), done, owner);
-        err_set(&answer->err, ERR_UNIMPLEMENTED, "this node cannot look at its networks");
+        struct err err;
+        err_set(&err, ERR_UNIMPLEMENTED, "this node cannot look at its networks");
+        answer(parts, done, owner, &err, "");
         return;
     }
     struct survey *survey = MEM_NEW(struct survey);
@@ -288,11 +272,8 @@ static void on_checkup(void *ctx, backend_done *done, void *owner)
 static void on_forget(void *ctx, void *owner)
 {
     const struct backend_parts *parts = ctx;
-    LIST_EACH (it, &answers) {
-        struct answer *answer = LIST_ENTRY(it, struct answer, link);
-        if (answer->owner == owner)
-            answer->owner = NULL;
-    }
+    if (answers.loop)
+        answers_forget(&answers, owner);
     LIST_EACH (it, &surveys) {
         struct survey *survey = LIST_ENTRY(it, struct survey, link);
         if (survey->owner == owner)

@@ -56,6 +56,16 @@ void charge_fill(struct charge *charge, enum manager_birth birth, const char *ad
     charge_set_credentials(charge, credentials);
 }
 
+void charge_set_keys(struct charge *charge, const struct data_key *key, const struct data_key *next)
+{
+    CHECK(key->bytes_count == SEAL_KEY_BYTES);
+    charge->has_previous_key = next->bytes_count == SEAL_KEY_BYTES;
+    memcpy(charge->key.bytes, charge->has_previous_key ? next->bytes : key->bytes, SEAL_KEY_BYTES);
+    explicit_bzero(&charge->previous_key, sizeof charge->previous_key);
+    if (charge->has_previous_key)
+        memcpy(charge->previous_key.bytes, key->bytes, SEAL_KEY_BYTES);
+}
+
 // ---- writing ------------------------------------------------------------------------------------
 
 static void put_bytes(struct json_out *out, const char *key, const void *bytes, size_t size)

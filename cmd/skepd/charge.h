@@ -34,6 +34,10 @@ struct charge {
 void charge_fill(struct charge *charge, enum manager_birth birth, const char *advertise,
                  const struct credentials *credentials, const struct data_key *key);
 
+// The key file's data keys: `next` takes the place of `key`, unless it is empty.
+void charge_set_keys(struct charge *charge, const struct data_key *key,
+                     const struct data_key *next);
+
 // The certificate or the roots were renewed.
 void charge_set_credentials(struct charge *charge, const struct credentials *credentials);
 

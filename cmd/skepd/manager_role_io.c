@@ -123,6 +123,15 @@ static void on_locked(void *ctx, const uint8_t *lock_key, uint64_t version)
     explicit_bzero(&lock, sizeof lock);
 }
 
+static void on_rotated(void *ctx)
+{
+    struct manager_process *process = process_of(ctx);
+    struct err err = ERR_INIT;
+    // Not heard, it is told again after the next start.
+    if (channel_send(process->frame->channel, MESSAGE_MANAGER_ROTATED, "", 0, NULL, 0, &err))
+        log_error("node process did not hear of the new data key", "err=\"%s\"", err.message);
+}
+
 static void on_changed(void *ctx)
 {
     (void)ctx;
@@ -155,6 +164,7 @@ static void start_manager(struct manager_process *process)
         .join_addrs_count = charge->joins_count,
         .ready = on_ready,
         .locked = on_locked,
+        .rotated = on_rotated,
         .changed = on_changed,
         .stopped = on_stopped,
         .ctx = process,
@@ -191,20 +201,37 @@ static int start(struct role_frame *frame, const void *config, size_t config_byt
     return 0;
 }
 
-// A renewed certificate, or other roots.
+// The charge names another data key, and the present one as the previous.
+static int take_data_key(struct manager_process *process, const struct charge *fresh,
+                         struct err *err)
+{
+    struct charge *charge = &process->charge;
+    if (!fresh->has_previous_key || memcmp(&fresh->key, &charge->key, sizeof charge->key) == 0)
+        return 0;
+    if (memcmp(&fresh->previous_key, &charge->key, sizeof charge->key) != 0)
+        return err_set(err, ERR_INVALID_ARGUMENT, "another data key is in use");
+    int result = manager_rotate_key(process->manager, &fresh->key, err);
+    if (!result)
+        charge->key = fresh->key;
+    return result;
+}
+
+// A renewed certificate, other roots, another data key.
 static void take_credentials(struct manager_process *process, const struct channel_message *message)
 {
-    struct charge fresh;
+    struct charge fresh = {0};
     struct credentials credentials = {0};
     struct err err = ERR_INIT;
     int result = charge_parse(message->payload, message->payload_bytes, &fresh, &err);
     if (!result) {
         result =
             credentials_init(&credentials, fresh.chain_pem, fresh.key_pem, fresh.roots_pem, &err);
-        charge_fini(&fresh);
     }
     if (!result && process->manager)
         result = manager_set_credentials(process->manager, &credentials, &err);
+    if (!result && process->manager)
+        result = take_data_key(process, &fresh, &err);
+    charge_fini(&fresh);
     if (result) {
         log_error("new credentials cannot be used", "err=\"%s\"", err.message);
         credentials_fini(&credentials);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cmd/skepd/addresses_io.h"
+#include "cmd/skepd/answers_io.h"
 #include "cmd/skepd/founding_io.h"
 #include "cmd/skepd/joining_io.h"
 #include "cmd/skepd/parting_io.h"
@@ -38,16 +39,6 @@
     "swarm unlock\" to unlock it."
 #define ERR_EXPIRED                                                                                \
     "Swarm certificates have expired. To replace them, leave the swarm and join again."
-
-// An answer on its way to a user.
-struct answer {
-    struct list link;
-    struct loop_post post;
-    backend_done *done; // NULL: nobody listens any more
-    void *owner;
-    struct err err;
-    char node_id[IDENTITY_TEXT_BYTES];
-};
 
 // A manager's leave without force: it is refused, once it is known in which words.
 struct warning {
@@ -94,7 +85,7 @@ struct membership {
     backend_done *done;
     void *owner;
     struct loop_timer patience;
-    struct list answers;  // struct answer
+    struct answers answers;
     struct list warnings; // struct warning
 
     struct loop_post closing;
@@ -117,28 +108,11 @@ static const char *data_root(const struct membership *membership)
 
 // ---- answering ----------------------------------------------------------------------------------
 
-static void on_answer(struct loop_post *post)
-{
-    struct answer *answer = CONTAINER_OF(post, struct answer, post);
-    list_remove(&answer->link);
-    if (answer->done)
-        answer->done(answer->owner, answer->err.code == ERR_OK ? NULL : &answer->err,
-                     answer->node_id);
-    free(answer);
-}
-
 // Answers in a later turn; `err` NULL for success.
 static void answer_to(struct membership *membership, backend_done *done, void *owner,
                       const struct err *err)
 {
-    struct answer *answer = MEM_NEW(struct answer);
-    answer->done = done;
-    answer->owner = owner;
-    if (err)
-        answer->err = *err;
-    str_copy(answer->node_id, sizeof answer->node_id, membership->node_id);
-    list_push_back(&membership->answers, &answer->link);
-    loop_post(membership->loop, &answer->post, on_answer);
+    answers_send(&membership->answers, done, owner, err, membership->node_id);
 }
 
 static void refuse(struct membership *membership, backend_done *done, void *owner,
@@ -241,6 +215,7 @@ static void be_manager(struct membership *membership, const struct credentials *
     loop_timer_stop(&membership->retry);
     if (membership->manager_runs) {
         charge_set_credentials(&membership->charge, credentials);
+        charge_set_keys(&membership->charge, agent_data_key(agent), agent_next_data_key(agent));
         membership->ops->manager_renew(membership->ops->ctx);
         return;
     }
@@ -255,6 +230,7 @@ static void be_manager(struct membership *membership, const struct credentials *
     }
     charge_fill(&membership->charge, MANAGER_RESTART, membership->place.advertise_addr, credentials,
                 key);
+    charge_set_keys(&membership->charge, key, agent_next_data_key(agent));
     name_joins(membership, agent_remotes(agent));
     start_manager(membership);
 }
@@ -398,6 +374,14 @@ void membership_manager_lock(struct membership *membership, const uint8_t *lock_
         agent_set_lock_key(agent, lock_key, version);
 }
 
+void membership_manager_rotated(struct membership *membership)
+{
+    membership_of(membership);
+    struct agent *agent = station_agent(membership->station);
+    if (agent && membership->role == IDENTITY_MANAGER && !membership->leaving)
+        agent_settle_data_key(agent);
+}
+
 void membership_manager_failed(struct membership *membership, const struct err *why)
 {
     membership_of(membership);
@@ -467,6 +451,7 @@ static void on_manager_forced(void *owner)
         return;
     charge_fill(&membership->charge, MANAGER_FORCE, membership->place.advertise_addr,
                 agent_credentials(agent), agent_data_key(agent));
+    charge_set_keys(&membership->charge, agent_data_key(agent), agent_next_data_key(agent));
     start_manager(membership);
 }
 
@@ -737,11 +722,7 @@ void membership_forget(struct membership *membership, void *owner)
     membership_of(membership);
     if (membership->done && membership->owner == owner)
         membership->done = NULL;
-    LIST_EACH (link, &membership->answers) {
-        struct answer *answer = LIST_ENTRY(link, struct answer, link);
-        if (answer->owner == owner)
-            answer->done = NULL;
-    }
+    answers_forget(&membership->answers, owner);
     LIST_EACH (link, &membership->warnings) {
         struct warning *warning = LIST_ENTRY(link, struct warning, link);
         if (warning->owner == owner)
@@ -807,7 +788,7 @@ struct membership *membership_new(struct loop *loop, const struct config *config
     membership->local_addr = *local_addr;
     membership->ops = ops;
     membership->place = place_default();
-    list_init(&membership->answers);
+    answers_init(&membership->answers, loop);
     list_init(&membership->warnings);
     loop_timer_init(&membership->patience, loop, on_patience_over);
     loop_timer_init(&membership->demotion, loop, on_demotion_due);

@@ -51,6 +51,9 @@ void membership_manager_failed(struct membership *membership, const struct err *
 void membership_manager_lock(struct membership *membership, const uint8_t *lock_key,
                              uint64_t version);
 
+// And that its state is sealed with the key file's next data key alone.
+void membership_manager_rotated(struct membership *membership);
+
 // The parts of the Engine API's backend (agent/engine/backend.h) that are about the swarm.
 void membership_describe(struct membership *membership, struct backend_swarm *out);
 void membership_init(struct membership *membership, const struct backend_init *init,

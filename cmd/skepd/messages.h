@@ -27,8 +27,9 @@ enum message_type {
     // Of the manager: it is a member and serves; it cannot go on, with the reason (struct err).
     MESSAGE_MANAGER_UP = 17,
     MESSAGE_MANAGER_FAILED = 18,
-    MESSAGE_MANAGER_LOCK = 19, // what its key file is to be locked with: struct message_lock
-    MESSAGE_METRICS = 20,      // its figures: Prometheus' text
+    MESSAGE_MANAGER_LOCK = 19,    // what its key file is to be locked with: struct message_lock
+    MESSAGE_MANAGER_ROTATED = 21, // nothing is sealed with its previous data key any more
+    MESSAGE_METRICS = 20,         // its figures: Prometheus' text
     MESSAGE_ROLE_FIRST = 32,
 };
 
@@ -76,6 +77,7 @@ enum message_type {
          .name = "manager-lock",                                                                   \
          .bytes_min = MESSAGE_LOCK_BYTES_MIN,                                                      \
          .bytes_max = MESSAGE_LOCK_BYTES_MIN + LOCK_KEY_BYTES},                                    \
+        {.type = MESSAGE_MANAGER_ROTATED, .name = "manager-rotated"},                              \
         {.type = MESSAGE_METRICS, .name = "metrics", .bytes_max = MESSAGE_METRICS_BYTES_MAX},      \
     {                                                                                              \
         .type = MESSAGE_MANAGER_FAILED, .name = "manager-failed", .bytes_min = 1,                  \

@@ -220,6 +220,8 @@ static void on_message(void *owner, const struct channel_message *message)
         if (message_lock_parse(message->payload, message->payload_bytes, &lock, &err) == 0)
             membership_manager_lock(node->membership, lock.locked ? lock.key : NULL, lock.version);
         explicit_bzero(&lock, sizeof lock);
+    } else if (helper == &node->manager && message->type == MESSAGE_MANAGER_ROTATED) {
+        membership_manager_rotated(node->membership);
     } else if (helper == &node->manager && message->type == MESSAGE_METRICS) {
         if (node->metrics)
             metrics_manager_told(node->metrics, message->payload, message->payload_bytes);

@@ -126,6 +126,28 @@ static int open_header(struct keyfile *file, const struct pem_header *header,
     return 0;
 }
 
+void keyfile_replace_data_key(struct keyfile *file, const struct rng *rng)
+{
+    if (!file->raft.bytes_count)
+        return;
+    file->raft_needs_rotation = file->raft_pending.bytes_count > 0;
+    if (file->raft_needs_rotation)
+        return;
+    file->raft_pending.bytes_count = file->raft.bytes_count;
+    rng_fill(rng, file->raft_pending.bytes, file->raft_pending.bytes_count);
+}
+
+bool keyfile_settle_data_key(struct keyfile *file, const struct rng *rng)
+{
+    if (!file->raft_pending.bytes_count)
+        return false;
+    file->raft = file->raft_pending;
+    explicit_bzero(&file->raft_pending, sizeof file->raft_pending);
+    if (file->raft_needs_rotation)
+        keyfile_replace_data_key(file, rng);
+    return true;
+}
+
 int keyfile_open(struct keyfile *file, const void *pem, size_t size, const uint8_t *lock_key,
                  struct err *err)
 {

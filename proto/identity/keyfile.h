@@ -36,6 +36,13 @@ struct keyfile {
     size_t others_count;
 };
 
+// A data key that stood in clear is to be replaced: the file gets the next one, unless it carries
+// none at all; with one on its way already, another has to follow it.
+void keyfile_replace_data_key(struct keyfile *file, const struct rng *rng);
+
+// The next data key has taken the place of the present one. False when there is none.
+bool keyfile_settle_data_key(struct keyfile *file, const struct rng *rng);
+
 // True when the text is a key file whose key is encrypted, in either form.
 bool keyfile_is_locked(const void *pem, size_t size);
 

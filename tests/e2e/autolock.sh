@@ -88,6 +88,33 @@ skep_start h2
 eventually 20 two_managers h2
 same "$tasks" "$(sleepers h1)" "the tasks after all that"
 
+step "locked again: what stood in clear, data key and node key, is replaced"
+dek() { sed -n 's/^raft-dek: //p' "$(key_file "$1")"; }
+settled() { locked "$1" && ! grep -q '^raft-dek-pending: ' "$(key_file "$1")"; }
+node_key() { openssl x509 -noout -pubkey -in "$LAB/$1/skep/swarm/certificates/swarm-node.crt"; }
+has_other_key() { [[ $(node_key "$1") != "$2" ]]; }
+deks=("$(dek h1)" "$(dek h2)")
+node_key=$(node_key h1)
+key=$(skep h1 swarm update --autolock | grep -o 'SWMKEY-1-[A-Za-z0-9+/]*')
+# One manager crashes on the way: it goes on where it was.
+eventually 10 locked h2
+kill9 h2 skepd
+skep_start h2
+eventually 10 is_state h2 locked
+unlock h2 "$key" >/dev/null
+for host in h1 h2; do eventually 20 settled $host; done
+eventually 20 two_managers h2
+eventually 20 has_other_key h1 "$node_key"
+skep h1 swarm update --autolock=false >/dev/null
+for host in h1 h2; do eventually 10 clear_key $host; done
+for i in 0 1; do
+  [[ $(dek "h$((i + 1))") != "${deks[i]}" ]] || fail "h$((i + 1)) still has the data key that stood in clear"
+  skep_stop "h$((i + 1))"
+  skep_start "h$((i + 1))"
+done
+eventually 20 two_managers h2
+same "$tasks" "$(sleepers h1)" "the tasks after that"
+
 step "one of two managers is lost: the other founds the cluster anew, with all it had"
 service=$(skep h1 service inspect web --format '{{.ID}} {{.CreatedAt}}')
 host_kill h2

@@ -93,6 +93,31 @@ START_TEST(locking_and_unlocking_keeps_everything)
 }
 END_TEST
 
+START_TEST(a_data_key_is_replaced_in_two_steps_and_asked_again_twice)
+{
+    struct keyfile file = {0};
+    keyfile_replace_data_key(&file, &rng_kernel);
+    ck_assert_uint_eq(file.raft_pending.bytes_count, 0); // a worker's: there is nothing to replace
+    ck_assert(!keyfile_settle_data_key(&file, &rng_kernel));
+    file.raft.bytes_count = 32;
+    struct data_key first = file.raft;
+    keyfile_replace_data_key(&file, &rng_kernel);
+    ck_assert_uint_eq(file.raft_pending.bytes_count, 32);
+    ck_assert_mem_eq(file.raft.bytes, first.bytes,
+                     32); // in use until what there is was sealed anew
+    struct data_key next = file.raft_pending;
+    keyfile_replace_data_key(&file, &rng_kernel); // locked once more meanwhile
+    ck_assert_mem_eq(file.raft_pending.bytes, next.bytes, 32);
+    ck_assert(file.raft_needs_rotation);
+    ck_assert(keyfile_settle_data_key(&file, &rng_kernel));
+    ck_assert_mem_eq(file.raft.bytes, next.bytes, 32);
+    ck_assert_uint_eq(file.raft_pending.bytes_count, 32); // the second rotation
+    ck_assert(!file.raft_needs_rotation);
+    ck_assert(keyfile_settle_data_key(&file, &rng_kernel));
+    ck_assert_uint_eq(file.raft_pending.bytes_count, 0);
+}
+END_TEST
+
 START_TEST(openssl_reads_a_locked_file_without_its_headers)
 {
     struct keyfile file = {0};
@@ -214,6 +239,7 @@ Suite *suite_keyfile(void)
     tcase_add_test(tcase, an_unlocked_stock_file_opens);
     tcase_add_test(tcase, a_locked_stock_file_opens_with_its_key_only);
     tcase_add_test(tcase, locking_and_unlocking_keeps_everything);
+    tcase_add_test(tcase, a_data_key_is_replaced_in_two_steps_and_asked_again_twice);
     tcase_add_test(tcase, openssl_reads_a_locked_file_without_its_headers);
     tcase_add_loop_test(tcase, other_forms_that_openssl_writes_open, 0, ROWS(older_forms));
     tcase_add_loop_test(tcase, keys_of_other_kinds_are_refused, 0, ROWS(refused_forms));
