@@ -4,17 +4,44 @@
 # update of all, the death of a node, and doing nothing at all. Each has the machine to itself, one
 # after the other. CPU and memory are of all the daemon's processes.
 #
-#   AGENTS=10000 SERVICES=1000 REPLICAS=100 PEER=none tests/bench/manager.sh     the large case, alone
+#   FORM=small    200 agents, 100 services, 2,000 tasks, beside dockerd (the default)
+#   FORM=medium   1,000 agents, 100 services, 10,000 tasks, alone
+#   FORM=large    10,000 agents, 1,000 services, 100,000 tasks, alone
+#   FORM=growth   medium, then large, and how much dearer one agent and one task become
 #
-# Prints a table, and one JSON line per row.
+# AGENTS, SERVICES, REPLICAS and PEER (dockerd, none) change any of them. Prints a table, and one JSON
+# line per row.
 set -euo pipefail
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs dockerd docker curl jq
-AGENTS=${AGENTS:-200}
-SERVICES=${SERVICES:-100}
-REPLICAS=${REPLICAS:-20}
+FORM=${FORM:-small}
+case $FORM in
+small) form=(200 100 20 dockerd) ;;
+medium) form=(1000 100 100 none) ;;
+large) form=(10000 1000 100 none) ;;
+growth)
+  lines=$(mktemp)
+  for FORM in medium large; do
+    step "form $FORM"
+    FORM=$FORM "$0" | tee /dev/stderr | grep '^{' | sed "s/^{/{\"form\":\"$FORM\",/" >>"$lines"
+  done
+  # 1 is linear growth: the row's figure per agent, task or whole stays as it is, or grows tenfold.
+  jq -sr 'group_by(.case)[] | select(length == 2) | sort_by(.form == "large") |
+    (if .[0].case | IN("join", "create", "assigned", "running") then 10 else 1 end) as $fair |
+    {bench: "manager", case: ("growth_" + .[0].case), unit: "x per agent or task, 1,000 to 10,000 agents",
+      skep: (.[1].skep / ([.[0].skep, 0.001] | max) / $fair * 100 | round / 100)} | tojson' "$lines"
+  rm -f "$lines"
+  exit
+  ;;
+*) fail "no form $FORM" ;;
+esac
+AGENTS=${AGENTS:-${form[0]}}
+SERVICES=${SERVICES:-${form[1]}}
+REPLICAS=${REPLICAS:-${form[2]}}
+PEER=${PEER:-${form[3]}}
 IDLE_SECONDS=${IDLE_SECONDS:-10}
-PEER=${PEER:-dockerd}
+# A manager lets only so many connections of one address in.
+AGENTS_PER_ADDRESS=400
 TASKS=$((SERVICES * REPLICAS))
 ulimit -n "$(ulimit -Hn)"
 lab_up 2
@@ -50,12 +77,22 @@ keep() { echo "$3" >"$figures/$1.$2"; }
 
 # ---- the agents -------------------------------------------------------------------------------
 
+# The host's own addresses that agents dial: what is sent to one of them comes from it as well.
+addresses()
+{
+  local host=$1 i count=$(((AGENTS + AGENTS_PER_ADDRESS - 1) / AGENTS_PER_ADDRESS)) list=
+  for ((i = 1; i <= count; i++)); do
+    on "$host" ip addr replace "10.78.0.$i/32" dev lo
+    list+=${list:+,}10.78.0.$i:2377
+  done
+  echo "$list"
+}
 agents_start()
 {
   local host; host=$(host_for "$1")
   mkfifo "$LAB/$1.in"
   exec {agents_in}<>"$LAB/$1.in"
-  on "$host" "$SKEP_BUILD/tests/bench/manager/bench_agentsim" "$(ip_of "$host"):2377" \
+  on "$host" "$SKEP_BUILD/tests/bench/manager/bench_agentsim" "$(addresses "$host")" \
     "$(subject "$1" swarm join-token --quiet worker)" "$AGENTS" <"$LAB/$1.in" >"$LAB/$1.out" 2>"$LAB/$host/agents.log" &
   agents_pid=$!
 }
@@ -76,17 +113,30 @@ all_up() { grep -q '^up$' "$LAB/$1.out" || { kill -0 "$agents_pid" || fail "the 
 # all FIELD WHO: as many tasks are assigned, or running.
 all() { (($(ask "$2" stats | field "$1") == TASKS)); }
 
+# make_services WHO NAME REPLICAS
 make_services()
 {
   local i
   for ((i = 1; i <= SERVICES; i++)); do
     printf '%s\n' next fail silent show-error "unix-socket = $(socket_of "$1")" 'output = /dev/null' \
       'url = http://d/v1.41/services/create' 'header = "Content-Type: application/json"'
-    printf 'data = "{\\"Name\\":\\"load-%s\\",\\"TaskTemplate\\":{\\"ContainerSpec\\":{\\"Image\\":\\"busybox:1\\"}},\\"Mode\\":{\\"Replicated\\":{\\"Replicas\\":%s}},\\"UpdateConfig\\":{\\"Parallelism\\":0}}"\n' \
-      "$i" "$REPLICAS"
+    printf 'data = "{\\"Name\\":\\"%s-%s\\",\\"TaskTemplate\\":{\\"ContainerSpec\\":{\\"Image\\":\\"busybox:1\\"}},\\"Mode\\":{\\"Replicated\\":{\\"Replicas\\":%s}},\\"UpdateConfig\\":{\\"Parallelism\\":0}}"\n' \
+      "$2" "$i" "$3"
   done | tail -n +2 | curl --config -
 }
+drop_services()
+{
+  local i
+  for ((i = 1; i <= SERVICES; i++)); do
+    printf '%s\n' next fail silent show-error "unix-socket = $(socket_of "$1")" 'output = /dev/null' \
+      'request = DELETE' "url = http://d/v1.41/services/$2-$i"
+  done | tail -n +2 | curl --config -
+}
+# per FIGURE BEFORE COUNT: how much more one of so many made it.
+per() { awk -v a="$1" -v b="$2" -v n="$3" 'BEGIN { print (a - b) / n }'; }
 
+# When its object was written last, in ms.
+node_written() { date -d "$(api "$1" "nodes/$2" | jq -r .UpdatedAt)" +%s%3N; }
 node_is_down() { [[ $(api "$1" "nodes/$2" | jq -r .Status.State) == down ]]; }
 
 run()
@@ -96,6 +146,17 @@ run()
   subject_start "$who"
   subject "$who" swarm init --advertise-addr "$(ip_of "$host")" >/dev/null
   subject "$who" node update --availability drain "$(subject "$who" node ls --quiet)" >/dev/null
+  sleep 1 # what starting up costs is over
+  cpu=$(cpu_ms "$who")
+  sleep "$IDLE_SECONDS" # what doing nothing costs is measured over time
+  keep idle "$who" "$(awk -v c=$(($(cpu_ms "$who") - cpu)) -v s="$IDLE_SECONDS" 'BEGIN { print c / 10 / s }')"
+  keep memory "$who" "$(pss_kb "$who")"
+
+  memory=$(pss_kb "$who")
+  make_services "$who" empty 0
+  keep service_memory "$who" "$(per "$(pss_kb "$who")" "$memory" "$SERVICES")"
+  drop_services "$who" empty
+
   memory=$(pss_kb "$who") cpu=$(cpu_ms "$who") begin=$(now_ms)
   agents_start "$who"
   eventually 3600 all_up "$who"
@@ -104,11 +165,11 @@ run()
   keep agent_memory "$who" "$(awk -v m=$(($(pss_kb "$who") - memory)) -v n="$AGENTS" 'BEGIN { print m / n }')"
 
   cpu=$(cpu_ms "$who")
-  sleep "$IDLE_SECONDS" # what doing nothing costs is measured over time
+  sleep "$IDLE_SECONDS"
   keep idle_cpu "$who" "$(awk -v c=$(($(cpu_ms "$who") - cpu)) -v n="$AGENTS" -v s="$IDLE_SECONDS" 'BEGIN { print c * 1000 / n / s }')"
 
   memory=$(pss_kb "$who") cpu=$(cpu_ms "$who") begin=$(now_ms)
-  make_services "$who"
+  make_services "$who" load "$REPLICAS"
   keep create "$who" $(($(now_ms) - begin))
   eventually 3600 all tasks "$who"
   keep assigned "$who" $(($(ask "$who" stats | field last_ms) - begin))
@@ -130,7 +191,7 @@ run()
   line=$(ask "$who" 'kill 0')
   id=$(awk '{ print $2 }' <<<"$line")
   eventually 120 node_is_down "$who" "$id"
-  down=$(now_ms)
+  down=$(node_written "$who" "$id")
   eventually 600 all running "$who"
   line=$(($(ask "$who" stats | field last_ms) - down))
   keep replaced "$who" $((line > 1 ? line : 1))
@@ -159,15 +220,18 @@ row()
     "$1" "$2" "$ours" "$theirs" "$ratio" "${3:-null}" >>"$figures/json"
 }
 printf '%-14s %-26s %10s %10s %8s  %s\n' case unit skep dockerd ratio aim
+row idle "% of a core, no agents" ''
+row memory "KiB, no agents" ''
+row service_memory "KiB per service, no tasks" ''
 row join "ms until all are up" ''
 row join_cpu "ms of CPU per agent" ''
-row agent_memory "KiB per agent" ''
+row agent_memory "KiB per agent" 25
 row idle_cpu "us of CPU per agent and s" ''
 row create "ms until all are made" ''
-row assigned "ms until all are assigned" ''
+row assigned "ms until all are assigned" "$([[ $TASKS != 100000 ]] || echo 30000)"
 row running "ms until all run" ''
 row task_cpu "ms of CPU per task" ''
 row task_memory "KiB per task" ''
 row update "ms until replaced" ''
-row replaced "ms from down to replaced" ''
+row replaced "ms from down to replaced" 300
 cat "$figures/json"

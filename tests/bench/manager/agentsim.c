@@ -1,7 +1,7 @@
 // Model agents for a benchmark of managers, ours or stock: each joins with the token over TLS,
 // keeps a session with heartbeats, and takes every task for running as soon as it is assigned.
 //
-//   bench_agentsim ADDR TOKEN COUNT [JOINING]
+//   bench_agentsim ADDR[,ADDR...] TOKEN COUNT [JOINING]
 //
 // JOINING is how many join at a time. It says "up" when all have their sessions, then answers lines
 // on its standard input, each with one line:
@@ -28,6 +28,7 @@
 #include "proto/wire/times.h"
 
 #define JOINING_DEFAULT 16
+#define ADDRS_MAX       64
 #define UPDATES_MAX     128
 #define REPORT_MS       60000
 
@@ -57,7 +58,9 @@ struct sim_agent {
 static struct loop loop;
 static struct sim_agent *agents;
 static int agents_count, joining, joining_max = JOINING_DEFAULT, next_join, ups;
-static const char *manager_addr, *token;
+static char *manager_addrs[ADDRS_MAX];
+static int manager_addrs_count;
+static const char *token;
 static uint64_t assignments;
 static struct wall last_assignment;
 static struct arena arena; // of one description or report
@@ -269,7 +272,8 @@ static void join_more(void)
         joining++;
         map_init(&agent->tasks);
         remotes_init(&agent->remotes);
-        remotes_observe(&agent->remotes, "", manager_addr, REMOTES_OBSERVED_GOOD);
+        remotes_observe(&agent->remotes, "", manager_addrs[agent->number % manager_addrs_count],
+                        REMOTES_OBSERVED_GOOD);
         loop_later_init(&agent->report, &loop, report_now);
         struct enroll *enroll =
             enroll_join(token, SWARM__NODE_SPEC__AVAILABILITY__ACTIVE, &rng_kernel,
@@ -356,7 +360,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "see the top of %s\n", __FILE__);
         return 2;
     }
-    manager_addr = argv[1];
+    for (char *addr = strtok(argv[1], ","); addr; addr = strtok(NULL, ",")) {
+        CHECK(manager_addrs_count < ADDRS_MAX);
+        manager_addrs[manager_addrs_count++] = addr;
+    }
+    CHECK(manager_addrs_count > 0);
     token = argv[2];
     agents_count = atoi(argv[3]);
     if (argc == 5)
