@@ -1,0 +1,58 @@
+#!/bin/bash
+# Two managers of one kind and one of the other, whose leadership moves between kinds every few seconds
+# while services are made, scaled and removed through all three: none is lost, doubled or changed, nor
+# is an address or a port. DRILL_SECONDS=600 is the long form; DRILL_FORMS picks one.
+# ctest: TIMEOUT 300
+here=$(dirname "$0")
+. "$here/../support/lab.sh"
+lab_needs docker dockerd python3
+seconds=${DRILL_SECONDS:-10}
+pause_ms=${DRILL_PAUSE_MS:-1500}
+forms=${DRILL_FORMS:-stock,stock,skep skep,skep,stock}
+
+ask() { local host=$1; shift; if [[ ${kinds[${host#h}-1]} == stock ]]; then stock "$host" "$@"; else skep "$host" "$@"; fi; }
+socket_of() { if [[ ${kinds[${1#h}-1]} == stock ]]; then echo "$LAB/$1/docker.sock"; else echo "$LAB/$1/skep.sock"; fi; }
+start_kind() { if [[ ${kinds[${1#h}-1]} == stock ]]; then stock_start "$1"; else skep_start "$1"; fi; }
+settled() { [[ $(ask "$1" node ls --format '{{.Status}} {{.ManagerStatus}}' | sort | tr '\n' ,) == 'Ready Leader,Ready Reachable,Ready Reachable,' ]]; }
+
+drill()
+{
+  local host ours token led sockets=()
+  kinds=("$@")
+  for host in "${hosts[@]}"; do start_kind "$host"; done
+  ask "${hosts[0]}" swarm init --advertise-addr "$(ip_of "${hosts[0]}")" >/dev/null
+  token=$(ask "${hosts[0]}" swarm join-token --quiet manager)
+  for host in "${hosts[@]:1}"; do
+    ask "$host" swarm join --token "$token" "$(ip_of "${hosts[0]}"):2377" >/dev/null
+  done
+  for host in "${hosts[@]}"; do
+    eventually 30 settled "$host"
+    sockets+=("$(socket_of "$host")")
+    [[ ${kinds[${host#h}-1]} == stock ]] || ours=$host
+  done
+  # One that moves leadership needs a manager's certificate; each kind keeps it in the same layout.
+  cp -r "$(find "$LAB/$ours/skep" -name swarm-node.crt -printf '%h\n' -quit)" "$LAB/certificates"
+  start "$ours" lead "$SKEP_BUILD/tests/interop/interop_lead" "$LAB/$ours/exec/manager.sock" \
+    "$LAB/certificates" "$seconds" "$pause_ms"
+  python3 "$here/drill.py" "$seconds" "${sockets[@]}"
+  stop "$ours" lead
+  led=$(sed -n 's/^led \(.*\):2377$/\1/p' "$LAB/$ours/lead.log")
+  echo "leadership moved $(wc -l <<<"$led") times"
+  for host in "${hosts[@]}"; do
+    grep -qF "$(ip_of "$host")" <<<"$led" || fail "$host (${kinds[${host#h}-1]}) never led"
+  done
+  rm -rf "$LAB/certificates" "$LAB/$ours/lead.log"
+}
+
+lab_up 3
+for form in $forms; do
+  step "managers: $form, $seconds s"
+  IFS=, read -ra list <<<"$form"
+  hosts=(h1 h2 h3)
+  drill "${list[@]}"
+  for host in "${hosts[@]}"; do
+    if [[ ${kinds[${host#h}-1]} == stock ]]; then stock_stop "$host"; else skep_stop "$host"; fi
+    host_reboot "$host"
+    rm -rf "$LAB/$host/skep" "$LAB/$host/exec" "$LAB/$host/docker"
+  done
+done

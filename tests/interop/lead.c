@@ -1,0 +1,225 @@
+// Moves the leadership of a Raft group from member to member, of whatever kind they are: it tells
+// the next one to campaign, as a leader does that hands over (MsgTimeoutNow), with a manager's
+// certificate and a term above all others'. Under load the one that was asked may lack what the
+// leader just wrote, and gets no votes; then another is asked, until one leads: no member waits for
+// its clock.
+//
+//   interop_lead SOCKET FOLDER SECONDS PAUSE_MS
+//
+// SOCKET is a manager's local one, which knows the members; FOLDER holds a manager's certificate,
+// laid out as dockerd's certificates folder. Prints "asked ADDR" for each move, and "led ADDR" when
+// that member has come to lead.
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/check.h"
+#include "proto/base/loop_io.h"
+#include "proto/base/str.h"
+#include "proto/identity/certdir_io.h"
+#include "proto/identity/rng_io.h"
+#include "proto/rpc/client_io.h"
+#include "proto/wire/control.pb-c.h"
+#include "proto/wire/names.h"
+#include "proto/wire/raft.pb-c.h"
+#include "proto/wire/wire.h"
+
+#define MEMBERS_MAX 16
+// Elections raise the term by one each, so that a step like this is above all of them.
+#define TERM_STEP 50
+#define CALL_MS   500
+// How long a member may take to lead once it was asked to, before another is.
+#define LEAD_MS 1500
+
+static struct loop loop;
+
+struct member {
+    uint64_t raft_id;
+    char addr[ADDR_TEXT_BYTES];
+    bool leads;
+};
+
+static struct member members[MEMBERS_MAX];
+static size_t members_count;
+
+static void die(const struct err *err)
+{
+    fprintf(stderr, "%s: %s\n", err_code_name(err->code), err->message);
+    exit(1);
+}
+
+static bool never(void *ctx)
+{
+    (void)ctx;
+    return false;
+}
+
+struct asked {
+    bool done, ok;
+};
+
+static bool is_done(void *ctx)
+{
+    return ((struct asked *)ctx)->done;
+}
+
+static void on_sent(struct rpc_request *request, void *ctx, const struct rpc_status *status,
+                    const struct metadata *trailers)
+{
+    (void)request;
+    (void)trailers;
+    *(struct asked *)ctx = (struct asked){.done = true, .ok = status->err.code == ERR_OK};
+}
+
+// ---- who there is -------------------------------------------------------------------------------
+
+static int by_id(const void *a, const void *b)
+{
+    const struct member *left = a, *right = b;
+    return left->raft_id < right->raft_id ? -1 : left->raft_id > right->raft_id;
+}
+
+static void on_nodes(struct rpc_request *request, void *ctx, const struct rpc_status *status,
+                     const struct metadata *trailers)
+{
+    (void)trailers;
+    struct asked *asked = ctx;
+    *asked = (struct asked){.done = true, .ok = status->err.code == ERR_OK};
+    if (!asked->ok)
+        return;
+    const Swarm__ListNodesResponse *list =
+        (const Swarm__ListNodesResponse *)rpc_request_message(request);
+    members_count = 0;
+    for (size_t i = 0; i < list->n_nodes && members_count < MEMBERS_MAX; i++) {
+        const Swarm__ManagerStatus *manager = list->nodes[i]->manager_status;
+        if (!manager || !manager->raft_id)
+            continue;
+        struct member *member = &members[members_count++];
+        *member = (struct member){.raft_id = manager->raft_id, .leads = manager->leader};
+        str_copy(member->addr, sizeof member->addr, manager->addr);
+    }
+    qsort(members, members_count, sizeof members[0], by_id);
+}
+
+static bool list_members(struct rpc_client *local)
+{
+    struct asked asked = {0};
+    Swarm__ListNodesRequest request = SWARM__LIST_NODES_REQUEST__INIT;
+    struct rpc_request_spec spec = {.path = "/docker.swarmkit.v1.Control/ListNodes",
+                                    .kind = RPC_UNARY,
+                                    .response = &swarm__list_nodes_response__descriptor,
+                                    .timeout_ms = CALL_MS,
+                                    .wait_for_ready = true,
+                                    .on_done = on_nodes,
+                                    .ctx = &asked};
+    rpc_client_call(local, &spec, &request.base);
+    CHECK(loop_run_until(&loop, is_done, &asked, CALL_MS * 2));
+    return asked.ok && members_count > 0;
+}
+
+static const struct member *leader(void)
+{
+    for (size_t i = 0; i < members_count; i++)
+        if (members[i].leads)
+            return &members[i];
+    return NULL;
+}
+
+// ---- moving it ----------------------------------------------------------------------------------
+
+static bool tell(const struct member *target, uint64_t from, uint64_t term, struct tls_config *tls)
+{
+    struct asked asked = {0};
+    struct addr addr;
+    struct err err = ERR_INIT;
+    if (addr_parse(target->addr, 0, &addr, &err))
+        die(&err);
+    struct rpc_client *client = rpc_client_new(&(struct rpc_client_config){
+        .loop = &loop, .addr = addr, .tls = tls, .server_name = SERVER_NAME_MANAGER});
+    Raftpb__Message message = RAFTPB__MESSAGE__INIT;
+    message.has_type = message.has_to = message.has_from = message.has_term = true;
+    message.type = RAFTPB__MESSAGE_TYPE__MsgTimeoutNow;
+    message.to = target->raft_id;
+    message.from = from;
+    message.term = term;
+    // grpc-go wants every scalar of a proto2 message that it writes itself.
+    message.has_logterm = message.has_index = message.has_commit = message.has_reject =
+        message.has_rejecthint = true;
+    Swarm__StreamRaftMessageRequest request = SWARM__STREAM_RAFT_MESSAGE_REQUEST__INIT;
+    request.message = &message;
+    struct rpc_request_spec spec = {.path = "/docker.swarmkit.v1.Raft/StreamRaftMessage",
+                                    .kind = RPC_CLIENT_STREAM,
+                                    .response = &swarm__stream_raft_message_response__descriptor,
+                                    .timeout_ms = CALL_MS,
+                                    .wait_for_ready = true,
+                                    .on_done = on_sent,
+                                    .ctx = &asked};
+    struct rpc_request *call = rpc_client_call(client, &spec, NULL);
+    rpc_request_send(call, &request.base, NULL);
+    rpc_request_end(call);
+    CHECK(loop_run_until(&loop, is_done, &asked, CALL_MS * 2));
+    rpc_client_close(client, NULL, NULL);
+    return asked.ok;
+}
+
+static bool comes_to_lead(struct rpc_client *local, const char *addr)
+{
+    struct mono begin = loop_now(&loop);
+    while (mono_since(loop_now(&loop), begin) < LEAD_MS * NS_PER_MS) {
+        if (list_members(local) && leader() && str_equal(leader()->addr, addr))
+            return true;
+        loop_run_until(&loop, never, NULL, 100);
+    }
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 5) {
+        fprintf(stderr, "see the top of %s\n", __FILE__);
+        return 2;
+    }
+    struct err err = ERR_INIT;
+    struct addr addr;
+    struct credentials credentials;
+    struct keyfile file;
+    char socket[256];
+    loop_init(&loop);
+    str_format(socket, sizeof socket, "unix://%s", argv[1]);
+    if (addr_parse(socket, 0, &addr, &err) ||
+        certdir_load(argv[2], NULL, &credentials, &file, &err))
+        die(&err);
+    struct tls_options options = {
+        .verify = TLS_VERIFY_REQUIRED, .alpn = TLS_ALPN_H2, .rng = &rng_kernel};
+    struct tls_config *tls = tls_config_of(&credentials, &options, &err);
+    if (!tls)
+        die(&err);
+    struct rpc_client *local =
+        rpc_client_new(&(struct rpc_client_config){.loop = &loop, .addr = addr});
+    int64_t length_ns = atoll(argv[3]) * NS_PER_S;
+    uint64_t term = 0;
+    size_t next = 0;
+    struct mono begin = loop_now(&loop);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    while (mono_since(loop_now(&loop), begin) < length_ns) {
+        if (!list_members(local) || !leader()) {
+            loop_run_until(&loop, never, NULL, 200);
+            continue;
+        }
+        const struct member present = *leader();
+        if (members[next % members_count].leads)
+            next++;
+        bool led = false;
+        while (!led) {
+            struct member target = members[next++ % members_count];
+            term += TERM_STEP;
+            printf("asked %s\n", target.addr);
+            led = tell(&target, present.raft_id, term, tls) && comes_to_lead(local, target.addr);
+            if (led)
+                printf("led %s\n", target.addr);
+        }
+        loop_run_until(&loop, never, NULL, atoll(argv[4]));
+    }
+    return 0;
+}
