@@ -118,7 +118,7 @@ static bool is_answered(void *ctx)
 
 static void wait_for(struct asked *asked)
 {
-    ck_assert_msg(loop_run_until(&loop, is_answered, asked, 5000), "no answer");
+    ck_assert_msg(loop_run_until(&loop, is_answered, asked, 30000), "no answer");
     ck_assert_int_eq(asked->count, 1);
 }
 
