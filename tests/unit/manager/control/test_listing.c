@@ -177,6 +177,67 @@ START_TEST(tasks_are_listed_alike)
 }
 END_TEST
 
+static void put_task(const char *id, const char *service_id, Swarm__TaskState state,
+                     Swarm__TaskState desired, uint64_t iteration)
+{
+    Swarm__Task *task = fake_task(&desk.arena, id, service_id, 1);
+    task->status->state = state;
+    task->desired_state = desired;
+    if (iteration) {
+        task->job_iteration = wire_new(&swarm__version__descriptor, &desk.arena);
+        task->job_iteration->index = iteration;
+    }
+    desk_put(OBJECT_TASK, task);
+}
+
+START_TEST(statuses_count_what_services_want_and_have)
+{
+    Swarm__Service *web = fake_service(&desk.arena, "web");
+    web->spec->replicated->replicas = 7;
+    desk_put(OBJECT_SERVICE, web);
+    put_task("w1", "web", SWARM__TASK_STATE__RUNNING, SWARM__TASK_STATE__RUNNING, 0);
+    put_task("w2", "web", SWARM__TASK_STATE__PENDING, SWARM__TASK_STATE__RUNNING, 0);
+
+    Swarm__Service *all = fake_service(&desk.arena, "all");
+    all->spec->mode_case = SWARM__SERVICE_SPEC__MODE_GLOBAL;
+    all->spec->global = wire_new(&swarm__global_service__descriptor, &desk.arena);
+    desk_put(OBJECT_SERVICE, all);
+    put_task("a1", "all", SWARM__TASK_STATE__RUNNING, SWARM__TASK_STATE__RUNNING, 0);
+    put_task("a2", "all", SWARM__TASK_STATE__FAILED, SWARM__TASK_STATE__SHUTDOWN, 0);
+
+    Swarm__Service *job = fake_service(&desk.arena, "job");
+    job->spec->mode_case = SWARM__SERVICE_SPEC__MODE_REPLICATED_JOB;
+    job->spec->replicated_job = wire_new(&swarm__replicated_job__descriptor, &desk.arena);
+    job->spec->replicated_job->max_concurrent = 3;
+    job->spec->replicated_job->total_completions = 9;
+    job->job_status = wire_new(&swarm__job_status__descriptor, &desk.arena);
+    job->job_status->job_iteration->index = 4;
+    desk_put(OBJECT_SERVICE, job);
+    put_task("j1", "job", SWARM__TASK_STATE__COMPLETE, SWARM__TASK_STATE__COMPLETE, 4);
+    put_task("j2", "job", SWARM__TASK_STATE__COMPLETE, SWARM__TASK_STATE__COMPLETE, 3);
+
+    static const struct {
+        const char *id;
+        uint64_t desired, running, completed;
+    } wanted[] = {{"web", 7, 1, 0}, {"nobody", 0, 0, 0}, {"all", 1, 1, 0}, {"job", 3, 0, 1}};
+    const char *ids[COUNT_OF(wanted)];
+    for (size_t i = 0; i < COUNT_OF(wanted); i++)
+        ids[i] = wanted[i].id;
+    Swarm__ListServiceStatusesRequest request = SWARM__LIST_SERVICE_STATUSES_REQUEST__INIT;
+    request.services = ids;
+    request.n_services = COUNT_OF(wanted);
+    const Swarm__ListServiceStatusesResponse *got =
+        desk_call(CONTROL("ListServiceStatuses"), &request, NULL);
+    ck_assert_uint_eq(got->n_statuses, COUNT_OF(wanted));
+    for (size_t i = 0; i < COUNT_OF(wanted); i++) {
+        ck_assert_str_eq(got->statuses[i]->service_id, wanted[i].id);
+        ck_assert_uint_eq(got->statuses[i]->desired_tasks, wanted[i].desired);
+        ck_assert_uint_eq(got->statuses[i]->running_tasks, wanted[i].running);
+        ck_assert_uint_eq(got->statuses[i]->completed_tasks, wanted[i].completed);
+    }
+}
+END_TEST
+
 START_TEST(who_does_not_ask_gets_everything)
 {
     desk_put(OBJECT_SERVICE, fake_service(&desk.arena, "a"));
@@ -197,6 +258,7 @@ Suite *suite_listing(void)
     tcase_add_test(tcase, a_list_says_what_is_new_and_what_is_held);
     tcase_add_test(tcase, filters_count_before_what_is_held);
     tcase_add_test(tcase, tasks_are_listed_alike);
+    tcase_add_test(tcase, statuses_count_what_services_want_and_have);
     tcase_add_test(tcase, who_does_not_ask_gets_everything);
     suite_add_tcase(suite, tcase);
     return suite;
