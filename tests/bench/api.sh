@@ -42,15 +42,12 @@ pstree_of()
   while read -r child; do pstree_of "$child"; done < <(cat "/proc/$1"/task/*/children 2>/dev/null | tr ' ' '\n' | grep .)
 }
 
-# Processor milliseconds, and memory in kilobytes.
+# Processor microseconds as the scheduler counts them, and memory in kilobytes.
 cpu_of()
 {
-  local pid sum=0 ticks
-  for pid in $(family_of "$1"); do
-    ticks=$(awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$pid/stat" 2>/dev/null || echo 0)
-    sum=$((sum + ticks))
-  done
-  echo $((sum * 1000 / $(getconf CLK_TCK)))
+  local pid
+  for pid in $(family_of "$1"); do cat "/proc/$pid"/task/*/schedstat 2>/dev/null || true; done |
+    awk '{ sum += $1 } END { printf "%d", sum / 1000 }'
 }
 memory_of()
 {
@@ -88,7 +85,7 @@ load()
   local what=$1 host=$2 before; shift 2
   before=$(cpu_of "$host")
   measure "$what" "$(side_of "$host")" "$GENERATOR" "$(sock_of "$host")" "$@"
-  keep "$what.cpu_us" "$(side_of "$host")" $((($(cpu_of "$host") - before) * 1000 / $2))
+  keep "$what.cpu_us" "$(side_of "$host")" $((($(cpu_of "$host") - before) / $2))
 }
 
 # body NAME REPLICAS: a service whose tasks find no node, with %d for the generator to count.
@@ -174,7 +171,7 @@ pending_tasks()
         --data "$(body "tasks$round" "$TASKS" | sed 's/%d/0/')" | jq -r .ID)
       until all_pending $host; do sleep 0.05; done
       keep tasks.create_per_s "$side" $((TASKS * 1000 / ($(now_ms) - began)))
-      keep tasks.cpu_us "$side" $((($(cpu_of $host) - cpu) * 1000 / TASKS))
+      keep tasks.cpu_us "$side" $((($(cpu_of $host) - cpu) / TASKS))
       sleep 4
       memory=$(memory_of $host)
       keep tasks.memory_kb_per_10000 "$side" $(((memory - before) * 10000 / TASKS))
@@ -235,10 +232,10 @@ idle_group()
   step "idle for $IDLE_SECONDS s"
   for host in h4 h7; do cpu[${host#h}]=$(cpu_of $host); done
   sleep "$IDLE_SECONDS"
-  # Of one follower, in hundredths of a percent of a processor.
+  # Of one follower, in percent of a processor.
   for host in h4 h7; do
     keep idle.cpu_percent "$(side_of $host)" \
-      "$(awk -v ms=$(($(cpu_of $host) - cpu[${host#h}])) -v s="$IDLE_SECONDS" 'BEGIN { printf "%.2f", ms / s / 10 }')"
+      "$(awk -v us=$(($(cpu_of $host) - cpu[${host#h}])) -v s="$IDLE_SECONDS" 'BEGIN { printf "%.2f", us / s / 10000 }')"
   done
 }
 
