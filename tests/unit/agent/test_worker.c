@@ -4,11 +4,12 @@
 #include <string.h>
 
 #include "agent/worker.h"
+#include "proto/base/check.h"
 #include "proto/base/str.h"
 #include "proto/wire/wire.h"
 
 #define STATE(name) SWARM__TASK_STATE__##name
-#define TASKS_MAX   16
+#define TASKS_MAX   2000
 
 // ---- the executor ------------------------------------------------------------------------------
 
@@ -97,6 +98,7 @@ static struct worker *worker;
 static struct reporter reporter;
 static struct arena arena;
 static struct mono now;
+static int64_t clock_jump_ns; // of the wall clock
 
 static struct mono get_now(void *owner)
 {
@@ -106,7 +108,7 @@ static struct mono get_now(void *owner)
 static struct wall get_wall(void *owner)
 {
     (void)owner;
-    return (struct wall){now.ns};
+    return (struct wall){now.ns + clock_jump_ns};
 }
 static void wake(void *owner)
 {
@@ -133,9 +135,10 @@ static void set_up(void)
         .wake = wake,
     };
     hands_count = 0;
+    clock_jump_ns = 0;
     now = (struct mono){NS_PER_H};
     reporter_init(&reporter);
-    arena_init(&arena, 1 << 20);
+    arena_init(&arena, 16 << 20);
     worker = worker_new(&config);
 }
 
@@ -334,6 +337,68 @@ START_TEST(malformed_assignments_are_left_out_and_the_rest_applies)
 }
 END_TEST
 
+// ---- hard times --------------------------------------------------------------------------------
+
+START_TEST(two_thousand_at_once_are_all_taken_in_hand)
+{
+    static Swarm__AssignmentChange *changes[TASKS_MAX];
+    char id[16];
+    for (int i = 0; i < TASKS_MAX; i++) {
+        str_format(id, sizeof id, "t%d", i);
+        changes[i] = task_change(arena_strdup(&arena, id), STATE(RUNNING));
+    }
+    ck_assert_int_eq(assign(true, TASKS_MAX, changes), 0);
+    ck_assert_uint_eq(worker_count(worker), TASKS_MAX);
+    ck_assert_uint_eq(hands_count, TASKS_MAX);
+    for (int i = 0; i < TASKS_MAX; i++) {
+        ck_assert_str_eq(hands[i].last, "prepare");
+        hands[i].events->prepared(hands[i].owner, NULL);
+    }
+    run();
+    for (int i = 0; i < TASKS_MAX; i++)
+        ck_assert_str_eq(hands[i].last, "start");
+}
+END_TEST
+
+// Goal: nothing is stopped because nobody is there to ask.
+START_TEST(an_hour_without_managers_changes_nothing)
+{
+    ASSIGN(true, task_change("a", STATE(RUNNING)), task_change("b", STATE(READY)));
+    came_up("a");
+    of("b")->events->prepared(of("b")->owner, NULL);
+    for (struct mono end = mono_add(now, NS_PER_H); mono_before(now, end);) {
+        run();
+        struct mono next = worker_run(worker);
+        now = mono_before(next, end) ? next : end;
+    }
+    run();
+    ck_assert_str_eq(of("a")->last, "start");
+    ck_assert_str_eq(of("b")->last, "prepare");
+    ck_assert_uint_eq(hands_count, 2);
+}
+END_TEST
+
+START_TEST(a_clock_that_jumps_only_shows_in_the_stamps)
+{
+    static const int64_t jumps[] = {-NS_PER_H * 24, NS_PER_H * 24 * 365};
+    for (size_t i = 0; i < COUNT_OF(jumps); i++) {
+        const char *id = i ? "b" : "a";
+        clock_jump_ns = 0;
+        ASSIGN(false, task_change(id, STATE(RUNNING)));
+        reported(id, STATE(PREPARING));
+        clock_jump_ns = jumps[i];
+        came_up(id);
+        const char *got;
+        const struct task_status *status = reporter_next(&reporter, &got);
+        ck_assert_int_eq(status->state, STATE(RUNNING));
+        ck_assert_int_eq(status->at.ns, now.ns + jumps[i]);
+        reporter_answered(&reporter, true);
+        run();
+        ck_assert_str_eq(of(id)->last, "start");
+    }
+}
+END_TEST
+
 // ---- restarts ----------------------------------------------------------------------------------
 
 static void restore(const char *id, Swarm__TaskState state)
@@ -438,6 +503,9 @@ Suite *suite_worker(void)
     tcase_add_test(tcase, what_the_executor_cannot_run_is_rejected_and_goes_quietly);
     tcase_add_test(tcase, attachments_have_an_executor_of_their_own);
     tcase_add_test(tcase, malformed_assignments_are_left_out_and_the_rest_applies);
+    tcase_add_test(tcase, two_thousand_at_once_are_all_taken_in_hand);
+    tcase_add_test(tcase, an_hour_without_managers_changes_nothing);
+    tcase_add_test(tcase, a_clock_that_jumps_only_shows_in_the_stamps);
     tcase_add_test(tcase, running_tasks_are_found_again_before_any_manager_is_there);
     tcase_add_test(tcase, a_port_that_was_chosen_stays);
     tcase_add_test(tcase, only_what_changed_is_saved);
