@@ -10,9 +10,6 @@
 // Lists up to this size are answered at once, longer ones in pieces of about that size.
 #define PIECE_BYTES ((size_t)64 * 1024)
 
-// Most bytes that `more` writes into one object.
-#define MORE_BYTES_MAX ((size_t)64 * 1024)
-
 // Where every List request has its filters.
 #define FILTERS 1
 
@@ -94,18 +91,20 @@ void list_ask(struct request *request, const struct noun *noun, const void *mess
 
 static void put_more(struct list *list, size_t index, struct buf *out)
 {
-    struct buf more;
     struct json_out json;
-    buf_init(&more, MORE_BYTES_MAX);
-    json_out_init(&json, &more);
+    size_t start = out->len;
+    json_out_init(&json, out);
     json_out_object(&json, NULL);
     list->look->more(list->owner, index, &json);
     json_out_end(&json);
-    if (json_out_done(&json) && more.len > 2) {
-        buf_put_u8(out, ',');
-        buf_put(out, more.data + 1, more.len - 2);
+    CHECK(json_out_done(&json));
+    // {"More":1} becomes ,"More":1 and {} nothing.
+    if (out->len == start + 2) {
+        out->len = start;
+    } else {
+        out->data[start] = ',';
+        out->len--;
     }
-    buf_fini(&more);
 }
 
 // The next object that is wanted; false past the last.

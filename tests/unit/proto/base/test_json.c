@@ -34,6 +34,24 @@ START_TEST(values_nest_with_their_commas)
 }
 END_TEST
 
+START_TEST(numbers_are_written_to_their_ends)
+{
+    struct buf buf;
+    struct json_out out;
+    buf_init(&buf, 4096);
+    json_out_init(&out, &buf);
+    json_out_array(&out, NULL);
+    json_out_int(&out, NULL, 0);
+    json_out_int(&out, NULL, INT64_MIN);
+    json_out_int(&out, NULL, INT64_MAX);
+    json_out_uint(&out, NULL, 0);
+    json_out_uint(&out, NULL, 10);
+    json_out_end(&out);
+    ck_assert_str_eq(buf_cstr(&buf), "[0,-9223372036854775808,9223372036854775807,0,10]");
+    buf_fini(&buf);
+}
+END_TEST
+
 START_TEST(broken_utf8_is_replaced_when_written)
 {
     struct buf buf;
@@ -105,6 +123,7 @@ Suite *suite_json(void)
     Suite *suite = suite_create("json");
     TCase *tcase = tcase_create("json");
     tcase_add_test(tcase, values_nest_with_their_commas);
+    tcase_add_test(tcase, numbers_are_written_to_their_ends);
     tcase_add_test(tcase, broken_utf8_is_replaced_when_written);
     tcase_add_loop_test(tcase, what_is_no_json_is_refused_with_a_place, 0,
                         (int)(sizeof bad / sizeof bad[0]));
