@@ -127,13 +127,13 @@ stop_tasks()
 
 # ---- measuring --------------------------------------------------------------------------------
 
-# idle CASE WORKER: memory now, and processor time over a while.
+# idle CASE WORKER: processor time over a while, and memory after it.
 idle()
 {
   local cpu
-  keep "$1_memory" "$2" "$(pss_kb "$2")"
   cpu=$(cpu_ms "$2")
   sleep "$IDLE_SECONDS" # what doing nothing costs is measured over time
+  keep "$1_memory" "$2" "$(pss_kb "$2")"
   keep "$1_cpu" "$2" "$(awk -v a="$cpu" -v b="$(cpu_ms "$2")" -v s="$IDLE_SECONDS" 'BEGIN { print (b - a) / s }')"
 }
 
@@ -150,20 +150,18 @@ for ((round = 1; round <= ROUNDS; round++)); do
   for count in $COUNTS; do
     step "round $round: $count tasks"
     for worker in "${workers[@]}"; do
-      before=$(pss_kb "$worker") cpu=$(cpu_ms "$worker")
+      cpu=$(cpu_ms "$worker")
       start_tasks "load" "$worker" "$count" "$LAB_IMAGE"
       keep "start_cpu_$count" "$worker" \
         "$(awk -v a="$cpu" -v b="$(cpu_ms "$worker")" -v n="$count" 'BEGIN { print (b - a) / n }')"
-      if [[ $count == "$largest" ]]; then
-        keep container_memory "$worker" \
-          "$(awk -v a="$before" -v b="$(pss_kb "$worker")" -v n="$count" 'BEGIN { print (b - a) / n }')"
-        ((round > 1)) || idle loaded "$worker"
-      fi
+      [[ $count != "$largest" || $round != 1 ]] || idle loaded "$worker"
       stop_tasks load "$worker"
     done
   done
 done
 for worker in "${workers[@]}"; do
+  keep container_memory "$worker" "$(awk -v a="$(median idle_memory "$worker")" -v b="$(median loaded_memory "$worker")" \
+    -v n="$largest" 'BEGIN { print (b - a) / n }')"
   keep rate "$worker" "$(awk -v n="$largest" -v t="$(median "create_to_running_$largest" "$worker")" 'BEGIN { print n * 1000 / t }')"
 done
 
