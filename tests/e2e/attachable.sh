@@ -96,6 +96,28 @@ eventually 10 on_h2
 [[ $(skep h2 port served) == *'80/tcp -> 0.0.0.0:18081'* ]] || fail "port: $(skep h2 port served)"
 refused 'already allocated' skep h2 run --rm --network shared -p 18081:80 "$LAB_IMAGE" true
 
+step "driver options: MTU, VXLAN number, encrypted=false, addresses of others"
+option=com.docker.network.driver
+manager network create --driver overlay --attachable --subnet 10.33.0.0/24 --aux-address kept=10.33.0.2 \
+  --opt $option.mtu=1400 --opt $option.overlay.vxlanid_list=7001 --opt encrypted=false tuned >/dev/null
+manager network create --driver overlay --attachable --opt $option.overlay.vxlanid=7002 guides >/dev/null
+same "map[kept:10.33.0.2]" "$(manager network inspect -f '{{(index .IPAM.Config 0).AuxiliaryAddresses}}' tuned)" "aux"
+# This kernel has no ESP: an encrypted network would be refused.
+skep h2 run -d --name t2 --network tuned "$LAB_IMAGE" sleep 1000 >/dev/null
+skep h1 run -d --name t1 --network tuned "$LAB_IMAGE" sleep 1000 >/dev/null
+skep h2 network connect guides t2
+eventually 10 reaches h1 t1 t2
+[[ $(skep h2 exec t2 ip link show eth0) == *'mtu 1350 '* ]] || fail "MTU: $(skep h2 exec t2 ip link)"
+[[ $(skep h2 inspect -f '{{.NetworkSettings.Networks.tuned.IPAddress}}' t2) != 10.33.0.2 ]] || fail "an address of others"
+[[ $(skep h1 inspect -f '{{.NetworkSettings.Networks.tuned.IPAddress}}' t1) != 10.33.0.2 ]] || fail "an address of others"
+vni() { on h2 nsenter --net="$LAB/h2/exec/netns/1-$(manager network inspect -f '{{.Id}}' "$1" | head -c 10)" ip -d link show vxlan0; }
+[[ $(vni tuned) == *'vxlan id 7001 '* ]] || fail "VXLAN number: $(vni tuned)"
+[[ $(vni guides) == *'vxlan id 7002 '* ]] || fail "VXLAN number: $(vni guides)"
+skep h2 rm -f t2 >/dev/null
+skep h1 rm -f t1 >/dev/null
+eventually 20 manager network rm tuned >/dev/null
+eventually 20 manager network rm guides >/dev/null
+
 step "what went through is counted, by network, container and port"
 figures() { on h2 curl -sf http://127.0.0.1:9323/metrics; }
 # counted SAMPLE: some sample that begins so is above zero. The kernel's are those of the look before.
