@@ -450,6 +450,9 @@ static int net_fill(struct alloc *alloc, struct net *net, Swarm__Network *networ
                               ipam->configs[i], arena, err);
         if (rc)
             return rc;
+        // Stock managers fill in the spec's as well, and clients read it there.
+        if (wanted && wanted->n_configs && !str_empty(wanted->configs[i]->subnet))
+            wanted->configs[i]->gateway = ipam->configs[i]->gateway;
     }
     const Swarm__Driver *config = spec ? spec->driver_config : NULL;
     int rc = net_add_vnis(alloc, net, driver_option(config, VNI_OPTION), err);

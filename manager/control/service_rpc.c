@@ -132,7 +132,9 @@ static void count_tasks(struct view view, const struct object *service,
                  facts->job_iteration == wish.iteration)
             status->completed_tasks++;
         if (global && (facts->desired_state == SWARM__TASK_STATE__RUNNING ||
+                       // Of a job: those that are still to complete.
                        (facts->desired_state == SWARM__TASK_STATE__COMPLETE &&
+                        facts->state != SWARM__TASK_STATE__COMPLETE &&
                         facts->job_iteration == wish.iteration)))
             status->desired_tasks++;
     }
