@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/net/sandbox.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 
@@ -590,6 +591,16 @@ static void write_members(const struct local *local, bool inside, struct json_ou
     }
     json_out_value(out, "Options", json_object_get(local->asked, "Options"));
     json_out_value(out, "Labels", json_object_get(local->asked, "Labels"));
+}
+
+const char *local_driver_name(enum local_driver driver)
+{
+    return drivers[driver];
+}
+
+void local_fixed_id(const char *name, char out[LOCAL_ID_BYTES])
+{
+    sandbox_endpoint_id(name, "network", "", out);
 }
 
 void local_write(const struct local *local, bool inside, struct json_out *out)

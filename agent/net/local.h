@@ -99,6 +99,11 @@ struct ipnet local_gateway(const struct local *local, const struct ipnet *ip);
 struct local_endpoint *local_find(const struct local *local, const char *container);
 void local_detach(struct local *local, const char *container);
 
+const char *local_driver_name(enum local_driver driver);
+
+// The id of "host" or "none", which are no networks of ours and the same everywhere.
+void local_fixed_id(const char *name, char out[LOCAL_ID_BYTES]);
+
 // The Docker network object, into an open array or as the only value. Endpoints only with `inside`.
 void local_write(const struct local *local, bool inside, struct json_out *out);
 

@@ -232,6 +232,7 @@ static void endpoint_gone(struct locals *locals, struct local *local, const char
         (void)netlink_link_del(locals->host, port, NULL);
     else
         inside_remove(locals, endpoint);
+    locals_tell(locals, "disconnect", local, container);
     local_detach(local, container);
     if (locals_record(locals, local, &err))
         log_warn("cannot record a network", "network=%s err=\"%s\"", local->name, err.message);
@@ -271,6 +272,8 @@ static int attach(struct locals *locals, struct local *local, const struct local
         locals_serve_names(locals, wish->container);
     if (fd >= 0)
         close(fd);
+    if (rc == 0)
+        locals_tell(locals, "connect", local, wish->container);
     if (rc) {
         endpoint_gone(locals, local, wish->container);
         if (first)

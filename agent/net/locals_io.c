@@ -19,6 +19,21 @@
 
 #define RECORD_BYTES_MAX (4u << 20)
 
+void locals_listen(struct locals *locals, net_told *told, void *owner)
+{
+    locals->told = told;
+    locals->told_owner = owner;
+}
+
+void locals_tell(const struct locals *locals, const char *action, const struct local *local,
+                 const char *container)
+{
+    const struct net_event event = {action, local->id, local->name,
+                                    local_driver_name(local->driver), container};
+    if (locals->told)
+        locals->told(locals->told_owner, &event);
+}
+
 // ---- finding ------------------------------------------------------------------------------------
 
 struct local *locals_lookup(const struct locals *locals, const char *name)
@@ -212,6 +227,7 @@ static int create(struct locals *locals, const json_t *body, char id[LOCAL_ID_BY
     if (locals->feed)
         local_names_network(locals->feed, local);
     bring_tables(locals);
+    locals_tell(locals, "create", local, NULL);
     return 0;
 }
 
@@ -331,6 +347,7 @@ int locals_remove(struct locals *locals, const char *name, struct err *err)
         locals->count--;
         break;
     }
+    locals_tell(locals, "destroy", local, NULL);
     local_free(local);
     bring_tables(locals);
     return 0;
@@ -340,7 +357,7 @@ static void write_fixed(const char *name, struct json_out *out)
 {
     // Two networks that are none: their ids are made of their names.
     char id[LOCAL_ID_BYTES], text[WALL_TEXT_BYTES];
-    sandbox_endpoint_id(name, "network", "", id);
+    local_fixed_id(name, id);
     json_out_object(out, NULL);
     json_out_str(out, "Name", name);
     json_out_str(out, "Id", id);
@@ -387,7 +404,7 @@ bool locals_write_one(const struct locals *locals, const char *name, struct json
     }
     for (size_t i = 0; i < COUNT_OF(fixed); i++) {
         char id[LOCAL_ID_BYTES];
-        sandbox_endpoint_id(fixed[i], "network", "", id);
+        local_fixed_id(fixed[i], id);
         if (!str_equal(name, fixed[i]) && !(strlen(name) >= 3 && str_starts(id, name)))
             continue;
         write_fixed(fixed[i], out);

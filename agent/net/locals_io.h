@@ -13,6 +13,7 @@
 #include "agent/dns/feed_io.h"
 #include "agent/net/local.h"
 #include "agent/net/ports_io.h"
+#include "agent/net/told.h"
 #include "proto/base/err.h"
 #include "proto/base/json.h"
 #include "proto/base/loop_io.h"
@@ -31,6 +32,9 @@ int locals_open(const struct locals_config *config, struct locals **out, struct 
 
 // The kernel keeps what it has. `closed` runs once, later.
 void locals_close(struct locals *locals, void (*closed)(void *owner), void *owner);
+
+// Who hears of what happens; NULL: nobody.
+void locals_listen(struct locals *locals, net_told *told, void *owner);
 
 // By name, id or unique beginning of an id; NULL when there is none.
 const struct local *locals_find(const struct locals *locals, const char *name);

@@ -21,6 +21,8 @@ struct locals {
     struct dns_feed *feed;
     bool six;          // some network has IPv6
     struct map shared; // container -> locals_shared or locals_led
+    net_told *told;    // NULL: nobody
+    void *told_owner;
     void (*closed)(void *owner);
     void *closed_owner;
 };
@@ -28,6 +30,9 @@ struct locals {
 // locals_io.c
 struct local *locals_lookup(const struct locals *locals, const char *name); // locals_find
 int locals_record(const struct locals *locals, const struct local *local, struct err *err);
+
+void locals_tell(const struct locals *locals, const char *action, const struct local *local,
+                 const char *container);
 
 // locals_boxes_io.c: tells the resolver what the container may ask for.
 void locals_serve_names(struct locals *locals, const char *container);

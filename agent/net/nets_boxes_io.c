@@ -201,6 +201,8 @@ void nets_box_end(struct box *box, const struct err *why)
 {
     loop_timer_stop(&box->wait);
     box->err = *why;
+    if (box->state == BOX_MADE)
+        nets_tell_box(box, "disconnect");
     box->state = BOX_REMOVING;
     box_touch(box);
     nets_kick(box->nets);

@@ -82,6 +82,7 @@ static void done_box(struct nets *nets, struct nets_job *job, struct job_place *
     if (!place->err.code && !(why && (box->state == BOX_MAKING || box->tell_made))) {
         if (box->state == BOX_MAKING) {
             box->state = BOX_MADE;
+            nets_tell_box(box, "connect");
             for (size_t i = 0; i < box->order->networks_count; i++)
                 nets_net(nets, box->order->networks[i].overlay.id)->stale = true;
         }

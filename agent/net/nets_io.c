@@ -69,6 +69,7 @@ struct net *nets_net_use(struct nets *nets, const struct overlay *overlay)
         net->rows = rows_new();
         arena_init(&net->made_of, SIZE_MAX);
         map_put_str(&nets->nets, overlay->id, net);
+        nets_tell(nets, "create", overlay, NULL);
     }
     net->overlay = *overlay;
     return net;
@@ -86,6 +87,7 @@ void nets_net_free(struct nets *nets, struct net *net)
     if (nets->feed)
         dns_feed_network_remove(nets->feed, net->overlay.id);
     map_remove_str(&nets->nets, net->overlay.id);
+    nets_tell(nets, "destroy", &net->overlay, NULL);
     tunnels_free(net->peers);
     rows_free(net->rows);
     arena_fini(&net->made_of);

@@ -14,6 +14,7 @@
 #include "agent/dns/feed_io.h"
 #include "agent/net/order.h"
 #include "agent/net/ports_io.h"
+#include "agent/net/told.h"
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
 #include "proto/base/json.h"
@@ -56,6 +57,9 @@ int nets_open(const struct nets_config *config, struct nets **out, struct err *e
 
 // What is in the kernel stays. Any swarm has ended before. `closed` runs once, later.
 void nets_close(struct nets *nets, void (*closed)(void *owner), void *owner);
+
+// Who hears of what happens to networks of the swarm here; NULL: nobody.
+void nets_listen(struct nets *nets, net_told *told, void *owner);
 
 bool nets_busy(const struct nets *nets);
 struct nets_counts nets_counts(const struct nets *nets);
@@ -158,6 +162,19 @@ void nets_networks(const struct nets *nets, void (*visit)(void *owner, const Swa
 // object. False, and nothing written, when this node takes no part in the network.
 bool nets_write_use(const struct nets *nets, const char *network_id, bool verbose,
                     struct json_out *out);
+
+// What a container's sandbox has; valid for the call. NULL network: the gateway bridge.
+struct nets_end {
+    const char *network_id, *network_name;
+    const char *endpoint_id;
+    const struct ipnet *ip;
+    const struct ipnet *gateway; // none: no way out by this one
+    const uint8_t *mac;
+};
+
+// Walks the ends of a sandbox that is made; none for a container without one.
+void nets_sandbox_ends(const struct nets *nets, const char *container_id,
+                       void (*visit)(void *owner, const struct nets_end *end), void *owner);
 
 // The gateway bridge under the name that users know: whether there is one (some sandbox needs it),
 // and whether a name or the beginning of an id means it. Its containers only with `inside`.

@@ -128,6 +128,8 @@ struct nets {
     uint8_t *node; // what the manager last said of it, packed; NULL: nothing
     size_t node_bytes;
     struct wall began; // when the swarm did
+    net_told *told;    // NULL: nobody
+    void *told_owner;
     void (*ended)(void *owner);
     void *ended_owner;
     bool leaving;
@@ -218,6 +220,9 @@ void nets_feed_box(struct nets *nets, struct box *box);
 
 // ---- nets_show_io.c -----------------------------------------------------------------------------
 void nets_keep_node(struct nets *nets, const Swarm__Node *node); // NULL: there is none any more
+void nets_tell(const struct nets *nets, const char *action, const struct overlay *overlay,
+               const char *container);
+void nets_tell_box(const struct box *box, const char *action); // of all its networks
 
 // ---- nets_mesh_io.c -----------------------------------------------------------------------------
 int nets_mesh_open(struct nets *nets, struct err *err);

@@ -15,6 +15,29 @@
 #define NODE_FIELDS_MAX (1u << 18)
 #define NODE_DEPTH_MAX  16
 
+// ---- what happens -------------------------------------------------------------------------------
+
+void nets_listen(struct nets *nets, net_told *told, void *owner)
+{
+    nets->told = told;
+    nets->told_owner = owner;
+}
+
+void nets_tell(const struct nets *nets, const char *action, const struct overlay *overlay,
+               const char *container)
+{
+    const struct net_event event = {action, overlay->id, overlay->name, "overlay", container};
+    if (nets->told)
+        nets->told(nets->told_owner, &event);
+}
+
+void nets_tell_box(const struct box *box, const char *action)
+{
+    for (size_t i = 0; i < box->order->networks_count; i++)
+        if (strcmp(box->id, NETS_INGRESS_BOX) != 0)
+            nets_tell(box->nets, action, &box->order->networks[i].overlay, box->id);
+}
+
 // ---- what the manager said of this node ---------------------------------------------------------
 
 void nets_keep_node(struct nets *nets, const Swarm__Node *node)
@@ -95,6 +118,24 @@ static void write_containers(const struct nets *nets, const struct net *net, str
                        &net->lb);
     }
     json_out_end(out);
+}
+
+void nets_sandbox_ends(const struct nets *nets, const char *container_id,
+                       void (*visit)(void *owner, const struct nets_end *end), void *owner)
+{
+    const struct box *box = map_get_str(&nets->boxes, container_id);
+    for (size_t i = 0; box && i < box->ends_count && nets_box_live(box); i++) {
+        const struct sandbox_end *end = &box->ends[i];
+        const struct nets_end shown = {
+            .network_id = end->overlay ? end->overlay->id : NULL,
+            .network_name = end->overlay ? end->overlay->name : NULL,
+            .endpoint_id = end->endpoint,
+            .ip = &end->ip,
+            .gateway = &end->gateway,
+            .mac = end->mac,
+        };
+        visit(owner, &shown);
+    }
 }
 
 // ---- nodes --------------------------------------------------------------------------------------

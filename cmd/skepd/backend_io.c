@@ -95,11 +95,31 @@ static void on_crate_event(void *owner, const struct crate_event *event)
     bus_publish(owner, &out);
 }
 
+static void on_net_event(void *owner, const struct net_event *event)
+{
+    const struct bus_attribute attributes[] = {
+        {"name", event->name}, {"type", event->driver}, {"container", event->container}};
+    const struct bus_event out = {.type = "network",
+                                  .action = event->action,
+                                  .actor_id = event->id,
+                                  .at = wall_now(),
+                                  .attributes = attributes,
+                                  .attributes_count =
+                                      COUNT_OF(attributes) - (event->container ? 0 : 1)};
+    bus_publish(owner, &out);
+}
+
 void backend_listen(const struct backend_parts *parts, struct bus *bus)
 {
     struct crates *crates = station_crates(parts->station);
+    struct locals *locals = station_locals(parts->station);
+    struct nets *nets = station_nets(parts->station);
     if (crates)
         crates_listen(crates, bus ? on_crate_event : NULL, bus);
+    if (locals)
+        locals_listen(locals, bus ? on_net_event : NULL, bus);
+    if (nets)
+        nets_listen(nets, bus ? on_net_event : NULL, bus);
 }
 
 // ---- the swarm ----------------------------------------------------------------------------------
