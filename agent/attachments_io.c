@@ -207,8 +207,9 @@ static void asked(struct rpc_request *request, void *ctx, const struct rpc_statu
     if (status->err.code == ERR_UNAVAILABLE) {
         loop_timer_start(&attachment->retry, RETRY_MS);
     } else if (status->err.code != ERR_OK) {
-        err_set(&err, status->err.code, "Could not attach to network %s: %s",
-                attachment->wish.network, status->err.message);
+        // As dockerd has it: whatever the manager said, this is a failed start.
+        err_set(&err, ERR_UNKNOWN, "Could not attach to network %s: %s", attachment->wish.network,
+                status->err.message);
         attachment_end(attachment, &err);
     } else if (!attachment->task_id) {
         const Swarm__AttachNetworkResponse *response =

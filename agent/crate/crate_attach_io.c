@@ -81,6 +81,7 @@ int crate_attach(struct crate *crate, const struct crate_attach_events *events, 
         return rc;
     }
     list_push_back(&crate->life->attaches, &attach->link);
+    crate_tell(crate, "attach", NULL);
     *out = attach;
     return 0;
 }

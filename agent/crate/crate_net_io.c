@@ -494,6 +494,10 @@ const struct ports_row *crate_ports(const struct crate *crate, size_t *count)
     size_t most = crate_is_networked(crate) ? networks_of(crate, networks) : 0;
     const struct local_endpoint *endpoint;
     *count = 0;
+    if (crate->task)
+        return crates_nets(crate->crates)
+                   ? nets_sandbox_ports(crates_nets(crate->crates), crate->id, count)
+                   : NULL;
     for (size_t i = 0; i < most; i++) {
         (void)crate_local(crate, networks[i], &endpoint);
         if (!endpoint || !endpoint->ports_count)

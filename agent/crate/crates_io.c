@@ -7,7 +7,7 @@
 #include "agent/crate/config.h"
 #include "agent/crate/crates_priv_io.h"
 #include "agent/crate/sandbox_link_io.h"
-#include "agent/crate/task_json.h"
+#include "agent/crate/task_looks.h"
 #include "agent/image/rootfs_io.h"
 #include "agent/oci/logs_io.h"
 #include "agent/oci/monitor_io.h"
@@ -228,106 +228,6 @@ void crate_tell(const struct crate *crate, const char *action, const char *const
 
 // ---- the swarm's -------------------------------------------------------------------------------
 
-static json_t *texts_json(const struct oci_strings *strings)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < strings->count; i++)
-        json_array_append_new(list, json_string(strings->items[i]));
-    return list;
-}
-
-// What is checked, or that nothing is although the image would.
-static json_t *task_health(const struct containers_view *view)
-{
-    const Swarm__HealthConfig *health = view->spec->health;
-    const Swarm__HealthConfig *own = view->task->spec->container->healthcheck;
-    if (!health)
-        return own && own->n_test ? json_pack("{s[s]}", "Test", "NONE") : NULL;
-    struct oci_strings test = {(const char *const *)health->test, health->n_test};
-    return json_pack("{so sI sI sI sI si}", "Test", texts_json(&test), "Interval",
-                     (json_int_t)duration_to_ns(health->interval, 0), "Timeout",
-                     (json_int_t)duration_to_ns(health->timeout, 0), "StartPeriod",
-                     (json_int_t)duration_to_ns(health->start_period, 0), "StartInterval",
-                     (json_int_t)duration_to_ns(health->start_interval, 0), "Retries",
-                     (int)health->retries);
-}
-
-static json_t *task_config(const struct containers_view *view)
-{
-    const struct oci_container *container = &view->spec->container;
-    const Swarm__ContainerSpec *spec = view->task->spec->container;
-    json_t *config = json_object(), *labels = json_object();
-    for (size_t i = 0; i < container->annotations_count; i++) {
-        const struct oci_pair *note = &container->annotations[i];
-        if (str_starts(note->key, CONTAINER_LABEL_PREFIX))
-            json_object_set_new(labels, note->key + strlen(CONTAINER_LABEL_PREFIX),
-                                json_string(note->value));
-    }
-    json_object_set_new(config, "Hostname", json_string(str_or(container->hostname, "")));
-    json_object_set_new(config, "User", json_string(str_or(view->spec->user, "")));
-    json_object_set_new(config, "Tty", json_boolean(container->tty));
-    json_object_set_new(config, "OpenStdin", json_boolean(container->open_stdin));
-    json_object_set_new(config, "Env", texts_json(&container->env));
-    json_object_set_new(config, "Image", json_string(spec->image));
-    json_object_set_new(config, "WorkingDir", json_string(str_or(container->cwd, "")));
-    json_object_set_new(config, "Labels", labels);
-    if (!str_empty(spec->stop_signal))
-        json_object_set_new(config, "StopSignal", json_string(spec->stop_signal));
-    json_t *health = task_health(view);
-    if (health)
-        json_object_set_new(config, "Healthcheck", health);
-    // A task's command is docker's entrypoint, its arguments docker's command.
-    if (spec->n_command) {
-        struct oci_strings words = {(const char *const *)spec->command, spec->n_command};
-        json_object_set_new(config, "Entrypoint", texts_json(&words));
-    }
-    if (spec->n_args) {
-        struct oci_strings words = {(const char *const *)spec->args, spec->n_args};
-        json_object_set_new(config, "Cmd", texts_json(&words));
-    }
-    return config;
-}
-
-static json_t *task_host(const struct containers_view *view)
-{
-    const struct oci_container *container = &view->spec->container;
-    json_t *host = json_object();
-    json_object_set_new(host, "NanoCpus", json_integer(container->limits.nano_cpus));
-    json_object_set_new(host, "Memory", json_integer(container->limits.memory_bytes));
-    json_object_set_new(host, "MemoryReservation",
-                        json_integer(container->limits.memory_reservation_bytes));
-    json_object_set_new(host, "ReadonlyRootfs", json_boolean(container->readonly_rootfs));
-    json_object_set_new(host, "CapAdd", texts_json(&container->cap_add));
-    json_object_set_new(host, "CapDrop", texts_json(&container->cap_drop));
-    json_object_set_new(host, "Init", json_boolean(container->init));
-    json_object_set_new(host, "NetworkMode",
-                        json_string(container->net.mode == OCI_NS_HOST ? "host" : "default"));
-    task_json_host(host, view->task);
-    return host;
-}
-
-static json_t *task_points(const struct containers_view *view)
-{
-    json_t *points = json_array();
-    const struct container_spec *spec = view->spec;
-    for (size_t i = 0; i < spec->container.mounts_count; i++) {
-        const struct oci_mount *mount = &spec->container.mounts[i];
-        const char *type = mount->kind == OCI_MOUNT_TMPFS ? "tmpfs" : "bind", *name = "";
-        for (size_t j = 0; j < spec->volumes_count; j++)
-            if (spec->volumes[j].mount == i) {
-                type = "volume";
-                name = str_or(spec->volumes[j].name, "");
-            }
-        json_array_append_new(points, json_pack("{ss ss ss ss ss ss sb ss}", "Type", type, "Name",
-                                                name, "Source", str_or(mount->source, ""),
-                                                "Destination", mount->target, "Driver",
-                                                str_equal(type, "volume") ? "local" : "", "Mode",
-                                                "", "RW", !mount->readonly, "Propagation",
-                                                str_equal(type, "bind") ? "rprivate" : ""));
-    }
-    return points;
-}
-
 static json_t *settle_json(json_t *(*read)(const json_t *, struct err *), json_t *raw)
 {
     json_t *settled = read(raw, NULL);
@@ -348,10 +248,10 @@ static void on_appeared(void *owner, const struct containers_view *view)
     crate->log_path = str_dup(view->log_path);
     str_copy(crate->name, sizeof crate->name, view->spec->name);
     str_copy(crate->image_id, sizeof crate->image_id, view->image_id);
-    crate->config = settle_json(config_read, task_config(view));
-    crate->host = settle_json(host_config_read, task_host(view));
-    crate->points = task_points(view);
-    crate->endpoints = task_json_networks(view->task, view->id);
+    crate->config = settle_json(config_read, task_looks_config(view));
+    crate->host = settle_json(host_config_read, task_looks_host(view));
+    crate->points = task_looks_points(view);
+    crate->endpoints = task_looks_endpoints(view);
     host_config_settle(crate->config, crate->host, NULL);
     const struct image *image = library_by_id(images_library(crates->images), view->image_id);
     if (image)
@@ -617,6 +517,11 @@ struct volumes *crates_volumes(const struct crates *crates)
 struct runtime *crates_runtime(const struct crates *crates)
 {
     return crates->runtime;
+}
+
+const struct nets *crates_nets(const struct crates *crates)
+{
+    return crates->containers ? containers_nets(crates->containers) : NULL;
 }
 
 struct loop *crates_loop(const struct crates *crates)

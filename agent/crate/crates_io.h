@@ -116,6 +116,8 @@ struct images *crates_images(const struct crates *crates);
 struct volumes *crates_volumes(const struct crates *crates);
 struct runtime *crates_runtime(const struct crates *crates);
 struct loop *crates_loop(const struct crates *crates);
+// Where tasks have their sandboxes; NULL: nowhere.
+const struct nets *crates_nets(const struct crates *crates);
 
 // ---- finding -----------------------------------------------------------------------------------
 

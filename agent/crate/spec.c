@@ -221,6 +221,10 @@ static int make_resolv(struct making *making, struct buf *text)
             buf_put_u8(text, '\n');
     }
     int rc = etc_resolv(&servers, &search, &options, text, making->err);
+    // Names without a dot are asked as they are first: containers go by such.
+    const char *made = buf_cstr(text);
+    if (!rc && plan->dns_server && made && !strstr(made, "ndots:"))
+        buf_put_str(text, "options ndots:0\n");
     return rc ? rc : keep_text(making, text, &making->out->container.resolv_text);
 }
 

@@ -5,6 +5,7 @@
 #include "agent/engine/engine.h"
 #include "agent/engine/filter.h"
 #include "agent/engine/request.h"
+#include "agent/engine/rows.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 
@@ -80,6 +81,7 @@ static void prune_builds(struct request *request)
     json_out_null(out, "CachesDeleted");
     json_out_uint(out, "SpaceReclaimed", 0);
     json_out_end(out);
+    tell_pruned(request, "builder", 0);
     request_send(request, 200);
 }
 

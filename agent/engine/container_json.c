@@ -5,6 +5,7 @@
 #include "agent/crate/config.h"
 #include "agent/crate/points.h"
 #include "agent/net/local.h"
+#include "agent/net/nets_io.h"
 #include "proto/base/clock_io.h"
 #include "proto/base/str.h"
 
@@ -125,116 +126,177 @@ static const char *network_name(const struct crate *crate)
     return crate_network(crate);
 }
 
-// On a network of the swarm.
-static void write_attachment(const json_t *asked, const char *name,
-                             const struct attachment_view *view, unsigned minor,
-                             struct json_out *out)
+// What there is to say of a container on one network, wherever it comes from.
+struct shown {
+    const json_t *asked; // its EndpointSettings; may be NULL
+    const char *network_id, *endpoint_id;
+    const uint8_t *mac;             // NULL: it is not on it now, and has no addresses
+    struct ipnet ip, ip6;           // with the prefix; none
+    struct ipnet gateway, gateway6; // none: no way out by this network
+    const char *fixed_ip;           // the address that the swarm gave it; NULL: asked for or not
+    bool named;                     // its names are answered on this network
+};
+
+// Short enough to type, and a name on networks that users make.
+#define SHORT_ID_CHARS 12
+
+static void write_aliases(const struct crate *crate, const struct shown *shown, unsigned minor,
+                          struct json_out *out)
 {
-    const json_t *ipam = config_of(asked, "IPAMConfig"), *aliases = config_of(asked, "Aliases");
-    char text[IPNET_TEXT_BYTES];
-    json_out_object(out, name);
-    if (ipam)
-        json_out_value(out, "IPAMConfig", ipam);
-    else
-        json_out_null(out, "IPAMConfig");
-    json_out_null(out, "Links");
-    if (aliases)
-        json_out_value(out, "Aliases", aliases);
-    else
-        json_out_null(out, "Aliases");
-    json_out_str(out, "MacAddress", mac_format(view->mac, text));
-    json_out_null(out, "DriverOpts");
-    if (minor >= 48)
-        json_out_int(out, "GwPriority", 0);
-    json_out_str(out, "NetworkID", view->network_id);
-    json_out_str(out, "EndpointID", view->endpoint_id);
-    json_out_str(out, "Gateway", ipnet_format_ip(&view->gateway, text));
-    json_out_str(out, "IPAddress", ipnet_format_ip(&view->ip, text));
-    json_out_int(out, "IPPrefixLen", view->ip.prefix);
-    json_out_str(out, "IPv6Gateway", "");
-    json_out_str(out, "GlobalIPv6Address", "");
-    json_out_int(out, "GlobalIPv6PrefixLen", 0);
-    if (minor >= 44)
-        json_out_null(out, "DNSNames");
+    const json_t *aliases = config_of(shown->asked, "Aliases");
+    // Since 1.45 the short id is among the DNS names alone.
+    bool with_id = shown->named && minor < 45 && crate->started.ns;
+    if (!minor || (!aliases && !with_id)) {
+        json_out_null(out, "Aliases"); // lists do not show them
+        return;
+    }
+    char id[SHORT_ID_CHARS + 1];
+    str_format(id, sizeof id, "%.12s", crate->id);
+    json_out_array(out, "Aliases");
+    for (size_t i = 0; i < json_array_size(aliases); i++)
+        json_out_str(out, NULL, str_or(json_string_value(json_array_get(aliases, i)), ""));
+    if (with_id)
+        json_out_str(out, NULL, id);
     json_out_end(out);
 }
 
-// Of a task: as crate->endpoints has it.
-static void write_task_endpoint(const char *name, const json_t *has, unsigned minor,
-                                struct json_out *out)
-{
-    static const char *const texts[] = {"MacAddress", "NetworkID", "EndpointID", "IPAddress"};
-    json_out_object(out, name);
-    json_out_value(out, "IPAMConfig", config_of(has, "IPAMConfig"));
-    json_out_null(out, "Links");
-    json_out_value(out, "Aliases", config_of(has, "Aliases"));
-    for (size_t i = 0; i < COUNT_OF(texts); i++)
-        json_out_str(out, texts[i], config_str(has, texts[i]));
-    json_out_int(out, "IPPrefixLen", config_int(has, "IPPrefixLen"));
-    json_out_null(out, "DriverOpts");
-    if (minor >= 48)
-        json_out_int(out, "GwPriority", 0);
-    json_out_str(out, "Gateway", "");
-    json_out_str(out, "IPv6Gateway", "");
-    json_out_str(out, "GlobalIPv6Address", "");
-    json_out_int(out, "GlobalIPv6PrefixLen", 0);
-    if (minor >= 44)
-        json_out_null(out, "DNSNames");
-    json_out_end(out);
-}
-
-// Both families; `endpoint` NULL: not connected now.
-static void write_addresses(const struct local *local, const struct local_endpoint *endpoint,
+static void write_dns_names(const struct crate *crate, const struct shown *shown,
                             struct json_out *out)
 {
-    static const struct local_endpoint nowhere;
-    const struct local_endpoint *it = endpoint ? endpoint : &nowhere;
-    struct ipnet gateway = endpoint ? local_gateway(local, &it->ip) : (struct ipnet){0};
-    struct ipnet gateway6 =
-        ipnet_is_set(&it->ip6) ? local_gateway(local, &it->ip6) : (struct ipnet){0};
+    const json_t *aliases = config_of(shown->asked, "Aliases");
+    const char *hostname = config_str(crate->config, "Hostname");
+    char id[SHORT_ID_CHARS + 1];
+    if (!shown->named) {
+        json_out_null(out, "DNSNames");
+        return;
+    }
+    str_format(id, sizeof id, "%.12s", crate->id);
+    json_out_array(out, "DNSNames");
+    json_out_str(out, NULL, crate->name);
+    for (size_t i = 0; i < json_array_size(aliases); i++)
+        json_out_str(out, NULL, str_or(json_string_value(json_array_get(aliases, i)), ""));
+    json_out_str(out, NULL, id);
+    if (!crate->task && !str_empty(hostname) && !str_equal(hostname, id))
+        json_out_str(out, NULL, hostname);
+    json_out_end(out);
+}
+
+// `minor` 0: in a list, which says less.
+static void write_shown(const struct crate *crate, const char *name, const struct shown *shown,
+                        unsigned minor, struct json_out *out)
+{
+    const json_t *ipam = config_of(shown->asked, "IPAMConfig");
+    const json_t *options = config_of(shown->asked, "DriverOpts");
     char text[IPNET_TEXT_BYTES];
-    json_out_str(out, "Gateway", ipnet_format_ip(&gateway, text));
-    json_out_str(out, "IPAddress", ipnet_format_ip(&it->ip, text));
-    json_out_int(out, "IPPrefixLen", it->ip.prefix);
-    json_out_str(out, "IPv6Gateway", ipnet_format_ip(&gateway6, text));
-    json_out_str(out, "GlobalIPv6Address", ipnet_format_ip(&it->ip6, text));
-    json_out_int(out, "GlobalIPv6PrefixLen", it->ip6.prefix);
+    json_out_object(out, name);
+    if (shown->fixed_ip && !ipam) {
+        json_out_object(out, "IPAMConfig");
+        json_out_str(out, "IPv4Address", shown->fixed_ip);
+        json_out_end(out);
+    } else if (ipam) {
+        json_out_value(out, "IPAMConfig", ipam);
+    } else {
+        json_out_null(out, "IPAMConfig");
+    }
+    json_out_null(out, "Links");
+    write_aliases(crate, shown, minor, out);
+    json_out_str(out, "MacAddress", shown->mac ? mac_format(shown->mac, text) : "");
+    if (options && minor)
+        json_out_value(out, "DriverOpts", options);
+    else
+        json_out_null(out, "DriverOpts");
+    if (minor >= 48)
+        json_out_int(out, "GwPriority", 0);
+    json_out_str(out, "NetworkID", str_or(shown->network_id, ""));
+    json_out_str(out, "EndpointID", str_or(shown->endpoint_id, ""));
+    json_out_str(out, "Gateway", ipnet_format_ip(&shown->gateway, text));
+    json_out_str(out, "IPAddress", ipnet_format_ip(&shown->ip, text));
+    json_out_int(out, "IPPrefixLen", shown->ip.prefix);
+    json_out_str(out, "IPv6Gateway", ipnet_format_ip(&shown->gateway6, text));
+    json_out_str(out, "GlobalIPv6Address", ipnet_format_ip(&shown->ip6, text));
+    json_out_int(out, "GlobalIPv6PrefixLen", shown->ip6.prefix);
+    if (minor >= 44)
+        write_dns_names(crate, shown, out);
+    json_out_end(out);
 }
 
 static void write_endpoint(const struct crate *crate, const char *name, unsigned minor,
                            struct json_out *out)
 {
-    const json_t *asked = config_of(crate->endpoints, name);
-    const json_t *ipam = config_of(asked, "IPAMConfig"), *aliases = config_of(asked, "Aliases");
     const struct local_endpoint *endpoint;
     const struct local *local = crate_local(crate, name, &endpoint);
-    char text[IPNET_TEXT_BYTES];
+    struct shown shown = {.asked = config_of(crate->endpoints, name)};
     struct attachment_view shared;
-    bool attached = !local && crate_attachment(crate, name, &shared);
-    if (attached) {
-        write_attachment(asked, name, &shared, minor, out);
-        return;
+    char fixed[IPNET_TEXT_BYTES], id[LOCAL_ID_BYTES];
+    if (!local && crate_attachment(crate, name, &shared)) {
+        shown.network_id = shared.network_id;
+        shown.endpoint_id = shared.endpoint_id;
+        shown.mac = shared.mac;
+        shown.ip = shared.ip; // the way out is the gateway bridge's
+        shown.fixed_ip = ipnet_format_ip(&shared.ip, fixed);
+        shown.named = true;
+    } else if (local) {
+        // It is on no network yet before its first start.
+        shown.network_id = crate->started.ns ? local->id : "";
+        shown.named = !str_equal(local->name, LOCAL_DEFAULT);
+        shown.endpoint_id = endpoint ? endpoint->id : "";
+        if (endpoint) {
+            shown.mac = endpoint->mac;
+            shown.ip = endpoint->ip;
+            shown.ip6 = endpoint->ip6;
+            shown.gateway = local_gateway(local, &endpoint->ip);
+            if (ipnet_is_set(&endpoint->ip6))
+                shown.gateway6 = local_gateway(local, &endpoint->ip6);
+        }
+    } else if (str_equal(name, "host") || str_equal(name, "none")) {
+        local_fixed_id(name, id);
+        shown.network_id = crate->started.ns ? id : "";
+        shown.endpoint_id = crate_running(crate) ? crate->id : "";
     }
-    json_out_object(out, name);
-    if (ipam)
-        json_out_value(out, "IPAMConfig", ipam);
-    else
-        json_out_null(out, "IPAMConfig");
-    json_out_null(out, "Links");
-    if (aliases)
-        json_out_value(out, "Aliases", aliases);
-    else
-        json_out_null(out, "Aliases");
-    json_out_str(out, "MacAddress", endpoint ? mac_format(endpoint->mac, text) : "");
-    json_out_null(out, "DriverOpts");
-    if (minor >= 48)
-        json_out_int(out, "GwPriority", 0);
-    json_out_str(out, "NetworkID", local ? local->id : "");
-    json_out_str(out, "EndpointID", endpoint ? endpoint->id : "");
-    write_addresses(local, endpoint, out);
-    if (minor >= 44)
-        json_out_null(out, "DNSNames");
-    json_out_end(out);
+    write_shown(crate, name, &shown, minor, out);
+}
+
+// ---- of tasks ----
+
+struct task_network {
+    const struct crate *crate;
+    const char *id; // of the network looked for; NULL: the gateway bridge
+    struct shown *shown;
+};
+
+static void find_end(void *owner, const struct nets_end *end)
+{
+    struct task_network *at = owner;
+    if (at->id ? !str_equal(at->id, end->network_id) : end->network_id != NULL)
+        return;
+    at->shown->endpoint_id = end->endpoint_id;
+    at->shown->mac = end->mac;
+    at->shown->ip = *end->ip;
+    at->shown->gateway = *end->gateway;
+}
+
+static void write_task_network(const struct crate *crate, const char *name, const json_t *asked,
+                               unsigned minor, struct json_out *out)
+{
+    const struct nets *nets = crates_nets(crate->crates);
+    const struct local_endpoint *none;
+    struct shown shown = {.asked = asked, .named = asked != NULL};
+    struct task_network at = {crate, config_str(asked, "NetworkID"), &shown};
+    char id[LOCAL_ID_BYTES];
+    shown.network_id = at.id;
+    if (str_equal(name, "host")) {
+        local_fixed_id(name, id);
+        shown.network_id = id;
+        shown.endpoint_id = crate_running(crate) ? crate->id : "";
+    } else if (!asked) {
+        // On no network of the swarm: what leads out is shown as what it is in stock engines.
+        const struct local *local = crate_local(crate, name, &none);
+        shown.network_id = local ? local->id : "";
+        at.id = NULL;
+    }
+    if (nets)
+        nets_sandbox_ends(nets, crate->id, find_end, &at);
+    write_shown(crate, name, &shown, minor, out);
 }
 
 static void write_networks(const struct crate *crate, unsigned minor, struct json_out *out)
@@ -242,12 +304,14 @@ static void write_networks(const struct crate *crate, unsigned minor, struct jso
     const char *first = network_name(crate), *other;
     json_t *settings;
     json_out_object(out, "Networks");
-    if (!str_starts(first, "container:") && !crate->task)
+    if (crate->task && json_object_size(crate->endpoints) == 0)
+        write_task_network(crate, first, NULL, minor, out);
+    else if (!crate->task && !str_starts(first, "container:"))
         write_endpoint(crate, first, minor, out);
     json_object_foreach(crate->endpoints, other, settings)
     {
         if (crate->task)
-            write_task_endpoint(other, settings, minor, out);
+            write_task_network(crate, other, settings, minor, out);
         else if (crate_is_networked(crate) && !str_equal(other, first) &&
                  !str_equal(other, "default"))
             write_endpoint(crate, other, minor, out);

@@ -437,6 +437,16 @@ static struct errand *op_errand(struct request *request)
     return errand;
 }
 
+// A port that is taken is a failed start in dockerd, no conflict.
+static void start_done(void *owner, const struct err *err)
+{
+    struct errand *errand = owner;
+    if (!err || err->code != ERR_ALREADY_EXISTS)
+        op_done(owner, err);
+    else if (errand_back(errand))
+        request_fail(errand->request, 500, "%s", err->message);
+}
+
 static void start(struct request *request)
 {
     struct crate *crate = container_find(request);
@@ -449,7 +459,7 @@ static void start(struct request *request)
     else if (crate_running(crate))
         request_empty(request, 304);
     else
-        crate_start(crate, op_done, op_errand(request));
+        crate_start(crate, start_done, op_errand(request));
 }
 
 // The query's signal and seconds; false after an answer.

@@ -234,5 +234,4 @@ void info_write(const struct backend_local *local, size_t listeners, struct json
     write_commit(out, "RuncCommit");
     write_commit(out, "InitCommit");
     write_texts(out, "SecurityOptions", security);
-    json_out_null(out, "Warnings");
 }

@@ -9,6 +9,7 @@
 #include "agent/engine/noun.h"
 #include "agent/engine/objects.h"
 #include "agent/engine/parts.h"
+#include "agent/engine/rows.h"
 #include "agent/engine/stamp.h"
 #include "proto/base/check.h"
 #include "proto/base/clock.h"
@@ -218,14 +219,14 @@ json_t *networks_local(struct request *request)
 }
 
 static void write_listed(struct request *request, const Swarm__Network *network,
-                         struct json_out *out)
+                         const struct network_use *use, struct json_out *out)
 {
     const struct listing *listing = request_kept(request);
     struct buf text;
     struct json_out one;
     buf_init(&text, NETWORK_BYTES_MAX);
     json_out_init(&one, &text);
-    write_network(network, request_minor(request), NULL, &one);
+    write_network(network, request_minor(request), use, &one);
     json_t *parsed = json_out_done(&one) ? json_parse(text.data, text.len, NULL) : NULL;
     if (parsed && fits(&listing->filters, parsed))
         json_out_raw(out, NULL, (const char *)text.data, text.len);
@@ -242,8 +243,10 @@ struct taking {
 static void list_taken(void *owner, const void *network)
 {
     const struct taking *taking = owner;
+    struct network_use use = {0};
+    use.backend = request_backend(taking->request, &use.ctx);
     if (!is_hidden(network))
-        write_listed(taking->request, network, taking->out);
+        write_listed(taking->request, network, &use, taking->out);
 }
 
 static void send_list(struct request *request, const Swarm__ListNetworksResponse *swarm)
@@ -260,7 +263,7 @@ static void send_list(struct request *request, const Swarm__ListNetworksResponse
             json_out_value(out, NULL, json_array_get(local, i));
     for (size_t i = 0; swarm && i < swarm->n_networks; i++)
         if (!is_hidden(swarm->networks[i]) && !id_among(local, swarm->networks[i]->id))
-            write_listed(request, swarm->networks[i], out);
+            write_listed(request, swarm->networks[i], NULL, out);
     if (!swarm && backend->networks_taken)
         backend->networks_taken(ctx, list_taken, &taking);
     json_out_end(out);
@@ -530,6 +533,7 @@ static void send_pruned(struct request *request)
         json_out_end(out);
     }
     json_out_end(out);
+    tell_pruned(request, "network", 0);
     request_send(request, 200);
 }
 

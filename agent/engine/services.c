@@ -1,12 +1,14 @@
 // /services
 #include <string.h>
 
+#include "agent/crate/names.h"
 #include "agent/engine/engine.h"
 #include "agent/engine/list.h"
 #include "agent/engine/networks.h"
 #include "agent/engine/noun.h"
 #include "agent/engine/objects.h"
 #include "proto/base/check.h"
+#include "proto/base/entropy_io.h"
 #include "proto/base/str.h"
 #include "proto/wire/control.pb-c.h"
 #include "proto/wire/wire.h"
@@ -323,8 +325,17 @@ static void send_create(struct request *request)
 
 static void create(struct request *request)
 {
-    if (read_draft(request, send_create))
-        next_network(request);
+    const struct draft *draft = read_draft(request, send_create);
+    if (!draft)
+        return;
+    if (str_empty(draft->spec->annotations->name)) {
+        struct rand rand;
+        char name[64];
+        entropy_seed(&rand);
+        crate_name_make(&rand, 0, name, sizeof name);
+        draft->spec->annotations->name = arena_strdup(request_arena(request), name);
+    }
+    next_network(request);
 }
 
 static void updated(struct request *request, const void *response)

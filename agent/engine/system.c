@@ -91,6 +91,20 @@ static const char *const standing_states[] = {
     [STANDING_EXPIRED] = "error",
 };
 
+// In dockerd's words and layout: the docker command prints it as it comes.
+#define TWO_MANAGERS                                                                               \
+    "WARNING: Running Swarm in a two-manager configuration. This configuration provides\n"         \
+    "         no fault tolerance, and poses a high risk to lose control over the cluster.\n"       \
+    "         Refer to https://docs.docker.com/engine/swarm/admin_guide/ to configure the\n"       \
+    "         Swarm for fault-tolerance."
+
+static void write_warnings(struct json_out *out)
+{
+    json_out_array(out, "Warnings");
+    json_out_str(out, NULL, TWO_MANAGERS);
+    json_out_end(out);
+}
+
 static void write_swarm(const struct backend_swarm *swarm, const struct info *info,
                         const void *cluster, struct json_out *out)
 {
@@ -116,6 +130,8 @@ static void write_swarm(const struct backend_swarm *swarm, const struct info *in
         json_out_uint(out, "Nodes", info->nodes);
         json_out_uint(out, "Managers", info->managers);
     }
+    if (info && info->managers == 2)
+        write_warnings(out);
     if (cluster) {
         json_out_object(out, "Cluster");
         cluster_write(cluster, false, out);
@@ -137,6 +153,10 @@ static void send_info(struct request *request, const struct info *info, const vo
         backend->local(ctx, &local);
     backend->info(ctx, out);
     info_write(&local, events_listeners(), out);
+    if (info && info->managers == 2)
+        write_warnings(out);
+    else
+        json_out_null(out, "Warnings");
     write_swarm(&swarm, info, cluster, out);
     json_out_end(out);
     request_send(request, 200);
