@@ -55,6 +55,8 @@ static bool wanted(const struct request *request, const char *type)
 {
     const char *text = NULL;
     bool any = false;
+    if (request_minor(request) < 42)
+        return true; // there was no such choice
     for (size_t i = 0; (text = request_query_at(request, "type", i)); i++) {
         any = true;
         if (str_equal(text, type))

@@ -14,6 +14,13 @@ static const struct filter_row filters[] = {
     {"label", FILTER_LABELS, "labels", NULL},
 };
 
+// Stock engines know no "names" here.
+static const struct filter_row config_filters[] = {
+    {"id", FILTER_TEXTS, "id_prefixes", NULL},
+    {"name", FILTER_TEXTS, "name_prefixes", NULL},
+    {"label", FILTER_LABELS, "labels", NULL},
+};
+
 const struct noun noun_secret = {
     .word = "secret",
     .get = CONTROL("GetSecret"),
@@ -32,8 +39,8 @@ const struct noun noun_config = {
     .list = CONTROL("ListConfigs"),
     .remove = CONTROL("RemoveConfig"),
     .fields = &config_fields,
-    .filters = filters,
-    .filters_count = COUNT_OF(filters),
+    .filters = config_filters,
+    .filters_count = COUNT_OF(config_filters),
 };
 
 static void list_secrets(struct request *request)

@@ -9,11 +9,19 @@ lab_up 1
 skep_start h1
 docker() { skep h1 "$@"; }
 sock=$LAB/h1/skep.sock
+docker_rm() { docker service rm "$@" >/dev/null; }
 
-step "conversations"
+step "1, 2, 6, 9: conversations"
 python3 "$here/../support/converse.py" "$sock" "addr=$(ip_of h1)" "$here"/api/*.talk || fail "some answers differ"
 
-step "events: open, with what changed, over a reload"
+# The ten things that clients of a swarm rely on (tests/interop/CLIENTS.md) are steps that name their number.
+step "5: a storm of one who polls, at a size for every day (STORM_SERVICES=1000: strict, for a quiet machine)"
+strict=(); [[ -z ${STORM_SERVICES:-} ]] || strict=(--strict)
+python3 "$here/../support/storm.py" "$sock" "${STORM_SERVICES:-40}" 5 "${strict[@]}" || fail "the storm"
+mapfile -t storm < <(docker service ls --quiet --filter name=storm)
+docker_rm "${storm[@]}"
+
+step "3, 4: events: open, with what changed, over a reload"
 curl -sN --unix-socket "$sock" 'http://d/events?filters=%7B%22scope%22%3A%5B%22swarm%22%5D%7D' >"$LAB/events" &
 reader=$!
 seen() { grep -q "$1" "$LAB/events"; }

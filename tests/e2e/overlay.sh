@@ -86,6 +86,39 @@ answers() { [[ $(skep h1 exec "$container" nslookup "$1" | grep -c "$2") == "$3"
 eventually 10 answers tasks.web. 'Address.*10\.20\.0\.' 4
 eventually 10 answers web. "Address.*$vip" 1
 
+step "7: labels and hostname of a task's container"
+labels() { skep h1 inspect --format '{{range $key, $value := .Config.Labels}}{{println $key}}{{end}}' "$1" | sort | xargs; }
+same "com.docker.swarm.node.id com.docker.swarm.service.id com.docker.swarm.service.name com.docker.swarm.task com.docker.swarm.task.id com.docker.swarm.task.name" \
+  "$(labels "$container")" "labels"
+same "${container:0:12}" "$(skep h1 exec "$container" hostname)" "hostname"
+same "$(manager node inspect --format '{{.ID}}' h1)" \
+  "$(skep h1 inspect --format '{{index .Config.Labels "com.docker.swarm.node.id"}}' "$container")" "the node's label"
+
+step "8: tasks.NAME is whole, oneself included, before the first instruction"
+manager service create --detach --quiet --name first --network blue --replicas 2 \
+  --container-label com.docker.stack.namespace=shop "$LAB_IMAGE" \
+  sh -c 'nslookup tasks.first. >/first 2>&1; ip -4 -o addr >>/first; exec sleep 1000' >/dev/null 2>&1
+eventually 40 replicas first 2/2
+for host in h1 h2; do
+  for one_of in $(skep $host ps --quiet --filter name=first); do
+    own=$(skep $host exec "$one_of" sed -n 's|.* inet \(10\.20\.0\.[0-9]*\)/24 .*|\1|p' /first)
+    skep $host exec "$one_of" grep -q "Address.*$own\$" /first || fail "not itself: $(skep $host exec "$one_of" cat /first)"
+    same shop "$(skep $host inspect --format '{{index .Config.Labels "com.docker.stack.namespace"}}' "$one_of")" "the stack's label"
+    answers_first() { [[ $(skep "$host" exec "$one_of" nslookup tasks.first. | grep -c 'Address.*10\.20\.0\.') == 2 ]]; }
+    eventually 1 answers_first
+  done
+done
+manager service rm first >/dev/null
+
+step "10: the same of a worker"
+worker() { curl -s --max-time 10 --unix-socket "$LAB/h2/skep.sock" "http://d$1"; }
+for path in /services /tasks /nodes /secrets /configs /swarm /nodes/x /v1.24/services /v1.50/services; do
+  same '{"message":"This node is not a swarm manager. Worker nodes can'"'"'t be used to view or modify cluster state. Please run this command on a manager node or promote the current node to a manager."}' \
+    "$(worker $path)" "a worker asked for $path"
+done
+[[ $(worker /info) == *'"LocalNodeState":"active","ControlAvailable":false'* ]] || fail "/info of a worker"
+[[ $(worker /containers/json) == *com.docker.swarm.task.name* ]] || fail "containers of a worker"
+
 step "skepd goes and comes again: no packet is lost"
 two=$(sandboxes h2 | sed -n 1p)
 in_sandbox h1 "$one" ping -i 0.05 -w 8 -q "$(address_of h2 "$two")" >"$LAB/ping" &
@@ -108,4 +141,4 @@ skep h2 swarm leave
 eventually 20 nothing h2
 if on h2 ip link show skep_gwbridge 2>/dev/null; then fail "the gateway bridge is left"; fi
 # (The node's own local networks keep theirs.)
-if on h2 nft list tables | grep skep_ | grep -v skep_local; then fail "tables are left"; fi
+if on h2 nft list tables | grep skep_ | grep -v 'skep_local\|skep_ports'; then fail "tables are left"; fi

@@ -14,8 +14,8 @@ was kept); "~regex" must be found; "*" is any value; {"-": ["Key"]} says which m
 text that is no JSON must be found in the answer. ${name} puts a kept value into a request. Lines that begin
 with blanks continue the one before. `?` instead of `=` asks again, up to 20 s, until the answer fits. `#` begins a comment.
 
-Every JSON answer is also searched for addresses that are not written in the one canonical way, and every
-list is asked for under each version of the API that is served.
+Every JSON answer is also searched for addresses that are not written in the one canonical way, every list is
+asked for under each version of the API that is served, and every request with filters in both of their forms.
 """
 import http.client, ipaddress, json, re, socket, sys, time
 
@@ -153,6 +153,30 @@ def check(path, method, target, body, status, pattern, kept):
     fit(wanted, value, kept)
 
 
+def other_form(target):
+    """The same request with its filters in the other of the two forms, or None when it has none."""
+    path, found, text = target.partition('filters=')
+    try:
+        filters = json.loads(text)
+        other = {key: ({value: True for value in values} if isinstance(values, list) else list(values))
+                 for key, values in filters.items()}
+    except (ValueError, TypeError, AttributeError):
+        return None
+    return path + found + json.dumps(other, separators=(',', ':')) if found else None
+
+
+def same_in_both_forms(path, target):
+    """Clients write filters as {"key":["value"]} or as {"key":{"value":true}}: the answers are the same."""
+    other = other_form(target)
+    if other is None:
+        return
+    for _ in range(5):     # what is listed may change meanwhile
+        first, second = ask(path, 'GET', target, None), ask(path, 'GET', other, None)
+        if first[0] == second[0] and first[2] == second[2]:
+            return
+    raise Wrong('filters of the other form give another answer: %s: %d %.200s' % (other, second[0], second[2]))
+
+
 def exchanges(name):
     """(line, request, sign, status, pattern) of a talk."""
     lines = []
@@ -190,6 +214,8 @@ def run(path, name, kept):
                 if method == 'GET' and status == 200 and re.fullmatch(r'/(nodes|services|tasks|networks|secrets|configs|swarm)', target):
                     for version in VERSIONS:
                         check(path, method, '/v' + version + target, body, status, None, kept)
+                if method == 'GET':
+                    same_in_both_forms(path, target)
                 break
             except Wrong as problem:
                 if time.time() < end:
