@@ -119,9 +119,33 @@ void hold_rest(struct alloc *alloc, struct holding holding, const char *node_id,
     memcpy(resting->node_id, node_id, bytes);
     resting->holding = holding;
     resting->away = away;
+    resting->own = false;
     resting->due = due;
     list_push_back(&alloc->resting, &resting->link);
     alloc->resting_count++;
+}
+
+void rest_own(struct alloc *alloc, struct holding holding, const char *node_id, struct mono due)
+{
+    hold_rest(alloc, holding, node_id, false, due);
+    LIST_ENTRY(alloc->resting.prev, struct resting, link)->own = true;
+}
+
+bool rest_take_back(struct alloc *alloc, const char *node_id, const struct net *net,
+                    struct holding *out)
+{
+    LIST_EACH (it, &alloc->resting) {
+        struct resting *resting = LIST_ENTRY(it, struct resting, link);
+        if (!resting->own || resting->holding.subnet->net != net ||
+            strcmp(resting->node_id, node_id) != 0)
+            continue;
+        *out = resting->holding;
+        list_remove(&resting->link);
+        alloc->resting_count--;
+        free(resting);
+        return true;
+    }
+    return false;
 }
 
 void rest_expire(struct alloc *alloc, struct mono tick)

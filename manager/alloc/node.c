@@ -65,7 +65,7 @@ void nod_set(struct alloc *alloc, const struct object *object, struct mono tick)
 static void nod_rest(struct alloc *alloc, const struct nod *nod, struct holding holding,
                      struct mono tick)
 {
-    hold_rest(alloc, holding, nod->id, false, mono_add(tick, ALLOC_LINGER_NS));
+    rest_own(alloc, holding, nod->id, mono_add(tick, ALLOC_LINGER_NS));
 }
 
 void nod_unset(struct alloc *alloc, const char *id, struct mono tick)
@@ -116,9 +116,15 @@ static int nod_attach(struct alloc *alloc, struct nod *nod, struct net *net, Swa
         return 0;
     struct holding holding;
     const char *text;
-    int rc = hold_take(alloc, net, NULL, arena, &holding, &text, err);
-    if (rc)
-        return rc;
+    // A service whose tasks end as soon as they begin would use up the network: the node's old
+    // address is as good as a new one.
+    if (rest_take_back(alloc, nod->id, net, &holding)) {
+        text = holding_text(holding, arena);
+    } else {
+        int rc = hold_take(alloc, net, NULL, arena, &holding, &text, err);
+        if (rc)
+            return rc;
+    }
     holdings_add(&nod->held, holding);
     Swarm__NetworkAttachment *attachment = attachment_new(net, arena);
     attachment->addresses = arena_memdup(arena, &text, sizeof(text));

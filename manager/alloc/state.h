@@ -73,6 +73,7 @@ struct resting {
     struct holding holding;
     struct mono due;
     bool away; // until its node comes back
+    bool own;  // the node's, not a task's: the node may have it back
     char node_id[];
 };
 
@@ -149,6 +150,11 @@ void hold_rest(struct alloc *alloc, struct holding holding, const char *node_id,
                struct mono due);
 
 // Gives back what has rested enough; when a node came back, its addresses rest a little longer.
+// The same for an address of the node itself; and takes it back for that node. False when none of
+// that network rests.
+void rest_own(struct alloc *alloc, struct holding holding, const char *node_id, struct mono due);
+bool rest_take_back(struct alloc *alloc, const char *node_id, const struct net *net,
+                    struct holding *out);
 void rest_expire(struct alloc *alloc, struct mono tick);
 void rest_node_back(struct alloc *alloc, const char *node_id, struct mono tick);
 struct mono rest_due(const struct alloc *alloc);

@@ -360,6 +360,37 @@ START_TEST(full_network_tells_the_task_and_serves_it_when_room_is_back)
 }
 END_TEST
 
+// A task that ends as soon as it began takes the node's own address with it, again and again.
+START_TEST(node_gets_its_resting_address_back)
+{
+    create(OBJECT_NODE, fake_node(&arena, "n1"));
+    create(OBJECT_NETWORK, network_with("small", "192.168.0.0/28"));
+    char *first = NULL;
+    for (int i = 0; i < 40; i++) {
+        char *id = arena_printf(&arena, "t%d", i);
+        Swarm__Task *task = fake_task(&arena, id, "", 0);
+        attach(task->spec, "small", NULL);
+        task->node_id = "n1";
+        create(OBJECT_TASK, task);
+        settle();
+        task = get(OBJECT_TASK, id);
+        ck_assert_msg(task->status->state == SWARM__TASK_STATE__PENDING, "%s: %s", id,
+                      task->status->err);
+        Swarm__Node *node = get(OBJECT_NODE, "n1");
+        const char *address = NULL;
+        for (size_t k = 0; k < node->n_attachments; k++)
+            if (strcmp(node->attachments[k]->network->spec->annotations->name, "small") == 0)
+                address = node->attachments[k]->addresses[0];
+        ck_assert_ptr_nonnull(address);
+        if (!first)
+            first = arena_strdup(&arena, address);
+        ck_assert_str_eq(address, first);
+        task_state(id, SWARM__TASK_STATE__REJECTED);
+        settle();
+    }
+}
+END_TEST
+
 START_TEST(address_rests_while_its_holder_may_live)
 {
     create(OBJECT_NODE, fake_node(&arena, "n1"));
@@ -658,6 +689,7 @@ Suite *suite_alloc(void)
     tcase_add_test(tcase, overlap_is_refused_naming_the_network);
     tcase_add_test(tcase, full_network_tells_the_task_and_serves_it_when_room_is_back);
     tcase_add_test(tcase, address_rests_while_its_holder_may_live);
+    tcase_add_test(tcase, node_gets_its_resting_address_back);
     tcase_add_test(tcase, ports_conflict_names_the_service_and_dnsrr_has_no_vips);
     tcase_add_test(tcase, predefined_networks_have_no_addresses);
     tcase_add_loop_test(tcase, any_sequence_doubles_nothing_and_leaks_nothing, 0, 16);
