@@ -570,9 +570,12 @@ static int stop_signal(const struct executor_task *task)
 
 static void stop_now(struct executor_task *task)
 {
+    const struct containers *containers = task->containers;
+    int signal = stop_signal(task);
     task->pending++;
-    runtime_stop(task->containers->runtime, task->id, stop_signal(task), task->grace_ns / NS_PER_MS,
-                 op_done, task);
+    runtime_stop(containers->runtime, task->id, signal, task->grace_ns / NS_PER_MS, op_done, task);
+    if (containers->watcher)
+        containers->watcher->stopping(containers->watcher_owner, task->id, signal);
 }
 
 static void on_drained(struct loop_timer *timer)

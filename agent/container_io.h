@@ -54,6 +54,8 @@ struct containers_watcher {
     // A task's container is there: made, or found again.
     void (*appeared)(void *owner, const struct containers_view *view);
     void (*started)(void *owner, const char *id);
+    // The agent stops it, with this signal.
+    void (*stopping)(void *owner, const char *id, int signal);
     void (*vanished)(void *owner, const char *id);
     // Its health check was run once more.
     void (*checked)(void *owner, const char *id, const struct check_result *result);

@@ -453,6 +453,8 @@ void crate_exited(struct crate *crate, const struct runtime_exit *end)
     str_format(code, sizeof code, "%d", crate->exit_code);
     crate_tell(crate, "die", (const char *const[]){"exitCode", code, NULL});
     if (crate->task) {
+        if (crate->stopped_by_user)
+            crate_tell(crate, "stop", NULL);
         crate_waits_tell(crate, false);
         return;
     }

@@ -16,7 +16,6 @@
 #include "proto/base/file_io.h"
 #include "proto/base/log.h"
 #include "proto/base/str.h"
-#include "proto/wire/times.h"
 
 #define RECORD_BYTES_MAX (8u << 20)
 #define ROTATE_MS        10000
@@ -296,6 +295,18 @@ static void on_started(void *owner, const char *id)
     crate_health_begin(crate);
 }
 
+static void on_stopping(void *owner, const char *id, int signal)
+{
+    struct crates *crates = owner;
+    struct crate *crate = map_get_str(&crates->by_id, id);
+    char text[16];
+    if (!crate || !crate->task || !crate_running(crate))
+        return;
+    crate->stopped_by_user = true;
+    str_format(text, sizeof text, "%d", signal);
+    crate_tell(crate, "kill", (const char *const[]){"signal", text, NULL});
+}
+
 static void on_vanished(void *owner, const char *id)
 {
     struct crates *crates = owner;
@@ -325,6 +336,7 @@ static void on_checked(void *owner, const char *id, const struct check_result *r
 static const struct containers_watcher watcher = {
     .appeared = on_appeared,
     .started = on_started,
+    .stopping = on_stopping,
     .vanished = on_vanished,
     .checked = on_checked,
     .exited = on_exited,
