@@ -816,6 +816,11 @@ void containers_watch(struct containers *containers, const struct containers_wat
     containers->watcher_owner = owner;
 }
 
+const struct nets *containers_nets(const struct containers *containers)
+{
+    return containers->nets;
+}
+
 struct runtime *containers_runtime(struct containers *containers)
 {
     MAGIC_CHECK(containers, CONTAINERS_MAGIC);

@@ -88,4 +88,7 @@ void containers_watch(struct containers *containers, const struct containers_wat
 // For those who look at containers themselves: exec, attach, statistics.
 struct runtime *containers_runtime(struct containers *containers);
 
+// Where their sandboxes are; NULL: there are none.
+const struct nets *containers_nets(const struct containers *containers);
+
 #endif

@@ -13,6 +13,8 @@
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 
+#define NOTED_BYTES_MAX (64u << 10) // of the details that each line of a log shows
+
 // ---- attach ------------------------------------------------------------------------------------
 
 // Both ends of an attachment or an exec: freed when the client's end is closed.
@@ -327,6 +329,7 @@ struct reading {
     bool waiting;
     bool paused;
     bool tty, timestamps, details;
+    struct buf noted; // the details of every line
     struct buf text;
 };
 
@@ -338,7 +341,40 @@ static void reading_gone(struct errand *errand)
     if (reading->reader)
         logs_close(reading->reader);
     reading->reader = NULL;
+    buf_fini(&reading->noted);
     buf_fini(&reading->text);
+}
+
+static void note(struct buf *out, const char *key, size_t key_bytes, const char *value)
+{
+    if (out->len)
+        buf_put_u8(out, ',');
+    buf_put(out, key, key_bytes);
+    buf_put_u8(out, '=');
+    buf_put_str(out, value);
+}
+
+// Labels and variables that the log's options name, as json-file has them.
+static void note_details(const struct crate *crate, struct buf *out)
+{
+    const json_t *options = config_of(config_of(crate->host, "LogConfig"), "Config");
+    const json_t *labels = config_of(crate->config, "Labels"),
+                 *env = config_of(crate->config, "Env");
+    const char *names = config_str(options, "labels"), *variables = config_str(options, "env");
+    struct str_part name;
+    char key[256];
+    while (!str_empty(names) && str_split(&names, ',', &name)) {
+        str_format(key, sizeof key, "%.*s", (int)name.len, name.at);
+        const char *value = json_string_value(json_object_get(labels, key));
+        if (value)
+            note(out, key, strlen(key), value);
+    }
+    while (!str_empty(variables) && str_split(&variables, ',', &name))
+        for (size_t i = 0; i < json_array_size(env); i++) {
+            const char *pair = str_or(json_string_value(json_array_get(env, i)), "");
+            if (name.len && strncmp(pair, name.at, name.len) == 0 && pair[name.len] == '=')
+                note(out, pair, name.len, pair + name.len + 1);
+        }
 }
 
 static void reading_drain(struct errand *errand)
@@ -368,8 +404,10 @@ static void reading_line(void *owner, const struct log_line *line)
         buf_put(text, (uint8_t[]){(uint8_t)line->stream, 0, 0, 0, 0, 0, 0, 0}, 8);
     if (reading->timestamps)
         put_time(text, line->at);
-    if (reading->details)
+    if (reading->details) {
+        buf_put(text, reading->noted.data, reading->noted.len);
         buf_put_u8(text, ' ');
+    }
     buf_put(text, line->data, line->size);
     if (!line->partial)
         buf_put_u8(text, '\n');
@@ -452,6 +490,9 @@ static void logs(struct request *request)
     reading->timestamps = request_flag(request, "timestamps");
     reading->details = request_flag(request, "details");
     buf_init(&reading->text, CONTAINER_LOG_BYTES_MAX);
+    buf_init(&reading->noted, NOTED_BYTES_MAX);
+    if (reading->details)
+        note_details(crate, &reading->noted);
     if (logs_open(request_loop(request), crate->log_path, &query, &events, reading,
                   &reading->reader, &err)) {
         errand_fail(request, &err);

@@ -105,6 +105,10 @@ talked() { [[ $(docker logs talk 2>/dev/null | wc -l) == 3 && $(docker logs talk
 eventually 10 talked
 same 'line 3' "$(docker logs --tail 2 talk 2>/dev/null | tail -1)" "tail"
 grep -qE '^[0-9T:.-]+Z line 1$' <<<"$(docker logs -t talk 2>/dev/null)" || fail "no times: $(docker logs -t talk)"
+docker run -d --name noted --network none --label a=b --env C=d --log-opt labels=a --log-opt env=C "$I" echo said >/dev/null
+noted() { [[ $(docker logs --details noted) == 'a=b,C=d said' ]]; }
+eventually 10 noted
+docker rm --force noted >/dev/null
 docker logs -f talk >"$LAB/followed" 2>&1 &
 follower=$!
 followed() { [[ $(wc -l <"$LAB/followed") == 4 ]]; }
