@@ -17,6 +17,8 @@ struct forward {
     char **next; // bridges, for the next job
     size_t next_count;
     bool asked, running, closing;
+    void (*closed)(void *owner);
+    void *closed_owner;
     size_t repairs;
     char blocked_by[FORWARD_BLOCKERS_MAX * FORWARD_NAME_BYTES];
     // The job's while it runs.
@@ -93,8 +95,11 @@ static void note_blockers(struct forward *forward)
 
 static void forward_free(struct forward *forward)
 {
+    void (*closed)(void *owner) = forward->closed;
+    void *owner = forward->closed_owner;
     texts_free(forward->next, forward->next_count);
     free(forward);
+    closed(owner);
 }
 
 static void done(struct loop_work *work)
@@ -166,9 +171,11 @@ struct forward *forward_open(struct loop *loop)
     return forward;
 }
 
-void forward_close(struct forward *forward)
+void forward_close(struct forward *forward, void (*closed)(void *owner), void *owner)
 {
     forward->closing = true;
+    forward->closed = closed;
+    forward->closed_owner = owner;
     if (!forward->running)
         forward_free(forward);
 }

@@ -20,7 +20,7 @@ void forward_want(struct forward *forward, const char *const *bridges, size_t co
 size_t forward_repairs(const struct forward *forward);
 const char *forward_blocked_by(const struct forward *forward);
 
-// What the kernel holds stays. Frees it, at once or when its job has ended.
-void forward_close(struct forward *forward);
+// What the kernel holds stays. Frees it; `closed` runs once, at once or when its job has ended.
+void forward_close(struct forward *forward, void (*closed)(void *owner), void *owner);
 
 #endif

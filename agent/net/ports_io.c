@@ -275,14 +275,20 @@ static void on_closed(void *owner)
         closed(closed_owner);
 }
 
+static void on_forward_closed(void *owner)
+{
+    struct ports *ports = owner;
+    ports->forward = NULL;
+    tables_close(ports->tables, on_closed, ports);
+}
+
 void ports_close(struct ports *ports, void (*closed)(void *owner), void *owner)
 {
     loop_timer_stop(&ports->hold);
-    forward_close(ports->forward);
-    ports->forward = NULL;
     MAP_EACH (entry, &ports->holders)
         holder_free(entry->value);
     ports->closed = closed;
     ports->closed_owner = owner;
-    tables_close(ports->tables, on_closed, ports);
+    // Its job may still run; the tables' end asks for no other.
+    forward_close(ports->forward, on_forward_closed, ports);
 }
