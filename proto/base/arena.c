@@ -10,6 +10,7 @@
 #define ARENA_ALIGN           _Alignof(max_align_t)
 #define ARENA_BLOCK_BYTES     4096u
 #define ARENA_BLOCK_BYTES_MAX (256u * 1024)
+#define ARENA_SMALL_BYTES     448u
 
 struct arena_block {
     struct arena_block *next;
@@ -23,13 +24,18 @@ void arena_init(struct arena *arena, size_t limit_bytes)
     *arena = (struct arena){.limit_bytes = limit_bytes};
 }
 
+void arena_init_small(struct arena *arena, size_t limit_bytes)
+{
+    *arena = (struct arena){.limit_bytes = limit_bytes, .first_bytes = ARENA_SMALL_BYTES};
+}
+
 void arena_reset(struct arena *arena)
 {
     for (struct arena_block *block = arena->blocks, *next; block; block = next) {
         next = block->next;
         free(block);
     }
-    arena_init(arena, arena->limit_bytes);
+    *arena = (struct arena){.limit_bytes = arena->limit_bytes, .first_bytes = arena->first_bytes};
 }
 
 void arena_fini(struct arena *arena)
@@ -40,7 +46,8 @@ void arena_fini(struct arena *arena)
 // A block with room for `size` bytes. Blocks double, so large arenas stay few allocations.
 static struct arena_block *block_add(struct arena *arena, size_t size)
 {
-    size_t block_size = ARENA_BLOCK_BYTES;
+    size_t block_size =
+        arena->first_bytes && !arena->blocks ? arena->first_bytes : ARENA_BLOCK_BYTES;
     if (arena->blocks && arena->blocks->size >= block_size)
         block_size = arena->blocks->size * 2;
     if (block_size > ARENA_BLOCK_BYTES_MAX)

@@ -16,11 +16,16 @@ struct arena {
     struct arena_block *blocks; // newest first
     size_t used_bytes;          // handed out so far, rounding included
     size_t limit_bytes;         // most that may be handed out
+    size_t first_bytes;         // of the first block; 0: the usual
     bool overflowed;
 };
 
 // Prepares an empty arena that hands out at most `limit_bytes`. Takes no memory yet.
 void arena_init(struct arena *arena, size_t limit_bytes);
+
+// The same for what stays for long and mostly holds little, as a stream does: its first block is
+// small.
+void arena_init_small(struct arena *arena, size_t limit_bytes);
 
 // Gives everything back. The arena may be used again as if freshly initialised.
 void arena_reset(struct arena *arena);

@@ -170,7 +170,7 @@ static void on_call(void *ctx, struct stream *stream)
     call->on = conn->on;
     call->peer = conn->peer;
     atomic_fetch_add(&call->peer->refs, 1);
-    arena_init(&call->arena, SIZE_MAX / 2);
+    arena_init_small(&call->arena, SIZE_MAX / 2);
     metadata_init(&call->headers, &call->arena);
     metadata_init(&call->trailers, &call->arena);
     server_call_began(conn);

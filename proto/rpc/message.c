@@ -24,7 +24,7 @@ int incoming_decode(struct incoming *incoming, const ProtobufCMessageDescriptor 
     if (!size_mul(limits->fields, MESSAGE_FIELD_BYTES, &most) ||
         !size_add(most, limits->bytes, &most))
         most = SIZE_MAX / 2;
-    arena_init(&incoming->arena, most);
+    arena_init_small(&incoming->arena, most);
     struct err inner = ERR_INIT;
     incoming->message =
         wire_unpack(type, incoming->bytes, incoming->size, limits, &incoming->arena, &inner);

@@ -41,7 +41,7 @@ struct stream *stream_new(struct grpc_conn *channel, int32_t id)
     stream->id = id;
     stream->channel = channel;
     stream->deadline = MONO_NEVER;
-    arena_init(&stream->arena, STREAM_ARENA_BYTES_MAX);
+    arena_init_small(&stream->arena, STREAM_ARENA_BYTES_MAX);
     metadata_init(&stream->in, &stream->arena);
     metadata_init(&stream->trailers, &stream->arena);
     metadata_init(&stream->headers, &stream->arena);

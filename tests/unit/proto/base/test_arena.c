@@ -5,6 +5,23 @@
 
 #include "proto/base/arena.h"
 
+START_TEST(a_small_arena_grows_like_any_other)
+{
+    struct arena arena;
+    arena_init_small(&arena, 100000);
+    char *text = arena_strdup(&arena, "first");
+    for (int i = 0; i < 50; i++)
+        ck_assert_ptr_nonnull(arena_alloc(&arena, 1000));
+    ck_assert_str_eq(text, "first");
+    ck_assert_ptr_nonnull(arena_alloc(&arena, 40000)); // larger than any block so far
+    ck_assert_ptr_null(arena_alloc(&arena, 20000));
+    ck_assert(arena_overflowed(&arena));
+    arena_reset(&arena);
+    ck_assert_ptr_nonnull(arena_alloc(&arena, 100000));
+    arena_fini(&arena);
+}
+END_TEST
+
 START_TEST(memory_is_zeroed_aligned_and_distinct)
 {
     struct arena arena;
@@ -81,6 +98,7 @@ Suite *suite_arena(void)
 {
     Suite *suite = suite_create("arena");
     TCase *tcase = tcase_create("arena");
+    tcase_add_test(tcase, a_small_arena_grows_like_any_other);
     tcase_add_test(tcase, memory_is_zeroed_aligned_and_distinct);
     tcase_add_test(tcase, the_limit_refuses_and_is_remembered);
     tcase_add_test(tcase, sizes_that_overflow_are_refused);
