@@ -17,7 +17,7 @@ settled() { [[ $(ask "$1" node ls --format '{{.Status}} {{.ManagerStatus}}' | so
 
 drill()
 {
-  local host ours token led sockets=()
+  local host token led sockets=()
   kinds=("$@")
   for host in "${hosts[@]}"; do start_kind "$host"; done
   ask "${hosts[0]}" swarm init --advertise-addr "$(ip_of "${hosts[0]}")" >/dev/null
@@ -28,20 +28,21 @@ drill()
   for host in "${hosts[@]}"; do
     eventually 30 settled "$host"
     sockets+=("$(socket_of "$host")")
-    [[ ${kinds[${host#h}-1]} == stock ]] || ours=$host
   done
   # One that moves leadership needs a manager's certificate; each kind keeps it in the same layout.
-  cp -r "$(find "$LAB/$ours/skep" -name swarm-node.crt -printf '%h\n' -quit)" "$LAB/certificates"
-  start "$ours" lead "$SKEP_BUILD/tests/interop/interop_lead" "$LAB/$ours/exec/manager.sock" \
+  host=${hosts[2]}
+  cp -r "$(find "$LAB/$host" -name swarm-node.crt -printf '%h\n' -quit)" "$LAB/certificates"
+  start "$host" lead "$SKEP_BUILD/tests/interop/interop_lead" "$(ip_of "$host"):2377" \
     "$LAB/certificates" "$seconds" "$pause_ms"
   python3 "$here/drill.py" "$seconds" "${sockets[@]}"
-  stop "$ours" lead
-  led=$(sed -n 's/^led \(.*\):2377$/\1/p' "$LAB/$ours/lead.log")
+  host=${hosts[2]}
+  stop "$host" lead
+  led=$(sed -n 's/^led \(.*\):2377$/\1/p' "$LAB/$host/lead.log")
   echo "leadership moved $(wc -l <<<"$led") times"
   for host in "${hosts[@]}"; do
     grep -qF "$(ip_of "$host")" <<<"$led" || fail "$host (${kinds[${host#h}-1]}) never led"
   done
-  rm -rf "$LAB/certificates" "$LAB/$ours/lead.log"
+  rm -rf "$LAB/certificates" "$LAB/${hosts[2]}/lead.log"
 }
 
 lab_up 3

@@ -4,10 +4,10 @@
 // leader just wrote, and gets no votes; then another is asked, until one leads: no member waits for
 // its clock.
 //
-//   interop_lead SOCKET FOLDER SECONDS PAUSE_MS
+//   interop_lead ADDR FOLDER SECONDS PAUSE_MS
 //
-// SOCKET is a manager's local one, which knows the members; FOLDER holds a manager's certificate,
-// laid out as dockerd's certificates folder. Prints "asked ADDR" for each move, and "led ADDR" when
+// ADDR is a manager's, which knows the members; FOLDER holds a manager's certificate, laid out as
+// dockerd's certificates folder. Prints "asked ADDR" for each move, and "led ADDR" when
 // that member has come to lead.
 #include <inttypes.h>
 #include <stdio.h>
@@ -102,7 +102,7 @@ static void on_nodes(struct rpc_request *request, void *ctx, const struct rpc_st
     qsort(members, members_count, sizeof members[0], by_id);
 }
 
-static bool list_members(struct rpc_client *local)
+static bool list_members(struct rpc_client *manager)
 {
     struct asked asked = {0};
     Swarm__ListNodesRequest request = SWARM__LIST_NODES_REQUEST__INIT;
@@ -113,7 +113,7 @@ static bool list_members(struct rpc_client *local)
                                     .wait_for_ready = true,
                                     .on_done = on_nodes,
                                     .ctx = &asked};
-    rpc_client_call(local, &spec, &request.base);
+    rpc_client_call(manager, &spec, &request.base);
     CHECK(loop_run_until(&loop, is_done, &asked, CALL_MS * 2));
     return asked.ok && members_count > 0;
 }
@@ -163,11 +163,11 @@ static bool tell(const struct member *target, uint64_t from, uint64_t term, stru
     return asked.ok;
 }
 
-static bool comes_to_lead(struct rpc_client *local, const char *addr)
+static bool comes_to_lead(struct rpc_client *manager, const char *addr)
 {
     struct mono begin = loop_now(&loop);
     while (mono_since(loop_now(&loop), begin) < LEAD_MS * NS_PER_MS) {
-        if (list_members(local) && leader() && str_equal(leader()->addr, addr))
+        if (list_members(manager) && leader() && str_equal(leader()->addr, addr))
             return true;
         loop_run_until(&loop, never, NULL, 100);
     }
@@ -184,10 +184,8 @@ int main(int argc, char **argv)
     struct addr addr;
     struct credentials credentials;
     struct keyfile file;
-    char socket[256];
     loop_init(&loop);
-    str_format(socket, sizeof socket, "unix://%s", argv[1]);
-    if (addr_parse(socket, 0, &addr, &err) ||
+    if (addr_parse(argv[1], 0, &addr, &err) ||
         certdir_load(argv[2], NULL, &credentials, &file, &err))
         die(&err);
     struct tls_options options = {
@@ -195,15 +193,15 @@ int main(int argc, char **argv)
     struct tls_config *tls = tls_config_of(&credentials, &options, &err);
     if (!tls)
         die(&err);
-    struct rpc_client *local =
-        rpc_client_new(&(struct rpc_client_config){.loop = &loop, .addr = addr});
+    struct rpc_client *manager = rpc_client_new(&(struct rpc_client_config){
+        .loop = &loop, .addr = addr, .tls = tls, .server_name = SERVER_NAME_MANAGER});
     int64_t length_ns = atoll(argv[3]) * NS_PER_S;
     uint64_t term = 0;
     size_t next = 0;
     struct mono begin = loop_now(&loop);
     setvbuf(stdout, NULL, _IOLBF, 0);
     while (mono_since(loop_now(&loop), begin) < length_ns) {
-        if (!list_members(local) || !leader()) {
+        if (!list_members(manager) || !leader()) {
             loop_run_until(&loop, never, NULL, 200);
             continue;
         }
@@ -215,7 +213,7 @@ int main(int argc, char **argv)
             struct member target = members[next++ % members_count];
             term += TERM_STEP;
             printf("asked %s\n", target.addr);
-            led = tell(&target, present.raft_id, term, tls) && comes_to_lead(local, target.addr);
+            led = tell(&target, present.raft_id, term, tls) && comes_to_lead(manager, target.addr);
             if (led)
                 printf("led %s\n", target.addr);
         }
