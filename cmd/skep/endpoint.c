@@ -115,7 +115,8 @@ static int resolve(struct cli *cli, struct endpoint *out)
         return err_wrap(&cli->error, "--host");
     if (out->addr.kind == ADDR_UNIX) {
         out->tls = false;
-    } else if (out->addr.kind == ADDR_NAME) {
+    } else {
+        // An address is verified as well as a name, by the certificate's entries for addresses.
         out->server_name = textf(cli, "%s", out->addr.host);
     }
     return 0;

@@ -3,6 +3,7 @@
 #define CMD_SKEPD_API_IO_H
 
 #include "agent/engine/backend.h"
+#include "cmd/skepd/config.h"
 #include "cmd/skepd/sockets_io.h"
 #include "proto/base/loop_io.h"
 #include "proto/rpc/client_io.h"
@@ -11,8 +12,10 @@ struct api;
 struct bus;
 
 // Serves the bound sockets (borrowed: they stay bound when the API closes). `backend` outlives it.
-int api_open(struct loop *loop, const struct sockets *sockets, const struct backend *backend,
-             void *backend_ctx, struct api **out, struct err *err);
+// On TCP with the certificates that the configuration names, and then only with clients whose own
+// was signed by its authority.
+int api_open(struct loop *loop, const struct sockets *sockets, const struct config *config,
+             const struct backend *backend, void *backend_ctx, struct api **out, struct err *err);
 
 // Where events of this node are published.
 struct bus *api_bus(struct api *api);

@@ -133,7 +133,11 @@ static int take(struct config *config, const struct option *option, const char *
     void *at = member(config, option);
     if (option->kind == OPTION_BOOL)
         *(bool *)at = flag;
-    else if (option->kind == OPTION_NUMBER)
+    if (at == &config->tls)
+        config->tls_refused = !flag;
+    if (option->kind == OPTION_BOOL)
+        return 0;
+    if (option->kind == OPTION_NUMBER)
         *(int64_t *)at = (int64_t)number;
     else if (option->kind == OPTION_TEXT) {
         free(*(char **)at);
@@ -394,9 +398,10 @@ static int check_hosts(const struct config *config, struct err *err)
         if (!unix_path && !tcp && !str_starts(host, "fd://"))
             return err_set(err, ERR_INVALID_ARGUMENT, "invalid bind address (%.128s)", host);
         // Whoever reaches the socket is root here; on the network that takes a certificate.
-        if (tcp && !config->tls_verify)
+        if (tcp && !config->tls_verify && !config->tls_refused)
             return err_set(err, ERR_INVALID_ARGUMENT,
-                           "%.128s without --tlsverify would let anybody on the network be root",
+                           "%.128s without --tlsverify would let anybody on the network be root "
+                           "(--tls=false says that this is meant)",
                            host);
     }
     return 0;
@@ -418,11 +423,9 @@ static int check_pairs(const struct config_list *list, const char *what, bool em
 static int check_exec_opts(const struct config_list *list, struct err *err)
 {
     for (size_t i = 0; i < list->count; i++)
-        if (!str_equal(list->items[i], "native.cgroupdriver=cgroupfs") &&
-            !str_equal(list->items[i], "native.cgroupdriver=systemd"))
+        if (!str_equal(list->items[i], "native.cgroupdriver=cgroupfs"))
             return err_set(err, ERR_INVALID_ARGUMENT,
-                           "exec-opt \"%.64s\": only native.cgroupdriver=cgroupfs or systemd",
-                           list->items[i]);
+                           "exec-opt \"%.64s\": only native.cgroupdriver=cgroupfs", list->items[i]);
     return 0;
 }
 
@@ -445,6 +448,8 @@ int config_settle(struct config *config, struct err *err)
     if (config->downloads_max < 1 || config->download_attempts < 1)
         return err_set(err, ERR_INVALID_ARGUMENT,
                        "max-concurrent-downloads and max-download-attempts are at least 1");
+    if (config->tls_verify && config->tls_refused)
+        return err_set(err, ERR_INVALID_ARGUMENT, "tlsverify and tls=false exclude each other");
     if (config->tls_verify)
         config->tls = true;
     if (config->tls && (str_empty(config->tls_cert) || str_empty(config->tls_key)))

@@ -37,6 +37,7 @@ struct config {
     char *group;              // of unix sockets; "docker" when there is such a group
     bool tls;
     bool tls_verify;
+    bool tls_refused; // --tls=false was said: plain TCP is what is meant
     char *tls_ca, *tls_cert, *tls_key;
 
     bool debug;

@@ -522,8 +522,8 @@ static int start(struct node *node, struct err *err)
                                       &node->membership_ops);
     node->backend = (struct backend_parts){
         .config = node->config, .membership = node->membership, .station = node->station};
-    result =
-        api_open(&node->loop, &node->api_sockets, &node_backend, &node->backend, &node->api, err);
+    result = api_open(&node->loop, &node->api_sockets, node->config, &node_backend, &node->backend,
+                      &node->api, err);
     if (!result)
         backend_listen(&node->backend, api_bus(node->api));
     if (!result)

@@ -1,5 +1,6 @@
 #include "proto/net/tls.h"
 
+#include <arpa/inet.h>
 #include <mbedtls/oid.h>
 #include <mbedtls/platform.h>
 #include <mbedtls/ssl_internal.h>
@@ -118,6 +119,25 @@ static bool lend_end(struct tls_session *session)
 
 // ---- making and freeing ------------------------------------------------------------------------
 
+// An address as the bytes of an iPAddress entry (RFC 5280, 4.2.1.6): their number, 0 for a name.
+static size_t address_bytes(const char *text, uint8_t out[16])
+{
+    if (inet_pton(AF_INET, text, out) == 1)
+        return 4;
+    return inet_pton(AF_INET6, text, out) == 1 ? 16 : 0;
+}
+
+// mbedTLS compares names only.
+static bool has_address(const mbedtls_x509_crt *crt, const uint8_t *ip, size_t size)
+{
+    const int wanted = MBEDTLS_ASN1_CONTEXT_SPECIFIC | 7;
+    const mbedtls_x509_sequence *at = &crt->subject_alt_names;
+    for (; at && at->buf.p; at = at->next)
+        if (at->buf.tag == wanted && at->buf.len == size && memcmp(at->buf.p, ip, size) == 0)
+            return true;
+    return false;
+}
+
 // Called for each certificate of the peer's chain, the leaf (depth 0) last.
 static int on_certificate(void *context, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
 {
@@ -126,6 +146,10 @@ static int on_certificate(void *context, mbedtls_x509_crt *crt, int depth, uint3
     // mbedTLS falls back to the CN of a certificate without alternative names; Go does not, and the
     // CN of a node certificate is the node's id, which an attacker might choose.
     if (depth == 0 && session->server_name && !(crt->ext_types & MBEDTLS_X509_EXT_SUBJECT_ALT_NAME))
+        *flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
+    uint8_t ip[16];
+    size_t size = session->server_name ? address_bytes(session->server_name, ip) : 0;
+    if (depth == 0 && size > 0 && !has_address(crt, ip, size))
         *flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
     session->verify_flags |= *flags;
     // The handshake's own signature, which is checked next, is by this key.
@@ -159,8 +183,9 @@ struct tls_session *tls_session_new(struct tls_config *config, const char *serve
     mbedtls_ssl_set_bio(ssl, session, wire_send, wire_recv, NULL);
     mbedtls_ssl_set_verify(ssl, on_certificate, session);
     if (server_name) {
+        uint8_t ip[16];
         session->server_name = str_dup(server_name);
-        ret = mbedtls_ssl_set_hostname(ssl, server_name);
+        ret = address_bytes(server_name, ip) ? 0 : mbedtls_ssl_set_hostname(ssl, server_name);
         CHECK(ret == 0); // at most 255 characters
     }
     if (resume_key && config->tickets) {

@@ -74,7 +74,8 @@ struct tls_config *tls_config_ref(struct tls_config *config);
 void tls_config_unref(struct tls_config *config); // NULL is fine
 
 // A session in its handshake; it takes its own reference on the config. `server_name` (clients):
-// sent as SNI and must be among the dNSName entries of the server's certificate (the verification
+// sent as SNI and must be among the dNSName entries of the server's certificate; one that is an
+// address (IPv4 or IPv6) is not sent and must be among the iPAddress entries (the verification
 // fails otherwise, unless TLS_VERIFY_NONE); NULL checks the chain only. `resume_key` (clients):
 // names the peer for resumption, such as "10.0.0.1:2377"; NULL never resumes. Servers pass NULL for
 // both.
