@@ -43,6 +43,8 @@ const struct command_group command_groups[] = {
 
 const struct command_alias command_aliases[] = {
     {"config list", "config ls"},
+    {"context list", "context ls"},
+    {"context remove", "context rm"},
     {"config remove", "config rm"},
     {"container list", "container ls"},
     {"container ps", "container ls"},
@@ -65,6 +67,8 @@ const struct command_alias command_aliases[] = {
     {"volume remove", "volume rm"},
     // The docker command's short forms.
     {"attach", "container attach"},
+    {"build", "image build"},
+    {"cp", "container cp"},
     {"create", "container create"},
     {"diff", "container diff"},
     {"events", "system events"},
@@ -89,9 +93,11 @@ const struct command_alias command_aliases[] = {
     {"run", "container run"},
     {"save", "image save"},
     {"start", "container start"},
+    {"stats", "container stats"},
     {"stop", "container stop"},
     {"tag", "image tag"},
     {"unpause", "container unpause"},
+    {"update", "container update"},
     {"wait", "container wait"},
     {0},
 };
@@ -99,7 +105,8 @@ const struct command_alias command_aliases[] = {
 static const struct command *const all_commands[] = {
     overview_commands, swarm_commands,  node_commands,     service_commands,   stack_commands,
     network_commands,  secret_commands, run_commands,      container_commands, image_commands,
-    volume_commands,   system_commands, generate_commands,
+    volume_commands,   system_commands, generate_commands, context_commands,   copy_commands,
+    login_commands,    stats_commands,  update_commands,
 };
 
 const struct command *command_next(size_t *at)

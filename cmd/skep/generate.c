@@ -4,6 +4,7 @@
 #include "cmd/skep/client_io.h"
 #include "cmd/skep/command.h"
 #include "cmd/skep/common.h"
+#include "cmd/skep/endpoint.h"
 #include "proto/base/str.h"
 
 // ---- completion ---------------------------------------------------------------------------------
@@ -27,7 +28,8 @@ static const char zsh_script[] =
     "  words_found=(${(f)\"$(skep __complete -- \"${(@)words[2,$CURRENT]}\" 2>/dev/null)\"})\n"
     "  if (( $#words_found )); then compadd -a words_found; else _files; fi\n"
     "}\n"
-    "compdef _skep skep\n";
+    // From a folder of $fpath the file is the function's body, else it is sourced.
+    "if [[ $funcstack[1] == _skep ]]; then _skep \"$@\"; else compdef _skep skep; fi\n";
 
 static const char fish_script[] = "# Completion of skep for fish.\n"
                                   "function __skep_complete\n"
@@ -97,6 +99,11 @@ static void offer_names(struct cli *cli, const char *kind, const char *begun)
                  {"volume", "/volumes", "Volumes", "Name"},
                  {"container", "/containers/json?all=1", NULL, "Names"},
                  {"image", "/images/json", NULL, "RepoTags"}};
+    size_t at_context;
+    json_t *context;
+    if (str_equal(kind, "context"))
+        json_array_foreach(endpoint_contexts(cli), at_context, context)
+            offer(cli, text_at(context, "Name"), begun);
     for (size_t k = 0; k < COUNT_OF(kinds); k++) {
         if (!str_equal(kinds[k].kind, kind))
             continue;

@@ -4,6 +4,7 @@
 #include "cmd/skep/client_io.h"
 #include "cmd/skep/command.h"
 #include "cmd/skep/common.h"
+#include "cmd/skep/credentials.h"
 #include "cmd/skep/container.h"
 #include "cmd/skep/file_fd_io.h"
 #include "cmd/skep/format.h"
@@ -86,7 +87,7 @@ int image_fetch(struct cli *cli, const char *image, const char *platform, bool q
                                                      escape(cli, repository),
                                                      parameter(cli, "tag", *digest ? digest : tag),
                                                      parameter(cli, "platform", platform)),
-                                     .registry_auth = service_registry_auth(cli, name),
+                                     .registry_auth = credentials_header(cli, name),
                                      .upload_fd = -1};
     return follow(cli, &request, quiet);
 }
@@ -111,7 +112,7 @@ static int run_push(struct cli *cli)
     struct stream_request request = {
         .target = textf(cli, "/images/%s/push?tag=%s", repository, escape(cli, tag)),
         // A push without this header is refused, also where no password is needed.
-        .registry_auth = str_or(service_registry_auth(cli, name), "e30="),
+        .registry_auth = str_or(credentials_header(cli, name), "e30="),
         .upload_fd = -1};
     return follow(cli, &request, args_on(&cli->args, "quiet")) ? failed(cli) : 0;
 }
@@ -311,6 +312,14 @@ static int remove_one(struct cli *cli, const char *name)
 static int run_rm(struct cli *cli)
 {
     return each_argument(cli, remove_one);
+}
+
+// Neither this command nor skepd builds images; who can is named.
+static int run_build(struct cli *cli)
+{
+    return complain(cli,
+                    "skep build is not supported: build with docker buildx, buildah or podman, "
+                    "and bring the image here with `skep load` or by a registry");
 }
 
 static int run_tag(struct cli *cli)
@@ -522,6 +531,8 @@ static const struct flag volume_rm_flags[] = {
 const struct command image_commands[] = {
     {"container export", "[OPTIONS] CONTAINER", "Write a container's files as a tar archive",
      save_flags, run_export, 1, 1, 0, "container"},
+    {"image build", "[OPTIONS] PATH", "Not supported; says what is instead", NULL, run_build, 0,
+     COMMAND_MANY, COMMAND_STOPS, NULL},
     {"image history", "[OPTIONS] IMAGE", "Show how an image was made", history_flags, run_history,
      1, 1, 0, "image"},
     {"image import", "[OPTIONS] file|URL|- [REPOSITORY[:TAG]]", "Make an image of a tar archive",

@@ -3,6 +3,7 @@
 
 #include "cmd/skep/client_io.h"
 #include "cmd/skep/common.h"
+#include "cmd/skep/credentials.h"
 #include "cmd/skep/converge.h"
 #include "cmd/skep/flags.h"
 #include "cmd/skep/parse.h"
@@ -259,7 +260,7 @@ int service_run_create(struct cli *cli)
     if (!spec)
         return failed(cli);
     const char *auth = args_on(&cli->args, "with-registry-auth")
-                           ? service_registry_auth(cli, text_at(spec, CONTAINER "Image"))
+                           ? credentials_header(cli, text_at(spec, CONTAINER "Image"))
                            : NULL;
     if (!args_on(&cli->args, "no-resolve-image"))
         service_resolve_image(cli, spec);

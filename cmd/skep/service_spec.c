@@ -5,6 +5,7 @@
 
 #include "cmd/skep/client_io.h"
 #include "cmd/skep/common.h"
+#include "cmd/skep/credentials.h"
 #include "cmd/skep/parse.h"
 #include "proto/base/codec.h"
 #include "proto/base/json.h"
@@ -236,45 +237,13 @@ int service_resolve_files(struct cli *cli, json_t *references, const char *kind)
 
 // ---- images -------------------------------------------------------------------------------------
 
-const char *service_registry_auth(struct cli *cli, const char *image)
-{
-    const char *slash = strchr(image, '/');
-    const char *registry = slash ? textf(cli, "%.*s", (int)(slash - image), image) : "";
-    if (!strpbrk(registry, ".:") && !str_equal(registry, "localhost"))
-        registry = "https://index.docker.io/v1/";
-    json_t *entry = json_object_get(json_object_get(cli->config, "auths"), registry);
-    const char *encoded = json_string_value(json_object_get(entry, "auth"));
-    if (!encoded)
-        return "";
-    struct buf plain, out;
-    buf_init(&plain, 8192);
-    buf_init(&out, 16384);
-    const char *result = "";
-    if (base64_decode(BASE64_STD, encoded, strlen(encoded), &plain)) {
-        const char *password, *user = split_once(buf_cstr(&plain), ':', &password, &cli->arena);
-        json_t *auth = json_pack("{s:s, s:s, s:s}", "username", user, "password",
-                                 password ? password : "", "serveraddress", registry);
-        char *text = auth ? json_dumps(auth, JSON_COMPACT) : NULL;
-        if (text)
-            base64_encode(BASE64_URL, text, strlen(text), &out);
-        result = textf(cli, "%s", buf_cstr(&out));
-        json_decref(auth);
-        if (text)
-            explicit_bzero(text, strlen(text));
-        free(text);
-    }
-    buf_wipe(&plain);
-    buf_wipe(&out);
-    return result;
-}
-
 void service_resolve_image(struct cli *cli, json_t *spec)
 {
     const char *image = text_at(spec, CONTAINER "Image");
     if (strchr(image, '@') || !*image)
         return;
     json_t *found = api_auth(cli, "GET", textf(cli, "/distribution/%s/json", image), NULL,
-                             service_registry_auth(cli, image));
+                             credentials_header(cli, image));
     const char *digest = text_at(found, "Descriptor.digest");
     if (!*digest) {
         warn(cli,

@@ -72,8 +72,4 @@ int service_resolve_files(struct cli *cli, json_t *references, const char *kind)
 // so when it cannot be had, as that changes what nodes run.
 void service_resolve_image(struct cli *cli, json_t *spec);
 
-// What the daemon needs to fetch the image with (base64 of JSON), of config.json; "" when nothing
-// is known. `image` is a familiar name.
-const char *service_registry_auth(struct cli *cli, const char *image);
-
 #endif

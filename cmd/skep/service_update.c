@@ -3,6 +3,7 @@
 
 #include "cmd/skep/client_io.h"
 #include "cmd/skep/common.h"
+#include "cmd/skep/credentials.h"
 #include "cmd/skep/converge.h"
 #include "cmd/skep/flags.h"
 #include "cmd/skep/parse.h"
@@ -341,7 +342,7 @@ int service_run_update(struct cli *cli)
         if (change_spec(cli, spec) < 0)
             return failed(cli);
         if (args_on(args, "with-registry-auth"))
-            auth = service_registry_auth(cli, text_at(spec, CONTAINER "Image"));
+            auth = credentials_header(cli, text_at(spec, CONTAINER "Image"));
         else
             query = "&registryAuthFrom=spec";
         if (args_set(args, "image") && !args_on(args, "no-resolve-image"))

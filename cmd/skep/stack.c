@@ -5,6 +5,7 @@
 #include "cmd/skep/client_io.h"
 #include "cmd/skep/command.h"
 #include "cmd/skep/common.h"
+#include "cmd/skep/credentials.h"
 #include "cmd/skep/compose.h"
 #include "cmd/skep/converge.h"
 #include "cmd/skep/format.h"
@@ -225,7 +226,7 @@ static int deploy_service(struct cli *cli, json_t *spec, json_t *old)
     const char *name = text_at(spec, "Name"), *image = text_at(spec, CONTAINER "Image");
     const char *resolve = str_or(args_text(&cli->args, "resolve-image"), "always");
     bool with_auth = args_on(&cli->args, "with-registry-auth");
-    const char *auth = with_auth ? service_registry_auth(cli, image) : NULL;
+    const char *auth = with_auth ? credentials_header(cli, image) : NULL;
     if (resolve_references(cli, spec) != 0)
         return 1;
     const char *label =

@@ -299,34 +299,6 @@ static int run_prune(struct cli *cli)
     return 0;
 }
 
-// ---- contexts -----------------------------------------------------------------------------------
-
-static int run_contexts(struct cli *cli)
-{
-    static const struct column columns[] = {{"Name", "NAME"},
-                                            {"Current", "CURRENT"},
-                                            {"Description", "DESCRIPTION"},
-                                            {"DockerEndpoint", "ENDPOINT"},
-                                            {0}};
-    static const struct listing listing = {
-        columns,
-        "table {{.Name}}{{if eq .Current \"true\"}} *{{end}}\t{{.Description}}\t"
-        "{{.DockerEndpoint}}",
-        "{{.Name}}", NULL};
-    json_t *rows = keep(cli, json_array()), *context;
-    size_t i;
-    json_array_foreach(endpoint_contexts(cli), i, context)
-    {
-        json_t *row = row_new(cli, NULL);
-        row_set(row, "Name", text_at(context, "Name"));
-        row_set(row, "Current", true_at(context, "Current") ? "true" : "false");
-        row_set(row, "Description", text_at(context, "Description"));
-        row_set(row, "DockerEndpoint", text_at(context, "Host"));
-        json_array_append(rows, row);
-    }
-    return show_list(cli, &listing, rows);
-}
-
 // ---- the table ----------------------------------------------------------------------------------
 
 static const struct flag events_flags[] = {
@@ -340,11 +312,6 @@ static const struct flag format_flags[] = {
     {"format", 'f', FLAG_TEXT, "template", "Print by a Go template, or json"},
     {0},
 };
-static const struct flag list_flags[] = {
-    {"format", 0, FLAG_TEXT, "template", "Print by a Go template, or json"},
-    {"quiet", 'q', FLAG_BOOL, NULL, "Print names alone"},
-    {0},
-};
 static const struct flag prune_flags[] = {
     {"all", 'a', FLAG_BOOL, NULL, "All images nobody uses, not only those without a name"},
     {"filter", 0, FLAG_LIST, "filter", "Only what fits, such as label=x"},
@@ -354,8 +321,6 @@ static const struct flag prune_flags[] = {
 };
 
 const struct command system_commands[] = {
-    {"context ls", "[OPTIONS]", "List the daemons known by name", list_flags, run_contexts, 0, 0, 0,
-     NULL},
     {"system df", "[OPTIONS]", "Show how much disk the daemon uses", format_flags, run_df, 0, 0, 0,
      NULL},
     {"system events", "[OPTIONS]", "Show what happens, as it happens", events_flags, run_events, 0,

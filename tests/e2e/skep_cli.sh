@@ -46,6 +46,87 @@ status 1 nosuch
 for shell in bash zsh fish; do [[ -n $(native completion $shell) ]] || fail "no $shell completion"; done
 native completion bash | bash -n
 
+# What a shell offers after "skep service cr", by the shell itself.
+if command -v fish >/dev/null; then
+  native completion fish >"$LAB/skep.fish"
+  same create "$(PATH=$SKEP_BUILD:$PATH fish --no-config -c "source $LAB/skep.fish; complete -C 'skep service cr'" | cut -f1)" "fish"
+fi
+if command -v zsh >/dev/null; then
+  native completion zsh >"$LAB/_skep"
+  offered=$(PATH=$SKEP_BUILD:$PATH zsh -f -c "fpath=($LAB \$fpath); autoload -Uz compinit; compinit -u -D
+    compadd() { print -rl -- \$words_found }; words=(skep service cr); CURRENT=3; _skep" 2>&1 || true)
+  [[ $offered == *create* ]] || fail "zsh: $offered"
+fi
+
+step "contexts"
+export DOCKER_CONFIG=$LAB/context-config
+ctx() { "$SKEP_BUILD/skep" context "$@"; }
+printf ca >"$LAB/some.pem"
+same 'far' "$(ctx create far --description 'far away' --docker "host=tcp://127.0.0.1:1,ca=$LAB/some.pem" 2>/dev/null)" "create"
+refused 'already exists' ctx create far --docker host=tcp://127.0.0.1:1
+refused 'reserved' ctx create default --docker host=tcp://127.0.0.1:1
+refused 'invalid' ctx create ../x --docker host=tcp://127.0.0.1:1
+refused 'a host is wanted' ctx create near
+ctx create near --docker "host=unix://$LAB/h1/docker.sock" >/dev/null 2>&1
+# The docker command knows them too.
+same 'default far near ' "$("$LAB_DOCKER" context ls --format '{{.Name}}' | sort | tr '\n' ' ')" "docker's contexts"
+same "$("$LAB_DOCKER" context inspect far --format '{{.Endpoints.docker.Host}} {{.TLSMaterial}}')" \
+  "$(ctx inspect far --format '{{.Endpoints.docker.Host}} {{.TLSMaterial}}')" "inspect"
+ctx use near >/dev/null
+same near "$(ctx show)" "the context in use"
+same near "$("$LAB_DOCKER" context show 2>/dev/null || "$LAB_DOCKER" context ls --format '{{if .Current}}{{.Name}}{{end}}' | grep .)" "docker's"
+refused 'in use' ctx rm near
+refused 'not found' ctx use nosuch
+ctx use default >/dev/null
+ctx rm far near >/dev/null
+same default "$(ctx ls --format '{{.Name}}')" "what is left"
+same '' "$(find "$DOCKER_CONFIG/contexts" -name '*.json' -o -name '*.pem')" "files that are left"
+
+step "passwords of registries: in the file, and with a helper"
+mkdir -p "$LAB/helpers"
+cat >"$LAB/helpers/docker-credential-lab" <<'H'
+#!/bin/sh
+kept=${0%/*}/kept
+case $1 in
+store) cat >"$kept" ;;
+get) if [ -e "$kept" ]; then cat "$kept"; else echo "credentials not found in native keychain"; exit 1; fi ;;
+erase) rm -f "$kept" ;;
+esac
+H
+chmod +x "$LAB/helpers/docker-credential-lab"
+export PATH=$LAB/helpers:$PATH
+# A daemon that does not check passwords (this one answers nothing else).
+python3 -c '
+import http.server
+class H(http.server.BaseHTTPRequestHandler):
+    def answer(self, status, body=b"{}"):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(status); self.send_header("Api-Version", "1.41"); self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
+    def do_GET(self): self.answer(200, b"OK")
+    do_HEAD = do_GET
+    def do_POST(self): self.answer(501, b"{\"message\": \"not checked\"}")
+    def log_message(self, *a): pass
+s = http.server.HTTPServer(("127.0.0.1", 0), H); print(s.server_port, flush=True); s.serve_forever()' >"$LAB/port" &
+checker=$!
+eventually 10 test -s "$LAB/port"
+login() { "$SKEP_BUILD/skep" -H "tcp://127.0.0.1:$(<"$LAB/port")" "$@" 2>&1; }
+[[ $(echo pass | login login -u me --password-stdin reg.test:5000) == *'Login stored'* ]] || fail "login"
+same 'me:pass' "$(jq -r '.auths["reg.test:5000"].auth' "$DOCKER_CONFIG/config.json" | base64 -d)" "in the file"
+same 600 "$(stat -c %a "$DOCKER_CONFIG/config.json")" "who can read it"
+[[ $(login logout reg.test:5000) == 'Removing login credentials for reg.test:5000' ]] || fail "logout"
+same '{}' "$(jq -c .auths "$DOCKER_CONFIG/config.json")" "forgotten"
+jq '.credHelpers["reg.test:5000"] = "lab"' "$DOCKER_CONFIG/config.json" >"$LAB/config.new" && mv "$LAB/config.new" "$DOCKER_CONFIG/config.json"
+echo pass | login login -u me --password-stdin reg.test:5000 >/dev/null
+same '{"ServerURL":"reg.test:5000","Username":"me","Secret":"pass"}' "$(jq -c . "$LAB/helpers/kept")" "with the helper"
+same '{}' "$(jq -c '.auths // {}' "$DOCKER_CONFIG/config.json")" "not in the file"
+login logout reg.test:5000 >/dev/null
+[[ ! -e $LAB/helpers/kept ]] || fail "the helper was not told"
+[[ $(login logout reg.test:5000) == 'Not logged in to reg.test:5000' ]] || fail "logout again"
+refused 'with --password-stdin' login login --password-stdin reg.test
+refused 'docker buildx' login build .
+kill "$checker"
+unset DOCKER_CONFIG
+
 step "a swarm on a stock dockerd"
 stock_start h1
 stock_image h1
@@ -193,6 +274,35 @@ alike inspect c1 --format '{{.Name}} {{.Config.Image}} {{.State.Status}} {{json 
 alike ps --format '{{.Names}} {{.Image}} {{.Ports}} {{.Networks}}'
 [[ $(script -qec "DOCKER_CONFIG=$LAB/docker-config $SKEP_BUILD/skep -H unix://$HOST_SOCKET run --rm -it $LAB_IMAGE tty" /dev/null </dev/null) == */dev/pts/* ]] ||
   fail "no terminal"
+native update --memory 64m --memory-swap 128m --cpus 0.5 c1 >/dev/null
+same '67108864 500000000' "$(docker inspect c1 --format '{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}}')" "limits that were changed"
+refused 'one or more flags' native update c1
+[[ $(native stats --no-stream --format '{{.Name}} {{.MemUsage}} {{.PIDs}}' c1) =~ ^c1\ [0-9.]+[KM]?i?B\ /\ 64MiB\ [1-9]$ ]] ||
+  fail "stats: $(native stats --no-stream c1)"
+[[ $(native stats --no-stream) == 'CONTAINER ID'*'CPU %'*'MEM USAGE / LIMIT'*c1* ]] || fail "the table of stats"
+refused 'No such container' native stats --no-stream nosuch
+
+step "cp"
+mkdir -p "$LAB/tree/a"; echo deep >"$LAB/tree/a/deep"; ln -s a/deep "$LAB/tree/link"; echo one >"$LAB/tree/o,n&e"
+native cp "$LAB/tree" c1:/tmp/ 2>/dev/null
+native cp "$LAB/tree" c1:/tmp/as 2>/dev/null # /tmp/as is not there: the folder gets this name
+native cp -q "$LAB/tree/o,n&e" 'c1:/tmp/t&w,o'
+native cp -q "$LAB/tree/." c1:/root
+same 'deep deep one deep' "$(docker exec c1 sh -c 'echo $(cat /tmp/tree/link /tmp/as/a/deep "/tmp/t&w,o" /root/link)')" "what came in"
+native cp -q c1:/tmp/tree "$LAB/back"
+diff -r "$LAB/tree" "$LAB/back" || fail "the tree came back changed"
+mkdir "$LAB/into"
+native cp -q c1:/tmp/tree "$LAB/into"
+native cp -q 'c1:/tmp/t&w,o' "$LAB/into/x"
+same 'deep one' "$(cat "$LAB/into/tree/a/deep") $(cat "$LAB/into/x")" "what came out"
+same 'deep' "$(native cp c1:/tmp/tree/a/deep - | tar -xO)" "as a stream"
+tar -C "$LAB/tree" -c a | native cp - c1:/tmp/as
+refused 'Could not find the file' native cp c1:/nosuch "$LAB/no"
+refused 'no such' native cp "$LAB/nosuch" c1:/tmp
+refused 'cannot overwrite|directory' native cp "$LAB/tree" c1:/etc/passwd
+refused 'between containers' native cp c1:/a c1:/b
+[[ ! -e $LAB/no && -z $(find "$LAB" -maxdepth 1 -name '.skep-cp*') ]] || fail "something is left of what was refused"
+
 native pause c1 >/dev/null; same paused "$(docker inspect c1 --format '{{.State.Status}}')" "paused"
 native unpause c1 >/dev/null
 native rename c1 c2
