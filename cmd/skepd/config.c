@@ -25,8 +25,7 @@ static bool is_list(enum option_kind kind)
 
 void config_init(struct config *config)
 {
-    *config = (struct config){
-        .downloads_max = 3, .download_attempts = 5, .stop_seconds = 15, .live_restore = true};
+    *config = (struct config){.downloads_max = 3, .stop_seconds = 15, .live_restore = true};
     for (size_t i = 0; i < options_count; i++)
         if (options[i].use == OPTION_USED && options[i].kind == OPTION_TEXT) {
             char **text = member(config, &options[i]);
@@ -42,8 +41,6 @@ void config_init(struct config *config)
         {&config->exec_root, "/run/skep"},
         {&config->log_level, "info"},
         {&config->log_format, "text"},
-        {&config->log_driver, "json-file"},
-        {&config->shm_size, "64M"},
     };
     for (size_t i = 0; i < COUNT_OF(defaults); i++) {
         free(*defaults[i].text);
@@ -445,9 +442,8 @@ int config_settle(struct config *config, struct err *err)
                        config->log_level);
     if (!str_equal(config->log_format, "text") && !str_equal(config->log_format, "json"))
         return err_set(err, ERR_INVALID_ARGUMENT, "invalid log format: %.64s", config->log_format);
-    if (config->downloads_max < 1 || config->download_attempts < 1)
-        return err_set(err, ERR_INVALID_ARGUMENT,
-                       "max-concurrent-downloads and max-download-attempts are at least 1");
+    if (config->downloads_max < 1)
+        return err_set(err, ERR_INVALID_ARGUMENT, "max-concurrent-downloads is at least 1");
     if (config->tls_verify && config->tls_refused)
         return err_set(err, ERR_INVALID_ARGUMENT, "tlsverify and tls=false exclude each other");
     if (config->tls_verify)
@@ -463,10 +459,6 @@ int config_settle(struct config *config, struct err *err)
         result = check_pairs(&config->labels, "label", true, err);
     if (!result)
         result = check_pairs(&config->generic_resources, "node-generic-resource", false, err);
-    if (!result)
-        result = check_pairs(&config->log_opts, "log-opt", true, err);
-    if (!result)
-        result = check_pairs(&config->ulimits, "default-ulimit", false, err);
     if (!result)
         result = check_pairs(&config->runtimes, "add-runtime", false, err);
     return result ? result : check_exec_opts(&config->exec_opts, err);

@@ -53,25 +53,16 @@ struct config {
 
     // Images.
     struct config_list insecure_registries;
-    struct config_list registry_mirrors;
     int64_t downloads_max;     // at one time; 3
-    int64_t download_attempts; // 5
 
     // What containers get when nothing else is said.
-    struct config_list dns, dns_opts, dns_search;
     bool init;                    // a small init process in each container
     char *init_path;              // tini, docker-init, catatonit; "" looks for them
     char *runtime;                // crun or runc; "" takes what is there
     struct config_list runtimes;  // name=path, more runtimes
     struct config_list exec_opts; // native.cgroupdriver=cgroupfs or systemd
     char *cgroup_parent;
-    char *shm_size;              // 64M
-    struct config_list ulimits;  // name=soft:hard
-    char *log_driver;            // json-file
-    struct config_list log_opts; // key=value
-    bool no_new_privileges;
     char *seccomp_profile; // a file; "" is the built-in one
-    int64_t mtu;           // of container networks; 0 is the default
     int64_t stop_seconds;  // given to containers when the daemon stops them; 15
     bool live_restore;     // containers run on when the daemon stops; true, unlike dockerd's
 

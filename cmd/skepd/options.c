@@ -28,6 +28,7 @@
 #define NO_CONTAINERD "containers are started by crun or runc under conmon"
 #define NO_PROXY      "published ports are balanced by nftables"
 #define NO_DRIVER     "image layers are always on overlayfs"
+#define OWN_WORDS     "containers get what they ask for themselves"
 #define OWN_RULES     "Skep keeps its rules in a table of its own and always needs them"
 
 // clang-format off
@@ -63,16 +64,9 @@ const struct option options[] = {
 
     USED("insecure-registry", 0, "insecure-registries", LIST, insecure_registries, true,
          "registry that may be used without verified TLS"),
-    USED("registry-mirror", 0, "registry-mirrors", LIST, registry_mirrors, true,
-         "registry mirror"),
     USED("max-concurrent-downloads", 0, "max-concurrent-downloads", NUMBER, downloads_max, true,
          "images pulled at one time"),
-    USED("max-download-attempts", 0, "max-download-attempts", NUMBER, download_attempts, true,
-         "attempts to pull an image"),
 
-    USED("dns", 0, "dns", LIST, dns, false, "name server for containers"),
-    USED("dns-opt", 0, "dns-opts", LIST, dns_opts, false, "resolver option for containers"),
-    USED("dns-search", 0, "dns-search", LIST, dns_search, false, "search domain for containers"),
     USED("init", 0, "init", BOOL, init, false, "run an init in containers"),
     USED("init-path", 0, "init-path", TEXT, init_path, false, "that init"),
     USED("default-runtime", 0, "default-runtime", TEXT, runtime, true, "crun, runc or another"),
@@ -81,16 +75,8 @@ const struct option options[] = {
          "native.cgroupdriver=cgroupfs or systemd"),
     USED("cgroup-parent", 0, "cgroup-parent", TEXT, cgroup_parent, false,
          "parent cgroup of containers"),
-    USED("default-shm-size", 0, "default-shm-size", TEXT, shm_size, true, "size of /dev/shm"),
-    USED("default-ulimit", 0, "default-ulimits", ULIMITS, ulimits, false,
-         "limit for containers: name=soft:hard"),
-    USED("log-driver", 0, "log-driver", TEXT, log_driver, false, "log driver of containers"),
-    USED("log-opt", 0, "log-opts", MAP, log_opts, false, "its options: key=value"),
-    USED("no-new-privileges", 0, "no-new-privileges", BOOL, no_new_privileges, false,
-         "set no-new-privileges for containers"),
     USED("seccomp-profile", 0, "seccomp-profile", TEXT, seccomp_profile, false,
          "seccomp profile for containers"),
-    USED("mtu", 0, "mtu", NUMBER, mtu, false, "MTU of container networks"),
     USED("shutdown-timeout", 0, "shutdown-timeout", NUMBER, stop_seconds, true,
          "seconds containers get to stop"),
     USED("live-restore", 0, "live-restore", BOOL, live_restore, true,
@@ -113,7 +99,18 @@ const struct option options[] = {
     NONE("ip-masq", 0, "ip-masq", BOOL, OWN_RULES),
     NONE("experimental", 0, "experimental", BOOL, "there are no experimental features"),
     NONE("raw-logs", 0, "raw-logs", BOOL, "logs have no colours"),
-    NONE("max-concurrent-uploads", 0, "max-concurrent-uploads", NUMBER, "skopeo has limits of its own"),
+    NONE("dns", 0, "dns", LIST, OWN_WORDS),
+    NONE("dns-opt", 0, "dns-opts", LIST, OWN_WORDS),
+    NONE("dns-search", 0, "dns-search", LIST, OWN_WORDS),
+    NONE("default-shm-size", 0, "default-shm-size", TEXT, OWN_WORDS),
+    NONE("default-ulimit", 0, "default-ulimits", ULIMITS, OWN_WORDS),
+    NONE("log-driver", 0, "log-driver", TEXT, OWN_WORDS),
+    NONE("log-opt", 0, "log-opts", MAP, OWN_WORDS),
+    NONE("mtu", 0, "mtu", NUMBER, "networks have an option for it"),
+    NONE("registry-mirror", 0, "registry-mirrors", LIST, "images come from their own registries"),
+    NONE("max-download-attempts", 0, "max-download-attempts", NUMBER, "skopeo tries again itself"),
+    NONE("max-concurrent-uploads", 0, "max-concurrent-uploads", NUMBER,
+         "skopeo has limits of its own"),
     NONE("allow-nondistributable-artifacts", 0, "allow-nondistributable-artifacts", LIST,
          "layers are pushed as they are"),
     NONE("network-control-plane-mtu", 0, "network-control-plane-mtu", NUMBER,
@@ -129,6 +126,8 @@ const struct option options[] = {
     REFUSE("selinux-enabled", 0, "selinux-enabled", BOOL, "false", "SELinux is not supported"),
     REFUSE("authorization-plugin", 0, "authorization-plugins", LIST, "",
            "there are no plugins; limit who may open the socket"),
+    REFUSE("no-new-privileges", 0, "no-new-privileges", BOOL, "false",
+           "containers ask for it with --security-opt"),
     REFUSE("icc", 0, "icc", BOOL, "true", "containers of one network can always talk"),
     REFUSE("ipv6", 0, "ipv6", BOOL, "false", "the default bridge has no IPv6"),
     REFUSE("bridge", 'b', "bridge", TEXT, "", "the bridge of containers is skepd's own"),
