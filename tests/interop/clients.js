@@ -1,6 +1,6 @@
 // What dockerode, which nobody here wrote, makes of our API: unversioned and pinned paths, the list form
-// of filters, the event stream.  clients.js SOCKET  (NODE_PATH names the folder with dockerode)
-const Docker = require('dockerode');
+// of filters, the event stream.  clients.js SOCKET MODULE  (NODE_PATH names the folder with the module)
+const Docker = require(process.argv[3]);
 const assert = require('assert');
 
 async function talk(options) {

@@ -1,7 +1,8 @@
 #!/bin/bash
 # Clients that nobody here wrote, against our API: docker-py, Debian's Prometheus with its dockerswarm
-# discovery, and dockerode where it is installed (SKEP_DOCKERODE names the folder of node modules).
-# ctest: TIMEOUT 120
+# discovery, Ansible, whose second run changes nothing, and the two versions of dockerode that dashboards use (./dev setup fetches them where there is
+# npm).
+# ctest: TIMEOUT 400
 here=$(dirname "$0")
 . "$here/../support/lab.sh"
 lab_needs docker curl python3
@@ -59,9 +60,32 @@ else
   echo "(Prometheus is not installed: ./dev setup installs it)"
 fi
 
-if command -v node >/dev/null && [[ -d ${SKEP_DOCKERODE:-/nonexistent}/dockerode ]]; then
-  step "dockerode"
-  NODE_PATH=$SKEP_DOCKERODE node "$here/clients.js" "$sock"
+modules=${SKEP_NODE_MODULES:-$(realpath "$here/../..")/.cache/node/node_modules}
+if command -v node >/dev/null && [[ -d $modules/dockerode-4.0.7 ]]; then
+  for version in 4.0.2 4.0.7; do
+    step "dockerode $version"
+    NODE_PATH=$modules node "$here/clients.js" "$sock" "dockerode-$version"
+  done
 else
-  echo "(dockerode is not there: npm install dockerode@4, and name its node_modules in SKEP_DOCKERODE)"
+  echo "(dockerode is not there: ./dev setup fetches it where there is npm)"
+fi
+
+if [[ -x /usr/bin/ansible-playbook ]]; then
+  step "Ansible: what it makes is so, and a second run changes nothing"
+  play()
+  {
+    ANSIBLE_HOME=$LAB/ansible ANSIBLE_LOCALHOST_WARNING=False ANSIBLE_NOCOLOR=1 DOCKER_CONFIG=$LAB/docker-config \
+      /usr/bin/ansible-playbook -i localhost, -e ansible_python_interpreter=$python -e "socket=unix://$sock" \
+      -e "address=$(ip_of h1)" "$here/clients.yml"
+  }
+  docker swarm leave --force >/dev/null 2>&1 || true
+  play >"$LAB/first" 2>&1 || fail "$(<"$LAB/first")"
+  same '2 67108864 [node.hostname==nowhere]' "$(docker service inspect ansible --format \
+    '{{.Spec.Mode.Replicated.Replicas}} {{.Spec.TaskTemplate.Resources.Limits.MemoryBytes}} {{.Spec.TaskTemplate.Placement.Constraints}}')" "the service"
+  same 'a 3' "$(docker node inspect self --format '{{.Spec.Labels.zone}}') $(docker info --format '{{.Swarm.Cluster.Spec.Orchestration.TaskHistoryRetentionLimit}}')" "node and swarm"
+  same st_web "$(docker service ls --filter label=com.docker.stack.namespace=st --format '{{.Name}}')" "the stack"
+  play >"$LAB/second" 2>&1 || fail "$(<"$LAB/second")"
+  [[ $(<"$LAB/second") =~ changed=0 ]] || fail "the second run changes something: $(<"$LAB/second")"
+else
+  echo "(Ansible is not installed: ./dev setup installs it)"
 fi
