@@ -53,7 +53,7 @@ struct config {
 
     // Images.
     struct config_list insecure_registries;
-    int64_t downloads_max;     // at one time; 3
+    int64_t downloads_max; // at one time; 3
 
     // What containers get when nothing else is said.
     bool init;                    // a small init process in each container
