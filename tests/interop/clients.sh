@@ -1,7 +1,7 @@
 #!/bin/bash
 # Clients that nobody here wrote, against our API: docker-py, Debian's Prometheus with its dockerswarm
-# discovery, Ansible, whose second run changes nothing, and the two versions of dockerode that dashboards use (./dev setup fetches them where there is
-# npm).
+# discovery, Ansible, whose second run changes nothing, and the two versions of dockerode that dashboards
+# use (./dev setup fetches them where there is npm).
 # ctest: TIMEOUT 400
 here=$(dirname "$0")
 . "$here/../support/lab.sh"
