@@ -79,7 +79,7 @@ W
 diff "$LAB/wanted" "$LAB/inside" || fail "what the task sees"
 [[ $(inside full sh -c 'cat /proc/1/cmdline' | tr '\0' ' ') == *init*sleep* ]] || fail "no init process"
 field() { d h1 inspect "$(container full)" --format "{{$1}}"; }
-same '67108864 500000000 16777216 50 INT json-file 1m' "$(field '.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{.HostConfig.MemoryReservation}} {{.HostConfig.PidsLimit}} {{.Config.StopSignal}} {{.HostConfig.LogConfig.Type}} {{index .HostConfig.LogConfig.Config "max-size"')" "the container"
+same '67108864 500000000 50 INT json-file 1m' "$(field '.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{.HostConfig.PidsLimit}} {{.Config.StopSignal}} {{.HostConfig.LogConfig.Type}} {{index .HostConfig.LogConfig.Config "max-size"')" "the container"
 same '[10.9.9.9] [ex.test] [ndots:2] [extra:10.1.1.1] true' "$(field '.HostConfig.Dns}} {{.HostConfig.DnsSearch}} {{.HostConfig.DnsOptions}} {{.HostConfig.ExtraHosts}} {{.HostConfig.ReadonlyRootfs')" "names"
 same 'one two ' "$(field 'range $k, $v := .NetworkSettings.Networks}}{{$k}} {{end')" "networks"
 [[ $(field .NetworkSettings.Networks.one.IPAddress) == 10.61.0.* ]] || fail "address"
