@@ -13,7 +13,13 @@ struct ipsec {
     unsigned magic;
     struct loop *loop;
     void (*settled)(void *owner, const struct err *err);
+    void (*probed)(void *owner);
     void *owner;
+    struct loop_work probe;
+    bool probing;
+    enum ipsec_able able;
+    struct err unable; // the probe's
+    struct err why;    // it is unable
     struct ipsec_keys keys;
     bool has_keys;
     bool has_peers;
@@ -116,7 +122,7 @@ static void on_later(struct loop_later *later)
 {
     struct ipsec *ipsec = CONTAINER_OF(later, struct ipsec, later);
     MAGIC_CHECK(ipsec, IPSEC_MAGIC);
-    if (ipsec->running)
+    if (ipsec->running || (ipsec->closing && ipsec->probing))
         return;
     if (ipsec->closing && (!ipsec->empty || !ipsec->has_peers)) {
         free_now(ipsec);
@@ -135,13 +141,48 @@ static void on_timer(struct loop_timer *timer)
     loop_later_ask(&ipsec->later);
 }
 
+static void probe(struct loop_work *work)
+{
+    struct ipsec *ipsec = CONTAINER_OF(work, struct ipsec, probe);
+    err_clear(&ipsec->unable);
+    (void)xfrm_probe(&ipsec->unable);
+}
+
+static void probe_done(struct loop_work *work)
+{
+    struct ipsec *ipsec = CONTAINER_OF(work, struct ipsec, probe);
+    MAGIC_CHECK(ipsec, IPSEC_MAGIC);
+    ipsec->probing = false;
+    if (ipsec->closing) {
+        loop_later_ask(&ipsec->later);
+        return;
+    }
+    ipsec->able = ipsec->unable.code == ERR_OK ? IPSEC_ABLE : IPSEC_UNABLE;
+    ipsec->why = ipsec->unable;
+    if (ipsec->probed)
+        ipsec->probed(ipsec->owner);
+}
+
+enum ipsec_able ipsec_able(struct ipsec *ipsec, struct err *why)
+{
+    MAGIC_CHECK(ipsec, IPSEC_MAGIC);
+    if (ipsec->able == IPSEC_UNABLE && why)
+        *why = ipsec->why;
+    if (ipsec->able != IPSEC_ABLE && !ipsec->probing && !ipsec->closing) {
+        ipsec->probing = true;
+        loop_work_start(ipsec->loop, &ipsec->probe, probe, probe_done);
+    }
+    return ipsec->able;
+}
+
 struct ipsec *ipsec_open(struct loop *loop, void (*settled)(void *owner, const struct err *err),
-                         void *owner)
+                         void (*probed)(void *owner), void *owner)
 {
     struct ipsec *ipsec = MEM_NEW(struct ipsec);
     MAGIC_SET(ipsec, IPSEC_MAGIC);
     ipsec->loop = loop;
     ipsec->settled = settled;
+    ipsec->probed = probed;
     ipsec->owner = owner;
     loop_later_init(&ipsec->later, loop, on_later);
     loop_timer_init(&ipsec->timer, loop, on_timer);

@@ -23,15 +23,26 @@ struct ipsec_counts {
     uint64_t failures;
 };
 
-// `settled` runs after each change: NULL, or what failed (and is tried again). May be NULL.
+// `settled` runs after each change: NULL, or what failed (and is tried again). `probed` runs when
+// ipsec_able is known. Both may be NULL.
 struct ipsec *ipsec_open(struct loop *loop, void (*settled)(void *owner, const struct err *err),
-                         void *owner);
+                         void (*probed)(void *owner), void *owner);
 
 // The keys of a session message. Errors of ipsec_keys_load: what is set stays.
 int ipsec_take_keys(struct ipsec *ipsec, Swarm__EncryptionKey *const *keys, size_t count,
                     struct err *err);
 
 bool ipsec_has_keys(const struct ipsec *ipsec);
+
+enum ipsec_able {
+    IPSEC_UNKNOWN, // a look at the kernel is under way; `probed` says when it is over
+    IPSEC_ABLE,
+    IPSEC_UNABLE, // `why` says what it lacks; each question has it looked at again
+};
+
+// Whether this kernel can encrypt. The first look may have the kernel load modules, which takes as
+// long as it takes: it is a worker's.
+enum ipsec_able ipsec_able(struct ipsec *ipsec, struct err *why);
 
 // The peers to speak with (copied; a count of 0 takes everything away but what blocks). Before
 // there are keys everything is blocked.

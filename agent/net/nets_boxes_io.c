@@ -196,6 +196,21 @@ static bool has_addresses(const struct box *box)
     return true;
 }
 
+// Whether all encrypted networks of the order can be used here, and whether that is known yet.
+static int check_encrypted(struct nets *nets, const struct order *order, bool *known,
+                           struct err *err)
+{
+    *known = true;
+    for (size_t i = 0; i < order->networks_count; i++) {
+        const struct overlay *overlay = &order->networks[i].overlay;
+        bool this_known = true;
+        if (overlay->encrypted && nets_mesh_can_encrypt(nets, overlay->name, &this_known, err))
+            return -ERR_FAILED_PRECONDITION;
+        *known = *known && this_known;
+    }
+    return 0;
+}
+
 // Nothing was made yet, or what was is to go.
 void nets_box_end(struct box *box, const struct err *why)
 {
@@ -224,7 +239,15 @@ void nets_boxes_go_on(struct nets *nets)
 {
     MAP_EACH (entry, &nets->boxes) {
         struct box *box = entry->value;
-        if (box->state != BOX_WAITING || !has_addresses(box))
+        struct err err = ERR_INIT;
+        bool known;
+        if (box->state != BOX_WAITING)
+            continue;
+        if (check_encrypted(nets, box->order, &known, &err)) {
+            nets_box_end(box, &err);
+            continue;
+        }
+        if (!known || !has_addresses(box))
             continue;
         loop_timer_stop(&box->wait);
         box->state = BOX_MAKING;
@@ -245,8 +268,6 @@ static int check_order(struct nets *nets, const struct order *order, struct err 
         return err_set(err, ERR_INVALID_ARGUMENT, "bad container id");
     for (size_t i = 0; i < order->networks_count; i++) {
         const struct order_network *network = &order->networks[i];
-        if (network->overlay.encrypted && nets_mesh_can_encrypt(nets, network->overlay.name, err))
-            return -ERR_FAILED_PRECONDITION;
         if (!overlay_subnet_of(&network->overlay, &network->ip))
             return err_set(err, ERR_INVALID_ARGUMENT, "network %s: address outside of its subnets",
                            network->overlay.name);
@@ -311,7 +332,10 @@ static int change_prepare(struct box *box, const struct order *order, struct ipn
 {
     struct nets *nets = box->nets;
     struct ipnet before = box->gateway;
+    bool known; // where it is not, nothing passes until it is
     int rc = check_order(nets, order, err);
+    if (!rc)
+        rc = check_encrypted(nets, order, &known, err);
     if (rc)
         return rc;
     *gateway = (struct ipnet){0};
@@ -388,12 +412,15 @@ int nets_sandbox_make(struct nets *nets, const struct order *order, bool adopt, 
     if (box && (box->state == BOX_REMOVING || box->tell_made))
         return err_set(err, ERR_FAILED_PRECONDITION, "the sandbox is being made or removed");
     if (!box) {
+        bool known;
         int rc = check_order(nets, order, err);
+        if (!rc)
+            rc = check_encrypted(nets, order, &known, err);
         if (!rc)
             rc = box_new(nets, order, &box, err);
         if (rc)
             return rc;
-        box->state = adopt || has_addresses(box) ? BOX_MAKING : BOX_WAITING;
+        box->state = adopt || (known && has_addresses(box)) ? BOX_MAKING : BOX_WAITING;
         if (box->state == BOX_WAITING)
             loop_timer_start(&box->wait, nets->wait_ms);
     }

@@ -82,11 +82,11 @@ typedef void nets_done(void *owner, const struct err *err);
 
 // Makes the sandbox of order->id as ordered (copied), or takes over the one that is there; done
 // again for one that is made it only answers. `made` runs exactly once, with an error when it was
-// removed meanwhile (CANCELLED), the node's addresses did not come in time (DEADLINE_EXCEEDED), or
-// the kernel refused; nothing is left of it then. FAILED_PRECONDITION at once for an encrypted
-// network on a kernel that cannot encrypt, or while not in a swarm, and ALREADY_EXISTS for a port
-// of the host that is taken; `made` does not run then. `adopt`: its container runs already; nothing
-// is waited for.
+// removed meanwhile (CANCELLED), the node's addresses did not come in time (DEADLINE_EXCEEDED), the
+// network is encrypted and the kernel turned out not to do that (FAILED_PRECONDITION), or the
+// kernel refused; nothing is left of it then. FAILED_PRECONDITION at once while not in a swarm, or
+// when it is known that the kernel cannot encrypt, and ALREADY_EXISTS for a port of the host that
+// is taken; `made` does not run then. `adopt`: its container runs already; nothing is waited for.
 //
 // A sandbox whose namespace is shared (order->share) may change: made again with another order it
 // loses the networks that are no more in it and gets those that are new, without the others

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "agent/net/nets_priv_io.h"
-#include "agent/net/xfrm_io.h"
 #include "proto/base/check.h"
 #include "proto/base/entropy_io.h"
 #include "proto/base/log.h"
@@ -344,18 +343,24 @@ static void on_ipsec_settled(void *owner, const struct err *err)
     nets_kick_job(owner);
 }
 
+static void on_ipsec_probed(void *owner)
+{
+    nets_boxes_go_on(owner);
+}
+
 bool nets_mesh_unsealed(const struct nets *nets)
 {
     return nets->sealed && (tables_busy(nets->guard) || ipsec_busy(nets->ipsec));
 }
 
-int nets_mesh_can_encrypt(struct nets *nets, const char *network, struct err *err)
+int nets_mesh_can_encrypt(struct nets *nets, const char *network, bool *known, struct err *err)
 {
     struct err why = ERR_INIT;
-    if (!nets->probed && xfrm_probe(&why))
+    enum ipsec_able able = ipsec_able(nets->ipsec, &why);
+    *known = able != IPSEC_UNKNOWN;
+    if (able == IPSEC_UNABLE)
         return err_set(err, ERR_FAILED_PRECONDITION, "network %s is encrypted, and %s", network,
                        why.message);
-    nets->probed = true;
     if (ipnet_u32(&nets->tunnel) == 0)
         return err_set(err, ERR_FAILED_PRECONDITION,
                        "network %s is encrypted, which is done between IPv4 addresses alone",
@@ -405,7 +410,7 @@ int nets_mesh_open(struct nets *nets, struct err *err)
     nets->guard = tables_open(&guard, err);
     if (!nets->guard)
         return -(int)err->code;
-    nets->ipsec = ipsec_open(nets->loop, on_ipsec_settled, nets);
+    nets->ipsec = ipsec_open(nets->loop, on_ipsec_settled, on_ipsec_probed, nets);
     nets->mesh = mesh_open(&mesh);
     return 0;
 }

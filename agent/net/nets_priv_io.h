@@ -56,7 +56,7 @@ struct net_record {
 };
 
 enum box_state {
-    BOX_WAITING, // for the node's own addresses
+    BOX_WAITING, // for the node's own addresses, or to learn whether the kernel encrypts
     BOX_MAKING,
     BOX_MADE,
     BOX_REMOVING,
@@ -141,7 +141,6 @@ struct nets {
     bool guarded;
     struct ipsec *ipsec;
     bool sealed; // some network is, or was, encrypted
-    bool probed; // this kernel can encrypt
     size_t mesh_parts;
     void (*mesh_closed)(struct nets *nets);
     // Work.
@@ -230,8 +229,9 @@ void nets_mesh_close(struct nets *nets, void (*closed)(struct nets *nets));
 // Brings all three to what the networks come to.
 void nets_mesh_go_on(struct nets *nets);
 void nets_mesh_keys(struct nets *nets, const Swarm__SessionMessage *message);
-// FAILED_PRECONDITION with the reason why an encrypted network cannot be used here.
-int nets_mesh_can_encrypt(struct nets *nets, const char *network, struct err *err);
+// FAILED_PRECONDITION with the reason why an encrypted network cannot be used here. *known is false
+// while the kernel is being looked at; nets_boxes_go_on is called when that is over.
+int nets_mesh_can_encrypt(struct nets *nets, const char *network, bool *known, struct err *err);
 // While encrypted networks are not sealed as they should be no device of theirs may come to life.
 bool nets_mesh_unsealed(const struct nets *nets);
 

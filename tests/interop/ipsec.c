@@ -103,7 +103,7 @@ static int node(int argc, char **argv)
     const struct guard guard = {
         .members = members, .members_count = count, .sealed = &sealed, .sealed_count = 1};
     tables_want(tables, guard_table(&guard));
-    ipsec = ipsec_open(&loop, on_settled, NULL);
+    ipsec = ipsec_open(&loop, on_settled, NULL, NULL);
     const struct ipsec_local local = {members[0], members[0], GUARD_PORT};
     ipsec_set(ipsec, &local, members + 1, count - 1);
     uv_poll_init(&loop.uv, &input, 0);

@@ -93,7 +93,7 @@ guest_initrd()
     cp "$module" "$root/modules/$((number++))-${module##*/}"
   done < <(guest_module_files)
   guest_init >"$root/init"
-  { guest_boot; printf 'cd %q\nSKEP_GUEST=1 SKEP_BUILD=%q bash ' "$PWD" "${SKEP_BUILD:-}"
+  { guest_boot; printf 'cd %q\nSKEP_GUEST=1 LAB_PATIENCE=8 SKEP_BUILD=%q bash ' "$PWD" "${SKEP_BUILD:-}"
     printf '%q ' "$@"; } >"$root/boot"
   chmod +x "$root/init"
   (cd "$root" && find . | cpio --quiet -o -H newc | gzip -1) >"$work/initrd"

@@ -23,6 +23,7 @@ LAB_IMAGE=busybox:lab     # what stock_image imports
 LAB_SKIPPED=77            # the exit status that ctest knows as "skipped"
 LAB_DOCKER=/usr/bin/docker # Debian's; a test may choose another version
 LAB_STOP_SECONDS=20       # how long a daemon may take to end when asked to
+LAB_PATIENCE=${LAB_PATIENCE:-1} # all deadlines times this: emulated machines are slow
 LAB=
 LAB_ID=
 LAB_HOSTS=()
@@ -50,7 +51,7 @@ refused()
 eventually()
 {
   local seconds=$1 said; shift
-  local deadline=$((SECONDS + seconds))
+  local deadline=$((SECONDS + seconds * LAB_PATIENCE))
   until said=$("$@" 2>&1); do
     ((SECONDS < deadline)) || fail "not within $seconds s: $*${said:+ (said last: $said)}"
     sleep 0.1
