@@ -154,26 +154,18 @@ void gateway_layout(const struct gateway *gateway, const char *const *endpoint_i
     }
 }
 
-void gateway_rules(const struct gateway *gateway, struct buf *out)
+struct nftable *gateway_table(const struct gateway *gateway)
 {
     char subnet[IPNET_TEXT_BYTES];
     struct ipnet base = ipnet_base(&gateway->ip);
     ipnet_format(&base, subnet);
-    buf_printf(out,
-               "add table ip " GATEWAY_TABLE "\n"
-               "delete table ip " GATEWAY_TABLE "\n"
-               "table ip " GATEWAY_TABLE " {\n"
-               "  chain forward {\n"
-               "    type filter hook forward priority filter; policy accept;\n"
-               "    oifname != \"" GATEWAY_BRIDGE "\" accept\n"
-               "    ct state established,related accept\n"
-               "    ct status dnat accept\n"
-               "    drop\n"
-               "  }\n"
-               "  chain post {\n"
-               "    type nat hook postrouting priority srcnat; policy accept;\n"
-               "    ip saddr %s oifname != \"" GATEWAY_BRIDGE "\" masquerade\n"
-               "  }\n"
-               "}\n",
-               subnet);
+    struct nftable *table = nftable_new("ip", GATEWAY_TABLE);
+    nftable_chain(table, "forward", "type filter hook forward priority 0");
+    nftable_rule(table, "oifname != \"" GATEWAY_BRIDGE "\" accept");
+    nftable_rule(table, "ct state established,related accept");
+    nftable_rule(table, "ct status dnat accept");
+    nftable_rule(table, "drop");
+    nftable_chain(table, "post", "type nat hook postrouting priority 100");
+    nftable_rule(table, "ip saddr %s oifname != \"" GATEWAY_BRIDGE "\" masquerade", subnet);
+    return table;
 }

@@ -8,13 +8,13 @@
 #include <stdint.h>
 
 #include "agent/net/layout.h"
-#include "proto/base/buf.h"
+#include "agent/net/nftable.h"
 #include "proto/base/err.h"
 
 // Not docker_gwbridge: a stock daemon may run on the same host.
 #define GATEWAY_BRIDGE      "skep_gwbridge"
-#define GATEWAY_PORT_PREFIX "skep_g" // of its ports, and of its own name
-#define GATEWAY_TABLE       "skep_gateway"
+#define GATEWAY_PORT_PREFIX "skep_g"       // of its ports, and of its own name
+#define GATEWAY_TABLE       "skep_gateway" // family ip
 #define GATEWAY_MTU         1500
 
 struct gateway {
@@ -43,9 +43,9 @@ void gateway_port(const char *endpoint_id, char out[LAYOUT_NAME_BYTES]);
 void gateway_layout(const struct gateway *gateway, const char *const *endpoint_ids, size_t count,
                     struct layout *out);
 
-// Appends nft's commands for the table, in place of what it held: one transaction. Containers reach
-// the outside with the host's address. Nobody reaches them from there, nor they each other, but for
-// connections that were let in by a published port, also from one container to another's port.
-void gateway_rules(const struct gateway *gateway, struct buf *out);
+// Containers reach the outside with the host's address. Nobody reaches them from there, nor they each
+// other, but for connections that were let in by a published port, also from one container to
+// another's port. To be freed with nftable_free.
+struct nftable *gateway_table(const struct gateway *gateway);
 
 #endif

@@ -128,7 +128,7 @@ void nets_drop_unused(struct nets *nets)
 
 static void start_job(struct nets *nets)
 {
-    if (nets->job || nets_mesh_unsealed(nets))
+    if (nets->job || nets_mesh_unguarded(nets))
         return;
     struct nets_job *job = nets_job_make(nets);
     if (!job->count) {

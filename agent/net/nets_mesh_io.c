@@ -322,10 +322,28 @@ static void set_guard(struct nets *nets)
     free(peers.list);
 }
 
+// The rules of the gateway bridge keep containers apart, so they stand before the first of them is
+// on it, and come back at once when others flush them.
+static void set_gateway(struct nets *nets)
+{
+    bool needed = false;
+    MAP_EACH (entry, &nets->boxes) {
+        const struct box *box = entry->value;
+        needed |= nets_box_live(box) && ipnet_is_set(&box->gateway);
+    }
+    if (needed)
+        tables_want(nets->guard, gateway_table(&nets->gateway));
+    else if (nets_is_strict(nets) && nets->gateway_rules != RULES_GONE)
+        tables_drop(nets->guard, "ip", GATEWAY_TABLE);
+    else
+        return;
+    nets->gateway_rules = needed ? RULES_WANTED : RULES_GONE;
+}
+
 static void on_guard_settled(void *owner, const struct err *err)
 {
     if (err)
-        log_warn("data path is not guarded", "err=\"%s\"", err->message);
+        log_warn("host is not guarded", "err=\"%s\"", err->message);
     nets_kick_job(owner);
 }
 
@@ -348,9 +366,10 @@ static void on_ipsec_probed(void *owner)
     nets_boxes_go_on(owner);
 }
 
-bool nets_mesh_unsealed(const struct nets *nets)
+bool nets_mesh_unguarded(const struct nets *nets)
 {
-    return nets->sealed && (tables_busy(nets->guard) || ipsec_busy(nets->ipsec));
+    return ((nets->sealed || nets->gateway_rules == RULES_WANTED) && tables_busy(nets->guard)) ||
+           (nets->sealed && ipsec_busy(nets->ipsec));
 }
 
 int nets_mesh_can_encrypt(struct nets *nets, const char *network, bool *known, struct err *err)
@@ -384,6 +403,7 @@ void nets_mesh_keys(struct nets *nets, const Swarm__SessionMessage *message)
 
 void nets_mesh_go_on(struct nets *nets)
 {
+    set_gateway(nets);
     // At a restart all stays as it is: the next life takes it over.
     if (!nets->in_swarm && !nets->leaving)
         return;

@@ -139,6 +139,7 @@ struct nets {
     bool mesh_row_set;
     struct tables *guard;
     bool guarded;
+    enum { RULES_UNKNOWN, RULES_WANTED, RULES_GONE } gateway_rules;
     struct ipsec *ipsec;
     bool sealed; // some network is, or was, encrypted
     size_t mesh_parts;
@@ -232,8 +233,9 @@ void nets_mesh_keys(struct nets *nets, const Swarm__SessionMessage *message);
 // FAILED_PRECONDITION with the reason why an encrypted network cannot be used here. *known is false
 // while the kernel is being looked at; nets_boxes_go_on is called when that is over.
 int nets_mesh_can_encrypt(struct nets *nets, const char *network, bool *known, struct err *err);
-// While encrypted networks are not sealed as they should be no device of theirs may come to life.
-bool nets_mesh_unsealed(const struct nets *nets);
+// While encrypted networks are not sealed as they should be no device of theirs may come to life,
+// and none on the gateway bridge before its rules stand.
+bool nets_mesh_unguarded(const struct nets *nets);
 
 // ---- nets_checkup_io.c --------------------------------------------------------------------------
 // A place was not what it should be, and nobody here had asked for a change.

@@ -19,13 +19,8 @@ static void want_host(struct nets *nets, struct nets_job *job)
         struct job_place *place = nets_job_place(job, JOB_HOST, "", "");
         place->drift = !nets->host_asked;
         place->take.links = nets_is_strict(nets) ? GATEWAY_PORT_PREFIX : NULL;
-        if (count) {
+        if (count)
             gateway_layout(&nets->gateway, ends, count, &place->wanted);
-            gateway_rules(&nets->gateway, &place->text);
-        } else if (nets_is_strict(nets)) {
-            buf_put_str(&place->text, "add table ip " GATEWAY_TABLE "\n"
-                                      "delete table ip " GATEWAY_TABLE "\n");
-        }
     }
     nets->gateway_needed = count > 0;
     nets->host_dirty = nets->host_asked = false;
