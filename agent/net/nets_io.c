@@ -184,6 +184,8 @@ static void on_retry(struct loop_timer *timer)
 void nets_audit(struct nets *nets)
 {
     nets->host_dirty = true;
+    if (!nets->in_swarm)
+        nets_keep_no_more(nets, NETS_INGRESS_BOX);
     MAP_EACH (entry, &nets->nets) {
         struct net *net = entry->value;
         net->stale = true;
@@ -302,6 +304,8 @@ int nets_open(const struct nets_config *config, struct nets **out, struct err *e
     if (!rc) {
         str_copy(nets->dir, sizeof nets->dir, config->dir);
         rc = look_around(nets, err);
+        // It has no container that would ask for it: the manager's word says whether it stays.
+        nets_keep(nets, NETS_INGRESS_BOX);
     }
     if (rc) {
         nets_free(nets);
@@ -334,6 +338,15 @@ void nets_keep(struct nets *nets, const char *container_id)
     sandbox_place(container_id, name);
     if (map_has_str(&nets->strays, name))
         map_put_str(&nets->kept, name, nets);
+}
+
+void nets_keep_no_more(struct nets *nets, const char *container_id)
+{
+    char name[OVERLAY_TEXT_BYTES];
+    sandbox_place(container_id, name);
+    (void)map_remove_str(&nets->kept, name);
+    if (map_has_str(&nets->strays, name))
+        nets_kick(nets);
 }
 
 void nets_sweep(struct nets *nets)

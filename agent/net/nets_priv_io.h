@@ -182,6 +182,8 @@ void nets_boxes_go_on(struct nets *nets);
 // False as long as a sandbox of an earlier life waits to be asked for: ports and bridges that
 // nobody knows may be its.
 bool nets_is_strict(const struct nets *nets);
+// What an earlier life left of it, if anything, may go.
+void nets_keep_no_more(struct nets *nets, const char *container_id);
 
 static inline bool nets_box_live(const struct box *box)
 {

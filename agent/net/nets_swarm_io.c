@@ -567,6 +567,8 @@ static void ingress_go_on(struct nets *nets)
         nets_sandbox_remove(nets, NETS_INGRESS_BOX, NULL, NULL);
         return;
     }
+    if (!box && !ingress)
+        nets_keep_no_more(nets, NETS_INGRESS_BOX);
     if (box || !ingress)
         return;
     struct err err = ERR_INIT;
@@ -747,6 +749,7 @@ void nets_swarm_end(struct nets *nets, bool leave, void (*ended)(void *owner), v
             net->lb = (struct ipnet){0};
     }
     if (leave) {
+        nets_keep_no_more(nets, NETS_INGRESS_BOX);
         nets_sandbox_remove(nets, NETS_INGRESS_BOX, NULL, NULL);
         nets_drop_unused(nets);
         nets->port = OVERLAY_PORT;

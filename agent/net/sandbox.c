@@ -65,7 +65,7 @@ void sandbox_layout(const struct sandbox_end *ends, size_t count, struct layout 
 }
 
 void sandbox_guard_rules(const struct sandbox_guard *rows, size_t count, const char *const *free,
-                         size_t free_count, struct buf *out)
+                         size_t free_count, bool others, struct buf *out)
 {
     char mac[MAC_TEXT_BYTES], ip[IPNET_TEXT_BYTES];
     buf_put_str(out, "add table bridge skep_guard\n"
@@ -92,8 +92,16 @@ void sandbox_guard_rules(const struct sandbox_guard *rows, size_t count, const c
     buf_put_str(out, "  chain pre {\n"
                      "    type filter hook prerouting priority -300; policy accept;\n"
                      "    iifname != \"v*\" accept\n"
-                     "    iifname \"vxlan*\" accept\n"
-                     "    iifname . ether saddr != @macs counter drop\n");
+                     "    iifname \"vxlan*\" accept\n");
+    if (others && count) {
+        buf_put_str(out, "    iifname != {");
+        for (size_t i = 0; i < count; i++)
+            buf_printf(out, "%s \"%s\"", i ? "," : "", rows[i].port);
+        buf_put_str(out, " } accept\n");
+    } else if (others) {
+        buf_put_str(out, "    accept\n");
+    }
+    buf_put_str(out, "    iifname . ether saddr != @macs counter drop\n");
     for (size_t i = 0; i < free_count; i++)
         buf_printf(out, "    iifname \"%s\" accept\n", free[i]);
     buf_put_str(out, "    ether type arp iifname . arp saddr ip != @addresses counter drop\n"
