@@ -43,8 +43,8 @@ void gateway_port(const char *endpoint_id, char out[LAYOUT_NAME_BYTES]);
 void gateway_layout(const struct gateway *gateway, const char *const *endpoint_ids, size_t count,
                     struct layout *out);
 
-// Containers reach the outside with the host's address. Nobody reaches them from there, nor they each
-// other, but for connections that were let in by a published port, also from one container to
+// Containers reach the outside with the host's address. Nobody reaches them from there, nor they
+// each other, but for connections that were let in by a published port, also from one container to
 // another's port. To be freed with nftable_free.
 struct nftable *gateway_table(const struct gateway *gateway);
 

@@ -27,9 +27,9 @@ static void want_host(struct nets *nets, struct nets_job *job)
     free(ends);
 }
 
-// As long as sandboxes of an earlier life wait to be asked for, theirs are the ports without a row: a
-// guard made now would cut them off. The one that they came with stays, unless there is somebody new,
-// whom it does not know.
+// As long as sandboxes of an earlier life wait to be asked for, theirs are the ports without a row:
+// a guard made now would cut them off. The one that they came with stays, unless there is somebody
+// new, whom it does not know.
 static void want_guard(const struct nets *nets, const struct net *net, struct job_place *place)
 {
     bool others = !nets_is_strict(nets), somebody_new = false;

@@ -46,8 +46,9 @@ struct sandbox_guard {
 
 // Appends nft's commands for the guard in an overlay's namespace, in place of the one before: what
 // a container sends has its own MAC and IP address, or is dropped and counted. Ports in `free`
-// (of ingress sandboxes, which send what clients sent) may say anything with their MAC address. With
-// `others` ports that are in no row may say anything: there are some that nobody has asked for yet.
+// (of ingress sandboxes, which send what clients sent) may say anything with their MAC address.
+// With `others` ports that are in no row may say anything: there are some that nobody has asked for
+// yet.
 void sandbox_guard_rules(const struct sandbox_guard *rows, size_t count, const char *const *free,
                          size_t free_count, bool others, struct buf *out);
 

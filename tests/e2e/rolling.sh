@@ -1,0 +1,76 @@
+#!/bin/bash
+# A service under load while it is scaled up, scaled down and rolled: not one request fails, by the
+# service's address from a container or by the port of either node from outside; and at the end the new
+# tasks answer, all of them, and nobody else.
+# ctest: TIMEOUT 300
+. "$(dirname "$0")/../support/lab.sh"
+lab_needs docker conmon crun umoci busybox nft python3
+lab_up 3 # h3 is a client
+skep_image h1 h2
+manager() { skep h1 "$@"; }
+replicas() { [[ $(manager service ls --filter "name=$1" --format '{{.Replicas}}') == "$2" ]]; }
+
+step "two nodes, a published service on a network, a container beside it"
+skep_start h1
+skep_start h2
+manager swarm init --advertise-addr "$(ip_of h1)" >/dev/null
+skep h2 swarm join --token "$(manager swarm join-token --quiet worker)" --advertise-addr "$(ip_of h2)" \
+  "$(ip_of h1):2377" >/dev/null
+manager network create --driver overlay --attachable --subnet 10.40.0.0/24 blue >/dev/null
+manager service create --detach --quiet --name web --network blue --publish 8080:80 --replicas 4 \
+  --update-parallelism 2 --update-order start-first --stop-grace-period 5s "$LAB_IMAGE" \
+  sh -c 'mkdir /w; hostname >/w/index.html; exec httpd -f -p 80 -h /w' >/dev/null 2>&1
+eventually 60 replicas web 4/4
+client=$(skep h1 run -d --name client --network blue "$LAB_IMAGE" sleep 100000)
+vip=$(manager service inspect web --format '{{range .Endpoint.VirtualIPs}}{{.Addr}} {{end}}' | grep -o '10\.40\.0\.[0-9]*')
+
+# load ADDRESS PORT FOLDER: asks until FOLDER/stop is there. A line for each answer, with its time and
+# who gave it, or what went wrong.
+cat >"$LAB/load.py" <<'PY'
+import os, socket, sys, time
+address, port, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+while not os.path.exists(folder + "/stop"):
+    began = time.time()
+    try:
+        with socket.create_connection((address, port), 10) as s:
+            s.settimeout(20)
+            s.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            data = b"".join(iter(lambda: s.recv(4096), b""))
+        head, _, body = data.partition(b"\r\n\r\n")
+        if b" 200 " not in head.split(b"\r\n")[0]:
+            raise ValueError(head[:60])
+        print("%.1f %s" % (began, body.decode().strip()), flush=True)
+    except (OSError, ValueError) as e:
+        print("failed %.1f after %.1f s: %r" % (began, time.time() - began, e), flush=True)
+    time.sleep(0.01)
+PY
+inside() { on h1 nsenter --net="$LAB/h1/exec/netns/${client:0:12}" -- python3 "$LAB/load.py" "$vip" 80 "$LAB"; }
+outside() { on h3 python3 "$LAB/load.py" "$(ip_of "$1")" 8080 "$LAB"; }
+inside >>"$LAB/inside.answers" &
+outside h1 >>"$LAB/h1.answers" &
+outside h2 >>"$LAB/h2.answers" &
+answered() { local file; for file in "$LAB"/*.answers; do grep -qv failed "$file" || return 1; done; }
+eventually 20 answered
+# A name that gossip has yet to carry is no failure of what comes.
+for file in "$LAB"/*.answers; do : >"$file"; done
+
+step "scaled up and down"
+manager service scale --detach web=8 >/dev/null
+eventually 60 replicas web 8/8
+manager service scale --detach web=3 >/dev/null
+eventually 60 replicas web 3/3
+
+step "rolled"
+manager service update --detach --quiet --force web >/dev/null
+rolled() { [[ $(manager service inspect web --format '{{.UpdateStatus.State}}') == completed ]]; }
+eventually 90 rolled
+tasks() { { skep h1 ps -q --filter name=web; skep h2 ps -q --filter name=web; } | sort | tr '\n' ' '; }
+three() { [[ $(tasks | wc -w) == 3 ]]; }
+eventually 30 three
+wanted=$(tasks)
+new_ones() { [[ $(tail -n 25 "$LAB/$1.answers" | awk '{ print $2 }' | sort -u | tr '\n' ' ') == "$wanted" ]]; }
+for who in inside h1 h2; do eventually 20 new_ones $who; done
+touch "$LAB/stop"
+wait
+same "" "$(grep -h failed "$LAB"/*.answers || true)" "requests"
+echo "$(cat "$LAB"/*.answers | wc -l) requests answered"
