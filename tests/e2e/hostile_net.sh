@@ -84,6 +84,8 @@ on h3 python3 "$deeds" vxlan "$(ip_of h2)" "$vni" "$(mac_of "$far")" "$far" ungu
 got_in() { grep -q '^10.40.0.99 unguarded$' "$LAB/heard.far"; }
 eventually 5 got_in
 signal h2 skepd CONT
+# What started it on the host stops with it, and has to be told as well.
+kill -CONT "$(child_of "$(<"$LAB/h2/skepd.starter")")"
 guarded() { on h2 nft list counter ip skep_guard foreign; }
 eventually 10 guarded
 tables() { on h2 nft list tables | grep skep_ | sort | tr '\n' ' '; }
