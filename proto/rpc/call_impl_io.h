@@ -25,6 +25,7 @@ struct rpc_call {
     struct metadata trailers;
     struct incoming *current; // what rpc_call_message gives
     void *user;
+    struct err *unreadable; // why a message could not be read, which is how the call ends; or NULL
     bool sent;
     bool cancelled;
     bool finished;

@@ -37,6 +37,7 @@ static void call_release(struct rpc_call *call)
     incoming_free(call->request);
     incoming_free(call->current);
     arena_fini(&call->arena);
+    free(call->unreadable);
     shared_peer_unref(call->peer);
     if (call->mail)
         call_mail_free(call->mail);
@@ -79,21 +80,33 @@ void call_deliver_start(struct rpc_call *call)
 }
 
 // A raw row may have handed the call to one that is not.
-static bool decode_late(struct rpc_call *call, struct incoming *incoming)
+static bool decode_late(struct rpc_call *call, struct incoming *incoming, struct err *err)
 {
-    if (incoming->message || !call->method.request)
-        return true;
-    struct err err = ERR_INIT;
-    if (incoming_decode(incoming, call->method.request, &WIRE_LIMITS_RPC, &err) == 0)
-        return true;
-    rpc_call_fail(call, &err);
-    return false;
+    return incoming->message || !call->method.request ||
+           incoming_decode(incoming, call->method.request, &WIRE_LIMITS_RPC, err) == 0;
+}
+
+// The service has begun with the call and must hear of its end before the client does.
+static void end_unreadable(struct rpc_call *call, const struct err *err)
+{
+    if (!call->method.on_cancel) {
+        rpc_call_fail(call, err);
+        return;
+    }
+    call->unreadable = mem_dup(err, sizeof *err);
+    call_deliver_cancel(call);
 }
 
 void call_deliver_message(struct rpc_call *call, struct incoming *incoming)
 {
-    if (call->cancelled || call->finished || !decode_late(call, incoming)) {
+    struct err err = ERR_INIT;
+    if (call->cancelled || call->finished) {
         incoming_free(incoming);
+        return;
+    }
+    if (!decode_late(call, incoming, &err)) {
+        incoming_free(incoming);
+        end_unreadable(call, &err);
         return;
     }
     call->current = incoming;
@@ -422,9 +435,13 @@ void rpc_call_finish(struct rpc_call *call, const struct rpc_status *status)
     MAGIC_CHECK(call, CALL_MAGIC);
     CHECK(!call->finished);
     call->finished = true;
-    struct rpc_status missing;
+    struct rpc_status missing, unreadable;
     if (!status)
         status = &ok;
+    if (call->unreadable) {
+        unreadable = rpc_status_of_err(call->unreadable);
+        status = &unreadable;
+    }
     if (status->err.code == ERR_OK && !call->sent && !call->cancelled &&
         gives_one(call->method.kind)) {
         missing = rpc_status_make(ERR_INTERNAL, "the service gave no answer");
@@ -474,6 +491,8 @@ void rpc_call_dispatch(struct rpc_call *call, const struct rpc_method *row, void
     struct err err = ERR_INIT;
     if (authorize(call, method.roles, &err) < 0)
         rpc_call_fail(call, &err);
-    else if (!call->current || decode_late(call, call->current))
+    else if (call->current && !decode_late(call, call->current, &err))
+        rpc_call_fail(call, &err);
+    else
         method.handle(call);
 }

@@ -59,8 +59,8 @@ struct rpc_method {
     // May be NULL. What was sent has left, rpc_call_send has room again.
     void (*on_writable)(struct rpc_call *call);
 
-    // May be NULL. The client gave up, its connection broke or the deadline passed, before
-    // rpc_call_finish. What is sent from now on goes nowhere; rpc_call_finish is still due.
+    // May be NULL. The client gave up, its connection broke, the deadline passed or a message could
+    // not be read, before rpc_call_finish. What is sent from now on goes nowhere; rpc_call_finish is still due.
     void (*on_cancel)(struct rpc_call *call);
 };
 
