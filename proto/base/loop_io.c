@@ -196,6 +196,9 @@ void loop_later_cancel(struct loop_later *later)
 static void on_work_done(struct loop_post *post)
 {
     struct loop_work *work = CONTAINER_OF(post, struct loop_work, post);
+    struct loop *loop = work->loop;
+    if (--loop->jobs == 0 && loop->ending)
+        uv_unref((uv_handle_t *)&loop->wake);
     work->done(work);
 }
 
@@ -212,6 +215,9 @@ void loop_work_start(struct loop *loop, struct loop_work *work, void (*run)(stru
     work->loop = loop;
     work->work = run;
     work->done = done;
+    // The loop does not end before its jobs have: they come back to it.
+    if (loop->jobs++ == 0 && loop->ending)
+        uv_ref((uv_handle_t *)&loop->wake);
     workers_start(&work->job, on_work);
 }
 
@@ -249,7 +255,9 @@ void loop_fini(struct loop *loop)
     // What is closing may need some turns more: a connection says goodbye, a client is freed at the
     // end of a turn, with a timer to limit both. The loop's own handles must not keep it running,
     // but have to work until then.
-    uv_unref((uv_handle_t *)&loop->wake);
+    loop->ending = true;
+    if (loop->jobs == 0)
+        uv_unref((uv_handle_t *)&loop->wake);
     uv_unref((uv_handle_t *)&loop->alarm);
     uv_unref((uv_handle_t *)&loop->before_poll);
     do {

@@ -26,6 +26,8 @@ struct loop {
     struct list posted; // loop_post.link, oldest first
     bool stopping;
     bool woken;
+    size_t jobs; // of loop_work_start, under way
+    bool ending; // in loop_fini
     struct timers timers;
     uv_timer_t alarm;  // wakes for the earliest of `timers`
     struct list later; // loop_later.link
@@ -37,9 +39,9 @@ struct loop {
 void loop_init(struct loop *loop);
 
 // Frees the loop, once what is closing has closed: it runs for so long, with its timers and what
-// was asked for the end of a turn. Every handle of the callers must be closed or closing, every job
-// done: a handle left open is a broken invariant, or keeps this from ever returning. Posts that did
-// not run yet run now.
+// was asked for the end of a turn. Jobs under way end first and tell it. Every handle of the callers
+// must be closed or closing: one left open is a broken invariant, or keeps this from ever returning.
+// Posts that did not run yet run now.
 void loop_fini(struct loop *loop);
 
 // Runs until loop_stop. May be called again afterwards.

@@ -70,7 +70,8 @@ static void create(enum object_type type, void *message)
 {
     struct err err = ERR_INIT;
     struct txn *txn = fake_begin(&log_, 1);
-    ck_assert_msg(txn_create(txn, type, message, &err) == 0, "%s", err.message);
+    // A copy: what it shows of the transaction afterwards goes with that.
+    ck_assert_msg(txn_create(txn, type, fake_copy(&arena, message), &err) == 0, "%s", err.message);
     fake_write(&log_, txn);
 }
 

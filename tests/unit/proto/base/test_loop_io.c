@@ -159,6 +159,19 @@ START_TEST(jobs_run_elsewhere_and_end_here)
 }
 END_TEST
 
+START_TEST(a_loop_ends_after_its_jobs)
+{
+    struct loop loop;
+    loop_init(&loop);
+    struct probe probes[8] = {0};
+    for (int i = 0; i < 8; i++)
+        loop_work_start(&loop, &probes[i].work, job, job_done);
+    loop_fini(&loop);
+    for (int i = 0; i < 8; i++)
+        ck_assert_int_eq(probes[i].runs, 1);
+}
+END_TEST
+
 START_TEST(waiting_for_what_never_comes_ends_at_the_deadline)
 {
     struct loop loop;
@@ -179,6 +192,7 @@ Suite *suite_loop_io(void)
     tcase_add_test(tcase, posts_from_another_thread_run_in_order_on_the_loops_thread);
     tcase_add_test(tcase, later_runs_once_however_often_it_is_asked_for_in_a_turn);
     tcase_add_test(tcase, jobs_run_elsewhere_and_end_here);
+    tcase_add_test(tcase, a_loop_ends_after_its_jobs);
     tcase_add_test(tcase, waiting_for_what_never_comes_ends_at_the_deadline);
     suite_add_tcase(suite, tcase);
     return suite;
