@@ -289,7 +289,8 @@ eventually 15 heard
 said=$(script -qec "$LAB_DOCKER -H unix://$LAB/h1/$(ours && echo skep || echo docker).sock run -it --rm --name alpine3 --network one $I tty" /dev/null </dev/null)
 [[ $said == */dev/* ]] || fail "run -it: $said"
 same out "$(d h1 logs alpine1)" "logs"
-same 'alpine1 Up' "$(d h1 ps --filter network=one --format '{{.Names}} {{.Status}}' | cut -d' ' -f1,2)" "ps by network"
+[[ $'\n'"$(d h1 ps --filter network=one --format '{{.Names}} {{.Status}}')" == *$'\n''alpine1 Up'* ]] || fail "ps by network" # beside tasks
+same '' "$(d h1 ps --filter network=none-such --format '{{.Names}}')" "ps by another network"
 [[ $(d h1 network inspect one --format '{{range .Containers}}{{.Name}} {{end}}') == *alpine1* ]] || fail "network inspect: $(d h1 network inspect one)"
 [[ $(d h1 network inspect -v one --format '{{json .Peers}}') == *"$(ip_of h1)"* ]] || fail "network inspect -v"
 refused 'not found' d h1 run --rm --network my-net "$I" true
