@@ -1,7 +1,7 @@
 #!/bin/bash
 # A service under load while it is scaled up, scaled down and rolled: not one request fails, by the
 # service's address from a container or by the port of either node from outside; and at the end the new
-# tasks answer, all of them, and nobody else.
+# tasks answer, all of them, and nobody else. (A health check tells when a task listens.)
 # ctest: TIMEOUT 300
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox nft python3
@@ -18,7 +18,8 @@ skep h2 swarm join --token "$(manager swarm join-token --quiet worker)" --advert
   "$(ip_of h1):2377" >/dev/null
 manager network create --driver overlay --attachable --subnet 10.40.0.0/24 blue >/dev/null
 manager service create --detach --quiet --name web --network blue --publish 8080:80 --replicas 4 \
-  --update-parallelism 2 --update-order start-first --stop-grace-period 5s "$LAB_IMAGE" \
+  --update-parallelism 2 --update-order start-first --stop-grace-period 5s \
+  --health-cmd 'wget -q -O /dev/null http://127.0.0.1/' --health-interval 200ms "$LAB_IMAGE" \
   sh -c 'mkdir /w; hostname >/w/index.html; exec httpd -f -p 80 -h /w' >/dev/null 2>&1
 eventually 60 replicas web 4/4
 client=$(skep h1 run -d --name client --network blue "$LAB_IMAGE" sleep 100000)
