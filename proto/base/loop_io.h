@@ -39,9 +39,9 @@ struct loop {
 void loop_init(struct loop *loop);
 
 // Frees the loop, once what is closing has closed: it runs for so long, with its timers and what
-// was asked for the end of a turn. Jobs under way end first and tell it. Every handle of the callers
-// must be closed or closing: one left open is a broken invariant, or keeps this from ever returning.
-// Posts that did not run yet run now.
+// was asked for the end of a turn. Jobs under way end first and tell it. Every handle of the
+// callers must be closed or closing: one left open is a broken invariant, or keeps this from ever
+// returning. Posts that did not run yet run now.
 void loop_fini(struct loop *loop);
 
 // Runs until loop_stop. May be called again afterwards.

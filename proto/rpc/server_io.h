@@ -60,7 +60,8 @@ struct rpc_method {
     void (*on_writable)(struct rpc_call *call);
 
     // May be NULL. The client gave up, its connection broke, the deadline passed or a message could
-    // not be read, before rpc_call_finish. What is sent from now on goes nowhere; rpc_call_finish is still due.
+    // not be read, before rpc_call_finish. What is sent from now on goes nowhere; rpc_call_finish
+    // is still due.
     void (*on_cancel)(struct rpc_call *call);
 };
 
