@@ -161,7 +161,7 @@ c rm full >/dev/null
 
 step "publish, networks, image and force: the rest of update; rollback"
 create --name web --replicas 3 --constraint node.labels.zone==a --network one -p 8080:80 --publish published=8443,target=443,protocol=udp \
-  --update-delay 0s --update-monitor 1s --update-parallelism 0 "$I" sleep 100000 >/dev/null
+  --update-delay 0s --update-monitor 1s --update-parallelism 0 --stop-grace-period 1s "$I" sleep 100000 >/dev/null
 eventually 40 replicas web 3/3
 same '8080/tcp->80/ingress 8443/udp->443/ingress ' "$(service web 'range .Endpoint.Ports}}{{.PublishedPort}}/{{.Protocol}}->{{.TargetPort}}/{{.PublishMode}} {{end')" "ports"
 same 2 "$(service web 'len .Endpoint.VirtualIPs')" "addresses of the service"
@@ -194,7 +194,7 @@ eventually 60 done_with rollback_completed 3/3
 same "$I" "$(c ls --filter name=web --format '{{.Image}}')" "image of before"
 
 step "ls, ps, inspect, scale, logs, rm"
-create --name small --mode global --constraint node.hostname!=h1 "$I" sh -c 'echo up; sleep 100000' >/dev/null
+create --stop-grace-period 1s --name small --mode global --constraint node.hostname!=h1 "$I" sh -c 'echo up; sleep 100000' >/dev/null
 eventually 40 replicas small 2/2
 same 'h2 h3 ' "$(c ps small --format '{{.Node}}' | sort | tr '\n' ' ')" "a global service's nodes"
 same 'small global 2/2' "$(c ls --filter mode=global --format '{{.Name}} {{.Mode}} {{.Replicas}}')" "service ls by mode"
@@ -220,7 +220,7 @@ create --name job --mode replicated-job --replicas 2 --max-concurrent 1 "$I" tru
 create --name everywhere --mode global-job "$I" true >/dev/null
 eventually 40 replicas job '0/1 (2/2 completed)'
 eventually 60 replicas everywhere '0/0 (3/3 completed)'
-create --name rr --endpoint-mode dnsrr --network one --replicas 2 --constraint node.hostname==h1 "$I" sleep 100000 >/dev/null
+create --stop-grace-period 1s --name rr --endpoint-mode dnsrr --network one --replicas 2 --constraint node.hostname==h1 "$I" sleep 100000 >/dev/null
 eventually 40 replicas rr 2/2
 same 'dnsrr 0' "$(service rr '.Endpoint.Spec.Mode}} {{len .Endpoint.VirtualIPs')" "no address of its own"
 asked() { [[ $(d h1 exec "$(container rr | head -1)" nslookup rr. | grep -c 'Address.*10\.61\.0\.') == 2 ]]; }
