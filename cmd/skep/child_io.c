@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "proto/base/file_io.h"
 #include "proto/base/str.h"
 
 extern char **environ;
@@ -55,17 +56,7 @@ int child_start(struct cli *cli, const char *const argv[], bool feeds, bool read
 
 bool child_feed(struct child *child, const void *bytes, size_t size)
 {
-    const char *at = bytes;
-    while (size) {
-        ssize_t wrote = write(child->in, at, size);
-        if (wrote < 0 && errno != EINTR)
-            return false;
-        if (wrote > 0) {
-            at += wrote;
-            size -= (size_t)wrote;
-        }
-    }
-    return true;
+    return file_write_all(child->in, bytes, size) == 0;
 }
 
 int child_wait(struct child *child)

@@ -95,26 +95,12 @@ const char *textf(struct cli *cli, const char *format, ...)
 
 // ---- output -------------------------------------------------------------------------------------
 
-static bool write_all(int fd, const void *bytes, size_t size)
-{
-    const char *at = bytes;
-    while (size) {
-        ssize_t wrote = write(fd, at, size);
-        if (wrote < 0 && errno != EINTR)
-            return false;
-        if (wrote > 0) {
-            at += wrote;
-            size -= (size_t)wrote;
-        }
-    }
-    return true;
-}
-
 void say_flush(struct cli *cli)
 {
     // A reader that went away (head, less) ends us quietly, as SIGPIPE would have.
-    if (cli->out.len && !write_all(1, cli->out.data, cli->out.len))
-        _exit(errno == EPIPE ? 141 : 1);
+    int result = file_write_all(1, cli->out.data, cli->out.len);
+    if (result)
+        _exit(result == -EPIPE ? 141 : 1);
     buf_clear(&cli->out);
 }
 
@@ -137,7 +123,7 @@ void say(struct cli *cli, const char *format, ...)
 void warn_bytes(struct cli *cli, const void *bytes, size_t size)
 {
     say_flush(cli);
-    if (!write_all(2, bytes, size))
+    if (file_write_all(2, bytes, size))
         _exit(1);
 }
 

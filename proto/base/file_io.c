@@ -47,7 +47,7 @@ int file_read(const char *path, struct buf *out, struct err *err)
     return result;
 }
 
-static int write_all(int fd, const void *bytes, size_t size)
+int file_write_all(int fd, const void *bytes, size_t size)
 {
     const char *at = bytes;
     while (size) {
@@ -68,7 +68,7 @@ static int write_new(const char *path, const void *bytes, size_t size, mode_t mo
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
     if (fd < 0)
         return -errno;
-    int result = write_all(fd, bytes, size);
+    int result = file_write_all(fd, bytes, size);
     if (!result && fchmod(fd, mode) != 0)
         result = -errno;
     if (!result && fsync(fd) != 0)

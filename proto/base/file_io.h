@@ -15,6 +15,9 @@
 // what was there before), NOT_FOUND when there is no such file.
 int file_read(const char *path, struct buf *out, struct err *err);
 
+// Writes all of it to a descriptor that blocks, however many pieces it takes; 0 or -errno.
+int file_write_all(int fd, const void *bytes, size_t size);
+
 // Replaces (or makes) the file so that a crash leaves either the old or the new content: written
 // aside as ".<name>.tmp", synced, renamed, folder synced. `mode` is set exactly, whatever the
 // umask.
