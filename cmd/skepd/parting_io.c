@@ -23,6 +23,24 @@ struct parting {
     struct err why;
 };
 
+static void list_nodes(struct rpc_client *client,
+                       void (*done)(struct rpc_request *request, void *ctx,
+                                    const struct rpc_status *status,
+                                    const struct metadata *trailers),
+                       void *ctx)
+{
+    Swarm__ListNodesRequest message = SWARM__LIST_NODES_REQUEST__INIT;
+    struct rpc_request_spec spec = {
+        .path = LIST_NODES,
+        .kind = RPC_UNARY,
+        .response = &swarm__list_nodes_response__descriptor,
+        .timeout_ms = PARTING_ASK_MS,
+        .on_done = done,
+        .ctx = ctx,
+    };
+    rpc_client_call(client, &spec, &message.base);
+}
+
 void parting_text(size_t reachable, size_t unreachable, struct err *why)
 {
     // SwarmKit's rule for a manager that goes (swarmkit.md 18.8); this one is among the reachable.
@@ -93,16 +111,7 @@ void parting_warn(struct loop *loop, struct rpc_client *client,
         loop_post(loop, &parting->post, on_post);
         return;
     }
-    Swarm__ListNodesRequest message = SWARM__LIST_NODES_REQUEST__INIT;
-    struct rpc_request_spec spec = {
-        .path = LIST_NODES,
-        .kind = RPC_UNARY,
-        .response = &swarm__list_nodes_response__descriptor,
-        .timeout_ms = PARTING_ASK_MS,
-        .on_done = on_listed,
-        .ctx = parting,
-    };
-    rpc_client_call(client, &spec, &message.base);
+    list_nodes(client, on_listed, parting);
 }
 
 // ---- going --------------------------------------------------------------------------------------
@@ -196,14 +205,5 @@ void parting_go(struct loop *loop, struct rpc_client *client, const char *node_i
         loop_post(loop, &going->post, on_nobody);
         return;
     }
-    Swarm__ListNodesRequest message = SWARM__LIST_NODES_REQUEST__INIT;
-    struct rpc_request_spec spec = {
-        .path = LIST_NODES,
-        .kind = RPC_UNARY,
-        .response = &swarm__list_nodes_response__descriptor,
-        .timeout_ms = PARTING_ASK_MS,
-        .on_done = on_members_listed,
-        .ctx = going,
-    };
-    rpc_client_call(client, &spec, &message.base);
+    list_nodes(client, on_members_listed, going);
 }
