@@ -7,10 +7,9 @@
 // rounds like those of reads, which every member echoes.
 #include "raft/core/core.h"
 
-static void end(struct raft *raft)
+static void step_down(struct raft *raft)
 {
-    raft->farewell = 0;
-    election_become_follower(raft, raft->hard.term, 0);
+    election_become_follower(raft, raft->hard.term, 0); // which forgets the farewell
 }
 
 static int knows_or_not(const void *ctx, uint64_t id)
@@ -23,7 +22,7 @@ static int knows_or_not(const void *ctx, uint64_t id)
 void farewell_begin(struct raft *raft)
 {
     if (raft->conf.voters_count == 0) {
-        election_become_follower(raft, raft->hard.term, 0);
+        step_down(raft);
         return;
     }
     raft->farewell = raft->log.commit;
@@ -60,11 +59,11 @@ void farewell_answered(struct raft *raft)
     if (raft->farewell == 0 || quorum_tally(&raft->conf, knows_or_not, raft) != QUORUM_WON)
         return;
     name_successor(raft);
-    end(raft);
+    step_down(raft);
 }
 
 void farewell_tick(struct raft *raft)
 {
     if (raft->farewell != 0 && !mono_before(raft->now, raft->farewell_until))
-        end(raft);
+        step_down(raft);
 }
