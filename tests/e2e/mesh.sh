@@ -5,6 +5,7 @@
 # ctest: TIMEOUT 300
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox nft curl
+LAB_NETS=1
 lab_up 3 # h3 is a client
 skep_image h1 h2
 manager() { skep h1 "$@"; }

@@ -97,7 +97,10 @@ lab_down()
   local status=$? host job
   trap - EXIT HUP INT TERM
   set +e
-  if [[ $status != 0 && $status != "$LAB_SKIPPED" ]]; then lab_logs >&2; fi
+  if [[ $status != 0 && $status != "$LAB_SKIPPED" ]]; then
+    if [[ -n ${LAB_NETS:-} ]]; then lab_nets >&2 2>&1; fi
+    lab_logs >&2
+  fi
   for host in "${LAB_HOSTS[@]}"; do host_kill "$host"; done
   # The test's own background jobs; one left would keep its output open for ever.
   for job in $(jobs -p); do kill -KILL "$job"; wait "$job"; done 2>/dev/null
@@ -112,6 +115,24 @@ lab_logs()
     [[ -s $log ]] || continue
     printf '==== the end of %s\n' "$log"
     tail -n "${LAB_LOG_LINES:-40}" "$log"
+  done
+}
+
+# What the networks of each host's skepd are made of, for the tests that set LAB_NETS.
+lab_nets()
+{
+  local host place
+  for host in "${LAB_HOSTS[@]}"; do
+    for place in "" "$LAB/$host"/exec/netns/*; do
+      [[ -d $LAB/$host/exec/netns ]] || continue
+      printf '==== %s %s\n' "$host" "${place##*/}"
+      on "$host" nsenter ${place:+"--net=$place"} sh -c '
+        ip -br addr; ip -br link; ip neigh; ip rule; ip route show table all; bridge fdb
+        sysctl net.ipv4.ip_forward net.ipv4.conf.all.rp_filter; nft list ruleset
+        grep -E "tcp .*dport=[0-9]{2,4} " /proc/net/nf_conntrack' 2>&1 |
+        sed -E 's/ comment "skep-[0-9a-f]*"//; /^(broadcast|multicast|local|fe80|ff00)|^ *[}]?$|(33:33|01:00):/d' |
+        head -n 150
+    done
   done
 }
 
