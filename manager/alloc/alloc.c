@@ -166,6 +166,30 @@ void alloc_free(struct alloc *alloc)
     free(alloc);
 }
 
+// Should two have one address, it stays with those that cannot change it any more, and goes before
+// all from tasks that will never use it.
+#define LOAD_RANKS 3
+static int load_rank(const struct task_facts *facts)
+{
+    if (facts->state >= SWARM__TASK_STATE__ASSIGNED)
+        return 0;
+    return facts->desired_state <= SWARM__TASK_STATE__COMPLETE ? 1 : 2;
+}
+
+static void load_tasks(struct alloc *alloc, struct view view, int rank, struct mono tick)
+{
+    VIEW_EACH (object, view, OBJECT_TASK, BY_ALL) {
+        const struct task_facts *facts = object_task(object);
+        if (load_rank(facts) != rank)
+            continue;
+        // A task given up with its node keeps its addresses as if that had happened just now.
+        if (facts->state == SWARM__TASK_STATE__ORPHANED)
+            tsk_orphan(alloc, object, tick);
+        else
+            tsk_set(alloc, object, tick);
+    }
+}
+
 void alloc_load(struct alloc *alloc, struct view view, struct mono tick)
 {
     clear(alloc);
@@ -181,14 +205,8 @@ void alloc_load(struct alloc *alloc, struct view view, struct mono tick)
         svc_claim(alloc, object);
         queue_want(&alloc->svc_queue, object_id(object));
     }
-    VIEW_EACH (object, view, OBJECT_TASK, BY_ALL) {
-        const struct task_facts *facts = object_task(object);
-        // A task given up with its node keeps its addresses as if that had happened just now.
-        if (facts->state == SWARM__TASK_STATE__ORPHANED)
-            tsk_orphan(alloc, object, tick);
-        else
-            tsk_set(alloc, object, tick);
-    }
+    for (int rank = 0; rank < LOAD_RANKS; rank++)
+        load_tasks(alloc, view, rank, tick);
     alloc->freed = false;
     alloc->wake = tick;
 }

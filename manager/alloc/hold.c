@@ -83,10 +83,39 @@ bool hold_claim(struct alloc *alloc, struct net *net, const char *text, struct h
     return true;
 }
 
+bool hold_share(struct alloc *alloc, struct net *net, const char *text, struct holding *out)
+{
+    struct prefix address;
+    if (!prefix_parse_address(text, &address))
+        return false;
+    out->subnet = net_subnet(net, &address);
+    if (!out->subnet)
+        return false;
+    out->offset = prefix_offset(&out->subnet->ipam.subnet, &address);
+    if (!ipam_is_held(&out->subnet->ipam, out->offset))
+        return false;
+    uintptr_t others = (uintptr_t)map_get_u64(&out->subnet->shared, out->offset);
+    map_put_u64(&out->subnet->shared, out->offset, (void *)(others + 1));
+    count_in(alloc, out->subnet);
+    return true;
+}
+
+static void give_back(struct holding holding)
+{
+    struct map *shared = &holding.subnet->shared;
+    uintptr_t others = (uintptr_t)map_get_u64(shared, holding.offset);
+    if (others == 0)
+        ipam_release(&holding.subnet->ipam, holding.offset);
+    else if (others == 1)
+        map_remove_u64(shared, holding.offset);
+    else
+        map_put_u64(shared, holding.offset, (void *)(others - 1));
+}
+
 void hold_release(struct alloc *alloc, struct holding holding)
 {
     struct net *net = holding.subnet->net;
-    ipam_release(&holding.subnet->ipam, holding.offset);
+    give_back(holding);
     CHECK(net->held > 0);
     CHECK(alloc->addresses > 0);
     net->held--;

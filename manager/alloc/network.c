@@ -49,11 +49,18 @@ static const char *network_name(const Swarm__Network *network)
 
 // ---- what is stored ----------------------------------------------------------------------------
 
+static void subnet_fini(struct subnet *subnet)
+{
+    CHECK(map_count(&subnet->shared) == 0);
+    ipam_fini(&subnet->ipam);
+    map_fini(&subnet->shared);
+}
+
 static void subnets_free(struct alloc *alloc, struct net *net)
 {
     CHECK(net->held == 0);
     for (size_t i = 0; i < net->subnets_count; i++)
-        ipam_fini(&net->subnets[i].ipam);
+        subnet_fini(&net->subnets[i]);
     MEM_FREE(net->subnets);
     net->subnets_count = 0;
     for (size_t i = 0; i < net->vnis_count; i++)
@@ -91,6 +98,7 @@ static struct subnet *subnet_add(struct net *net, const struct prefix *network,
     net->subnets = mem_realloc(net->subnets, (net->subnets_count + 1) * sizeof(*net->subnets));
     struct subnet *subnet = &net->subnets[net->subnets_count++];
     subnet->net = net;
+    map_init(&subnet->shared);
     ipam_init(&subnet->ipam, network, range);
     if (config) {
         claim_text(&subnet->ipam, config->gateway);

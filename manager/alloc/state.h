@@ -13,9 +13,11 @@ struct net;
 struct subnet {
     struct ipam ipam;
     struct net *net;
+    struct map shared; // offset -> how many hold it beside the first, as number
 };
 
-// One address held. Whoever has a holding has the address; there are no two.
+// One address held. Whoever has a holding has the address; there are no two, but for tasks that
+// another leader gave one address: the address is free when the last of them gives it back.
 struct holding {
     struct subnet *subnet;
     uint64_t offset;
@@ -64,6 +66,7 @@ struct tsk {
     size_t nets_count;
     struct nod *node; // counted there
     bool ran;         // an agent may have started it
+    bool doubled;     // not with an agent yet, and somebody else has an address that it names
     char id[];
 };
 
@@ -143,6 +146,9 @@ int hold_take(struct alloc *alloc, struct net *net, const char *wanted, struct a
 
 // Takes what is stored. False when somebody has it, or it belongs nowhere.
 bool hold_claim(struct alloc *alloc, struct net *net, const char *text, struct holding *out);
+
+// Takes what is stored beside whoever has it. False when nobody has, or it belongs nowhere.
+bool hold_share(struct alloc *alloc, struct net *net, const char *text, struct holding *out);
 void hold_release(struct alloc *alloc, struct holding holding);
 
 // Lets it rest until then.

@@ -66,6 +66,48 @@ static void tsk_vanished(struct alloc *alloc, struct tsk *tsk, struct mono tick)
     tsk_free(alloc, tsk);
 }
 
+// The record's address on the network; NULL when it has none.
+static const struct holding *tsk_holding(const struct tsk *tsk, const struct net *net)
+{
+    for (size_t i = 0; i < tsk->held.count; i++)
+        if (tsk->held.list[i].subnet->net == net)
+            return &tsk->held.list[i];
+    return NULL;
+}
+
+// The overlay network of a stored attachment; NULL for what has no addresses of ours.
+static struct net *attached_net(const struct alloc *alloc,
+                                const Swarm__NetworkAttachment *attachment)
+{
+    struct net *net =
+        attachment->network ? net_find(alloc, str_or(attachment->network->id, "")) : NULL;
+    return net && net->allocated && !net->local ? net : NULL;
+}
+
+// True when the user gave the task its address on the network.
+static bool address_is_given(const Swarm__Task *task, const struct net *net)
+{
+    for (size_t i = 0; task->spec && i < task->spec->n_networks; i++)
+        if (str_equal(task->spec->networks[i]->target, net->id))
+            return task->spec->networks[i]->n_addresses > 0;
+    return false;
+}
+
+// Claims what the attachment says. An address that somebody has already (a stock leader that takes
+// over forgets the tasks of removed services, and gives their addresses away) is exchanged while no
+// agent knows it; else both have it.
+static void claim_address(struct alloc *alloc, struct tsk *tsk, const Swarm__Task *task,
+                          struct net *net, const char *address, bool movable)
+{
+    struct holding holding;
+    if (hold_claim(alloc, net, address, &holding))
+        holdings_add(&tsk->held, holding);
+    else if (movable && !address_is_given(task, net))
+        tsk->doubled = true;
+    else if (hold_share(alloc, net, address, &holding))
+        holdings_add(&tsk->held, holding);
+}
+
 // A stored task that has networks: claims its addresses.
 static struct tsk *tsk_claim(struct alloc *alloc, const struct object *object)
 {
@@ -74,18 +116,15 @@ static struct tsk *tsk_claim(struct alloc *alloc, const struct object *object)
     const Swarm__Task *task = object_unpack(object, &arena);
     CHECK(task);
     struct tsk *tsk = tsk_new(alloc, object_id(object));
+    bool movable = object_task(object)->state < SWARM__TASK_STATE__ASSIGNED;
     for (size_t i = 0; i < task->n_networks; i++) {
         const Swarm__NetworkAttachment *attachment = task->networks[i];
-        struct net *net =
-            attachment->network ? net_find(alloc, str_or(attachment->network->id, "")) : NULL;
-        if (!net || !net->allocated || net->local)
+        struct net *net = attached_net(alloc, attachment);
+        if (!net)
             continue;
         tsk_use(tsk, net);
-        for (size_t k = 0; k < attachment->n_addresses; k++) {
-            struct holding holding;
-            if (hold_claim(alloc, net, attachment->addresses[k], &holding))
-                holdings_add(&tsk->held, holding);
-        }
+        for (size_t k = 0; k < attachment->n_addresses; k++)
+            claim_address(alloc, tsk, task, net, attachment->addresses[k], movable);
     }
     arena_fini(&arena);
     return tsk;
@@ -116,6 +155,8 @@ void tsk_set(struct alloc *alloc, const struct object *object, struct mono tick)
         tsk = tsk_claim(alloc, object);
     if (!tsk)
         return;
+    if (tsk->doubled)
+        queue_want(&alloc->tsk_queue, id);
     tsk->ran |= facts->state >= SWARM__TASK_STATE__ASSIGNED;
     if (tsk->node || !*facts->node_id)
         return;
@@ -254,12 +295,55 @@ static void count_node(struct alloc *alloc, struct tsk *tsk, const char *node_id
         nod_count(alloc, tsk->node, tsk->nets[i], true);
 }
 
+// Gives the task addresses of its own in place of those that somebody else has; one that reached an
+// agent meanwhile keeps them.
+static int exchange(struct writer *writer, struct tsk *tsk, struct err *err)
+{
+    struct alloc *alloc = writer->alloc;
+    struct arena *arena = txn_arena(writer->txn);
+    Swarm__Task *task = txn_edit(writer->txn, OBJECT_TASK, tsk->id);
+    if (!task)
+        return 0;
+    const struct object *object = view_get(txn_view(writer->txn), OBJECT_TASK, tsk->id);
+    bool movable = object_task(object)->state < SWARM__TASK_STATE__ASSIGNED;
+    if (movable && object_task(object)->desired_state > SWARM__TASK_STATE__COMPLETE)
+        return 0; // it will never use them
+    bool changed = false;
+    for (size_t i = 0; i < task->n_networks; i++) {
+        Swarm__NetworkAttachment *attachment = task->networks[i];
+        struct net *net = attached_net(alloc, attachment);
+        struct holding holding;
+        const char *text;
+        struct err why = ERR_INIT;
+        if (!net || attachment->n_addresses == 0 || tsk_holding(tsk, net))
+            continue;
+        if (!movable) {
+            claim_address(alloc, tsk, task, net, attachment->addresses[0], false);
+            continue;
+        }
+        if (hold_take(alloc, net, NULL, arena, &holding, &text, &why)) {
+            queue_block(&alloc->tsk_queue, tsk->id, why.message);
+            int rc = changed ? txn_update(writer->txn, OBJECT_TASK, task, err) : 0;
+            return rc ? rc : ALLOC_BLOCKED;
+        }
+        holdings_add(&tsk->held, holding);
+        attachment->addresses = arena_memdup(arena, &text, sizeof(text));
+        attachment->n_addresses = 1;
+        changed = true;
+    }
+    tsk->doubled = false;
+    return changed ? txn_update(writer->txn, OBJECT_TASK, task, err) : 0;
+}
+
 int tsk_allocate(struct writer *writer, const char *id, struct err *err)
 {
     struct alloc *alloc = writer->alloc;
     struct arena *arena = txn_arena(writer->txn);
     struct view view = txn_view(writer->txn);
     const struct object *object = view_get(view, OBJECT_TASK, id);
+    struct tsk *known = map_get_str(&alloc->tsks, id);
+    if (known && known->doubled)
+        return exchange(writer, known, err);
     if (!object || map_has_str(&alloc->tsks, id) ||
         object_task(object)->state != SWARM__TASK_STATE__NEW ||
         object_task(object)->desired_state > SWARM__TASK_STATE__COMPLETE)

@@ -247,6 +247,109 @@ START_TEST(what_a_stock_leader_stored_is_honoured)
 }
 END_TEST
 
+// A network as a leader stored it, with addresses .2 to .14.
+static Swarm__Network *allocated_network(const char *id)
+{
+    create(OBJECT_NETWORK, network_with(id, "10.1.0.0/28"));
+    load();
+    settle();
+    return get(OBJECT_NETWORK, id);
+}
+
+static void create_with_address(const char *id, const char *service, Swarm__Network *network,
+                                const char *address, Swarm__TaskState state,
+                                Swarm__TaskState desired)
+{
+    Swarm__NetworkAttachment *attachment = ARENA_NEW(&arena, Swarm__NetworkAttachment);
+    Swarm__Task *task = fake_task(&arena, id, service, 1);
+    swarm__network_attachment__init(attachment);
+    attachment->network = network;
+    FAKE_ADD(&arena, attachment, addresses, address);
+    FAKE_ADD(&arena, task, networks, attachment);
+    attach(task->spec, network->id, NULL);
+    task->status->state = state;
+    task->desired_state = desired;
+    create(OBJECT_TASK, task);
+}
+
+// Fills the network, and says whether one of the new tasks got that address.
+static bool is_handed_out(const char *network, const char *address)
+{
+    static int number;
+    bool found = false;
+    for (int i = 0; i < 14; i++) {
+        const char *id = arena_printf(&arena, "filler%d", number++);
+        Swarm__Task *task = fake_task(&arena, id, "", 0);
+        attach(task->spec, network, NULL);
+        create(OBJECT_TASK, task);
+        settle();
+        task = get(OBJECT_TASK, id);
+        if (task->n_networks)
+            found |= str_equal(address_of(id, 0), address);
+        else
+            remove_object(OBJECT_TASK, id);
+    }
+    return found;
+}
+
+START_TEST(address_that_stock_gave_twice_is_exchanged_where_no_agent_knows_it)
+{
+    Swarm__Network *network = allocated_network("n");
+    Swarm__Service *service = fake_service(&arena, "web");
+    Swarm__Endpoint endpoint = SWARM__ENDPOINT__INIT;
+    Swarm__Endpoint__VirtualIP vip = SWARM__ENDPOINT__VIRTUAL_IP__INIT;
+    attach(service->spec->task, "n", NULL);
+    vip.network_id = "n";
+    vip.addr = "10.1.0.2/28";
+    FAKE_ADD(&arena, &endpoint, virtual_ips, &vip);
+    service->endpoint = &endpoint;
+    create(OBJECT_SERVICE, service);
+    // Ids are in an order in which whoever comes first would win wrongly.
+    create_with_address("a-of-service", "web", network, "10.1.0.2/28", SWARM__TASK_STATE__PENDING,
+                        SWARM__TASK_STATE__RUNNING);
+    create_with_address("b-pending", "web", network, "10.1.0.5/28", SWARM__TASK_STATE__PENDING,
+                        SWARM__TASK_STATE__RUNNING);
+    create_with_address("c-running", "web", network, "10.1.0.5/28", SWARM__TASK_STATE__RUNNING,
+                        SWARM__TASK_STATE__RUNNING);
+    create_with_address("d-doomed", "gone", network, "10.1.0.7/28", SWARM__TASK_STATE__PENDING,
+                        SWARM__TASK_STATE__REMOVE);
+    create_with_address("e-pending", "web", network, "10.1.0.7/28", SWARM__TASK_STATE__PENDING,
+                        SWARM__TASK_STATE__RUNNING);
+    load();
+    settle();
+    ck_assert_str_eq(((Swarm__Service *)get(OBJECT_SERVICE, "web"))->endpoint->virtual_ips[0]->addr,
+                     "10.1.0.2/28");
+    ck_assert_str_eq(address_of("c-running", 0), "10.1.0.5/28");
+    ck_assert_str_eq(address_of("d-doomed", 0), "10.1.0.7/28");
+    ck_assert_str_eq(address_of("e-pending", 0), "10.1.0.7/28");
+    ck_assert_str_eq(address_of("a-of-service", 0), "10.1.0.8/28");
+    ck_assert_str_eq(address_of("b-pending", 0), "10.1.0.9/28");
+    Swarm__Task *task = get(OBJECT_TASK, "b-pending");
+    ck_assert_int_eq(task->status->state, SWARM__TASK_STATE__PENDING);
+    // When the doomed one goes, its address is not free.
+    remove_object(OBJECT_TASK, "d-doomed");
+    settle();
+    ck_assert(!is_handed_out("n", "10.1.0.7/28"));
+}
+END_TEST
+
+START_TEST(address_that_two_running_tasks_have_is_free_after_both)
+{
+    Swarm__Network *network = allocated_network("n");
+    for (int i = 0; i < 3; i++)
+        create_with_address(arena_printf(&arena, "r%d", i), "", network, "10.1.0.5/28",
+                            SWARM__TASK_STATE__RUNNING, SWARM__TASK_STATE__RUNNING);
+    load();
+    settle();
+    for (int i = 0; i < 3; i++) {
+        ck_assert(!is_handed_out("n", "10.1.0.5/28"));
+        task_state(arena_printf(&arena, "r%d", i), SWARM__TASK_STATE__SHUTDOWN);
+        settle();
+    }
+    ck_assert(is_handed_out("n", "10.1.0.5/28"));
+}
+END_TEST
+
 START_TEST(addresses_are_serial_and_in_swarmkits_order)
 {
     create(OBJECT_NETWORK, ingress_network());
@@ -687,6 +790,8 @@ Suite *suite_alloc(void)
     tcase_add_test(tcase, ingress_comes_from_the_far_end_and_users_from_the_near);
     tcase_add_test(tcase, what_a_stock_leader_stored_is_honoured);
     tcase_add_test(tcase, addresses_are_serial_and_in_swarmkits_order);
+    tcase_add_test(tcase, address_that_stock_gave_twice_is_exchanged_where_no_agent_knows_it);
+    tcase_add_test(tcase, address_that_two_running_tasks_have_is_free_after_both);
     tcase_add_test(tcase, overlap_is_refused_naming_the_network);
     tcase_add_test(tcase, full_network_tells_the_task_and_serves_it_when_room_is_back);
     tcase_add_test(tcase, address_rests_while_its_holder_may_live);
