@@ -286,6 +286,24 @@ void handle_update_service(struct rpc_call *call)
         answer_commit(call, txn, OBJECT_SERVICE, request->service_id, NULL);
 }
 
+// The service's tasks that no agent knows go with it, as many as fit; the orchestrators see to the
+// rest. A stock manager that takes over forgets what addresses the tasks of removed services have.
+static void delete_unborn(struct txn *txn, const char *service_id)
+{
+    const char *ids[STORE_ACTIONS_MAX];
+    size_t count = 0;
+    struct err err = ERR_INIT;
+    VIEW_EACH (task, txn_view(txn), OBJECT_TASK, by_service(service_id)) {
+        if (count == COUNT_OF(ids))
+            break;
+        if (object_task(task)->state < SWARM__TASK_STATE__ASSIGNED)
+            ids[count++] = arena_strdup(txn_arena(txn), object_id(task));
+    }
+    for (size_t i = 0; i < count && !txn_full(txn, 1); i++)
+        if (txn_delete(txn, OBJECT_TASK, ids[i], &err))
+            return;
+}
+
 void handle_remove_service(struct rpc_call *call)
 {
     const Swarm__RemoveServiceRequest *request =
@@ -302,5 +320,6 @@ void handle_remove_service(struct rpc_call *call)
         answer_fail(call, txn, ERR_NOT_FOUND, "service %s not found", request->service_id);
         return;
     }
+    delete_unborn(txn, request->service_id);
     answer_commit(call, txn, OBJECT_SERVICE, NULL, NULL);
 }
