@@ -62,8 +62,9 @@ static void update_role(struct raft_node *node, const struct raft_update *update
     node->role = role;
     if (before.role == RAFT_LEADER && (role.role != RAFT_LEADER || role.term != before.term))
         node_fail_waiting(node, RAFT_NODE_ERR_LOST);
-    log_info("raft role", "role=%s term=%" PRIu64 " leader=%" PRIx64 " acting=%d",
-             raft_role_name(role.role), role.term, role.leader, role.acting);
+    log_info("raft role", "role=%s term=%" PRIu64 " leader=%" PRIx64 " acting=%d applied=%" PRIu64,
+             raft_role_name(role.role), role.term, role.leader, role.acting,
+             raft_applied(node->core));
     node->ops.role(node->ops.ctx, &node->role);
 }
 

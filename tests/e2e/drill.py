@@ -1,15 +1,21 @@
 """Load on all managers of a swarm while its leadership moves, and what must hold meanwhile and after.
 
-    drill.py SECONDS SOCKET...     one Engine API socket per manager
+    drill.py SECONDS RECORD LOGS SOCKET...     one Engine API socket per manager
 
 Services with an address and a published port each are made, scaled and removed through every manager.
 What was acknowledged is there in the end, under its id, once, at every manager; what was removed is
 not; an address or port, once seen, never changes, and nobody else has it. Prints what it did; exits 1
 with what was broken.
+
+A stock leader that takes over does not claim the addresses of tasks whose service was removed ("could
+not find service"), hands them out again, and frees them under the new holder when the old one goes. So
+what is doubled counts when a leader of ours wrote it: RECORD is what interop_record says of all commits,
+LOGS (names with blanks between) tell when ours led.
 """
 import http.client
 import json
 import random
+import re
 import socket
 import sys
 import threading
@@ -119,10 +125,18 @@ class Facts:
 
     def __init__(self):
         self.vips, self.ports, self.listings, self.doubled = {}, {}, 0, set()
+        self.moved, self.shared = [], []        # addresses, and what was seen of them
 
-    def once(self, known, id, value, what):
+    def once(self, known, id, value, what, addresses=()):
         if value and known.setdefault(id, value) != value:
-            broken.append(f'{time.strftime("%H:%M:%S")} {what} of {id} was {known[id]}, is {value}')
+            self.moved.append((addresses, f'{time.strftime("%H:%M:%S")} {what} of {id} was {known[id]}, is {value}'))
+            known[id] = value
+
+    def judge(self, forgiven):
+        """What is broken, but for addresses that stock doubled."""
+        for things, text in self.moved + self.shared:
+            if not any(thing in forgiven for thing in things):
+                broken.append(text)
 
     def look(self, services, tasks):
         """Services and tasks are two questions: who was removed between them may have an heir in the
@@ -138,7 +152,7 @@ class Facts:
             ports = sorted((port['Protocol'], port['PublishedPort']) for port in endpoint.get('Ports') or []
                            if port.get('PublishedPort'))
             if len(vips) == 2:
-                self.once(self.vips, id, vips, 'the addresses')
+                self.once(self.vips, id, vips, 'the addresses', self.vips.get(id, ()))
             self.once(self.ports, id, ports, 'the port')
             for thing in vips + ports:
                 if held.setdefault(thing, id) != id:
@@ -156,8 +170,43 @@ class Facts:
             if slots.setdefault(slot, task['ID']) != task['ID']:
                 doubled.add((slot, slots[slot], task['ID']))
         for thing, one, other in doubled & self.doubled:
-            broken.append(f'{thing} belongs to {one} and {other}')
+            self.shared.append(([thing], f'{thing} belongs to {one} and {other}'))
         self.doubled = doubled
+
+
+def reigns(logs):
+    """From which commit to which a manager of ours led."""
+    for log in logs:
+        begin = None
+        for line in open(log, errors='replace'):
+            role = re.search(r'raft role role=(\w+) .* acting=(\d) applied=(\d+)', line)
+            if role and begin is None and role[2] == '1':
+                begin = int(role[3])
+            elif role and begin is not None and role[1] != 'leader':
+                yield begin + 1, int(role[3])
+                begin = None
+        if begin is not None:
+            yield begin + 1, sys.maxsize
+
+
+class Doubled:
+    """Addresses that two had, by network and address; those of stock's making apart."""
+
+    def __init__(self, record, logs):
+        ours = list(reigns(logs))
+        self.by_stock, self.lines = set(), 0
+        for line in open(record):
+            words = line.split()
+            self.lines += 1
+            if len(words) < 9 or words[2] != 'doubled':
+                continue
+            if any(begin <= int(words[1]) <= end for begin, end in ours):
+                broken.append(f'by us: {line.strip()}')
+            else:
+                self.by_stock.add(words[3])
+
+    def __contains__(self, thing):
+        return isinstance(thing[1], str) and f'{thing[0][:6]}/{thing[1]}' in self.by_stock
 
 
 def watch(managers, facts, end):
@@ -203,7 +252,7 @@ def settled(managers, users):
 
 
 def main():
-    seconds, managers = int(sys.argv[1]), [Manager(path) for path in sys.argv[2:]]
+    seconds, managers = int(sys.argv[1]), [Manager(path) for path in sys.argv[4:]]
     status, network = managers[0].call('POST', '/networks/create', {
         'Name': 'drill', 'Driver': 'overlay', 'IPAM': {'Config': [{'Subnet': '10.200.0.0/16'}]}})
     if status != 201:
@@ -234,12 +283,17 @@ def main():
                 wanted = user.replicas.get(service['ID'])
                 if wanted and service['Spec']['Mode']['Replicated']['Replicas'] != wanted:
                     broken.append(f"{service['Spec']['Name']} was scaled to {wanted}, which is lost")
+    doubled = Doubled(sys.argv[2], sys.argv[3].split())
+    facts.judge(doubled)
     print(f"made {sum(u.made for u in users)} scaled {sum(u.scaled for u in users)} removed {sum(u.removed for u in users)} "
-          f"failed {sum(u.failed for u in users)} looked {facts.listings}", flush=True)
+          f"failed {sum(u.failed for u in users)} looked {facts.listings} recorded {doubled.lines} "
+          f"doubled by stock {len(doubled.by_stock)}", flush=True)
     if broken:
         sys.exit('\n'.join(dict.fromkeys(broken)))
     if sum(u.made for u in users) < seconds:
         sys.exit('hardly anything was made: this was no load')
+    if doubled.lines < seconds:
+        sys.exit('hardly anything was recorded')
 
 
 main()

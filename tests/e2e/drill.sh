@@ -13,6 +13,8 @@ forms=${DRILL_FORMS:-stock,stock,skep skep,skep,stock}
 ask() { local host=$1; shift; if [[ ${kinds[${host#h}-1]} == stock ]]; then stock "$host" "$@"; else skep "$host" "$@"; fi; }
 socket_of() { if [[ ${kinds[${1#h}-1]} == stock ]]; then echo "$LAB/$1/docker.sock"; else echo "$LAB/$1/skep.sock"; fi; }
 start_kind() { if [[ ${kinds[${1#h}-1]} == stock ]]; then stock_start "$1"; else skep_start "$1"; fi; }
+# The first manager of ours.
+skep_host() { local i; for i in "${!kinds[@]}"; do [[ ${kinds[i]} == stock ]] || { echo "${hosts[i]}"; return; }; done; }
 settled() { [[ $(ask "$1" node ls --format '{{.Status}} {{.ManagerStatus}}' | sort | tr '\n' ,) == 'Ready Leader,Ready Reachable,Ready Reachable,' ]]; }
 
 drill()
@@ -34,15 +36,18 @@ drill()
   cp -r "$(find "$LAB/$host" -name swarm-node.crt -printf '%h\n' -quit)" "$LAB/certificates"
   start "$host" lead "$SKEP_BUILD/tests/interop/interop_lead" "$(ip_of "$host"):2377" \
     "$LAB/certificates" "$seconds" "$pause_ms"
-  python3 "$here/drill.py" "$seconds" "${sockets[@]}"
-  host=${hosts[2]}
+  # Its commits are numbered as those in the logs of our managers.
+  start "$host" record "$SKEP_BUILD/tests/interop/interop_record" "$(ip_of "$(skep_host)"):2377" "$LAB/certificates"
+  eventually 30 grep -q . "$LAB/$host/record.log"
+  python3 "$here/drill.py" "$seconds" "$LAB/$host/record.log" "$(echo "$LAB"/*/skepd.log)" "${sockets[@]}"
   stop "$host" lead
+  stop "$host" record
   led=$(sed -n 's/^led \(.*\):2377$/\1/p' "$LAB/$host/lead.log")
   echo "leadership moved $(wc -l <<<"$led") times"
   for host in "${hosts[@]}"; do
     grep -qF "$(ip_of "$host")" <<<"$led" || fail "$host (${kinds[${host#h}-1]}) never led"
   done
-  rm -rf "$LAB/certificates" "$LAB/${hosts[2]}/lead.log"
+  rm -rf "$LAB/certificates" "$LAB/${hosts[2]}"/{lead,record}.log
 }
 
 lab_up 3
