@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cmd/skep/client_io.h"
+#include "cmd/skep/parse.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 
@@ -179,19 +180,48 @@ const char *split_once(const char *text, char separator, const char **rest, stru
     return cut ? arena_strndup(arena, text, (size_t)(cut - text)) : text;
 }
 
+void set_pair(json_t *object, const char *pair, struct arena *arena)
+{
+    const char *value, *key = split_once(pair, '=', &value, arena);
+    json_object_set_new(object, key, json_string(value ? value : ""));
+}
+
 json_t *pairs_object(struct cli *cli, const char *flag)
 {
-    const char *const *list, *value;
+    const char *const *list;
     size_t count = args_list(&cli->args, flag, &list);
     json_t *object = keep(cli, json_object());
-    for (size_t i = 0; i < count; i++) {
-        const char *key = split_once(list[i], '=', &value, &cli->arena);
-        json_object_set_new(object, key, json_string(value ? value : ""));
-    }
+    for (size_t i = 0; i < count; i++)
+        set_pair(object, list[i], &cli->arena);
     return object;
 }
 
 // ---- filters ------------------------------------------------------------------------------------
+
+int put_env_options(struct cli *cli, json_t *value, const char *path)
+{
+    const char *const *items, *rest;
+    size_t count = args_list(&cli->args, "env-file", &items);
+    for (size_t i = 0; i < count; i++) {
+        const char *text = cli_read(cli, items[i], NULL);
+        if (!text ||
+            parse_env_file(text, cli_env, array_at(value, path), &cli->arena, &cli->error) < 0)
+            return err_wrap(&cli->error, "--env-file %s", items[i]);
+    }
+    count = args_list(&cli->args, "env", &items);
+    for (size_t i = 0; i < count; i++) {
+        const char *name = split_once(items[i], '=', &rest, &cli->arena);
+        const char *ours = rest ? NULL : cli_env(name);
+        if (!*name)
+            return err_set(&cli->error, ERR_INVALID_ARGUMENT,
+                           "invalid argument \"%s\" for \"-e, --env\" flag: invalid environment "
+                           "variable: %s",
+                           items[i], items[i]);
+        const char *pair = ours ? textf(cli, "%s=%s", name, ours) : items[i];
+        json_array_append_new(array_at(value, path), json_string(pair));
+    }
+    return 0;
+}
 
 bool filter_has(struct cli *cli, const char *key)
 {

@@ -156,7 +156,7 @@ static const struct rule service_rules[] = {
     {"pid", IGNORED, NULL},
     {"platform", IGNORED, NULL},
     {"privileged", IGNORED, NULL},
-    {"restart", IGNORED, NULL},
+    {"restart", TEXT, NULL},
     {"security_opt", IGNORED, NULL},
     {"shm_size", IGNORED, NULL},
     {"userns_mode", IGNORED, NULL},
@@ -240,6 +240,8 @@ static const char *scalar_text(struct reading *r, const json_t *value, const cha
         refuse(r, path, "a single value is wanted here");
         return NULL;
     }
+    if (!r->variables)
+        return json_string_value(value);
     struct err why = ERR_INIT;
     const char *text = interpolate(json_string_value(value), r->variables, r->arena, &why);
     if (!text)

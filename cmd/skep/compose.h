@@ -12,6 +12,7 @@
 // ..."), short forms written out (lists of "A=b" as maps, "80:80" as port objects). What is legal
 // but has no meaning in a swarm is noted in `warnings` (an array of texts). A new value; NULL and
 // INVALID_ARGUMENT.
+// Without `variables` (NULL) they are left as they are written.
 json_t *compose_read(const char *file, const char *text, size_t size, const json_t *variables,
                      json_t *warnings, struct arena *arena, struct err *err);
 
@@ -23,7 +24,8 @@ struct compose_files {
     // The text of a file named in the compose file, in the arena; NULL with *err.
     const char *(*read)(void *owner, const char *path, size_t *size, struct err *err);
     void *owner;
-    const char *folder; // relative paths start there
+    const char *folder;      // relative paths start there
+    const json_t *variables; // what variables have that are named without a value; may be NULL
 };
 
 // The stack's objects: {"Networks": [...], "Secrets": [...], "Configs": [...], "Services": [...]},

@@ -3,9 +3,11 @@
 #include <string.h>
 
 #include "cmd/skep/common.h"
+#include "cmd/skep/compose_env.h"
 #include "cmd/skep/compose.h"
 #include "cmd/skep/flags.h"
 #include "cmd/skep/parse.h"
+#include "cmd/skep/restart.h"
 #include "cmd/skep/text.h"
 #include "proto/base/codec.h"
 #include "proto/base/str.h"
@@ -181,41 +183,16 @@ static int convert_data(struct converting *c, const char *section, const char *a
 
 // ---- services -----------------------------------------------------------------------------------
 
-static const char *no_look_up(const char *name)
-{
-    (void)name;
-    return NULL;
-}
-
 static int put_environment(struct converting *c, const json_t *service, json_t *spec)
 {
-    json_t *env = json_object(), *from_files = json_array(), *item;
-    const char *key, *rest;
-    size_t i;
-    int result = 0;
-    json_array_foreach(at(service, "env_file"), i, item)
-    {
-        struct err why = ERR_INIT;
-        const char *path = json_string_value(item);
-        const char *text = c->files->read(c->files->owner, path, NULL, &why);
-        if (!text || parse_env_file(text, no_look_up, from_files, c->arena, &why) < 0)
-            result = refuse(c, arena_printf(c->arena, "env_file: %s", why.message));
-    }
-    json_array_foreach(from_files, i, item)
-    {
-        const char *name = split_once(json_string_value(item), '=', &rest, c->arena);
-        json_object_set_new(env, name, json_string(str_or(rest, "")));
-    }
-    json_object_foreach(
-        at(service, "environment"), key,
-        item) if (json_is_string(item)) // a name alone that has no value is left out
-        json_object_set(env, key, item);
-    json_object_foreach(env, key, item) json_array_append_new(
-        array_at(spec, CONTAINER "Env"),
-        json_string(arena_printf(c->arena, "%s=%s", key, json_string_value(item))));
-    json_decref(env);
-    json_decref(from_files);
-    return result;
+    struct err why = ERR_INIT;
+    json_t *list = compose_environment(service, c->files, c->arena, &why);
+    if (!list)
+        return refuse(c, why.message);
+    if (json_array_size(list))
+        set_at(spec, CONTAINER "Env", json_incref(list));
+    json_decref(list);
+    return 0;
 }
 
 static int put_ports(struct converting *c, const json_t *service, json_t *spec)
@@ -316,6 +293,13 @@ static int put_files(struct converting *c, const json_t *service, const char *se
     return 0;
 }
 
+// Names are known on networks that somebody made, not on those of the host.
+static bool user_defined(const char *network)
+{
+    return !str_equal(network, "host") && !str_equal(network, "none") &&
+           !str_equal(network, "bridge") && !str_equal(network, "default");
+}
+
 static int put_networks(struct converting *c, const char *name, const json_t *service, json_t *spec)
 {
     json_t *networks = at(service, "networks"), *network, *alias;
@@ -341,7 +325,8 @@ static int put_networks(struct converting *c, const char *name, const json_t *se
         set_text(made, "Target", real_name(c, "networks", key));
         json_array_foreach(at(network, "aliases"), i, alias)
             json_array_append(array_at(made, "Aliases"), alias);
-        json_array_append_new(array_at(made, "Aliases"), json_string(name));
+        if (user_defined(text_at(made, "Target")))
+            json_array_append_new(array_at(made, "Aliases"), json_string(name));
         copy(network, "driver_opts", made, "DriverOpts");
     }
     return 0;
@@ -401,6 +386,24 @@ static int put_resources(struct converting *c, const json_t *resources, json_t *
         copy_number(c, FLAG_BYTES, resources, "reservations.memory", made,
                     "Reservations.MemoryBytes") < 0)
         return -ERR_INVALID_ARGUMENT;
+    return 0;
+}
+
+// `restart:` counts where `deploy: restart_policy:` is missing.
+static int put_restart(struct converting *c, const json_t *service, json_t *spec)
+{
+    const char *text = text_at(service, "restart");
+    struct restart restart;
+    struct err why = ERR_INIT;
+    if (!*text || at(service, "deploy.restart_policy"))
+        return 0;
+    if (restart_parse(text, &restart, c->arena, &why) < 0)
+        return refuse(c, why.message);
+    bool fails_only = str_equal(restart.name, "on-failure");
+    if (!str_equal(restart.name, "no"))
+        set_text(spec, "TaskTemplate.RestartPolicy.Condition", fails_only ? "on-failure" : "any");
+    if (fails_only)
+        set_number(spec, "TaskTemplate.RestartPolicy.MaxAttempts", restart.retries);
     return 0;
 }
 
@@ -543,9 +546,9 @@ static json_t *convert_service(struct converting *c, const char *key, const json
     json_object_set_new(at(spec, "Labels"), "com.docker.stack.image",
                         json_string(text_at(service, "image")));
     if (put_container(c, service, spec) < 0 || put_environment(c, service, spec) < 0 ||
-        put_deploy(c, at(service, "deploy"), spec) < 0 || put_ports(c, service, spec) < 0 ||
-        put_mounts(c, service, spec) < 0 || put_health(c, service, spec) < 0 ||
-        put_files(c, service, "secrets", "Secret", spec) < 0 ||
+        put_deploy(c, at(service, "deploy"), spec) < 0 || put_restart(c, service, spec) < 0 ||
+        put_ports(c, service, spec) < 0 || put_mounts(c, service, spec) < 0 ||
+        put_health(c, service, spec) < 0 || put_files(c, service, "secrets", "Secret", spec) < 0 ||
         put_files(c, service, "configs", "Config", spec) < 0 ||
         put_networks(c, key, service, spec) < 0) {
         json_decref(spec);

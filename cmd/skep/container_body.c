@@ -1,9 +1,11 @@
 // The options of `skep run` and `skep create`, and the container they describe.
 #include <string.h>
 
+#include "cmd/skep/capabilities.h"
 #include "cmd/skep/common.h"
 #include "cmd/skep/container.h"
 #include "cmd/skep/parse.h"
+#include "cmd/skep/restart.h"
 #include "proto/base/str.h"
 
 // Options that are one value of the body. The kind of the option tells its type.
@@ -18,21 +20,27 @@ static const struct {
     {"workdir", "WorkingDir"},
     {"stop-signal", "StopSignal"},
     {"stop-timeout", "StopTimeout"},
-    {"mac-address", "MacAddress"},
     {"health-interval", "Healthcheck.Interval"},
     {"health-timeout", "Healthcheck.Timeout"},
     {"health-start-period", "Healthcheck.StartPeriod"},
+    {"health-start-interval", "Healthcheck.StartInterval"},
     {"health-retries", "Healthcheck.Retries"},
     {"cgroup-parent", "HostConfig.CgroupParent"},
     {"cgroupns", "HostConfig.CgroupnsMode"},
     {"cpu-period", "HostConfig.CpuPeriod"},
     {"cpu-quota", "HostConfig.CpuQuota"},
+    {"blkio-weight", "HostConfig.BlkioWeight"},
+    {"cidfile", "HostConfig.ContainerIDFile"},
+    {"cpu-rt-period", "HostConfig.CpuRealtimePeriod"},
+    {"cpu-rt-runtime", "HostConfig.CpuRealtimeRuntime"},
     {"cpu-shares", "HostConfig.CpuShares"},
     {"cpus", "HostConfig.NanoCpus"},
     {"cpuset-cpus", "HostConfig.CpusetCpus"},
     {"cpuset-mems", "HostConfig.CpusetMems"},
     {"init", "HostConfig.Init"},
     {"ipc", "HostConfig.IpcMode"},
+    {"isolation", "HostConfig.Isolation"},
+    {"kernel-memory", "HostConfig.KernelMemory"},
     {"log-driver", "HostConfig.LogConfig.Type"},
     {"memory", "HostConfig.Memory"},
     {"memory-reservation", "HostConfig.MemoryReservation"},
@@ -60,8 +68,6 @@ static const struct {
     {"dns-option", "HostConfig.DnsOptions"},
     {"dns-search", "HostConfig.DnsSearch"},
     {"add-host", "HostConfig.ExtraHosts"},
-    {"cap-add", "HostConfig.CapAdd"},
-    {"cap-drop", "HostConfig.CapDrop"},
     {"group-add", "HostConfig.GroupAdd"},
     {"link", "HostConfig.Links"},
     {"security-opt", "HostConfig.SecurityOpt"},
@@ -99,81 +105,80 @@ static void put_rows(struct cli *cli, json_t *body)
     }
 }
 
-static int put_env(struct cli *cli, json_t *body)
+static int put_restart(struct cli *cli, json_t *body)
 {
-    const char *const *items, *value;
-    size_t files = args_list(&cli->args, "env-file", &items);
-    for (size_t i = 0; i < files; i++) {
-        const char *text = cli_read(cli, items[i], NULL);
-        if (!text ||
-            parse_env_file(text, cli_env, array_at(body, "Env"), &cli->arena, &cli->error) < 0)
-            return err_wrap(&cli->error, "--env-file %s", items[i]);
-    }
-    size_t count = args_list(&cli->args, "env", &items);
-    for (size_t i = 0; i < count; i++) {
-        const char *name = split_once(items[i], '=', &value, &cli->arena);
-        const char *found = value ? value : cli_env(name);
-        if (found)
-            json_array_append_new(array_at(body, "Env"),
-                                  json_string(textf(cli, "%s=%s", name, found)));
-    }
+    const char *text = args_text(&cli->args, "restart");
+    struct restart restart;
+    if (!text)
+        return 0;
+    if (restart_parse(text, &restart, &cli->arena, &cli->error) < 0)
+        return -(int)cli->error.code;
+    if (args_on(&cli->args, "rm") && !str_equal(restart.name, "no"))
+        return err_set(&cli->error, ERR_INVALID_ARGUMENT,
+                       "Conflicting options: --restart and --rm");
+    set_text(body, "HostConfig.RestartPolicy.Name", restart.name);
+    set_number(body, "HostConfig.RestartPolicy.MaximumRetryCount", restart.retries);
     return 0;
 }
 
-static int put_restart(struct cli *cli, json_t *body)
+// The options of an endpoint that --network has as fields, and that stand alone for the first one.
+static const struct {
+    const char *field, *flag, *path;
+    bool is_list;
+} endpoint_rows[] = {{"Aliases", "network-alias", "Aliases", true},
+                     {"DriverOpts", NULL, "DriverOpts", false},
+                     {"ip", "ip", "IPAMConfig.IPv4Address", false},
+                     {"ip6", "ip6", "IPAMConfig.IPv6Address", false},
+                     {"link-local-ip", "link-local-ip", "IPAMConfig.LinkLocalIPs", true},
+                     {"mac-address", "mac-address", "MacAddress", false},
+                     {NULL, "link", "Links", true}};
+
+// One endpoint from the fields of its --network, and if it is the first from the options beside.
+static void put_endpoint(struct cli *cli, json_t *endpoint, json_t *network, bool first)
 {
-    const char *text = args_text(&cli->args, "restart"), *count;
-    int64_t number = 0;
-    if (!text)
-        return 0;
-    const char *name = split_once(text, ':', &count, &cli->arena);
-    bool known = strstr(" no always on-failure unless-stopped ", textf(cli, " %s ", name)) != NULL;
-    if (!known ||
-        (count && (!str_equal(name, "on-failure") || !str_to_i64(count, 0, 1000000, &number))))
-        return err_set(&cli->error, ERR_INVALID_ARGUMENT, "invalid restart policy: %s", text);
-    if (args_on(&cli->args, "rm") && !str_equal(name, "no"))
-        return err_set(&cli->error, ERR_INVALID_ARGUMENT,
-                       "Conflicting options: --restart and --rm");
-    set_text(body, "HostConfig.RestartPolicy.Name", name);
-    set_number(body, "HostConfig.RestartPolicy.MaximumRetryCount", number);
-    return 0;
+    const char *const *items;
+    for (size_t i = 0; i < COUNT_OF(endpoint_rows); i++) {
+        const char *path = endpoint_rows[i].path, *flag = endpoint_rows[i].flag;
+        json_t *field = endpoint_rows[i].field ? at(network, endpoint_rows[i].field) : NULL;
+        if (field)
+            set_at(endpoint, path, json_incref(field));
+        if (!first || !flag || !args_set(&cli->args, flag))
+            continue;
+        if (!endpoint_rows[i].is_list) {
+            set_text(endpoint, path, args_text(&cli->args, flag));
+            continue;
+        }
+        size_t count = args_list(&cli->args, flag, &items);
+        for (size_t j = 0; j < count; j++)
+            json_array_append_new(array_at(endpoint, path), json_string(items[j]));
+    }
 }
 
 static int put_network(struct cli *cli, json_t *body)
 {
-    const char *const *items, *first = NULL;
+    static const char *const none[] = {"default"};
+    const char *const *items;
     size_t count = args_list(&cli->args, "network", &items);
+    if (!count) {
+        items = none;
+        count = 1;
+    }
     for (size_t i = 0; i < count; i++) {
         json_t *network = keep(cli, parse_network(items[i], &cli->arena, &cli->error));
         if (!network)
             return err_wrap(&cli->error, "invalid argument \"%s\" for \"--network\" flag",
                             items[i]);
         const char *name = text_at(network, "Target");
-        first = first ? first : name;
+        if (i == 0)
+            set_text(body, "HostConfig.NetworkMode", name);
         // Dots in a network's name are no path.
-        json_t *endpoints = object_at(body, "NetworkingConfig.EndpointsConfig");
         json_t *endpoint = json_object();
-        json_object_set_new(endpoints, name, endpoint);
-        if (at(network, "Aliases"))
-            set_at(endpoint, "Aliases", json_incref(at(network, "Aliases")));
-        if (at(network, "DriverOpts"))
-            set_at(endpoint, "DriverOpts", json_incref(at(network, "DriverOpts")));
-        if (at(network, "ip"))
-            set_text(endpoint, "IPAMConfig.IPv4Address", text_at(network, "ip"));
-        if (at(network, "ip6"))
-            set_text(endpoint, "IPAMConfig.IPv6Address", text_at(network, "ip6"));
+        json_object_set_new(object_at(body, "NetworkingConfig.EndpointsConfig"), name, endpoint);
+        put_endpoint(cli, endpoint, network, i == 0);
     }
-    set_text(body, "HostConfig.NetworkMode", first ? first : "default");
-    if (!first)
-        return 0;
-    json_t *endpoint = json_object_get(object_at(body, "NetworkingConfig.EndpointsConfig"), first);
-    if (args_set(&cli->args, "ip"))
-        set_text(endpoint, "IPAMConfig.IPv4Address", args_text(&cli->args, "ip"));
-    if (args_set(&cli->args, "ip6"))
-        set_text(endpoint, "IPAMConfig.IPv6Address", args_text(&cli->args, "ip6"));
-    count = args_list(&cli->args, "network-alias", &items);
-    for (size_t i = 0; i < count; i++)
-        json_array_append_new(array_at(endpoint, "Aliases"), json_string(items[i]));
+    // Daemons before 1.44 look for it here.
+    if (args_set(&cli->args, "mac-address"))
+        set_text(body, "MacAddress", args_text(&cli->args, "mac-address"));
     return 0;
 }
 
@@ -223,6 +228,22 @@ static int put_mounts(struct cli *cli, json_t *body)
     return 0;
 }
 
+// --expose 80, 53/udp or 90-99.
+static int put_exposed(struct cli *cli, json_t *exposed, const char *text)
+{
+    const char *protocol, *end, *ports = split_once(text, '/', &protocol, &cli->arena);
+    const char *begin = split_once(ports, '-', &end, &cli->arena);
+    int64_t first, last;
+    if (!str_to_i64(begin, 1, 65535, &first) || !str_to_i64(end ? end : begin, first, 65535, &last))
+        return err_set(&cli->error, ERR_INVALID_ARGUMENT,
+                       "invalid range format for --expose: %s, it is PORT[-PORT][/PROTOCOL]", text);
+    for (; first <= last; first++)
+        json_object_set_new(exposed,
+                            textf(cli, "%lld/%s", (long long)first, protocol ? protocol : "tcp"),
+                            json_object());
+    return 0;
+}
+
 static int put_ports(struct cli *cli, json_t *body)
 {
     const char *const *items;
@@ -233,9 +254,8 @@ static int put_ports(struct cli *cli, json_t *body)
             return -(int)cli->error.code;
     count = args_list(&cli->args, "expose", &items);
     for (size_t i = 0; i < count; i++)
-        json_object_set_new(object_at(body, "ExposedPorts"),
-                            strchr(items[i], '/') ? items[i] : textf(cli, "%s/tcp", items[i]),
-                            json_object());
+        if (put_exposed(cli, object_at(body, "ExposedPorts"), items[i]) < 0)
+            return -(int)cli->error.code;
     count = args_list(&cli->args, "ulimit", &items);
     for (size_t i = 0; i < count; i++) {
         json_t *limit = parse_ulimit(items[i], &cli->error);
@@ -251,12 +271,115 @@ static void put_maps(struct cli *cli, json_t *body)
     static const struct {
         const char *flag, *path;
     } maps[] = {{"label", "Labels"},
+                {"annotation", "HostConfig.Annotations"},
                 {"log-opt", "HostConfig.LogConfig.Config"},
                 {"sysctl", "HostConfig.Sysctls"},
                 {"storage-opt", "HostConfig.StorageOpt"}};
     for (size_t i = 0; i < COUNT_OF(maps); i++)
         if (args_set(&cli->args, maps[i].flag))
             set_at(body, maps[i].path, json_incref(pairs_object(cli, maps[i].flag)));
+}
+
+static const char *no_value(const char *name)
+{
+    (void)name;
+    return NULL;
+}
+
+static int put_label_files(struct cli *cli, json_t *body)
+{
+    const char *const *items, *rest;
+    size_t count = args_list(&cli->args, "label-file", &items), j;
+    json_t *lines = keep(cli, json_array()), *line, *labels = json_object();
+    for (size_t i = 0; i < count; i++) {
+        const char *text = cli_read(cli, items[i], NULL);
+        if (!text || parse_env_file(text, no_value, lines, &cli->arena, &cli->error) < 0) {
+            json_decref(labels);
+            return err_wrap(&cli->error, "--label-file %s", items[i]);
+        }
+    }
+    json_array_foreach(lines, j, line)
+    {
+        const char *key = split_once(json_string_value(line), '=', &rest, &cli->arena);
+        json_object_set_new(labels, key, json_string(str_or(rest, "")));
+    }
+    // Those of the command line count more.
+    json_object_update(labels, pairs_object(cli, "label"));
+    set_at(body, "Labels", labels);
+    return 0;
+}
+
+// Limits of single disks: "/dev/sda:1mb".
+static int put_disks(struct cli *cli, json_t *body)
+{
+    static const struct {
+        const char *flag, *path, *value;
+        enum flag_kind kind;
+    } disks[] = {
+        {"blkio-weight-device", "HostConfig.BlkioWeightDevice", "Weight", FLAG_UINT},
+        {"device-read-bps", "HostConfig.BlkioDeviceReadBps", "Rate", FLAG_BYTES},
+        {"device-read-iops", "HostConfig.BlkioDeviceReadIOps", "Rate", FLAG_UINT},
+        {"device-write-bps", "HostConfig.BlkioDeviceWriteBps", "Rate", FLAG_BYTES},
+        {"device-write-iops", "HostConfig.BlkioDeviceWriteIOps", "Rate", FLAG_UINT},
+    };
+    const char *const *items, *limit;
+    for (size_t i = 0; i < COUNT_OF(disks); i++) {
+        size_t count = args_list(&cli->args, disks[i].flag, &items);
+        for (size_t j = 0; j < count; j++) {
+            const char *path = split_once(items[j], ':', &limit, &cli->arena);
+            int64_t number = 0;
+            if (!str_starts(path, "/dev/") || !limit ||
+                flag_number(disks[i].kind, limit, &number, NULL) < 0)
+                return err_set(&cli->error, ERR_INVALID_ARGUMENT,
+                               "invalid argument \"%s\" for \"--%s\" flag: it is "
+                               "/dev/NAME:NUMBER",
+                               items[j], disks[i].flag);
+            json_array_append_new(
+                array_at(body, disks[i].path),
+                json_pack("{s:s, s:I}", "Path", path, disks[i].value, (json_int_t)number));
+        }
+    }
+    return 0;
+}
+
+static int put_gpus(struct cli *cli, json_t *body)
+{
+    const char *const *items;
+    size_t count = args_list(&cli->args, "gpus", &items);
+    for (size_t i = 0; i < count; i++) {
+        json_t *request = parse_gpus(items[i], &cli->arena, &cli->error);
+        if (!request)
+            return err_wrap(&cli->error, "invalid argument \"%s\" for \"--gpus\" flag", items[i]);
+        json_array_append_new(array_at(body, "HostConfig.DeviceRequests"), request);
+    }
+    return 0;
+}
+
+// What is joined to the terminal, or would be by a start: --attach, or all outputs.
+static int put_streams(struct cli *cli, json_t *body)
+{
+    static const struct {
+        const char *name, *member;
+    } streams[] = {
+        {"stdin", "AttachStdin"}, {"stdout", "AttachStdout"}, {"stderr", "AttachStderr"}};
+    const char *const *items;
+    size_t count = args_list(&cli->args, "attach", &items), k;
+    bool input = args_on(&cli->args, "interactive");
+    set_true(body, "AttachStdin", input);
+    set_true(body, "AttachStdout", !count);
+    set_true(body, "AttachStderr", !count);
+    for (size_t i = 0; i < count; i++) {
+        for (k = 0; k < COUNT_OF(streams) && strcasecmp(streams[k].name, items[i]) != 0; k++)
+            ;
+        if (k == COUNT_OF(streams))
+            return err_set(&cli->error, ERR_INVALID_ARGUMENT,
+                           "invalid argument \"%s\" for \"-a, --attach\" flag: valid streams are "
+                           "STDIN, STDOUT and STDERR",
+                           items[i]);
+        set_true(body, streams[k].member, true);
+    }
+    set_true(body, "StdinOnce", input);
+    return 0;
 }
 
 json_t *container_body(struct cli *cli)
@@ -270,6 +393,7 @@ json_t *container_body(struct cli *cli)
     object_at(body, "HostConfig");
     put_rows(cli, body);
     put_maps(cli, body);
+    capabilities_put(cli, body, "HostConfig.CapAdd", "HostConfig.CapDrop");
     const char *entrypoint = args_text(args, "entrypoint");
     if (entrypoint)
         json_array_append_new(array_at(body, "Entrypoint"), json_string(entrypoint));
@@ -278,13 +402,10 @@ json_t *container_body(struct cli *cli)
     else if (args_set(args, "health-cmd"))
         set_at(body, "Healthcheck.Test",
                json_pack("[ss]", "CMD-SHELL", args_text(args, "health-cmd")));
-    if (put_env(cli, body) < 0 || put_restart(cli, body) < 0 || put_network(cli, body) < 0 ||
-        put_mounts(cli, body) < 0 || put_ports(cli, body) < 0)
+    if (put_env_options(cli, body, "Env") < 0 || put_restart(cli, body) < 0 ||
+        put_network(cli, body) < 0 || put_mounts(cli, body) < 0 || put_ports(cli, body) < 0 ||
+        put_label_files(cli, body) < 0 || put_disks(cli, body) < 0 || put_gpus(cli, body) < 0 ||
+        put_streams(cli, body) < 0)
         return NULL;
-    bool input = args_on(args, "interactive");
-    set_true(body, "AttachStdin", input);
-    set_true(body, "StdinOnce", input);
-    set_true(body, "AttachStdout", true);
-    set_true(body, "AttachStderr", true);
     return body;
 }

@@ -2,6 +2,7 @@
 #include "cmd/skep/client_io.h"
 #include "cmd/skep/command.h"
 #include "cmd/skep/common.h"
+#include "cmd/skep/restart.h"
 #include "proto/base/str.h"
 
 // Options that are a member of the request each.
@@ -19,21 +20,22 @@ static const struct {
     {"cpuset-cpus", "CpusetCpus", true},
     {"cpuset-mems", "CpusetMems", true},
     {"memory", "Memory", false},
+    {"kernel-memory", "KernelMemory", false},
     {"memory-reservation", "MemoryReservation", false},
+    {"memory-swap", "MemorySwap", false},
     {"pids-limit", "PidsLimit", false},
 };
 
 static int put_restart(struct cli *cli, json_t *body)
 {
-    const char *text = args_text(&cli->args, "restart"), *count;
-    int64_t number = 0;
+    const char *text = args_text(&cli->args, "restart");
+    struct restart restart;
     if (!text)
         return 0;
-    const char *name = split_once(text, ':', &count, &cli->arena);
-    if (count && (!str_equal(name, "on-failure") || !str_to_i64(count, 0, 1000000, &number)))
-        return err_set(&cli->error, ERR_INVALID_ARGUMENT, "invalid restart policy: %s", text);
-    set_text(body, "RestartPolicy.Name", name);
-    set_number(body, "RestartPolicy.MaximumRetryCount", number);
+    if (restart_parse(text, &restart, &cli->arena, &cli->error) < 0)
+        return -(int)cli->error.code;
+    set_text(body, "RestartPolicy.Name", restart.name);
+    set_number(body, "RestartPolicy.MaximumRetryCount", restart.retries);
     return 0;
 }
 
@@ -41,18 +43,12 @@ static json_t *body_of(struct cli *cli)
 {
     struct args *args = &cli->args;
     json_t *body = keep(cli, json_object());
-    const char *swap = args_text(args, "memory-swap");
-    int64_t bytes = -1;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         if (args_set(args, rows[i].flag) && rows[i].text)
             set_text(body, rows[i].member, args_text(args, rows[i].flag));
         else if (args_set(args, rows[i].flag))
             set_number(body, rows[i].member, args_number(args, rows[i].flag, 0));
     }
-    if (swap && !str_equal(swap, "-1") && flag_number(FLAG_BYTES, swap, &bytes, &cli->error) < 0)
-        return NULL;
-    if (swap)
-        set_number(body, "MemorySwap", bytes);
     if (put_restart(cli, body) < 0)
         return NULL;
     if (json_object_size(body) == 0) {
@@ -93,9 +89,10 @@ static const struct flag update_flags[] = {
     {"cpus", 0, FLAG_CPUS, "number", "Processors it may use, such as 0.5"},
     {"cpuset-cpus", 0, FLAG_TEXT, "list", "Which processors, such as 0-2"},
     {"cpuset-mems", 0, FLAG_TEXT, "list", "Which memory nodes"},
+    {"kernel-memory", 0, FLAG_BYTES, "bytes", "Memory of the kernel (old daemons)"},
     {"memory", 'm', FLAG_BYTES, "bytes", "Memory it may use, such as 64m"},
     {"memory-reservation", 0, FLAG_BYTES, "bytes", "Memory it keeps when memory is short"},
-    {"memory-swap", 0, FLAG_TEXT, "bytes", "Memory and swap together, -1 for no limit"},
+    {"memory-swap", 0, FLAG_SWAP, "bytes", "Memory and swap together, -1 for no limit"},
     {"pids-limit", 0, FLAG_INT, "number", "Processes it may have, -1 for no limit"},
     {"restart", 0, FLAG_TEXT, "policy", "no, always, unless-stopped, on-failure[:times]"},
     {0},

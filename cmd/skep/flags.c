@@ -49,6 +49,9 @@ int flag_number(enum flag_kind kind, const char *text, int64_t *out, struct err 
         return duration_parse(text, out, err);
     case FLAG_BYTES:
         return text_parse_bytes(text, out, err);
+    case FLAG_SWAP:
+        *out = -1;
+        return str_equal(text, "-1") ? 0 : text_parse_bytes(text, out, err);
     case FLAG_CPUS:
         return text_parse_cpus(text, out, err);
     case FLAG_FLOAT:

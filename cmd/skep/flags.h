@@ -20,6 +20,7 @@ enum flag_kind {
     FLAG_FLOAT,    // a number
     FLAG_DURATION, // 1m30s
     FLAG_BYTES,    // 64m
+    FLAG_SWAP,     // the same, or -1 for no limit
     FLAG_CPUS,     // 0.5
 };
 

@@ -277,130 +277,15 @@ int parse_container_port(const char *text, json_t *bindings, json_t *exposed, st
     return 0;
 }
 
-// ---- mounts -------------------------------------------------------------------------------------
+// ---- references to secrets, configurations and networks -----------------------------------------
 
-static bool truth(const struct field *field, bool *out)
+bool parse_file_mode(const char *text, int *mode)
 {
-    static const char *const yes[] = {"", "1", "t", "true", "T", "TRUE", "True"};
-    static const char *const no[] = {"0", "f", "false", "F", "FALSE", "False"};
-    for (size_t i = 0; i < COUNT_OF(yes); i++)
-        if (strcmp(field->value, yes[i]) == 0 && (*field->value || !field->has_value))
-            return *out = true;
-    for (size_t i = 0; i < COUNT_OF(no); i++)
-        if (strcmp(field->value, no[i]) == 0) {
-            *out = false;
-            return true;
-        }
-    return false;
-}
-
-static void set_pair(json_t *object, const char *pair, struct arena *arena)
-{
-    const char *value, *key = split_once(pair, '=', &value, arena);
-    json_object_set_new(object, key, json_string(value ? value : ""));
-}
-
-// One field of --mount; false with *err.
-static bool mount_field(json_t *mount, const struct field *field, struct arena *arena,
-                        struct err *err)
-{
-    static const struct {
-        const char *key, *path;
-    } texts[] = {{"type", "Type"},
-                 {"source", "Source"},
-                 {"src", "Source"},
-                 {"target", "Target"},
-                 {"dst", "Target"},
-                 {"destination", "Target"},
-                 {"consistency", "Consistency"},
-                 {"bind-propagation", "BindOptions.Propagation"},
-                 {"volume-driver", "VolumeOptions.DriverConfig.Name"},
-                 {"volume-subpath", "VolumeOptions.Subpath"},
-                 {0}};
-    static const struct {
-        const char *key, *path;
-    } truths[] = {{"readonly", "ReadOnly"},
-                  {"ro", "ReadOnly"},
-                  {"bind-nonrecursive", "BindOptions.NonRecursive"},
-                  {"bind-create-src", "BindOptions.CreateMountpoint"},
-                  {"volume-nocopy", "VolumeOptions.NoCopy"},
-                  {0}};
-    const char *key = field->key, *value = field->value;
-    for (size_t i = 0; truths[i].key; i++) {
-        bool on;
-        if (!str_equal(truths[i].key, key))
-            continue;
-        if (!truth(field, &on)) {
-            err_set(err, ERR_INVALID_ARGUMENT, "invalid value for %s: %s", key, value);
-            return false;
-        }
-        set_true(mount, truths[i].path, on);
-        return true;
-    }
-    if (!field->has_value) {
-        err_set(err, ERR_INVALID_ARGUMENT, "invalid field '%s' must be a key=value pair", key);
+    if (!*text || !all_of(text, "01234567") || strlen(text) > 7)
         return false;
-    }
-    for (size_t i = 0; texts[i].key; i++) {
-        if (!str_equal(texts[i].key, key))
-            continue;
-        set_text(mount, texts[i].path, value);
-        return true;
-    }
-    int64_t number;
-    if (str_equal(key, "volume-label")) {
-        set_pair(object_at(mount, "VolumeOptions.Labels"), value, arena);
-    } else if (str_equal(key, "volume-opt")) {
-        set_pair(object_at(mount, "VolumeOptions.DriverConfig.Options"), value, arena);
-    } else if (str_equal(key, "tmpfs-size") && text_parse_bytes(value, &number, NULL) == 0) {
-        set_number(mount, "TmpfsOptions.SizeBytes", number);
-    } else if (str_equal(key, "tmpfs-mode") && all_of(value, "01234567") && strlen(value) < 8) {
-        set_number(mount, "TmpfsOptions.Mode", strtol(value, NULL, 8));
-    } else if (str_starts(key, "tmpfs-")) {
-        err_set(err, ERR_INVALID_ARGUMENT, "invalid value for %s: %s", key, value);
-        return false;
-    } else {
-        err_set(err, ERR_INVALID_ARGUMENT, "unexpected key '%s' in '%s=%s'", key, key, value);
-        return false;
-    }
+    *mode = (int)strtol(text, NULL, 8);
     return true;
 }
-
-json_t *parse_mount(const char *text, struct arena *arena, struct err *err)
-{
-    struct field fields[FIELDS_MAX];
-    int count = fields_parse(text, arena, fields, err);
-    if (count < 0)
-        return NULL;
-    json_t *mount = json_object();
-    set_text(mount, "Type", "volume");
-    for (int i = 0; i < count; i++) {
-        if (!mount_field(mount, &fields[i], arena, err)) {
-            json_decref(mount);
-            return NULL;
-        }
-    }
-    const char *type = text_at(mount, "Type");
-    const char *wrong = NULL;
-    if (at(mount, "VolumeOptions"))
-        object_at(mount, "VolumeOptions.DriverConfig"); // as docker sends it
-    if (!*text_at(mount, "Target"))
-        wrong = "target is required";
-    else if (at(mount, "VolumeOptions") && !str_equal(type, "volume"))
-        wrong = "cannot mix 'volume-*' options with this type of mount";
-    else if (at(mount, "BindOptions") && !str_equal(type, "bind"))
-        wrong = "cannot mix 'bind-*' options with this type of mount";
-    else if (at(mount, "TmpfsOptions") && !str_equal(type, "tmpfs"))
-        wrong = "cannot mix 'tmpfs-*' options with this type of mount";
-    if (wrong) {
-        err_set(err, ERR_INVALID_ARGUMENT, "%s", wrong);
-        json_decref(mount);
-        return NULL;
-    }
-    return mount;
-}
-
-// ---- references to secrets, configurations and networks -----------------------------------------
 
 json_t *parse_file_reference(const char *text, const char *kind, struct arena *arena,
                              struct err *err)
@@ -411,6 +296,7 @@ json_t *parse_file_reference(const char *text, const char *kind, struct arena *a
         return NULL;
     json_t *made = json_object();
     const char *source = "", *target = "", *wrong = NULL;
+    int mode;
     set_text(made, "File.UID", "0");
     set_text(made, "File.GID", "0");
     set_number(made, "File.Mode", 0444);
@@ -429,8 +315,8 @@ json_t *parse_file_reference(const char *text, const char *kind, struct arena *a
             set_text(made, "File.UID", value);
         else if (str_equal(key, "gid"))
             set_text(made, "File.GID", value);
-        else if (str_equal(key, "mode") && all_of(value, "01234567") && strlen(value) < 8)
-            set_number(made, "File.Mode", strtol(value, NULL, 8));
+        else if (str_equal(key, "mode") && parse_file_mode(value, &mode))
+            set_number(made, "File.Mode", mode);
         else
             wrong = "is no field that is known, or its value is bad";
         if (wrong)
@@ -486,6 +372,45 @@ json_t *parse_network(const char *text, struct arena *arena, struct err *err)
         count = -1;
     }
     if (count >= 0)
+        return made;
+    json_decref(made);
+    return NULL;
+}
+
+json_t *parse_gpus(const char *text, struct arena *arena, struct err *err)
+{
+    struct field fields[FIELDS_MAX];
+    int count = fields_parse(text, arena, fields, err);
+    if (count < 0)
+        return NULL;
+    json_t *made = json_object(), *kinds = json_array();
+    bool counted = false, wrong = false;
+    for (int i = 0; i < count && !wrong; i++) {
+        const char *key = fields[i].has_value ? fields[i].key : "count";
+        const char *value = fields[i].has_value ? fields[i].value : fields[i].key;
+        struct str_part part;
+        int64_t number = -1;
+        if (str_equal(key, "count")) {
+            wrong = !str_equal(value, "all") && !str_to_i64(value, -1, INT32_MAX, &number);
+            set_number(made, "Count", number);
+            counted = true;
+        } else if (str_equal(key, "driver")) {
+            set_text(made, "Driver", value);
+        } else if (str_equal(key, "device") || str_equal(key, "capabilities")) {
+            json_t *list = str_equal(key, "device") ? array_at(made, "DeviceIDs") : kinds;
+            for (const char *rest = value; str_split(&rest, ',', &part);)
+                json_array_append_new(list, json_stringn(part.at, part.len));
+        } else {
+            wrong = true;
+        }
+        if (wrong)
+            err_set(err, ERR_INVALID_ARGUMENT, "invalid field '%s'", key);
+    }
+    json_array_append_new(kinds, json_string("gpu"));
+    set_at(made, "Capabilities", json_pack("[o]", kinds));
+    if (!counted && !at(made, "DeviceIDs"))
+        set_number(made, "Count", 1);
+    if (!wrong)
         return made;
     json_decref(made);
     return NULL;
@@ -595,8 +520,8 @@ int parse_env_file(const char *text, const char *(*look_up)(const char *name), j
         if (strpbrk(name, " \t"))
             return err_set(err, ERR_INVALID_ARGUMENT,
                            "line %zu: variable '%s' contains whitespaces", number, name);
-        const char *found = value ? NULL : look_up(name);
-        if (value)
+        const char *found = value || !look_up ? NULL : look_up(name);
+        if (value || !look_up)
             json_array_append_new(env, json_string(whole));
         else if (found)
             json_array_append_new(env, json_string(arena_printf(arena, "%s=%s", name, found)));

@@ -50,8 +50,16 @@ int parse_generic(const char *text, json_t *resources, struct arena *arena, stru
 // --placement-pref spread=node.labels.zone: appends to `preferences`.
 int parse_preference(const char *text, json_t *preferences, struct err *err);
 
+// --gpus all, a number, or device=0,driver=nvidia,capabilities=utility: a request for devices, owned
+// by the caller.
+json_t *parse_gpus(const char *text, struct arena *arena, struct err *err);
+
+// The octal mode of a file, such as 0440; false for what is none.
+bool parse_file_mode(const char *text, int *mode);
+
 // A file of variables, a "KEY=value" on each line; '#' begins a comment line. A line that is a name
-// alone takes the value `look_up` gives, or is left out. Appends "KEY=value" texts.
+// alone takes the value `look_up` gives, or is left out; without `look_up` (NULL) it stays a name.
+// Appends "KEY=value" texts.
 int parse_env_file(const char *text, const char *(*look_up)(const char *name), json_t *env,
                    struct arena *arena, struct err *err);
 

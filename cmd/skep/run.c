@@ -6,6 +6,7 @@
 #include "cmd/skep/common.h"
 #include "cmd/skep/container.h"
 #include "cmd/skep/hijack_io.h"
+#include "proto/base/file_io.h"
 #include "proto/base/json.h"
 #include "proto/base/str.h"
 
@@ -48,6 +49,13 @@ static const char *create(struct cli *cli, json_t *body)
                 pull);
         return NULL;
     }
+    const char *file = args_text(args, "cidfile");
+    if (file && file_exists(file)) {
+        err_set(&cli->error, ERR_ALREADY_EXISTS,
+                "container ID file found, make sure the other container isn't running or delete %s",
+                file);
+        return NULL;
+    }
     if (str_equal(pull, "always") &&
         image_fetch(cli, image, args_text(args, "platform"), args_on(args, "quiet")) != 0)
         return NULL;
@@ -65,7 +73,7 @@ static const char *create(struct cli *cli, json_t *body)
     json_t *warning;
     json_array_foreach(at(made, "Warnings"), i, warning)
         warn(cli, "WARNING: %s\n", str_or(json_string_value(warning), ""));
-    const char *id = text_at(made, "Id"), *file = args_text(args, "cidfile");
+    const char *id = text_at(made, "Id");
     if (file && cli_write(cli, file, id, strlen(id), 0644) < 0)
         return NULL;
     return id;
@@ -101,20 +109,25 @@ static bool collect(void *owner, const uint8_t *bytes, size_t size)
     return true;
 }
 
-static struct stream *attach(struct cli *cli, const char *id, bool input, const char *keys)
+// `streams`: which ones, as parameters.
+static struct stream *attach(struct cli *cli, const char *id, const char *streams, const char *keys)
 {
-    struct stream_request request = {
-        .method = "POST",
-        .target = textf(cli, "/containers/%s/attach?stream=1&stdout=1&stderr=1%s%s", id,
-                        input ? "&stdin=1" : "", parameter(cli, "detachKeys", keys)),
-        .upload_fd = -1,
-        .upgrade = true};
+    struct stream_request request = {.method = "POST",
+                                     .target = textf(cli, "/containers/%s/attach?stream=1%s%s", id,
+                                                     streams, parameter(cli, "detachKeys", keys)),
+                                     .upload_fd = -1,
+                                     .upgrade = true};
     struct stream *stream = stream_start(cli, &request);
     if (stream && stream_wait(stream) < 0) {
         stream_free(stream);
         return NULL;
     }
     return stream;
+}
+
+static bool passes_signals(const struct args *args)
+{
+    return !args_set(args, "sig-proxy") || args_on(args, "sig-proxy");
 }
 
 static int status_of(struct cli *cli, json_t *answer)
@@ -130,7 +143,10 @@ static int run_attached(struct cli *cli, const char *id, json_t *body, bool inpu
 {
     struct args *args = &cli->args;
     bool removes = args_on(args, "rm"), tty = true_at(body, "Tty");
-    struct stream *stream = attach(cli, id, input, args_text(args, "detach-keys"));
+    const char *streams = textf(cli, "%s%s%s", input ? "&stdin=1" : "",
+                                true_at(body, "AttachStdout") ? "&stdout=1" : "",
+                                true_at(body, "AttachStderr") ? "&stderr=1" : "");
+    struct stream *stream = attach(cli, id, streams, args_text(args, "detach-keys"));
     if (!stream)
         return failed_with(cli, 125);
     // Who waits before the start cannot miss a short life.
@@ -144,7 +160,7 @@ static int run_attached(struct cli *cli, const char *id, json_t *body, bool inpu
                                      .owner = &answer};
     struct stream *wait = stream_start(cli, &request);
     loop_run_until(cli_loop(cli), stream_has_head, wait, WAIT_HEAD_MS);
-    bool proxies = !tty && (!args_set(args, "sig-proxy") || args_on(args, "sig-proxy"));
+    bool proxies = !tty && passes_signals(args);
     struct hijack_options options = {.tty = tty,
                                      .input = input,
                                      .detach_keys = args_text(args, "detach-keys"),
@@ -173,7 +189,7 @@ static int run_run(struct cli *cli)
 {
     struct args *args = &cli->args;
     json_t *body = container_body(cli);
-    bool detaches = args_on(args, "detach"), input = args_on(args, "interactive");
+    bool detaches = args_on(args, "detach"), input = true_at(body, "AttachStdin");
     if (!body)
         return failed_with(cli, 125);
     if (detaches && args_set(args, "attach"))
@@ -209,7 +225,7 @@ static int exit_code(struct cli *cli, const char *id)
     return answer ? status_of(cli, answer) : 0; // one that removes itself is gone by now
 }
 
-static int join(struct cli *cli, const char *name, bool input, bool starts)
+static int join(struct cli *cli, const char *name, bool input, bool starts, bool signals)
 {
     json_t *container = api_get(cli, "/containers/%s/json", escape(cli, name));
     if (!container)
@@ -223,14 +239,16 @@ static int join(struct cli *cli, const char *name, bool input, bool starts)
     input = input && true_at(container, "Config.OpenStdin");
     if (tty && input && !cli->terminal.in)
         return complain(cli, "the input device is not a TTY");
-    struct stream *stream = attach(cli, id, input, keys);
+    struct stream *stream =
+        attach(cli, id, input ? "&stdin=1&stdout=1&stderr=1" : "&stdout=1&stderr=1", keys);
     if (!stream)
         return failed(cli);
-    struct hijack_options options = {.tty = tty,
-                                     .input = input,
-                                     .detach_keys = keys,
-                                     .resize = textf(cli, "/containers/%s/resize", id),
-                                     .kill = tty ? NULL : textf(cli, "/containers/%s/kill", id)};
+    struct hijack_options options = {
+        .tty = tty,
+        .input = input,
+        .detach_keys = keys,
+        .resize = textf(cli, "/containers/%s/resize", id),
+        .kill = tty || !signals ? NULL : textf(cli, "/containers/%s/kill", id)};
     int result = hijack_run(cli, stream, &options, starts ? start_container : NULL, (void *)id);
     int status = result < 0 ? failed(cli) : result == 0 ? exit_code(cli, id) : 0;
     stream_free(stream);
@@ -239,7 +257,8 @@ static int join(struct cli *cli, const char *name, bool input, bool starts)
 
 static int run_attach(struct cli *cli)
 {
-    return join(cli, cli->args.argv[0], !args_on(&cli->args, "no-stdin"), false);
+    return join(cli, cli->args.argv[0], !args_on(&cli->args, "no-stdin"), false,
+                passes_signals(&cli->args));
 }
 
 static int start_one(struct cli *cli, const char *name)
@@ -257,7 +276,7 @@ static int run_start(struct cli *cli)
         return each_argument(cli, start_one);
     if (args->argc > 1)
         return complain(cli, "you cannot start and attach multiple containers at once");
-    return join(cli, args->argv[0], args_on(args, "interactive"), true);
+    return join(cli, args->argv[0], args_on(args, "interactive"), true, true);
 }
 
 // ---- exec ---------------------------------------------------------------------------------------
@@ -295,7 +314,6 @@ static int run_exec(struct cli *cli)
     struct args *args = &cli->args;
     bool detaches = args_on(args, "detach"), tty = args_on(args, "tty");
     bool input = args_on(args, "interactive");
-    const char *const *items;
     json_t *body = keep(cli, json_object());
     set_text(body, "User", str_or(args_text(args, "user"), ""));
     set_true(body, "Privileged", args_on(args, "privileged"));
@@ -308,9 +326,8 @@ static int run_exec(struct cli *cli)
         set_text(body, "WorkingDir", args_text(args, "workdir"));
     if (args_set(args, "detach-keys"))
         set_text(body, "DetachKeys", args_text(args, "detach-keys"));
-    size_t count = args_list(args, "env", &items);
-    for (size_t i = 0; i < count; i++)
-        json_array_append_new(array_at(body, "Env"), json_string(items[i]));
+    if (put_env_options(cli, body, "Env") < 0)
+        return failed(cli);
     for (int i = 1; i < args->argc; i++)
         json_array_append_new(array_at(body, "Cmd"), json_string(args->argv[i]));
     if (tty && input && !detaches && !cli->terminal.in)
@@ -330,6 +347,10 @@ static int run_exec(struct cli *cli)
 
 #define CREATE_FLAGS                                                                               \
     {"add-host", 0, FLAG_LIST, "name:ip", "Line of the container's /etc/hosts"},                   \
+        {"annotation", 0, FLAG_LIST, "key=value", "Annotation for the runtime"},                   \
+        {"attach", 'a', FLAG_LIST, "stream", "Join only stdin, stdout or stderr"},                 \
+        {"blkio-weight", 0, FLAG_UINT, "weight", "Share of the disks, 10 to 1000"},                \
+        {"blkio-weight-device", 0, FLAG_LIST, "device:n", "The same for one disk"},                \
         {"cap-add", 0, FLAG_LIST, "capability", "Add a Linux capability"},                         \
         {"cap-drop", 0, FLAG_LIST, "capability", "Take a Linux capability away"},                  \
         {"cgroup-parent", 0, FLAG_TEXT, "cgroup", "Cgroup to put it below"},                       \
@@ -337,12 +358,19 @@ static int run_exec(struct cli *cli)
         {"cidfile", 0, FLAG_TEXT, "file", "Write the container's id there"},                       \
         {"cpu-period", 0, FLAG_INT, "us", "Period of the CPU quota"},                              \
         {"cpu-quota", 0, FLAG_INT, "us", "CPU time in each period"},                               \
+        {"cpu-rt-period", 0, FLAG_INT, "us", "Period of the real-time quota"},                     \
+        {"cpu-rt-runtime", 0, FLAG_INT, "us", "Real-time CPU time in each period"},                \
         {"cpu-shares", 'c', FLAG_INT, "int", "CPU weight"},                                        \
         {"cpus", 0, FLAG_CPUS, "decimal", "Most processors it may use"},                           \
         {"cpuset-cpus", 0, FLAG_TEXT, "list", "Processors it may run on"},                         \
         {"cpuset-mems", 0, FLAG_TEXT, "list", "Memory nodes it may use"},                          \
         {"device", 0, FLAG_LIST, "device", "Give it a device of the host"},                        \
         {"device-cgroup-rule", 0, FLAG_LIST, "rule", "Rule of its allowed devices"},               \
+        {"device-read-bps", 0, FLAG_LIST, "device:rate", "Bytes a second it may read"},            \
+        {"device-read-iops", 0, FLAG_LIST, "device:rate", "Reads a second"},                       \
+        {"device-write-bps", 0, FLAG_LIST, "device:rate", "Bytes a second it may write"},          \
+        {"device-write-iops", 0, FLAG_LIST, "device:rate", "Writes a second"},                     \
+        {"disable-content-trust", 0, FLAG_BOOL, NULL, "Signatures are never looked at"},           \
         {"dns", 0, FLAG_LIST, "address", "Name server"},                                           \
         {"dns-option", 0, FLAG_LIST, "option", "Option of the resolver"},                          \
         {"dns-search", 0, FLAG_LIST, "domain", "Domain names are searched in"},                    \
@@ -351,10 +379,13 @@ static int run_exec(struct cli *cli)
         {"env", 'e', FLAG_LIST, "KEY=value", "Set a variable of the environment"},                 \
         {"env-file", 0, FLAG_LIST, "file", "Set the variables of a file"},                         \
         {"expose", 0, FLAG_LIST, "port", "Port others may reach"},                                 \
+        {"gpus", 0, FLAG_LIST, "gpus", "Give it graphics processors: all, or how many"},           \
         {"group-add", 0, FLAG_LIST, "group", "Further group of the process"},                      \
         {"health-cmd", 0, FLAG_TEXT, "command", "Tells whether it is healthy"},                    \
         {"health-interval", 0, FLAG_DURATION, "duration", "Time between two checks"},              \
         {"health-retries", 0, FLAG_INT, "int", "Failures in a row that make it unhealthy"},        \
+        {"health-start-interval", 0, FLAG_DURATION, "duration",                                    \
+         "Time between two checks while it starts"},                                               \
         {"health-start-period", 0, FLAG_DURATION, "duration",                                      \
          "Time in which failures do not count"},                                                   \
         {"health-timeout", 0, FLAG_DURATION, "duration", "Longest time of one check"},             \
@@ -364,14 +395,18 @@ static int run_exec(struct cli *cli)
         {"ip", 0, FLAG_TEXT, "ip", "IPv4 address on its network"},                                 \
         {"ip6", 0, FLAG_TEXT, "ip", "IPv6 address on its network"},                                \
         {"ipc", 0, FLAG_TEXT, "mode", "IPC namespace"},                                            \
+        {"isolation", 0, FLAG_TEXT, "mode", "Isolation of Windows containers"},                    \
+        {"kernel-memory", 0, FLAG_BYTES, "bytes", "Memory of the kernel (old daemons)"},           \
         {"label", 'l', FLAG_LIST, "key=value", "Label of the container"},                          \
+        {"label-file", 0, FLAG_LIST, "file", "Set the labels of a file"},                          \
         {"link", 0, FLAG_LIST, "container:name", "Name for another container"},                    \
+        {"link-local-ip", 0, FLAG_LIST, "ip", "Further address on its network"},                   \
         {"log-driver", 0, FLAG_TEXT, "driver", "Where its output goes"},                           \
         {"log-opt", 0, FLAG_LIST, "key=value", "Option of the log driver"},                        \
         {"mac-address", 0, FLAG_TEXT, "address", "Its MAC address"},                               \
         {"memory", 'm', FLAG_BYTES, "bytes", "Most memory it may use"},                            \
         {"memory-reservation", 0, FLAG_BYTES, "bytes", "Memory it is pressed down to"},            \
-        {"memory-swap", 0, FLAG_BYTES, "bytes", "Memory and swap together"},                       \
+        {"memory-swap", 0, FLAG_SWAP, "bytes", "Memory and swap together, -1: no limit"},          \
         {"memory-swappiness", 0, FLAG_INT, "int", "How readily it is swapped out"},                \
         {"mount", 0, FLAG_LIST, "mount", "Mount a volume or a folder"},                            \
         {"name", 0, FLAG_TEXT, "name", "Name of the container"},                                   \
@@ -414,7 +449,6 @@ static int run_exec(struct cli *cli)
 static const struct flag create_flags[] = {CREATE_FLAGS, {0}};
 static const struct flag run_flags[] = {
     CREATE_FLAGS,
-    {"attach", 'a', FLAG_LIST, "stream", "Accepted: all outputs are always attached"},
     {"detach", 'd', FLAG_BOOL, NULL, "Run it in the background and print its id"},
     {"detach-keys", 0, FLAG_TEXT, "keys", "What is typed to leave it (ctrl-p,ctrl-q)"},
     {"sig-proxy", 0, FLAG_BOOL, NULL, "Pass signals on to it (default true)"},
@@ -424,6 +458,7 @@ static const struct flag exec_flags[] = {
     {"detach", 'd', FLAG_BOOL, NULL, "Run it in the background"},
     {"detach-keys", 0, FLAG_TEXT, "keys", "What is typed to leave it (ctrl-p,ctrl-q)"},
     {"env", 'e', FLAG_LIST, "KEY=value", "Set a variable of the environment"},
+    {"env-file", 0, FLAG_LIST, "file", "Set the variables of a file"},
     {"interactive", 'i', FLAG_BOOL, NULL, "Send our input"},
     {"privileged", 0, FLAG_BOOL, NULL, "Give it all rights of the host"},
     {"tty", 't', FLAG_BOOL, NULL, "Give it a terminal"},
@@ -434,6 +469,7 @@ static const struct flag exec_flags[] = {
 static const struct flag attach_flags[] = {
     {"detach-keys", 0, FLAG_TEXT, "keys", "What is typed to leave it (ctrl-p,ctrl-q)"},
     {"no-stdin", 0, FLAG_BOOL, NULL, "Do not send our input"},
+    {"sig-proxy", 0, FLAG_BOOL, NULL, "Pass signals on to it (default true)"},
     {0},
 };
 static const struct flag start_flags[] = {

@@ -1,6 +1,7 @@
 // skep service create.
 #include <string.h>
 
+#include "cmd/skep/capabilities.h"
 #include "cmd/skep/client_io.h"
 #include "cmd/skep/common.h"
 #include "cmd/skep/credentials.h"
@@ -56,12 +57,6 @@ static int put_mode(struct cli *cli, json_t *spec)
         set_at(spec, modes[i].path, json_object());
         if (i == 0 && !args_set(&cli->args, "replicas"))
             set_number(spec, "Mode.Replicated.Replicas", 1);
-        if (i == 2) {
-            int64_t total = args_number(&cli->args, "replicas", 1);
-            set_number(spec, "Mode.ReplicatedJob.TotalCompletions", total);
-            set_number(spec, "Mode.ReplicatedJob.MaxConcurrent",
-                       args_number(&cli->args, "max-concurrent", total));
-        }
         if (i >= 2 &&
             (args_set(&cli->args, "update-order") || args_set(&cli->args, "update-parallelism") ||
              args_set(&cli->args, "rollback-parallelism")))
@@ -97,32 +92,6 @@ static void put_texts(struct cli *cli, json_t *spec)
         for (size_t j = 0; j < count && !rows[i].is_map; j++)
             json_array_append_new(array_at(spec, rows[i].path), json_string(list[j]));
     }
-}
-
-static int put_env(struct cli *cli, json_t *spec)
-{
-    const char *const *list, *value;
-    size_t files = args_list(&cli->args, "env-file", &list);
-    for (size_t i = 0; i < files; i++) {
-        const char *text = cli_read(cli, list[i], NULL);
-        if (!text || parse_env_file(text, cli_env, array_at(spec, CONTAINER "Env"), &cli->arena,
-                                    &cli->error) < 0)
-            return err_wrap(&cli->error, "--env-file %s", list[i]);
-    }
-    size_t count = args_list(&cli->args, "env", &list);
-    for (size_t i = 0; i < count; i++) {
-        const char *name = split_once(list[i], '=', &value, &cli->arena);
-        const char *found = value ? value : cli_env(name);
-        if (!*name)
-            return err_set(&cli->error, ERR_INVALID_ARGUMENT,
-                           "invalid argument \"%s\" for \"-e, --env\" flag: invalid environment "
-                           "variable: %s",
-                           list[i], list[i]);
-        if (found)
-            json_array_append_new(array_at(spec, CONTAINER "Env"),
-                                  json_string(textf(cli, "%s=%s", name, found)));
-    }
-    return 0;
 }
 
 // Each value of an option, parsed by `one` into the list at the path.
@@ -192,11 +161,6 @@ static int one_preference(struct cli *cli, const char *text, json_t *list)
     return parse_preference(text, list, &cli->error);
 }
 
-static int one_capability(struct cli *cli, const char *text, json_t *list)
-{
-    return append(cli, json_string(parse_capability(text, &cli->arena)), list);
-}
-
 static int put_lists(struct cli *cli, json_t *spec)
 {
     static const struct {
@@ -212,8 +176,6 @@ static int put_lists(struct cli *cli, json_t *spec)
         {"host", CONTAINER "Hosts", one_host},
         {"generic-resource", "TaskTemplate.Resources.Reservations.GenericResources", one_generic},
         {"placement-pref", "TaskTemplate.Placement.Preferences", one_preference},
-        {"cap-add", CONTAINER "CapabilityAdd", one_capability},
-        {"cap-drop", CONTAINER "CapabilityDrop", one_capability},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         if (put_each(cli, spec, rows[i].flag, rows[i].path, rows[i].one) < 0)
@@ -233,6 +195,19 @@ static int resolve_names(struct cli *cli, json_t *spec)
     return service_resolve_files(cli, at(spec, CONTAINER "Configs"), "Config");
 }
 
+// A restart policy starts from the defaults, because no delay means none.
+static void settle_restart(struct cli *cli, json_t *spec)
+{
+    static const char *const flags[] = {"restart-condition", "restart-delay",
+                                        "restart-max-attempts", "restart-window"};
+    bool any = false;
+    for (size_t i = 0; i < COUNT_OF(flags); i++)
+        any = any || args_set(&cli->args, flags[i]);
+    if (any)
+        set_at(spec, "TaskTemplate.RestartPolicy",
+               json_pack("{s:s, s:I}", "Condition", "any", "Delay", (json_int_t)(5 * NS_PER_S)));
+}
+
 static json_t *make_spec(struct cli *cli)
 {
     struct args *args = &cli->args;
@@ -248,9 +223,12 @@ static json_t *make_spec(struct cli *cli)
     set_text(spec, "EndpointSpec.Mode", "vip");
     set_number(spec, "TaskTemplate.ForceUpdate", 0);
     object_at(spec, "TaskTemplate.Resources.Limits");
-    if (put_mode(cli, spec) < 0 || service_spec_options(cli, spec) < 0 || put_env(cli, spec) < 0)
+    settle_restart(cli, spec);
+    if (put_mode(cli, spec) < 0 || service_spec_options(cli, spec) < 0 ||
+        put_env_options(cli, spec, CONTAINER "Env") < 0)
         return NULL;
     put_texts(cli, spec);
+    capabilities_put(cli, spec, CONTAINER "CapabilityAdd", CONTAINER "CapabilityDrop");
     return put_lists(cli, spec) < 0 || resolve_names(cli, spec) < 0 ? NULL : spec;
 }
 

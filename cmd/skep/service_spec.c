@@ -55,6 +55,7 @@ static const struct {
     {"health-interval", CONTAINER "Healthcheck.Interval", NULL},
     {"health-timeout", CONTAINER "Healthcheck.Timeout", NULL},
     {"health-start-period", CONTAINER "Healthcheck.StartPeriod", NULL},
+    {"health-start-interval", CONTAINER "Healthcheck.StartInterval", NULL},
     {"health-retries", CONTAINER "Healthcheck.Retries", NULL},
 };
 
@@ -153,6 +154,19 @@ static int mode_options(struct cli *cli, json_t *spec)
     return 0;
 }
 
+// The configuration with the credentials is referred to by its id, and is none of the files.
+static int credential_config(struct cli *cli, json_t *spec)
+{
+    const char *path = CONTAINER "Privileges.CredentialSpec.Config";
+    json_t *reference = json_pack("{s:s, s:{}}", "ConfigName", text_at(spec, path), "Runtime");
+    json_t *own = keep(cli, json_pack("[O]", reference));
+    json_array_append_new(array_at(spec, CONTAINER "Configs"), reference);
+    if (service_resolve_files(cli, own, "Config") < 0)
+        return -(int)cli->error.code;
+    set_text(spec, path, text_at(reference, "ConfigID"));
+    return 0;
+}
+
 static int credential_spec(struct cli *cli, json_t *spec)
 {
     const char *given = args_text(&cli->args, "credential-spec");
@@ -166,7 +180,7 @@ static int credential_spec(struct cli *cli, json_t *spec)
             continue;
         set_at(spec, CONTAINER "Privileges.CredentialSpec",
                json_pack("{s:s}", kinds[i].key, given + strlen(kinds[i].scheme)));
-        return 0;
+        return str_equal(kinds[i].key, "Config") ? credential_config(cli, spec) : 0;
     }
     return err_set(&cli->error, ERR_INVALID_ARGUMENT,
                    "invalid credential spec: value must be prefixed with \"config://\", "

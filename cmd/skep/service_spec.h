@@ -13,6 +13,8 @@
         {"health-cmd", 0, FLAG_TEXT, "command", "Tells whether a container is healthy"},           \
         {"health-interval", 0, FLAG_DURATION, "duration", "Time between two checks"},              \
         {"health-retries", 0, FLAG_INT, "int", "Failures in a row that make it unhealthy"},        \
+        {"health-start-interval", 0, FLAG_DURATION, "duration",                                    \
+         "Time between two checks while a container starts"},                                      \
         {"health-start-period", 0, FLAG_DURATION, "duration",                                      \
          "Time in which failures do not count"},                                                   \
         {"health-timeout", 0, FLAG_DURATION, "duration", "Longest time of one check"},             \

@@ -1,6 +1,7 @@
 // skep service update: fetches the specification, changes what the options say, sends it back.
 #include <string.h>
 
+#include "cmd/skep/capabilities.h"
 #include "cmd/skep/client_io.h"
 #include "cmd/skep/common.h"
 #include "cmd/skep/credentials.h"
@@ -67,6 +68,7 @@ struct list_row {
     const char *path;
     const char *key;
     json_t *(*parse)(struct cli *cli, const char *text);
+    const char *added_key; // the same for what is added, where it differs
 };
 
 static json_t *parse_text(struct cli *cli, const char *text)
@@ -79,7 +81,7 @@ static json_t *parse_env(struct cli *cli, const char *text)
 {
     const char *value, *name = split_once(text, '=', &value, &cli->arena);
     const char *found = value ? value : cli_env(name);
-    return json_string(textf(cli, "%s=%s", name, found ? found : ""));
+    return json_string(found ? textf(cli, "%s=%s", name, found) : name);
 }
 
 static json_t *parse_one_mount(struct cli *cli, const char *text)
@@ -106,11 +108,6 @@ static json_t *parse_host_line(struct cli *cli, const char *text)
 {
     const char *line = parse_host(text, &cli->arena, &cli->error);
     return line ? json_string(line) : NULL;
-}
-
-static json_t *parse_cap(struct cli *cli, const char *text)
-{
-    return json_string(parse_capability(text, &cli->arena));
 }
 
 static json_t *parse_joined(struct cli *cli, const char *text)
@@ -147,8 +144,8 @@ static const struct list_row lists[] = {
     {"group-add", "group-rm", CONTAINER "Groups", "", parse_text},
     {"host-add", "host-rm", CONTAINER "Hosts", "", parse_host_line},
     {"mount-add", "mount-rm", CONTAINER "Mounts", "Target", parse_one_mount},
-    {"secret-add", "secret-rm", CONTAINER "Secrets", "SecretName", parse_secret},
-    {"config-add", "config-rm", CONTAINER "Configs", "ConfigName", parse_config},
+    {"secret-add", "secret-rm", CONTAINER "Secrets", "SecretName", parse_secret, "File.Name"},
+    {"config-add", "config-rm", CONTAINER "Configs", "ConfigName", parse_config, "File.Name"},
     {"ulimit-add", "ulimit-rm", CONTAINER "Ulimits", "Name", parse_limit},
     {"network-add", "network-rm", "TaskTemplate.Networks", "Target", parse_joined},
     {"placement-pref-add", "placement-pref-rm", "TaskTemplate.Placement.Preferences",
@@ -173,13 +170,36 @@ static void remove_item(struct cli *cli, json_t *list, const char *key, const ch
             json_array_remove(list, i - 1);
 }
 
+// Takes a name, of any address or of one ("name:ip"), out of lines "ip name name".
+static void remove_host(struct cli *cli, json_t *list, const char *text)
+{
+    const char *ip = NULL, *name = text, *line = parse_host(text, &cli->arena, NULL);
+    if (line)
+        ip = split_once(line, ' ', &name, &cli->arena);
+    for (size_t i = json_array_size(list); i > 0; i--) {
+        const char *rest, *there = str_or(json_string_value(json_array_get(list, i - 1)), "");
+        const char *kept = split_once(there, ' ', &rest, &cli->arena);
+        struct str_part word;
+        bool found = false, left = false;
+        if (ip && !str_equal(ip, kept))
+            continue;
+        while (rest && str_split(&rest, ' ', &word)) {
+            bool same = word.len == strlen(name) && memcmp(word.at, name, word.len) == 0;
+            found = found || same;
+            left = left || (!same && word.len);
+            if (!same && word.len)
+                kept = textf(cli, "%s %.*s", kept, (int)word.len, word.at);
+        }
+        if (found && left)
+            json_array_set_new(list, i - 1, json_string(kept));
+        else if (found)
+            json_array_remove(list, i - 1);
+    }
+}
+
 // What an item to be removed is called in the list.
 static const char *removed_key(struct cli *cli, const struct list_row *row, const char *text)
 {
-    if (row->parse == parse_host_line) {
-        const char *line = parse_host(text, &cli->arena, NULL);
-        return line ? line : text;
-    }
     if (row->parse == parse_spread && str_starts(text, "spread="))
         return text + strlen("spread=");
     if (row->parse == parse_joined) {
@@ -194,15 +214,20 @@ static int change_list(struct cli *cli, json_t *spec, const struct list_row *row
     const char *const *texts;
     size_t count = args_list(&cli->args, row->rm, &texts);
     json_t *list = count || args_set(&cli->args, row->add) ? array_at(spec, row->path) : NULL;
-    for (size_t i = 0; i < count; i++)
-        remove_item(cli, list, row->key, removed_key(cli, row, texts[i]));
+    for (size_t i = 0; i < count; i++) {
+        if (row->parse == parse_host_line)
+            remove_host(cli, list, texts[i]);
+        else
+            remove_item(cli, list, row->key, removed_key(cli, row, texts[i]));
+    }
     count = args_list(&cli->args, row->add, &texts);
     for (size_t i = 0; i < count; i++) {
         json_t *item = row->parse(cli, texts[i]);
         if (!item)
             return err_wrap(&cli->error, "invalid argument \"%s\" for \"--%s\" flag", texts[i],
                             row->add);
-        remove_item(cli, list, row->key, item_key(cli, item, row->key));
+        const char *key = row->added_key ? row->added_key : row->key;
+        remove_item(cli, list, key, item_key(cli, item, key));
         json_array_append_new(list, item);
     }
     return 0;
@@ -224,24 +249,6 @@ static void change_maps(struct cli *cli, json_t *spec)
         for (size_t j = 0; j < count; j++)
             json_object_del(map, keys[j]);
         json_object_update(map, pairs_object(cli, maps[i].add));
-    }
-}
-
-// A capability added is no longer dropped, and the other way round.
-static void change_capabilities(struct cli *cli, json_t *spec)
-{
-    static const char *const flags[] = {"cap-add", "cap-drop"};
-    static const char *const paths[] = {CONTAINER "CapabilityAdd", CONTAINER "CapabilityDrop"};
-    const char *const *texts;
-    for (size_t i = 0; i < 2; i++) {
-        size_t count = args_list(&cli->args, flags[i], &texts);
-        for (size_t j = 0; j < count; j++) {
-            json_t *cap = parse_cap(cli, texts[j]);
-            const char *name = json_string_value(cap);
-            remove_item(cli, array_at(spec, paths[i]), "", name);
-            remove_item(cli, array_at(spec, paths[1 - i]), "", name);
-            json_array_append_new(array_at(spec, paths[i]), cap);
-        }
     }
 }
 
@@ -308,7 +315,7 @@ static int change_spec(struct cli *cli, json_t *spec)
         if (change_list(cli, spec, &lists[i]) < 0)
             return -(int)cli->error.code;
     change_maps(cli, spec);
-    change_capabilities(cli, spec);
+    capabilities_change(cli, spec, CONTAINER "CapabilityAdd", CONTAINER "CapabilityDrop");
     if (change_ports(cli, spec) < 0 ||
         service_resolve_files(cli, at(spec, CONTAINER "Secrets"), "Secret") < 0 ||
         service_resolve_files(cli, at(spec, CONTAINER "Configs"), "Config") < 0)
@@ -337,7 +344,7 @@ int service_run_update(struct cli *cli)
             given -= args_set(args, beside[i]);
         if (given)
             return complain(cli, "other flags may not be combined with --rollback");
-        query = "&rollback=previous";
+        query = "&registryAuthFrom=spec&rollback=previous";
     } else {
         if (change_spec(cli, spec) < 0)
             return failed(cli);

@@ -61,8 +61,9 @@ static json_t *variables_of(struct cli *cli, const char *folder)
     return variables;
 }
 
-// The files of --compose-file laid on top of each other; NULL with cli->error.
-static json_t *read_project(struct cli *cli, const char **folder)
+// The files of --compose-file laid on top of each other, with or without their variables replaced;
+// NULL with cli->error.
+static json_t *read_project(struct cli *cli, const char **folder, bool replaces)
 {
     const char *const *files;
     size_t count = args_list(&cli->args, "compose-file", &files), i;
@@ -73,8 +74,10 @@ static json_t *read_project(struct cli *cli, const char **folder)
         return NULL;
     }
     *folder = folder_of(cli, files[0]);
-    json_t *variables = variables_of(cli, *folder);
-    for (i = 0; variables && i < count; i++) {
+    json_t *variables = replaces ? variables_of(cli, *folder) : NULL;
+    if (replaces && !variables)
+        return NULL;
+    for (i = 0; i < count; i++) {
         size_t size = 0;
         const char *text = cli_read(cli, files[i], &size);
         const char *name = str_equal(files[i], "-") ? "standard input" : files[i];
@@ -168,7 +171,17 @@ static int check_external(struct cli *cli, json_t *objects)
     return 0;
 }
 
-static int deploy_networks(struct cli *cli, json_t *networks)
+// A network that no service of the stack is on is not made.
+static bool is_used(const char *network, json_t *specs)
+{
+    size_t i;
+    json_t *spec;
+    json_array_foreach(specs, i, spec) if (named(at(spec, "TaskTemplate.Networks"), "Target",
+                                                 network)) return true;
+    return false;
+}
+
+static int deploy_networks(struct cli *cli, json_t *networks, json_t *specs)
 {
     json_t *there = api_get(cli, "/networks"), *network;
     size_t i;
@@ -176,7 +189,8 @@ static int deploy_networks(struct cli *cli, json_t *networks)
         return failed(cli);
     json_array_foreach(networks, i, network)
     {
-        if (named(there, "Name", text_at(network, "Name")))
+        const char *name = text_at(network, "Name");
+        if (named(there, "Name", name) || !is_used(name, specs))
             continue;
         say(cli, "Creating network %s\n", text_at(network, "Name"));
         if (!api(cli, "POST", "/networks/create", network))
@@ -307,12 +321,13 @@ static int run_deploy(struct cli *cli)
     if (!str_equal(resolve, "always") && !str_equal(resolve, "changed") &&
         !str_equal(resolve, "never"))
         return complain(cli, "Invalid option %s for flag --resolve-image", resolve);
-    json_t *project = read_project(cli, &folder);
+    json_t *project = read_project(cli, &folder, true);
     if (!project)
         return failed(cli);
     struct beside beside = {cli, folder};
     char *real = realpath(folder, NULL);
-    struct compose_files files = {read_beside, &beside, real ? textf(cli, "%s", real) : folder};
+    struct compose_files files = {read_beside, &beside, real ? textf(cli, "%s", real) : folder,
+                                  variables_of(cli, folder)};
     free(real);
     json_t *objects = keep(cli, compose_convert(project, stack, &files, &cli->arena, &cli->error));
     if (!objects)
@@ -325,7 +340,7 @@ static int run_deploy(struct cli *cli)
                              "swarm join\" to connect this node to swarm and try again");
     int status = check_external(cli, objects);
     if (status == 0)
-        status = deploy_networks(cli, at(objects, "Networks"));
+        status = deploy_networks(cli, at(objects, "Networks"), at(objects, "Services"));
     if (status == 0)
         status = deploy_data(cli, at(objects, "Secrets"), "/secrets", "secret");
     if (status == 0)
@@ -336,7 +351,7 @@ static int run_deploy(struct cli *cli)
 static int run_config(struct cli *cli)
 {
     const char *folder;
-    json_t *project = read_project(cli, &folder);
+    json_t *project = read_project(cli, &folder, !args_on(&cli->args, "skip-interpolation"));
     if (!project)
         return failed(cli);
     struct buf out;
@@ -461,6 +476,7 @@ static const struct flag deploy_flags[] = {
 };
 static const struct flag config_flags[] = {
     {"compose-file", 'c', FLAG_COMMAS, "file", "The compose file, - for standard input"},
+    {"skip-interpolation", 0, FLAG_BOOL, NULL, "Leave variables as they are written"},
     {0},
 };
 static const struct flag ls_flags[] = {

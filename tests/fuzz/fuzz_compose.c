@@ -40,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         json_t *copy = json_deep_copy(project);
         compose_merge(project, copy);
         json_decref(copy);
-        struct compose_files files = {read_data, NULL, "/f"};
+        struct compose_files files = {read_data, NULL, "/f", variables};
         json_decref(compose_convert(project, "s", &files, &arena, &err));
         struct buf out;
         buf_init(&out, 1 << 20);

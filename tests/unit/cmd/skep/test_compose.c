@@ -124,13 +124,13 @@ START_TEST(a_stack_becomes_services)
         "version: '3.8'\nservices:\n  web:\n    image: web:$TAG\n    command: run \"a b\"\n"
         "    environment: [A=1, B]\n    ports: ['80:8080']\n    volumes: ['d:/d:ro']\n"
         "    deploy: {replicas: $N, resources: {limits: {cpus: '0.5', memory: 64M}}}\n"
-        "    secrets: [s]\n    restart: always\nvolumes: {d: {}}\n"
+        "    secrets: [s]\n    pid: host\n    restart: on-failure:2\nvolumes: {d: {}}\n"
         "secrets: {s: {file: data.txt}}\n");
     ck_assert_msg(project != NULL, "%s", err.message);
     ck_assert_uint_eq(json_array_size(warnings), 1);
     ck_assert_str_eq(json_string_value(json_array_get(warnings, 0)),
-                     "c.yml:11: ignored: services/web/restart");
-    struct compose_files files = {read_nothing, NULL, "/here"};
+                     "c.yml:11: ignored: services/web/pid");
+    struct compose_files files = {read_nothing, NULL, "/here", NULL};
     json_t *objects = compose_convert(project, "st", &files, &arena, &err);
     ck_assert_msg(objects != NULL, "%s", err.message);
     json_t *service = json_array_get(at(objects, "Services"), 0);
@@ -139,7 +139,9 @@ START_TEST(a_stack_becomes_services)
     json_t *container = at(service, "TaskTemplate.ContainerSpec");
     ck_assert_str_eq(text_at(container, "Image"), "web:1.2");
     is_json(at(container, "Args"), "[\"run\",\"a b\"]");
-    is_json(at(container, "Env"), "[\"A=1\"]");
+    is_json(at(container, "Env"), "[\"A=1\",\"B\"]"); // no value here, perhaps one in the image
+    is_json(at(service, "TaskTemplate.RestartPolicy"),
+            "{\"Condition\":\"on-failure\",\"MaxAttempts\":2}");
     is_json(at(container, "Mounts"),
             "[{\"Type\":\"volume\",\"Target\":\"/d\",\"ReadOnly\":true,\"Source\":\"st_d\","
             "\"VolumeOptions\":{\"Labels\":{\"com.docker.stack.namespace\":\"st\"}}}]");
@@ -216,7 +218,7 @@ START_TEST(what_cannot_be_deployed_is_refused)
 {
     json_t *project = read_file(unfit[_i].text);
     ck_assert_msg(project != NULL, "%s", err.message);
-    struct compose_files files = {read_nothing, NULL, "/here"};
+    struct compose_files files = {read_nothing, NULL, "/here", NULL};
     ck_assert_ptr_null(compose_convert(project, "st", &files, &arena, &err));
     ck_assert_msg(strstr(err.message, unfit[_i].part) != NULL, "%s", err.message);
     json_decref(project);
