@@ -156,8 +156,9 @@ static int run_inspect_any(struct cli *cli)
         for (size_t k = 0; k < COUNT_OF(kinds) && !value; k++) {
             if (wanted && !str_equal(wanted, kinds[k].kind))
                 continue;
-            value = api_get(cli, "%s%s%s", kinds[k].prefix, escape(cli, cli->args.argv[i]),
-                            kinds[k].suffix);
+            value =
+                api_get(cli, "%s%s%s", kinds[k].prefix, escape(cli, cli->args.argv[i]),
+                        k == 0 && args_on(&cli->args, "size") ? "/json?size=1" : kinds[k].suffix);
             if (!value && cli->status == 0)
                 return failed(cli);
         }
@@ -189,10 +190,9 @@ static int call_and_name(struct cli *cli, const char *method, const char *target
 static const char *stop_query(struct cli *cli)
 {
     struct args *args = &cli->args;
+    const char *time = str_or(args_text(args, "time"), args_text(args, "timeout"));
     return textf(cli, "?%s%s", parameter(cli, "signal", args_text(args, "signal")),
-                 args_set(args, "time")
-                     ? textf(cli, "&t=%lld", (long long)args_number(args, "time", 0))
-                     : "");
+                 parameter(cli, "t", time));
 }
 
 static int stop_one(struct cli *cli, const char *name)
@@ -439,12 +439,14 @@ static const struct flag inspect_flags[] = {
 };
 static const struct flag any_flags[] = {
     {"format", 'f', FLAG_TEXT, "template", "Print by a Go template, or json"},
+    {"size", 's', FLAG_BOOL, NULL, "With the sizes of containers"},
     {"type", 0, FLAG_TEXT, "kind", "Only look for this kind of object"},
     {0},
 };
 static const struct flag stop_flags[] = {
     {"signal", 's', FLAG_TEXT, "signal", "What asks them to end"},
     {"time", 't', FLAG_INT, "seconds", "Then they are killed"},
+    {"timeout", 0, FLAG_INT, "seconds", "The same as --time"},
     {0},
 };
 static const struct flag kill_flags[] = {

@@ -445,7 +445,7 @@ static int run_volume_rm(struct cli *cli)
 static int run_volume_prune(struct cli *cli)
 {
     const char *filters =
-        args_on(&cli->args, "all") ? filters_with(cli, "all", "1") : filters_part(cli);
+        args_on(&cli->args, "all") ? filters_with(cli, "all", "true") : filters_part(cli);
     if (!filters)
         return failed(cli);
     if (!args_on(&cli->args, "force") &&

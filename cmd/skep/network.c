@@ -139,6 +139,8 @@ static int run_create(struct cli *cli)
     set_text(body, "Scope", str_or(args_text(args, "scope"), ""));
     for (size_t i = 0; i < COUNT_OF(truths); i++)
         set_true(body, truths[i].key, args_on(args, truths[i].flag));
+    if (args_set(args, "ipv4"))
+        set_true(body, "EnableIPv4", args_on(args, "ipv4"));
     if (put_ipam(cli, body) < 0)
         return failed(cli);
     if (args_set(args, "config-from"))
@@ -217,6 +219,8 @@ static int run_connect(struct cli *cli)
     json_t *body =
         keep(cli, json_pack("{s:s, s:{}}", "Container", args->argv[1], "EndpointConfig"));
     json_t *endpoint = at(body, "EndpointConfig");
+    if (args_set(args, "gw-priority"))
+        set_number(endpoint, "GwPriority", args_number(args, "gw-priority", 0));
     if (args_set(args, "ip"))
         set_text(endpoint, "IPAMConfig.IPv4Address", args_text(args, "ip"));
     if (args_set(args, "ip6"))
@@ -291,6 +295,7 @@ static const struct flag create_flags[] = {
     {"ip-range", 0, FLAG_COMMAS, "subnet", "Give out addresses of this part alone"},
     {"ipam-driver", 0, FLAG_TEXT, "driver", "Who gives out addresses (default default)"},
     {"ipam-opt", 0, FLAG_LIST, "key=value", "An option of that driver"},
+    {"ipv4", 0, FLAG_BOOL, NULL, "Give out IPv4 addresses (default true)"},
     {"ipv6", 0, FLAG_BOOL, NULL, "Give out IPv6 addresses, too"},
     {"label", 0, FLAG_LIST, "key=value", "Label of the network"},
     {"opt", 'o', FLAG_LIST, "key=value", "An option of the driver"},
@@ -313,6 +318,7 @@ static const struct flag inspect_flags[] = {
 static const struct flag connect_flags[] = {
     {"alias", 0, FLAG_COMMAS, "name", "Another name of the container on this network"},
     {"driver-opt", 0, FLAG_LIST, "key=value", "An option of the driver"},
+    {"gw-priority", 0, FLAG_INT, "number", "The highest is the default route's network"},
     {"ip", 0, FLAG_TEXT, "ip", "Its IPv4 address"},
     {"ip6", 0, FLAG_TEXT, "ip", "Its IPv6 address"},
     {"link", 0, FLAG_LIST, "container:name", "Name for another container"},

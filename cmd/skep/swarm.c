@@ -151,6 +151,7 @@ static int run_init(struct cli *cli)
         json_array_append_new(array_at(body, "DefaultAddrPool"), json_string(pools[i]));
     set_number(body, "SubnetSize", args_number(args, "default-addr-pool-mask-length", 24));
     set_at(body, "Spec.Labels", json_object());
+    set_true(body, "AutoLockManagers", args_on(args, "autolock"));
     if (spec_options(cli, object_at(body, "Spec")) < 0)
         return failed(cli);
     json_t *node = api(cli, "POST", "/swarm/init", body);

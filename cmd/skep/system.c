@@ -259,7 +259,8 @@ static int run_prune(struct cli *cli)
     } steps[] = {{"/containers/prune", "ContainersDeleted", "Deleted Containers:"},
                  {"/networks/prune", "NetworksDeleted", "Deleted Networks:"},
                  {"/volumes/prune", "VolumesDeleted", "Deleted Volumes:"},
-                 {"/images/prune", "ImagesDeleted", "Deleted Images:"}};
+                 {"/images/prune", "ImagesDeleted", "Deleted Images:"},
+                 {"/build/prune", "CachesDeleted", "Deleted build cache objects:"}};
     struct args *args = &cli->args;
     double freed = 0;
     const char *filters = filters_part(cli);
@@ -279,7 +280,9 @@ static int run_prune(struct cli *cli)
         const char *part =
             k == 3 ? filters_with(cli, "dangling", args_on(args, "all") ? "false" : "true")
                    : filters;
-        json_t *gone = api(cli, "POST", textf(cli, "%s?%s", steps[k].target, part), NULL), *item;
+        const char *all = k == 4 && args_on(args, "all") ? "&all=1" : "";
+        json_t *gone = api(cli, "POST", textf(cli, "%s?%s%s", steps[k].target, part, all), NULL);
+        json_t *item;
         size_t i;
         if (!gone)
             return failed(cli);
