@@ -58,6 +58,9 @@ if command -v zsh >/dev/null; then
   [[ $offered == *create* ]] || fail "zsh: $offered"
 fi
 
+step "the same requests as by the docker command, flag by flag"
+python3 "$(dirname "$0")/skep_requests.py" "$(type -P docker)" "$SKEP_BUILD/skep" "$LAB" || fail "other requests"
+
 step "contexts"
 export DOCKER_CONFIG=$LAB/context-config
 ctx() { "$SKEP_BUILD/skep" context "$@"; }
