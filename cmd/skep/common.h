@@ -46,8 +46,8 @@ void set_pair(json_t *object, const char *pair, struct arena *arena);
 // key=value texts into an object of texts; "key" alone gives "".
 json_t *pairs_object(struct cli *cli, const char *flag);
 
-// The variables of --env-file and --env into the list at the path. One without a value has ours; one
-// we do not have stays a bare name, which takes it from the image's.
+// The variables of --env-file and --env into the list at the path. One without a value has ours;
+// one we do not have stays a bare name, which takes it from the image's.
 int put_env_options(struct cli *cli, json_t *value, const char *path);
 
 // --filter as a query part: "&filters=...", or "" when there is none; NULL with cli->error when one

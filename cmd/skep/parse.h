@@ -50,8 +50,8 @@ int parse_generic(const char *text, json_t *resources, struct arena *arena, stru
 // --placement-pref spread=node.labels.zone: appends to `preferences`.
 int parse_preference(const char *text, json_t *preferences, struct err *err);
 
-// --gpus all, a number, or device=0,driver=nvidia,capabilities=utility: a request for devices, owned
-// by the caller.
+// --gpus all, a number, or device=0,driver=nvidia,capabilities=utility: a request for devices,
+// owned by the caller.
 json_t *parse_gpus(const char *text, struct arena *arena, struct err *err);
 
 // The octal mode of a file, such as 0440; false for what is none.
