@@ -91,6 +91,7 @@ static void fill_services(struct manager *manager)
         .check_removal = control_check_removal,
         .rotate_tokens = bootstrap_rotate_tokens,
         .rotate_unlock_key = bootstrap_rotate_unlock_key,
+        .rotate_network_keys = bootstrap_rotate_network_keys,
         .rotate_root = rotate_begin,
         .ctx = manager,
     };

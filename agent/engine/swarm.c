@@ -104,10 +104,19 @@ static void inspect(struct request *request)
 
 // ---- updating ----------------------------------------------------------------------------------
 
+// Leaders that know of network keys show the clock of the last one; a Docker engine that leads
+// skips what was asked of it.
 static void updated(struct request *request, const void *response)
 {
-    (void)response;
-    request_empty(request, 200);
+    const Swarm__UpdateClusterRequest *asked = request_kept(request);
+    const Swarm__UpdateClusterResponse *answer = response;
+    if (asked->rotation->network_keys && answer->cluster &&
+        answer->cluster->encryption_key_lamport_clock == 0)
+        request_fail(request, 501,
+                     "network keys are not renewed: the leader of this swarm is a Docker engine, "
+                     "which renews them by itself, every 12 hours, and not when asked");
+    else
+        request_empty(request, 200);
 }
 
 // The body is a whole spec; what it leaves out falls back to the present one's, as in dockerd.
@@ -144,14 +153,16 @@ static void update(struct request *request)
         return;
     Swarm__UpdateClusterRequest *message = request_message(request, CONTROL("UpdateCluster"));
     Swarm__KeyRotation *rotation = wire_new(&swarm__key_rotation__descriptor, arena);
-    bool worker, manager, unlock_key;
+    bool worker, manager, unlock_key, network_keys;
     if (!request_strict_flag(request, "rotateWorkerToken", &worker) ||
         !request_strict_flag(request, "rotateManagerToken", &manager) ||
-        !request_strict_flag(request, "rotateManagerUnlockKey", &unlock_key))
+        !request_strict_flag(request, "rotateManagerUnlockKey", &unlock_key) ||
+        !request_strict_flag(request, "rotateNetworkKeys", &network_keys))
         return;
     rotation->worker_join_token = worker;
     rotation->manager_join_token = manager;
     rotation->manager_unlock_key = unlock_key;
+    rotation->network_keys = network_keys; // Docker's API has no such thing
     message->rotation = rotation;
     message->cluster_version = wire_new(&swarm__version__descriptor, arena);
     message->cluster_version->index = index;

@@ -122,6 +122,8 @@ static int change(const struct control_desk *desk, Swarm__Cluster *cluster,
     if (locks(cluster->spec) != locked_before ||
         (rotation && rotation->manager_unlock_key && locks(cluster->spec)))
         desk->rotate_unlock_key(cluster, desk->rng, arena);
+    if (rotation && rotation->network_keys)
+        desk->rotate_network_keys(cluster, desk->rng, arena);
     return rotate_root(desk, cluster, before, arena, err);
 }
 

@@ -39,6 +39,8 @@ struct control_desk {
     void (*rotate_tokens)(Swarm__Cluster *cluster, bool worker, bool manager, const struct rng *rng,
                           struct arena *arena);
     void (*rotate_unlock_key)(Swarm__Cluster *cluster, const struct rng *rng, struct arena *arena);
+    void (*rotate_network_keys)(Swarm__Cluster *cluster, const struct rng *rng,
+                                struct arena *arena);
     // Begins moving the cluster to a new root (given, or NULL for a fresh one).
     int (*rotate_root)(Swarm__Cluster *cluster, const char *root_pem, const char *key_pem,
                        const struct rng *rng, struct wall now, struct arena *arena,

@@ -82,6 +82,19 @@ eventually 15 right h1 h2 h3
 eventually 15 right h2 h1 h3
 eventually 15 reach h1 h2 h3
 
+step "network keys are renewed on demand: gossip and the network go on"
+keys_changed() { grep -c 'gossip key changed' "$LAB/$1/skepd.log" || true; }
+before1=$(keys_changed h1) before2=$(keys_changed h2)
+"$SKEP_BUILD/skep" --host "unix://$LAB/h1/skep.sock" swarm update --rotate-network-keys >/dev/null
+renewed() { (($(keys_changed "$1") > $2)); }
+eventually 30 renewed h1 "$before1"
+eventually 30 renewed h2 "$before2"
+manager service scale --detach web=6 >/dev/null
+eventually 60 replicas web 6/6
+eventually 30 right h1 h2 h3
+eventually 30 right h2 h1 h3
+eventually 30 reach h1 h2 h3
+
 step "a node dies: its rows go everywhere; it returns, and they come"
 manager swarm update --dispatcher-heartbeat 1s >/dev/null
 cut_link h2
@@ -89,7 +102,7 @@ lost() { ! rows "$1" | grep -q "$(mac_of "$2")"; }
 gone=$(addresses h2 | sed -n 1p)
 eventually 40 lost h1 "$gone"
 heal_link h2
-eventually 60 replicas web 4/4
+eventually 60 replicas web 6/6
 eventually 40 right h1 h2 h3
 eventually 40 right h2 h1 h3
 eventually 15 reach h1 h2 h3

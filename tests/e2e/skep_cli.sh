@@ -142,6 +142,7 @@ same "$(docker swarm join-token -q worker)" "$(native swarm join-token -q worker
 native swarm update --autolock --cert-expiry 100h >/dev/null
 same "$(docker swarm unlock-key -q)" "$(native swarm unlock-key -q)" "the unlock key"
 native swarm update --autolock=false >/dev/null
+refused 'every 12 hours, and not when asked' native swarm update --rotate-network-keys
 same 360000000000000 "$(docker info --format '{{json .Swarm.Cluster.Spec.CAConfig.NodeCertExpiry}}')" "expiry"
 alike swarm ca
 
