@@ -65,6 +65,14 @@ on h2 ip link set "$link" mtu 1400
 names "h2 to h1: path MTU" "needs 1500 bytes, 1400 pass" || { cat "$LAB/doctor.json"; fail "MTU"; }
 on h2 ip link set "$link" mtu 1500
 
+step "a host whose clock is ahead"
+# All hosts here share a clock, so that a program answers in place of the host's kernel.
+on h2 nft 'add table inet slow; add chain inet slow in { type filter hook input priority -400; }; add rule inet slow in icmp type timestamp-request drop'
+start h2 clock python3 "$(realpath "$(dirname "$0")")/wrong_clock.py" 3600
+eventually 30 names "h1 to h2: clock" "3[56][0-9][0-9]\.[0-9]* s ahead of ours" || { cat "$LAB/doctor.json"; fail "clock"; }
+stop h2 clock
+on h2 nft delete table inet slow
+
 step "TCP inside of tunnels that does not get through, as with spoiled checksums"
 broken h2 udp dport 4789 @th,312,8 6 drop # the inner protocol
 names "h1 to h2: checksum offload" "TCP does not" || { cat "$LAB/doctor.json"; fail "checksums"; }
