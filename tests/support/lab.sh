@@ -456,15 +456,15 @@ skep_image()
 # lab_rootfs FOLDER: a small root file system of busybox and its commands.
 lab_rootfs()
 {
-  local root=$1 busybox=/bin/busybox command
+  local root=$1 busybox=/bin/busybox
   [[ ! -d $root ]] || return 0
   [[ -x $busybox ]] || skip "needs busybox-static (./dev setup installs it)"
   mkdir -p "$root"/{bin,dev,etc,proc,root,sys,tmp,usr/bin,var}
   chmod 1777 "$root/tmp"
   cp "$busybox" "$root/bin/busybox"
-  for command in $("$busybox" --list); do
-    [[ $command == busybox ]] || ln -s busybox "$root/bin/$command"
-  done
+  # One process for hundreds of links: in an emulated guest they were a minute of ln.
+  "$busybox" --list | perl -e 'my $bin = shift;
+    while (<STDIN>) { chomp; $_ eq "busybox" or symlink "busybox", "$bin/$_" or die "$_: $!\n" }' "$root/bin"
   printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n' >"$root/etc/passwd"
   printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
 }
