@@ -161,10 +161,13 @@ static bool place_is(const struct place *place, const char *netns, const char *i
            place->address == address;
 }
 
-static void place_want(struct place *place, struct nftable *table)
+static void place_want(struct place *place, struct nftable *table, bool partial)
 {
     place->sound = false;
-    tables_want(place->tables, table);
+    if (partial)
+        tables_want_more(place->tables, table);
+    else
+        tables_want(place->tables, table);
 }
 
 // ---- who keeps ----------------------------------------------------------------------------------
@@ -335,7 +338,8 @@ static void set_host(struct mesh *mesh, const struct mesh_state *state,
     if (!mesh->host)
         mesh->host = place_open(mesh, NULL, gateway_if, 0, prepare_host, &err);
     if (mesh->host)
-        place_want(mesh->host, mesh_host_table(&state->host, services, state->services_count));
+        place_want(mesh->host, mesh_host_table(&state->host, services, state->services_count),
+                   state->partial);
     else
         (void)err_copy(&mesh->err, &err);
 }
@@ -355,13 +359,14 @@ static void set_sandbox(struct mesh *mesh, const struct mesh_state *state,
         mesh->sandbox = place_open(mesh, state->sandbox_netns, sandbox->ingress_if,
                                    sandbox->address, prepare_sandbox, &err);
     if (mesh->sandbox)
-        place_want(mesh->sandbox, mesh_sandbox_table(sandbox, services, state->services_count));
+        place_want(mesh->sandbox, mesh_sandbox_table(sandbox, services, state->services_count),
+                   state->partial);
     else
         (void)err_copy(&mesh->err, &err);
 }
 
 static void set_task(struct mesh *mesh, const struct mesh_task_place *it, const uint32_t *nodes,
-                     size_t count)
+                     size_t count, bool partial)
 {
     struct err err = ERR_INIT;
     struct place *place = map_get_str(&mesh->tasks, it->id);
@@ -380,8 +385,8 @@ static void set_task(struct mesh *mesh, const struct mesh_task_place *it, const 
     }
     place->seen = true;
     if (!mesh->hides)
-        place_want(place, mesh_egress_table(&it->task, nodes, count));
-    place_want(place, mesh_task_table(&it->task, nodes, count));
+        place_want(place, mesh_egress_table(&it->task, nodes, count), partial);
+    place_want(place, mesh_task_table(&it->task, nodes, count), partial);
 }
 
 static void set_tasks(struct mesh *mesh, const struct mesh_state *state)
@@ -391,7 +396,7 @@ static void set_tasks(struct mesh *mesh, const struct mesh_state *state)
     MAP_EACH (entry, &mesh->tasks)
         ((struct place *)entry->value)->seen = false;
     for (size_t i = 0; i < state->tasks_count; i++)
-        set_task(mesh, &state->tasks[i], nodes, count);
+        set_task(mesh, &state->tasks[i], nodes, count, state->partial);
     MAP_EACH (entry, &mesh->tasks) {
         struct place *place = entry->value;
         if (place->seen)

@@ -61,6 +61,8 @@ struct mesh_state_service {
 // All that is, borrowed during the call. Without an ingress sandbox (sandbox_netns NULL) nothing is
 // published, and the host's rules are taken away.
 struct mesh_state {
+    // Not all is known yet, after a restart: what the kernel holds and this does not name stays.
+    bool partial;
     struct mesh_host host;
     const char *sandbox_netns;
     struct mesh_sandbox sandbox;

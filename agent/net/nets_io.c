@@ -64,6 +64,8 @@ struct net *nets_net_use(struct nets *nets, const struct overlay *overlay)
         net = MEM_NEW(struct net);
         overlay_place(overlay->id, name);
         nets_path_of(nets, name, net->path);
+        const struct stray *stray = map_get_str(&nets->strays, name);
+        net->peopled = stray && stray->layout.neighs_count > 0;
         nets_stray_forget(nets, name);
         net->peers = tunnels_new();
         net->rows = rows_new();
@@ -226,7 +228,7 @@ static void stray_look(struct nets *nets, struct stray *stray)
     int fd = -1;
     if (netns_open(stray->path, &fd, NULL) == 0 && netlink_open(fd, &netlink, NULL) == 0 &&
         netlink_dump(netlink, layout, NULL) == 0)
-        for (size_t i = 0; i < layout->addrs_count; i++)
+        for (size_t i = 0; i < layout->addrs_count && stray->sandbox; i++)
             if (!ipnet_is_set(&stray->gateway) &&
                 gateway_claim(&nets->gateway, &layout->addrs[i].ip))
                 stray->gateway = layout->addrs[i].ip;
@@ -245,8 +247,7 @@ static void on_found(void *ctx, const char *name)
     stray->sandbox = !str_starts(name, NET_PREFIX);
     layout_init(&stray->layout);
     map_put_str(&nets->strays, name, stray);
-    if (stray->sandbox)
-        stray_look(nets, stray);
+    stray_look(nets, stray);
 }
 
 static int look_around(struct nets *nets, struct err *err)

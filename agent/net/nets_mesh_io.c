@@ -176,6 +176,7 @@ static void set_mesh(struct nets *nets)
     const struct box *box = map_get_str(&nets->boxes, NETS_INGRESS_BOX);
     if (net && box && box->state == BOX_MADE && ipnet_is_set(&box->gateway) && end_on(box, net)) {
         set_sandbox(nets, net, box, &state);
+        state.partial = nets_holds(nets, net);
         state.services = services = services_of(net, &state.services_count);
         state.tasks = tasks = tasks_of(nets, net, &state.tasks_count);
         if (net->joined)
@@ -263,16 +264,14 @@ static void add_peers(struct addresses *addresses, const struct net *net)
         address_add(addresses, &peers[i].tunnel);
 }
 
-// After a restart the table of the life before stands until gossip had time to say who is a member:
-// one made of what is known in the first moment would drop what members send.
+// After a restart the members that the life before knew stay until gossip had time to say who is
+// one: a table made of what is known in the first moment would drop what they send.
 static bool is_taking_over(const struct nets *nets)
 {
-    bool holds = false, adopted = false;
+    bool holds = false;
     MAP_EACH (entry, &nets->nets)
         holds |= nets_holds(nets, entry->value);
-    MAP_EACH (entry, &nets->boxes)
-        adopted |= ((const struct box *)entry->value)->adopted;
-    return holds && adopted;
+    return holds;
 }
 
 // Members are the live nodes, and where endpoints of theirs say that tunnels end.
@@ -298,15 +297,16 @@ static void set_guard(struct nets *nets)
     members.count = mesh_sort(members.list, members.count);
     sealed.count = mesh_sort(sealed.list, sealed.count);
     peers.count = mesh_sort(peers.list, peers.count);
-    if (needed && !sealed.count && is_taking_over(nets)) {
-        // As it is.
-    } else if (needed) {
+    if (needed) {
         const struct guard guard = {.port = nets->port,
                                     .members = members.list,
                                     .members_count = members.count,
                                     .sealed = sealed.list,
                                     .sealed_count = sealed.count};
-        tables_want(nets->guard, guard_table(&guard));
+        if (is_taking_over(nets))
+            tables_want_more(nets->guard, guard_table(&guard));
+        else
+            tables_want(nets->guard, guard_table(&guard));
     } else if (nets->guarded) {
         tables_drop(nets->guard, "ip", GUARD_TABLE);
     }

@@ -32,6 +32,7 @@ struct net {
     struct tunnels *peers;
     struct rows *rows;      // what gossip says
     struct mono settle_due; // when what is not known yet counts as gone; 0: cannot be said
+    bool peopled;           // an earlier life left rows of others' endpoints: they wait for gossip
     bool settled, seen;
     struct ipnet lb;      // this node's own address; none
     size_t boxes;         // sandboxes on it, those being removed included
@@ -96,7 +97,7 @@ struct stray {
     char path[NETS_PATH_BYTES];
     bool sandbox;
     struct ipnet gateway; // its address on the gateway bridge; none
-    struct layout layout; // of a sandbox: what was found
+    struct layout layout; // what was found
 };
 
 struct nets_job;

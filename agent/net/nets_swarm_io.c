@@ -254,14 +254,14 @@ static void walk_again_at(struct nets *nets, struct mono due)
 
 bool nets_holds(const struct nets *nets, const struct net *net)
 {
-    return nets->gossip && net->joined && !net->settled;
+    return nets->gossip && net->joined && net->peopled && !net->settled;
 }
 
 // Once another node was seen, its rows follow soon. Where there is none, the managers have said
 // that this is so when they were heard and none came.
 static void settle(struct nets *nets, struct net *net, struct mono now)
 {
-    if (net->settled || !nets->gossip || !net->joined)
+    if (!nets_holds(nets, net))
         return;
     struct mono due = net->settle_due;
     if (rows_has_nodes(net->rows) && (!due.ns || !net->seen)) {
@@ -275,6 +275,7 @@ static void settle(struct nets *nets, struct net *net, struct mono now)
         walk_again_at(nets, due);
     } else if (due.ns) {
         net->settled = true;
+        net->peopled = false;
         net->dirty = net->asked = true;
         MAP_EACH (entry, &nets->boxes) {
             struct box *box = entry->value;
@@ -743,6 +744,9 @@ void nets_swarm_end(struct nets *nets, bool leave, void (*ended)(void *owner), v
     nets->gossip = NULL;
     MAP_EACH (entry, &nets->nets) {
         struct net *net = entry->value;
+        size_t peers;
+        (void)tunnels_list(net->peers, &peers);
+        net->peopled |= peers > 0 && !leave;
         net->joined = false;
         net->stale = true;
         if (leave)

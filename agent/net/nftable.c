@@ -333,6 +333,23 @@ bool nftable_diff(const struct nftable *actual, const struct nftable *wanted, st
     return out->len > before;
 }
 
+void nftable_keep(struct nftable *wanted, const struct nftable *actual)
+{
+    CHECK(!wanted->parsed);
+    if (!frame_fits(actual, wanted))
+        return;
+    for (size_t i = 0; i < wanted->collections_count; i++) {
+        struct collection *collection = &wanted->collections[i];
+        const struct collection *there = collection_find(actual, collection->name);
+        if (collection->dynamic || there->dynamic)
+            continue;
+        MAP_EACH (entry, &there->elements)
+            if (!map_has(&collection->elements, entry->key, entry->key_size))
+                element_put(collection, (const char *)entry->key,
+                            entry->value == no_value ? NULL : (const char *)entry->value);
+    }
+}
+
 void nftable_teardown(const char *family, const char *name, struct buf *out)
 {
     // Adding first makes the deletion right in either case.

@@ -67,6 +67,10 @@ struct nftable *nftable_parse(const char *family, const char *name, const void *
 // `wanted`. False when there is nothing to do. CHECKs that `out` took it all.
 bool nftable_diff(const struct nftable *actual, const struct nftable *wanted, struct buf *out);
 
+// Takes over into `wanted` what `actual` holds at keys that `wanted` does not have. Nothing where
+// the frames are not the same: what the elements mean is not known then.
+void nftable_keep(struct nftable *wanted, const struct nftable *actual);
+
 // Puts the commands that remove the table, whether it is there or not.
 void nftable_teardown(const char *family, const char *name, struct buf *out);
 

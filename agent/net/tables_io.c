@@ -18,9 +18,11 @@ struct slot {
     char family[16];
     char name[NFTABLE_NAME_BYTES];
     struct nftable *next; // a wish the job does not have yet
+    bool more;            // the wish takes nothing away
     bool drop;            // the wish is that there be no such table
     // The job's while it runs.
     struct nftable *going;
+    bool keeping;
     bool dropping;
     struct nftable *applied; // what the kernel took; NULL when that is not known
     bool repaired;
@@ -102,14 +104,19 @@ static int slot_bring(struct tables *tables, struct slot *slot)
     struct err err = ERR_INIT;
     bool changed = false;
     const struct nftable *wanted = slot->going ? slot->going : slot->applied;
+    bool keeps = slot->going && slot->keeping;
     // From what the kernel took last; and from what it really holds when that is not known, is not
     // true, or is to be looked at.
     bool look = tables->audit || !slot->applied;
+    if (keeps && slot->applied)
+        nftable_keep(slot->going, slot->applied);
     int rc = look ? -1 : lead(tables, slot->applied, wanted, &changed, &err);
     if (rc < 0) {
         bool known = slot->applied != NULL && look;
         struct nftable *actual = read_back(tables, slot, &err);
         err_clear(&err);
+        if (keeps && actual)
+            nftable_keep(slot->going, actual);
         // Whether others changed it is only told where our own wish did not change as well.
         rc = lead(tables, actual, wanted, &changed, &err);
         slot->repaired = rc == 0 && known && changed && !slot->going;
@@ -243,10 +250,12 @@ static void done(struct loop_work *work)
         }
         slot->repaired = false;
         // A wish that was not met comes again, unless a newer one stands.
-        if (slot->going && !slot->next && !slot->drop)
+        if (slot->going && !slot->next && !slot->drop) {
             slot->next = slot->going;
-        else
+            slot->more = slot->keeping;
+        } else {
             nftable_free(slot->going);
+        }
         slot->going = NULL;
         if (slot->dropping && !slot->next)
             slot->drop = true;
@@ -275,6 +284,7 @@ static void start(struct tables *tables)
         CHECK(!slot->going);
         slot->going = slot->next;
         slot->next = NULL;
+        slot->keeping = slot->more;
         slot->dropping = slot->drop;
         slot->drop = false;
     }
@@ -372,15 +382,26 @@ static struct slot *slot_of(struct tables *tables, const char *family, const cha
     return slot;
 }
 
-void tables_want(struct tables *tables, struct nftable *table)
+static void want(struct tables *tables, struct nftable *table, bool more)
 {
     MAGIC_CHECK(tables, TABLES_MAGIC);
     CHECK(!tables->closing);
     struct slot *slot = slot_of(tables, nftable_family(table), nftable_name(table));
     nftable_free(slot->next);
     slot->next = table;
+    slot->more = more;
     slot->drop = false;
     loop_later_ask(&tables->later);
+}
+
+void tables_want(struct tables *tables, struct nftable *table)
+{
+    want(tables, table, false);
+}
+
+void tables_want_more(struct tables *tables, struct nftable *table)
+{
+    want(tables, table, true);
 }
 
 void tables_drop(struct tables *tables, const char *family, const char *name)

@@ -55,6 +55,10 @@ struct tables *tables_open(const struct tables_config *config, struct err *err);
 // Takes the table as the wish for its family and name.
 void tables_want(struct tables *tables, struct nftable *table);
 
+// The same while not all is known: elements that the kernel holds at other keys stay until the next
+// wish. What an earlier life made goes on working that way until this one knows better.
+void tables_want_more(struct tables *tables, struct nftable *table);
+
 // Removes the table from the kernel, and the wish. Also one that an earlier life left.
 void tables_drop(struct tables *tables, const char *family, const char *name);
 

@@ -7,6 +7,7 @@
 //        service PROTOCOL:PUBLISHED:TARGET,... ADDRESS[!][@NODE]...    ! drains
 //        task NETNS INGRESS_IF ADDRESS PROTOCOL:PUBLISHED:TARGET,...
 //        row NODE HEX
+//        partial                    not all of this is said
 //                                  says "done" or "failed: why", and "row HEX" when its own changes
 //   interop_mesh serve PORT NAME   TCP and UDP: tells each caller "NAME address-of-the-caller"
 //   interop_mesh ask PROTOCOL ADDRESS PORT [FROM-PORT]       prints the answer
@@ -151,7 +152,9 @@ static void read_line(const char *text)
     state->services = facts.services;
     state->tasks = facts.tasks;
     state->rows = facts.rows;
-    if (str_equal(verb, "host")) {
+    if (str_equal(verb, "partial")) {
+        state->partial = true;
+    } else if (str_equal(verb, "host")) {
         state->host.gateway_if = strtok_r(NULL, " ", &more);
         state->host.sandbox_address = address_of(strtok_r(NULL, " ", &more));
     } else if (str_equal(verb, "sandbox")) {

@@ -308,6 +308,10 @@ kill "${keeper[A]}"
 wait "${keeper[A]}" || true
 rm "$work/A.in" "$work/A.out"
 node A
+# What it does not know in the first moment it does not take away.
+tell A partial "host gwb 172.18.0.2" "sandbox $(ns_path As) eth0 eth2 10.0.0.2" "task $(ns_path A1) eth0 10.0.0.6 $ports"
+same "$before" "$(handles)" "rules after a restart, before all is known"
+seen C tcp $A 8080 "A1 $C"
 facts_A "10.0.0.6" "$rows_a"
 same "$before" "$(handles)" "rules after a restart"
 seen C tcp $A 8080 "A1 $C"

@@ -65,6 +65,28 @@ START_TEST(elements_alone_are_a_delta)
 }
 END_TEST
 
+// What is there and not known yet stays; what is known is right.
+START_TEST(what_is_kept_is_not_deleted)
+{
+    struct nftable *a = sample("accept"), *b = sample("accept"), *other = sample("drop");
+    nftable_element(a, "ports", "6 . 80", "goto to");
+    nftable_element(a, "ports", "6 . 81", "goto to");
+    nftable_element(b, "ports", "6 . 81", "drop");
+    nftable_element(b, "ports", "17 . 53", "goto to");
+    nftable_keep(b, a);
+    ck_assert_str_eq(nftable_find(b, "ports", "6 . 80"), "goto to");
+    ck_assert_str_eq(nftable_find(b, "ports", "6 . 81"), "drop");
+    ck_assert_uint_eq(nftable_elements_count(b, "ports"), 3);
+    // Of a table with other rules nothing is taken.
+    nftable_keep(other, a);
+    ck_assert_uint_eq(nftable_elements_count(other, "ports"), 0);
+    nftable_keep(other, NULL);
+    nftable_free(a);
+    nftable_free(b);
+    nftable_free(other);
+}
+END_TEST
+
 START_TEST(another_rule_replaces_the_table)
 {
     struct nftable *a = sample("accept"), *b = sample("drop");
@@ -171,6 +193,7 @@ Suite *suite_nftable(void)
     TCase *tcase = tcase_create("nftable");
     tcase_add_test(tcase, a_first_load_holds_frame_and_elements);
     tcase_add_test(tcase, elements_alone_are_a_delta);
+    tcase_add_test(tcase, what_is_kept_is_not_deleted);
     tcase_add_test(tcase, another_rule_replaces_the_table);
     tcase_add_test(tcase, chains_without_a_hook_come_before_what_leads_to_them);
     tcase_add_test(tcase, a_listing_of_what_is_wanted_needs_nothing);
