@@ -168,16 +168,20 @@ void nets_kick(struct nets *nets)
 static void on_retry(struct loop_timer *timer)
 {
     struct nets *nets = CONTAINER_OF(timer, struct nets, retry);
+    // What failed was asked for: the steps that come now are no drift.
     nets->host_dirty |= nets->host_again;
+    nets->host_asked |= nets->host_again;
     nets->host_again = false;
     MAP_EACH (entry, &nets->nets) {
         struct net *net = entry->value;
         net->dirty |= net->again;
+        net->asked |= net->again;
         net->again = false;
     }
     MAP_EACH (entry, &nets->boxes) {
         struct box *box = entry->value;
         box->dirty |= box->again;
+        box->asked |= box->again;
         box->again = false;
     }
     nets_kick(nets);

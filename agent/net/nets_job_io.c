@@ -160,6 +160,9 @@ static int balance(struct job_place *place, struct err *err)
     }
     if (rc)
         return rc;
+    place->rules_known = true;
+    if (is_unbalanced(place))
+        return 0;
     place->rules_known = false;
     buf_init(&commands, RULESET_TEXT_BYTES_MAX);
     if (ruleset_diff(&place->rules, &place->rules_wanted, &commands)) {
