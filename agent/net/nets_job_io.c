@@ -58,16 +58,18 @@ void nets_job_free(struct nets_job *job)
 static const struct apply_setting host_settings[] = {
     {"net/ipv4/ip_forward", "1"},
 };
+// Where br_netfilter is loaded, a new namespace's bridges show every frame to the filters of IP,
+// too: the overlay's has none, and frames pay for it.
 static const struct apply_setting net_settings[] = {
-    {"net/ipv6/conf/all/disable_ipv6", "1"},
-    {"net/ipv6/conf/default/disable_ipv6", "1"},
-    {"net/ipv4/ip_forward", "0"},
+    {"net/ipv6/conf/all/disable_ipv6", "1"},      {"net/ipv6/conf/default/disable_ipv6", "1"},
+    {"net/bridge/bridge-nf-call-iptables", "0"},  {"net/bridge/bridge-nf-call-ip6tables", "0"},
+    {"net/bridge/bridge-nf-call-arptables", "0"}, {"net/ipv4/ip_forward", "0"},
 };
 // Several subnets are led to each other by the bridges' own addresses.
 static const struct apply_setting forwarding_settings[] = {
-    {"net/ipv6/conf/all/disable_ipv6", "1"},
-    {"net/ipv6/conf/default/disable_ipv6", "1"},
-    {"net/ipv4/ip_forward", "1"},
+    {"net/ipv6/conf/all/disable_ipv6", "1"},      {"net/ipv6/conf/default/disable_ipv6", "1"},
+    {"net/bridge/bridge-nf-call-iptables", "0"},  {"net/bridge/bridge-nf-call-ip6tables", "0"},
+    {"net/bridge/bridge-nf-call-arptables", "0"}, {"net/ipv4/ip_forward", "1"},
 };
 // Overlays carry no IPv6: a container shall not wait for it to fail. The other two are for virtual
 // addresses on the loopback device (dsr) and change nothing where there are none: an address is
