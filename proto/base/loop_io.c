@@ -151,6 +151,11 @@ void loop_stop(struct loop *loop)
 
 // ---- the end of the turn ------------------------------------------------------------------------
 
+static void on_again(uv_idle_t *handle)
+{
+    (void)handle; // only there to keep the loop from waiting
+}
+
 static void on_before_poll(uv_prepare_t *handle)
 {
     struct loop *loop = loop_of(handle->data);
@@ -165,12 +170,13 @@ static void on_before_poll(uv_prepare_t *handle)
         struct loop_later *later = LIST_ENTRY(link, struct loop_later, link);
         later->run(later);
     }
-    // Somebody who waits for a condition must look again before the loop sleeps on.
-    if (list_empty(&loop->later) && (!loop->watched || !ran))
-        return;
-    uv_mutex_lock(&loop->lock);
-    wake(loop);
-    uv_mutex_unlock(&loop->lock);
+    // Somebody who waits for a condition must look again before the loop sleeps on. An idle handle
+    // makes the loop look for what is ready without waiting; the eventfd would cost two system
+    // calls more.
+    if (!list_empty(&loop->later) || (loop->watched && ran))
+        uv_idle_start(&loop->again, on_again);
+    else
+        uv_idle_stop(&loop->again);
 }
 
 void loop_later_init(struct loop_later *later, struct loop *loop,
@@ -242,6 +248,7 @@ void loop_init(struct loop *loop)
     CHECK(result == 0);
     uv_timer_init(&loop->uv, &loop->alarm);
     uv_prepare_init(&loop->uv, &loop->before_poll);
+    uv_idle_init(&loop->uv, &loop->again);
     loop->wake.data = loop->alarm.data = loop->before_poll.data = loop;
     uv_prepare_start(&loop->before_poll, on_before_poll);
     result = uv_poll_start(&loop->wake, UV_READABLE, on_wake);
@@ -260,6 +267,7 @@ void loop_fini(struct loop *loop)
         uv_unref((uv_handle_t *)&loop->wake);
     uv_unref((uv_handle_t *)&loop->alarm);
     uv_unref((uv_handle_t *)&loop->before_poll);
+    uv_unref((uv_handle_t *)&loop->again);
     do {
         on_before_poll(&loop->before_poll);
         uv_run(&loop->uv, UV_RUN_DEFAULT);
@@ -267,6 +275,7 @@ void loop_fini(struct loop *loop)
     uv_close((uv_handle_t *)&loop->wake, NULL);
     uv_close((uv_handle_t *)&loop->alarm, NULL);
     uv_close((uv_handle_t *)&loop->before_poll, NULL);
+    uv_close((uv_handle_t *)&loop->again, NULL);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     int result = uv_loop_close(&loop->uv);
     CHECK(result == 0); // a handle was left open

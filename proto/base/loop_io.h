@@ -33,6 +33,7 @@ struct loop {
     struct list later; // loop_later.link
     bool watched;      // inside loop_run_until
     uv_prepare_t before_poll;
+    uv_idle_t again; // runs while the loop must come straight back instead of waiting
 };
 
 // Also has the process ignore SIGPIPE, which nobody who owns a loop wants.

@@ -43,6 +43,7 @@ void workers_start(struct workers_job *job, void (*run)(struct workers_job *job)
     job->run = run;
     pthread_mutex_lock(&lock);
     list_push_back(&jobs, &job->link);
-    pthread_cond_signal(&more);
     pthread_mutex_unlock(&lock);
+    // Outside of the lock, or the woken worker meets it at once and goes to sleep again.
+    pthread_cond_signal(&more);
 }
