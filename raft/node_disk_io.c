@@ -144,6 +144,14 @@ static void change_keys(struct raft_node *node)
     logdb_set_keys(node->db, &node->key, &node->rotation.previous);
 }
 
+// Whether a commit of this write takes the rows along. It must where the log is cut, which is only
+// right up to what is stored as applied, and where what was stored before goes.
+static bool takes_rows(const struct raft_node *node, const struct raft_write *write)
+{
+    return !write || write->snapshot || node->commit.compact_to || node->rows.replaced ||
+           node->rows_late || node->rows.bytes >= RAFT_NODE_ROWS_BYTES || rows_empty(&node->rows);
+}
+
 void node_commit_start(struct raft_node *node, const struct raft_write *write)
 {
     struct node_commit *commit = &node->commit;
@@ -154,10 +162,15 @@ void node_commit_start(struct raft_node *node, const struct raft_write *write)
     commit->has_write = write != NULL;
     if (write)
         commit->write = *write;
-    rows_move(&commit->rows, &node->rows);
-    commit->applied = raft_applied(node->core);
-    commit->conf = *raft_conf(node->core);
     commit->compact_to = write && write->snapshot ? 0 : compaction_due(node);
+    commit->applied = 0;
+    if (takes_rows(node, write)) {
+        rows_move(&commit->rows, &node->rows);
+        commit->applied = raft_applied(node->core);
+        commit->conf = *raft_conf(node->core);
+        node->rows_late = false;
+        loop_timer_stop(&node->rows_timer);
+    }
     commit->has_ours = node->ours_changed;
     if (node->ours_changed) {
         struct raft_peer_status peers[RAFT_MEMBERS_MAX];
@@ -170,20 +183,20 @@ void node_commit_start(struct raft_node *node, const struct raft_write *write)
     }
     commit->reseal = node->rotation.active;
     commit->resealed = false;
-    loop_timer_stop(&node->rows_timer);
     begin(node);
 }
 
 void node_commit_rows_if_due(struct raft_node *node)
 {
+    if (!rows_empty(&node->rows) && !node->rows_late && !loop_timer_running(&node->rows_timer))
+        loop_timer_start(&node->rows_timer, RAFT_NODE_ROWS_MS);
     if (node->commit.running || node->commit.stalled)
         return;
     bool due = compaction_due(node) != 0 || node->rows.bytes >= RAFT_NODE_ROWS_BYTES ||
-               node->rotation.active || (node->rotation.wanted && !node->load.running);
+               (node->rows_late && !rows_empty(&node->rows)) || node->rotation.active ||
+               (node->rotation.wanted && !node->load.running);
     if (due)
         node_commit_start(node, NULL);
-    else if (!rows_empty(&node->rows) && !loop_timer_running(&node->rows_timer))
-        loop_timer_start(&node->rows_timer, RAFT_NODE_ROWS_MS);
 }
 
 // ---- loads --------------------------------------------------------------------------------------

@@ -166,8 +166,8 @@ static void on_wake(struct loop_timer *timer)
 static void on_rows_timer(struct loop_timer *timer)
 {
     struct raft_node *node = node_of(CONTAINER_OF(timer, struct raft_node, rows_timer));
-    if (!node->failed && !node->commit.running && !node->commit.stalled && !rows_empty(&node->rows))
-        node_commit_start(node, NULL);
+    node->rows_late = true;
+    loop_later_ask(&node->turn);
 }
 
 // ---- opening ------------------------------------------------------------------------------------

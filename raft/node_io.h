@@ -31,9 +31,11 @@
 #define RAFT_NODE_COMPACT_ENTRIES 10000
 #define RAFT_NODE_KEEP_ENTRIES    500
 
-// Rows wait for the next write; without one they are written after this time or this many bytes.
+// Rows are gathered for this time or up to this many bytes, then written with the next commit. What
+// a write of the log has to wait for is so its own pages only, and a row that changes again soon is
+// written once. A restart replays what was not written.
 #define RAFT_NODE_ROWS_MS    1000
-#define RAFT_NODE_ROWS_BYTES ((size_t)8 << 20)
+#define RAFT_NODE_ROWS_BYTES ((size_t)128 << 10)
 
 // A commit that the full disk refused is tried again after this time.
 #define RAFT_NODE_DISK_RETRY_MS 1000

@@ -29,7 +29,7 @@ struct node_commit {
     bool has_write;
     struct raft_write write; // borrowed from the core until PERSISTED
     struct rows rows;
-    uint64_t applied;
+    uint64_t applied; // 0: rows and what belongs to them stay for a later one
     struct raft_conf conf;
     uint64_t compact_to;
     bool has_ours;
@@ -78,7 +78,8 @@ struct raft_node {
     struct loop_later turn;
     struct loop_timer wake;
     struct loop_timer rows_timer;
-    struct rows rows; // gathered for the next commit
+    struct rows rows; // gathered for a commit
+    bool rows_late;   // their time is over: the next commit takes them
     struct node_commit commit;
     bool held; // a write waits for a commit of rows to end
     struct raft_write held_write;

@@ -12,6 +12,16 @@ struct row {
     uint8_t value[];
 };
 
+// Rows lie one behind the other in pieces, which are let go together: thousands of small ones
+// between objects of the store that stay would leave holes in the heap.
+struct piece {
+    struct piece *next;
+    size_t used, cap;
+    _Alignas(max_align_t) uint8_t bytes[];
+};
+
+#define PIECE_BYTES ((size_t)128 << 10)
+
 void rows_init(struct rows *rows)
 {
     *rows = (struct rows){0};
@@ -20,11 +30,11 @@ void rows_init(struct rows *rows)
 
 static void forget(struct rows *rows)
 {
-    MAP_EACH (entry, &rows->by_key) {
+    for (struct piece *piece; (piece = rows->pieces);) {
+        rows->pieces = piece->next;
         // The values are parts of the store and may be secrets.
-        struct row *row = entry->value;
-        explicit_bzero(row->value, row->size);
-        free(row);
+        explicit_bzero(piece->bytes, piece->used);
+        free(piece);
     }
     map_clear(&rows->by_key);
     rows->bytes = 0;
@@ -43,21 +53,32 @@ bool rows_empty(const struct rows *rows)
     return map_count(&rows->by_key) == 0 && !rows->replaced;
 }
 
+static struct row *new_row(struct rows *rows, size_t value_size)
+{
+    size_t align = _Alignof(struct row);
+    size_t size = (sizeof(struct row) + value_size + align - 1) / align * align;
+    struct piece *piece = rows->pieces;
+    if (!piece || piece->cap - piece->used < size) {
+        size_t cap = size > PIECE_BYTES ? size : PIECE_BYTES;
+        piece = mem_alloc(sizeof *piece + cap);
+        *piece = (struct piece){.next = rows->pieces, .cap = cap};
+        rows->pieces = piece;
+    }
+    struct row *row = (struct row *)(piece->bytes + piece->used);
+    piece->used += size;
+    return row;
+}
+
 void rows_put(struct rows *rows, const void *key, size_t key_size, const void *value,
               size_t value_size)
 {
-    struct row *row = mem_alloc(sizeof *row + value_size);
+    struct row *row = new_row(rows, value_size);
     row->remove = value == NULL;
     row->size = value_size;
     if (value_size)
         memcpy(row->value, value, value_size);
     rows->bytes += key_size + value_size;
-    struct row *old = map_put(&rows->by_key, key, key_size, row);
-    if (old) {
-        rows->bytes -= key_size + old->size;
-        explicit_bzero(old->value, old->size);
-        free(old);
-    }
+    map_put(&rows->by_key, key, key_size, row); // an older one goes with its piece
 }
 
 void rows_replace(struct rows *rows)

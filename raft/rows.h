@@ -12,7 +12,8 @@
 
 struct rows {
     struct map by_key;    // struct row *
-    size_t bytes;         // of keys and values
+    struct piece *pieces; // what the rows lie in
+    size_t bytes;         // of keys and values that were put, those put again as well
     bool replaced;        // everything stored before goes
     struct logdb_op *ops; // rows_ops's answer
 };
