@@ -396,6 +396,17 @@ static void emit_facts(struct raft *raft, struct raft_update *update)
     raft->wake_at = update->wake_at;
 }
 
+// How many bytes of bodies are worth keeping that are stored and applied here: they save reading
+// them back for peers that have less.
+static size_t cache_bytes(const struct raft *raft)
+{
+    size_t most = raft->config.cache_bytes_max;
+    for (size_t i = 0; raft->role == RAFT_LEADER && i < raft->peers_count; i++)
+        if (raft->peers[i].match < raft->log.applied)
+            return most;
+    return most < RAFT_CACHE_BYTES_QUIET ? most : RAFT_CACHE_BYTES_QUIET;
+}
+
 void raft_flush(struct raft *raft, struct raft_update *update)
 {
     *update = (struct raft_update){0};
@@ -417,7 +428,7 @@ void raft_flush(struct raft *raft, struct raft_update *update)
     raft->handed = full;
     update->messages = full.items;
     update->messages_count = full.count;
-    log_trim(&raft->log, raft->config.cache_bytes_max);
+    log_trim(&raft->log, cache_bytes(raft));
 }
 
 void flush_fini(struct raft *raft)

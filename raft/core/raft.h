@@ -41,7 +41,8 @@
 //  - apply: until the step that reports APPLIED with an index at or past its last entry.
 //
 // STORAGE. The core keeps in memory the terms of the whole log (as runs) and the bodies that are
-// not yet durable and applied, plus recent ones up to config.cache_bytes_max. Older bodies are
+// not yet durable and applied, plus recent ones: up to config.cache_bytes_max while it leads and a
+// peer may need them, else up to a small part of it (RAFT_CACHE_BYTES_QUIET). Older bodies are
 // asked for with `loads` and answered, now or later, with RAFT_EVENT_LOADED. Nothing is loaded at
 // start, so a restart costs the same with ten entries as with a million. Compaction is the shell's
 // decision.
@@ -95,6 +96,7 @@ struct raft_pace {
 #define RAFT_APPLY_BYTES_MAX       ((size_t)8 << 20)   // handed out for apply and not yet reported
 #define RAFT_WRITE_BYTES_MAX       ((size_t)16 << 20)  // entries in one write (one at least)
 #define RAFT_CACHE_BYTES_MAX       ((size_t)4 << 20)   // bodies kept although durable and applied
+#define RAFT_CACHE_BYTES_QUIET     ((size_t)256 << 10) // the same while no peer lags
 #define RAFT_COMMIT_DELAY_MS       5
 #define RAFT_READS_MAX             65536 // read barriers waiting
 

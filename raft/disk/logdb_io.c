@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "proto/base/check.h"
@@ -17,6 +18,9 @@
 #define READERS_MAX      8
 #define ROW_SCRATCH_MAX  ((size_t)8 << 20)
 #define EXTEND_LEAD_PART 8 // extend when less than 1/8 of a step is left
+
+// So many bytes of rows are written between two times that mapped pages are let go.
+#define LET_GO_BYTES ((size_t)1 << 20)
 
 // ---- errors ------------------------------------------------------------------------------------
 
@@ -104,6 +108,32 @@ static size_t used_bytes(struct logdb *db)
     return (info.me_last_pgno + 1) * db->page_bytes;
 }
 
+// LMDB does not tell where it mapped the file. But a small value that it gives out lies in a page,
+// and a page begins with its own number, eight bytes.
+static void find_map(struct logdb *db)
+{
+    MDB_txn *txn;
+    MDB_val key = key_of_name(LOGDB_FORMAT), value;
+    if (mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn))
+        return;
+    if (!mdb_get(txn, db->facts, &key, &value)) {
+        uint8_t *page = (uint8_t *)value.mv_data - (uintptr_t)value.mv_data % db->page_bytes;
+        uint64_t number;
+        memcpy(&number, page, sizeof number);
+        if (number < used_bytes(db) / db->page_bytes)
+            db->map = page - number * db->page_bytes;
+    }
+    mdb_txn_abort(txn);
+}
+
+void logdb_let_go(struct logdb *db)
+{
+    db->touched_bytes = 0;
+    // A failure only means that the pages stay.
+    if (db->map)
+        (void)madvise(db->map, used_bytes(db), MADV_DONTNEED);
+}
+
 // Extends the file ahead of its use. A disk too full for it is no error: the commit itself will
 // tell.
 static void extend_file(struct logdb *db)
@@ -154,6 +184,7 @@ int logdb_open(const char *dir, const struct seal_key *current, const struct sea
     MDB_stat stat;
     mdb_env_stat(db->env, &stat);
     db->page_bytes = stat.ms_psize;
+    find_map(db);
     extend_file(db);
     *out = db;
     return 0;
@@ -196,6 +227,7 @@ static int put_row(struct logdb *db, MDB_txn *txn, MDB_dbi table, MDB_val key, u
     MDB_val value = {.mv_size = db->scratch.len, .mv_data = db->scratch.data};
     count(&db->figures.rows_written, 1);
     count(&db->figures.bytes_written, db->scratch.len);
+    db->touched_bytes += db->scratch.len;
     return mdb_put(txn, table, &key, &value, flags);
 }
 
@@ -358,6 +390,8 @@ int logdb_commit(struct logdb *db, const struct logdb_batch *batch, struct err *
     if (result)
         return logdb_fail(result, err, "sync log database");
     count(&db->figures.commits, 1);
+    if (db->touched_bytes >= LET_GO_BYTES)
+        logdb_let_go(db);
     extend_file(db);
     return 0;
 }

@@ -29,6 +29,8 @@ struct logdb {
     char *path;        // of the data file
     size_t file_bytes; // zeroed and synced up to here
     unsigned page_bytes;
+    uint8_t *map;         // where the file is mapped; NULL: not found
+    size_t touched_bytes; // of rows, since the mapped pages were let go
     // Where resealing goes on: table number, then key.
     unsigned reseal_table;
     struct buf reseal_key;
@@ -37,6 +39,10 @@ struct logdb {
 
 // Turns an LMDB or errno code into an error: full, damaged, or what the system says.
 int logdb_fail(int code, struct err *err, const char *what);
+
+// Takes the file's pages out of this process: they count as its memory as long as they are mapped.
+// The system keeps them cached, and maps again what is read again.
+void logdb_let_go(struct logdb *db);
 
 // The term of the entry at `index` as its row tells, 0 when there is none.
 uint64_t logdb_term_at(struct logdb *db, MDB_txn *txn, uint64_t index);

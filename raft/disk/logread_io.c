@@ -229,5 +229,6 @@ int logdb_state_each(struct logdb *db, logdb_each_fn each, void *ctx, uint64_t *
     if (cursor)
         mdb_cursor_close(cursor);
     mdb_txn_abort(txn);
+    logdb_let_go(db);
     return result;
 }
