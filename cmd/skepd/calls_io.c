@@ -34,9 +34,10 @@
 // The event loop, and sockets that are open already.
 #define CALLS_TO_SERVE                                                                             \
     CALL(epoll_wait), CALL(epoll_ctl), CALL(epoll_create1), CALL(eventfd2), CALL(pipe2),           \
-    CALL(read), CALL(write), CALL(writev), CALL(recvmsg), CALL(sendmsg), CALL(close),              \
-    CALL(listen), CALL(accept4), CALL(shutdown), CALL(getsockname), CALL(getpeername),             \
-    CALL(getsockopt), CALL(setsockopt), CALL(fcntl), CALL_IF(ioctl, 1, ALL_BITS, FIONBIO)
+    CALL(read), CALL(pread64), CALL(write), CALL(writev), CALL(recvmsg), CALL(sendmsg),            \
+    CALL(close), CALL(listen), CALL(accept4), CALL(shutdown), CALL(getsockname),                   \
+    CALL(getpeername), CALL(getsockopt), CALL(setsockopt), CALL(fcntl),                            \
+    CALL_IF(ioctl, 1, ALL_BITS, FIONBIO)
 
 static const struct confine_call manager_rows[] = {
     CALLS_TO_LIVE,
@@ -45,7 +46,7 @@ static const struct confine_call manager_rows[] = {
     CALL_IF(socket, 0, ALL_BITS, AF_INET), CALL_IF(socket, 0, ALL_BITS, AF_INET6),
     CALL_IF(socket, 0, ALL_BITS, AF_UNIX), CALL(connect),
     // Its folder: LMDB and whole files.
-    CALL(openat), CALL(fstat), CALL(newfstatat), CALL(lseek), CALL(pread64), CALL(pwrite64),
+    CALL(openat), CALL(fstat), CALL(newfstatat), CALL(lseek), CALL(pwrite64),
     CALL(pwritev), CALL(ftruncate), CALL(fdatasync), CALL(fsync), CALL(rename), CALL(unlink),
     CALL(mkdir), CALL(chmod), CALL(fchmod),
     // Grace periods of the store.

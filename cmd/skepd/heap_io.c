@@ -1,5 +1,6 @@
 #include "cmd/skepd/heap_io.h"
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -13,27 +14,31 @@ void heap_settle(void)
     mallopt(M_TRIM_THRESHOLD, 256 << 10);
 }
 
-// Resident memory that is ours alone. What malloc says of free bytes does not tell whether they
-// have pages.
-static size_t private_bytes(void)
+// Resident memory that is ours alone and in no piece of the heap that is in use. What malloc says
+// of free bytes does not tell whether they have pages.
+static size_t waste_bytes(const struct heap *heap)
 {
+    char text[128];
     size_t resident = 0, shared = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
-    if (!file)
+    ssize_t size = pread(heap->fd, text, sizeof text - 1, 0);
+    if (size <= 0)
         return 0;
-    if (fscanf(file, "%*u %zu %zu", &resident, &shared) != 2 || shared > resident)
-        resident = shared = 0;
-    fclose(file);
-    return (resident - shared) * (size_t)sysconf(_SC_PAGESIZE);
+    text[size] = '\0';
+    if (sscanf(text, "%*u %zu %zu", &resident, &shared) != 2 || shared > resident)
+        return 0;
+    size_t bytes = (resident - shared) * heap->page_bytes;
+    struct mallinfo2 info = mallinfo2();
+    size_t used = info.uordblks + info.hblkhd;
+    return bytes > used ? bytes - used : 0;
 }
 
 static void look(struct loop_timer *timer)
 {
     struct heap *heap = CONTAINER_OF(timer, struct heap, timer);
-    size_t bytes = private_bytes();
-    if (bytes > heap->settled_bytes + HEAP_GROWTH_BYTES) {
+    size_t bytes = waste_bytes(heap);
+    if (bytes > heap->settled_bytes + HEAP_WASTE_BYTES) {
         malloc_trim(0);
-        heap->settled_bytes = private_bytes();
+        heap->settled_bytes = waste_bytes(heap);
     } else if (bytes < heap->settled_bytes) {
         heap->settled_bytes = bytes;
     }
@@ -42,11 +47,18 @@ static void look(struct loop_timer *timer)
 
 void heap_start(struct heap *heap, struct loop *loop)
 {
+    heap->settled_bytes = 0;
+    heap->page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+    heap->fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     loop_timer_init(&heap->timer, loop, look);
-    loop_timer_start(&heap->timer, HEAP_LOOK_MS);
+    if (heap->fd >= 0)
+        loop_timer_start(&heap->timer, HEAP_LOOK_MS);
 }
 
 void heap_stop(struct heap *heap)
 {
     loop_timer_stop(&heap->timer);
+    if (heap->fd >= 0)
+        close(heap->fd);
+    heap->fd = -1;
 }

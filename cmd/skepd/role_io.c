@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 
+#include "cmd/skepd/heap_io.h"
 #include "cmd/skepd/messages.h"
 #include "proto/base/check.h"
 #include "proto/base/log.h"
@@ -21,6 +22,7 @@ struct running {
     bool stopping;
     int exit_status;
     struct loop_timer stop_timer;
+    struct heap heap;
 };
 
 static void give_up(struct running *running, const char *what, const struct err *why)
@@ -151,6 +153,7 @@ int role_run(const struct role *role)
     signal(SIGPIPE, SIG_IGN);
     log_setup(2, LOG_INFO, LOG_TEXT, role->name);
     confine_close_from(ROLE_CHANNEL_FD + 1);
+    heap_settle();
     loop_init(&running.loop);
     running.frame.loop = &running.loop;
     loop_timer_init(&running.stop_timer, &running.loop, on_stop_late);
@@ -160,7 +163,9 @@ int role_run(const struct role *role)
         loop_fini(&running.loop);
         return EXIT_FAILURE;
     }
+    heap_start(&running.heap, &running.loop);
     loop_run(&running.loop);
+    heap_stop(&running.heap);
     loop_timer_stop(&running.stop_timer);
     channel_close(running.frame.channel);
     // What a failed start left behind ends with the process.
