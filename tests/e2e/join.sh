@@ -1,13 +1,12 @@
 #!/bin/bash
-# A skepd joins as a worker: a swarm whose manager is skepd, and one whose manager is a stock dockerd.
-# Restarts and crashes cost nothing; leaving leaves nothing.
+# A skepd joins as a worker a swarm whose manager is skepd. Restarts and crashes cost nothing; leaving
+# leaves nothing. (A stock dockerd as the manager: stock_manager.sh.)
 # ctest: TIMEOUT 300
 . "$(dirname "$0")/../support/lab.sh"
-lab_needs docker dockerd conmon crun umoci busybox
-lab_up 3
+lab_needs docker conmon crun umoci busybox
+lab_up 2
 skep_image h1 h2
-kind=skep host=h1
-manager() { "$kind" "$host" "$@"; }
+manager() { skep h1 "$@"; }
 sleepers() { on "$1" pgrep -x -f 'sleep 100000' | sort; }
 count() { [[ $(sleepers "$1" | wc -l) == "$2" ]]; }
 status_of() { manager node ls --format '{{.Hostname}} {{.Status}}' | sed -n "s/^$1 //p"; }
@@ -93,24 +92,3 @@ skep h2 swarm join --token "$token" --availability drain "$(ip_of h1):2377" >/de
 [[ $(skep h2 info --format '{{.Swarm.NodeID}}') != "$node" ]] || fail "the same node id"
 same drain "$(manager node inspect h2 --format '{{.Spec.Availability}}')" "its availability"
 skep h2 swarm leave >/dev/null
-
-step "a stock manager's worker"
-stock_start h3
-stock h3 swarm init --advertise-addr "$(ip_of h3)" --availability drain >/dev/null
-stock h3 swarm update --dispatcher-heartbeat 1s >/dev/null
-token=$(stock h3 swarm join-token --quiet worker)
-skep h2 swarm join --token "$token" "$(ip_of h3):2377" >/dev/null
-kind=stock host=h3
-is h2 Ready || fail "not ready at the stock manager: $(manager node ls)"
-manager service create --detach --quiet --no-resolve-image --name web --replicas 3 "$LAB_IMAGE" sleep 100000 >/dev/null
-eventually 30 replicas web 3/3
-before=$(sleepers h2)
-kill9 h2 skepd
-skep_start h2
-eventually 20 is h2 Ready
-eventually 20 replicas web 3/3
-same "$before" "$(sleepers h2)" "processes after the crash"
-skep h2 swarm leave >/dev/null
-nothing_left h2
-eventually 30 is h2 Down
-manager node rm h2 >/dev/null
