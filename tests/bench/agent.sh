@@ -39,7 +39,8 @@ boss swarm init --advertise-addr "$(ip_of h1)" >/dev/null
 boss node update --availability drain "$(boss node ls --quiet)" >/dev/null
 token=$(boss swarm join-token --quiet worker)
 skep_image h2
-skep_start h2
+# Where it is on hosts: a file system of memory, as dockerd has it.
+skep_start h2 --exec-root /run/skep
 skep h2 swarm join --token "$token" --advertise-addr "$(ip_of h2)" "$(ip_of h1):2377" >/dev/null
 workers=(skep)
 if [[ $PEER != none ]]; then
