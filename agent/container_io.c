@@ -1,9 +1,8 @@
-// The way of a task: pull -> unpack -> layer, volumes and user (prepare_root) -> volumes filled in
-// a worker job -> runtime_create; at its end runtime_delete -> layer removed in a worker job.
+// The way of a task: prepared (container_prepare_io.c), started, stopped; at its end runtime_delete ->
+// layer removed in a worker job.
 //
-// Each callback first asks task_back whether its task is still wanted; a closed one is freed when
-// the last callback came back. What a prepare made before it failed is taken away again before its
-// answer.
+// Each callback first asks container_back whether its task is still wanted; a closed one is freed when
+// the last callback came back.
 #include "agent/container_io.h"
 
 #include <signal.h>
@@ -12,17 +11,15 @@
 
 #include "agent/container_priv_io.h"
 #include "agent/image/rootfs_io.h"
-#include "agent/oci/root_io.h"
 #include "agent/oci/signals.h"
 #include "proto/base/check.h"
 #include "proto/base/file_io.h"
 #include "proto/base/str.h"
 #include "proto/wire/wire.h"
 
-#define ORDER_BYTES_MAX  (64u << 20) // a task with its files, decoded
-#define MADE_BYTES_MAX   (64u << 20)
-#define RESOLV_BYTES_MAX (64u << 10)
-#define RESOLV_CONF      "/etc/resolv.conf"
+#define ORDER_BYTES_MAX (64u << 20) // a task with its files, decoded
+#define MADE_BYTES_MAX  (64u << 20)
+#define RESOLV_CONF     "/etc/resolv.conf"
 
 // ---- tasks and their callbacks -----------------------------------------------------------------
 
@@ -34,14 +31,14 @@ static void task_free(struct executor_task *task)
         if (task->order.files[i].size)
             explicit_bzero((void *)(uintptr_t)task->order.files[i].data, task->order.files[i].size);
     list_remove(&task->link);
+    free(task->log_path);
     arena_fini(&task->made);
     arena_fini(&task->arena);
     MAGIC_CLEAR(task);
     free(task);
 }
 
-// A callback came: false when nobody wants the task any more, which then may be gone.
-static bool task_back(struct executor_task *task)
+bool container_back(struct executor_task *task)
 {
     MAGIC_CHECK(task, EXECUTOR_TASK_MAGIC);
     CHECK(task->pending);
@@ -53,7 +50,7 @@ static bool task_back(struct executor_task *task)
     return false;
 }
 
-static void task_begin(struct executor_task *task, enum container_op op)
+void container_begin(struct executor_task *task, enum container_op op)
 {
     MAGIC_CHECK(task, EXECUTOR_TASK_MAGIC);
     CHECK(task->op == CONTAINER_IDLE);
@@ -65,8 +62,7 @@ static void task_begin(struct executor_task *task, enum container_op op)
 static void tell_found(struct executor_task *task);
 static void tell_started(struct executor_task *task);
 
-// Ends the operation under way; the callback may close the task.
-static void task_answer(struct executor_task *task)
+void container_answer(struct executor_task *task)
 {
     enum container_op op = task->op;
     const struct err *err = task->err.code ? &task->err : NULL;
@@ -96,10 +92,10 @@ static void task_answer(struct executor_task *task)
 static void answer_run(struct loop_later *later)
 {
     struct executor_task *task = CONTAINER_OF(later, struct executor_task, answer);
-    task_answer(task);
+    container_answer(task);
 }
 
-static void task_answer_later(struct executor_task *task)
+void container_answer_later(struct executor_task *task)
 {
     loop_later_ask(&task->answer);
 }
@@ -110,8 +106,7 @@ static void to_executor_exit(const struct runtime_exit *from, struct executor_ex
     str_copy(to->message, sizeof to->message, from->message);
 }
 
-// Tells the watcher of a container that is there.
-static void watch_appeared(struct executor_task *task)
+void container_appeared(struct executor_task *task)
 {
     const struct containers *containers = task->containers;
     if (!containers->watcher)
@@ -158,7 +153,7 @@ static void tell_found(struct executor_task *task)
         return;
     }
     learn_image(task);
-    watch_appeared(task);
+    container_appeared(task);
     str_copy(container.id, sizeof container.id, task->id);
     container.pid = (int32_t)status.pid;
     to_executor_exit(&status.exit, &end);
@@ -173,8 +168,8 @@ static void tell_found(struct executor_task *task)
 
 static void container_find(struct executor_task *task)
 {
-    task_begin(task, CONTAINER_FIND);
-    task_answer_later(task);
+    container_begin(task, CONTAINER_FIND);
+    container_answer_later(task);
 }
 
 const struct image *container_image(const struct executor_task *task)
@@ -204,14 +199,14 @@ static void remove_worked(struct loop_work *work)
         logs_remove(task->log_path);
     if (task->op == CONTAINER_REMOVE)
         watch_vanished(task);
-    if (task_back(task))
-        task_answer(task);
+    if (container_back(task))
+        container_answer(task);
 }
 
 static void remove_detached(void *owner, const struct err *err)
 {
     struct executor_task *task = owner;
-    if (!task_back(task))
+    if (!container_back(task))
         return;
     if (err && !task->err.code)
         task->err = *err;
@@ -219,7 +214,7 @@ static void remove_detached(void *owner, const struct err *err)
     loop_work_start(task->containers->loop, &task->work, remove_work, remove_worked);
 }
 
-static void remove_root(struct executor_task *task)
+void container_unmake(struct executor_task *task)
 {
     task->pending++;
     if (container_net_wanted(task))
@@ -231,289 +226,22 @@ static void remove_root(struct executor_task *task)
 static void remove_deleted(void *owner, const struct err *err)
 {
     struct executor_task *task = owner;
-    if (!task_back(task))
+    if (!container_back(task))
         return;
     if (err) {
         task->err = *err;
-        task_answer(task);
+        container_answer(task);
         return;
     }
-    remove_root(task);
+    container_unmake(task);
 }
 
 static void container_remove(struct executor_task *task)
 {
-    task_begin(task, CONTAINER_REMOVE);
+    container_begin(task, CONTAINER_REMOVE);
     container_check_drop(task);
     task->pending++;
     runtime_delete(task->containers->runtime, task->id, true, remove_deleted, task);
-}
-
-// ---- preparing ---------------------------------------------------------------------------------
-
-// Takes away what the prepare made, then answers with task->err.
-static void prepare_fail(struct executor_task *task)
-{
-    CHECK(task->err.code);
-    remove_root(task);
-}
-
-// True when the prepare goes on; else it is on its way to its answer.
-static bool prepare_goes(struct executor_task *task, const struct err *err)
-{
-    if (task->aborted)
-        err_set(&task->err, ERR_CANCELLED, "the preparation was given up");
-    else if (err)
-        task->err = *err;
-    else
-        return true;
-    prepare_fail(task);
-    return false;
-}
-
-static void prepare_created(void *owner, const struct err *err)
-{
-    struct executor_task *task = owner;
-    if (!task_back(task))
-        return;
-    if (!err) {
-        watch_appeared(task);
-        task_answer(task); // an abort came too late
-        return;
-    }
-    prepare_goes(task, err);
-}
-
-static void prepare_fill(struct loop_work *work)
-{
-    struct executor_task *task = CONTAINER_OF(work, struct executor_task, work);
-    const struct container_spec *spec = &task->spec;
-    for (size_t i = 0; i < spec->volumes_count && !task->err.code; i++)
-        if (task->fills[i])
-            volumes_fill(task->fills[i], task->root, spec->mounts[spec->volumes[i].mount].target,
-                         &task->err);
-}
-
-static void prepare_filled(struct loop_work *work)
-{
-    struct executor_task *task = CONTAINER_OF(work, struct executor_task, work);
-    if (!task_back(task))
-        return;
-    struct err failed = task->err;
-    if (!prepare_goes(task, failed.code ? &failed : NULL))
-        return;
-    task->pending++;
-    runtime_create(task->containers->runtime, &task->spec.container,
-                   task->log.none ? "" : task->log_path, prepare_created, task);
-}
-
-static int prepare_volumes(struct executor_task *task)
-{
-    struct container_spec *spec = &task->spec;
-    struct volumes *volumes = task->containers->volumes;
-    task->fills = arena_alloc_array(&task->made, spec->volumes_count + 1, sizeof *task->fills);
-    CHECK(task->fills); // bounded by OCI_MOUNTS_MAX
-    for (size_t i = 0; i < spec->volumes_count; i++) {
-        const struct container_volume *wanted = &spec->volumes[i];
-        const struct volume *volume;
-        int rc = volumes_create(volumes, wanted->name, wanted->labels, wanted->labels_count,
-                                &volume, &task->err);
-        if (!rc)
-            rc = volumes_hold(volumes, volume->name, task->id, &task->err);
-        if (rc)
-            return rc;
-        const char *path = arena_strdup(&task->made, volume->path);
-        CHECK(path);
-        spec->mounts[wanted->mount].source = path;
-        task->fills[i] = wanted->nocopy ? NULL : path;
-    }
-    return 0;
-}
-
-// Sources of bind mounts have to be there; some are made.
-static int prepare_sources(struct executor_task *task)
-{
-    const struct container_spec *spec = &task->spec;
-    for (size_t i = 0; i < spec->make_sources_count; i++)
-        if (!file_exists(spec->make_sources[i])) {
-            int rc = dir_make(spec->make_sources[i], 0755, &task->err);
-            if (rc)
-                return rc;
-        }
-    for (size_t i = 0; i < spec->container.mounts_count; i++) {
-        const struct oci_mount *mount = &spec->mounts[i];
-        if (mount->kind == OCI_MOUNT_BIND && !file_exists(mount->source))
-            return err_set(&task->err, ERR_INVALID_ARGUMENT,
-                           "invalid mount config for type \"bind\": bind source path does not "
-                           "exist: %s",
-                           mount->source);
-    }
-    return 0;
-}
-
-static int prepare_user(struct executor_task *task)
-{
-    struct oci_container *container = &task->spec.container;
-    struct user *user = ARENA_NEW(&task->made, struct user);
-    CHECK(user);
-    int rc = root_user(task->root, task->spec.user, task->spec.groups.items,
-                       task->spec.groups.count, user, &task->err);
-    if (rc)
-        return rc;
-    container->uid = user->uid;
-    container->gid = user->gid;
-    container->groups = user->groups;
-    container->groups_count = user->groups_count;
-    container->home = user->home;
-    return 0;
-}
-
-void container_resolv(const struct containers *containers, struct buf *out)
-{
-    buf_init(out, RESOLV_BYTES_MAX);
-    if (file_read(containers->resolv_conf, out, NULL))
-        buf_clear(out); // a host without one, or with an absurd one
-}
-
-static int prepare_spec(struct executor_task *task, const struct image *image)
-{
-    struct containers *containers = task->containers;
-    struct buf resolv;
-    container_resolv(containers, &resolv);
-    struct container_node node = {
-        .hostname = containers->hostname,
-        .resolv_conf = buf_cstr(&resolv),
-        .init = containers->init,
-        .overlays = containers->nets != NULL,
-        .netns = container_net_wanted(task) ? nets_sandbox_path(containers->nets, task->id) : NULL,
-    };
-    // Parsed anew into our own memory: the library's image may go with its next change.
-    struct image_config config;
-    int rc = image_config_parse(image->config_json, image->config_json_bytes, &task->made, &config,
-                                &task->err);
-    if (!rc)
-        rc =
-            container_spec_make(&task->order, &config, &node, &task->made, &task->spec, &task->err);
-    buf_fini(&resolv);
-    return rc;
-}
-
-static int prepare_root(struct executor_task *task, const struct image *image)
-{
-    const char *root = images_root(task->containers->images);
-    // A layer without a container is what a crash or a reboot left.
-    int rc = rootfs_remove(root, task->id, &task->err);
-    if (!rc)
-        rc = rootfs_create(root, task->id, image->id, &task->err);
-    if (!rc)
-        rc = rootfs_mount(root, task->id, task->root, &task->err);
-    if (!rc)
-        rc = prepare_spec(task, image);
-    if (!rc) {
-        task->spec.container.rootfs = task->root;
-        rc = prepare_user(task);
-    }
-    if (!rc)
-        rc = prepare_volumes(task);
-    return rc ? rc : prepare_sources(task);
-}
-
-static void prepare_rooted(struct executor_task *task)
-{
-    const struct image *image =
-        library_by_id(images_library(task->containers->images), task->image_id);
-    if (!image)
-        err_set(&task->err, ERR_NOT_FOUND, "No such image: %s", task->image_id);
-    if (!image || prepare_root(task, image)) {
-        prepare_fail(task);
-        return;
-    }
-    task->pending++;
-    loop_work_start(task->containers->loop, &task->work, prepare_fill, prepare_filled);
-}
-
-static void prepare_attached(void *owner, const char *path, const struct err *err)
-{
-    struct executor_task *task = owner;
-    (void)path; // asked for when it is needed
-    task->attaching = false;
-    if (task_back(task) && prepare_goes(task, err))
-        prepare_rooted(task);
-}
-
-static void prepare_unpacked(void *owner, const struct err *err)
-{
-    struct executor_task *task = owner;
-    if (!task_back(task) || !prepare_goes(task, err))
-        return;
-    if (!container_net_wanted(task)) {
-        prepare_rooted(task);
-        return;
-    }
-    struct buf resolv;
-    container_resolv(task->containers, &resolv);
-    int rc = container_net_make(task, buf_cstr(&resolv), false, prepare_attached, &task->err);
-    buf_fini(&resolv);
-    if (rc) {
-        prepare_fail(task);
-        return;
-    }
-    task->attaching = true;
-    task->pending++;
-}
-
-static void prepare_pulled(void *owner, const struct image *image, const struct err *err)
-{
-    struct executor_task *task = owner;
-    if (!task_back(task))
-        return;
-    task->pull = NULL;
-    if (!prepare_goes(task, err))
-        return;
-    str_copy(task->image_id, sizeof task->image_id, image->id);
-    task->pending++;
-    images_unpack(task->containers->images, task->image_id, prepare_unpacked, task);
-}
-
-static void container_prepare(struct executor_task *task)
-{
-    struct containers *containers = task->containers;
-    struct runtime_status status;
-    task_begin(task, CONTAINER_PREPARE);
-    if (runtime_inspect(containers->runtime, task->id, &status, NULL) == 0) {
-        task_answer_later(task); // prepared before
-        return;
-    }
-    task->aborted = false;
-    arena_reset(&task->made);
-    const Swarm__ContainerSpec *spec = task->order.task->spec->container;
-    struct registry_auth auth = {0};
-    if (registry_auth_parse(spec->pull_options ? spec->pull_options->registry_auth : "",
-                            &task->made, &auth, &task->err)) {
-        task_answer_later(task);
-        return;
-    }
-    struct pull_request request = {.reference = spec->image, .auth = &auth};
-    task->pending++;
-    images_pull(containers->images, &request, prepare_pulled, task, &task->pull);
-}
-
-// Has what a prepare waits for end soon.
-static void give_up(struct executor_task *task)
-{
-    if (task->pull)
-        images_pull_cancel(task->pull);
-    if (task->attaching)
-        nets_sandbox_remove(task->containers->nets, task->id, NULL, NULL);
-}
-
-static void container_abort(struct executor_task *task)
-{
-    MAGIC_CHECK(task, EXECUTOR_TASK_MAGIC);
-    if (task->op != CONTAINER_PREPARE)
-        return;
-    task->aborted = true;
-    give_up(task);
 }
 
 // ---- running -----------------------------------------------------------------------------------
@@ -545,16 +273,16 @@ static void tell_started(struct executor_task *task)
 static void op_done(void *owner, const struct err *err)
 {
     struct executor_task *task = owner;
-    if (!task_back(task))
+    if (!container_back(task))
         return;
     if (err)
         task->err = *err;
-    task_answer(task);
+    container_answer(task);
 }
 
 static void container_start(struct executor_task *task)
 {
-    task_begin(task, CONTAINER_START);
+    container_begin(task, CONTAINER_START);
     task->pending++;
     runtime_start(task->containers->runtime, task->id, op_done, task);
 }
@@ -587,10 +315,10 @@ static void container_stop(struct executor_task *task, int64_t grace_ns)
 {
     struct runtime *runtime = task->containers->runtime;
     struct runtime_status status;
-    task_begin(task, CONTAINER_STOP);
+    container_begin(task, CONTAINER_STOP);
     if (runtime_inspect(runtime, task->id, &status, NULL) || status.state == RUNTIME_CREATED) {
         container_net_ended(task);
-        task_answer_later(task); // remove takes a created one away
+        container_answer_later(task); // remove takes a created one away
         return;
     }
     task->grace_ns = grace_ns;
@@ -663,7 +391,7 @@ static void container_close(struct executor_task *task)
     if (map_get_str(&task->containers->by_id, task->id) == task)
         map_remove_str(&task->containers->by_id, task->id);
     task->closed = true;
-    give_up(task);
+    container_give_up(task);
     if (!task->pending)
         task_free(task);
 }
@@ -701,7 +429,7 @@ static struct executor_task *container_open(struct executor *executor,
     }
     task->log = task->spec.log;
     container_id_of_task(order->task->id, task->id);
-    str_format(task->log_path, sizeof task->log_path, "%s/%s.log", containers->log_dir, task->id);
+    task->log_path = str_printf("%s/%s.log", containers->log_dir, task->id);
     map_put_str(&containers->by_id, task->id, task);
     return task;
 }

@@ -1,5 +1,6 @@
 // A task's networks: its sandbox, and when it serves.
 #include "agent/container_priv_io.h"
+#include "agent/container_settle_io.h"
 #include "agent/net/order.h"
 #include "proto/base/log.h"
 #include "proto/base/str.h"
@@ -38,7 +39,7 @@ void container_net_adopt(struct executor_task *task)
     struct buf resolv;
     if (!container_net_wanted(task))
         return;
-    container_resolv(task->containers, &resolv);
+    container_settle_resolv(task->containers->resolv_conf, &resolv);
     if (container_net_make(task, buf_cstr(&resolv), true, adopted, &err))
         log_warn("a running container's networks were not taken over", "container=%s err=\"%s\"",
                  task->id, err.message);

@@ -1,4 +1,4 @@
-// What container_io.c and container_watch_io.c share.
+// What the files of container_io.h share.
 #ifndef AGENT_CONTAINER_PRIV_IO_H
 #define AGENT_CONTAINER_PRIV_IO_H
 
@@ -9,9 +9,8 @@
 #include "proto/base/list.h"
 #include "proto/base/map.h"
 
-#define CONTAINERS_MAGIC     0x636f6e73u
-#define EXECUTOR_TASK_MAGIC  0x63746173u
-#define CONTAINER_PATH_BYTES 4096
+#define CONTAINERS_MAGIC    0x636f6e73u
+#define EXECUTOR_TASK_MAGIC 0x63746173u
 
 struct containers {
     struct executor executor; // first: tasks come with it
@@ -54,7 +53,7 @@ struct executor_task {
     struct arena arena; // the copy of the order
     struct executor_order order;
     char id[CONTAINER_ID_BYTES];
-    char log_path[CONTAINER_PATH_BYTES];
+    char *log_path;
     struct container_log log;
     enum container_op op;
     unsigned pending; // callbacks to come that know this task
@@ -69,7 +68,6 @@ struct executor_task {
     struct arena made;
     struct container_spec spec;
     const char **fills; // per spec.volumes: path of a volume to fill, or NULL
-    char root[CONTAINER_PATH_BYTES];
     struct loop_work work;
     struct check *check;     // NULL: none under way
     struct list logs;        // executor_log_stream.link
@@ -77,6 +75,24 @@ struct executor_task {
     struct loop_timer drain; // of a stop under way
     int64_t grace_ns;
 };
+
+// container_io.c: how operations begin and end. A callback came: false when nobody wants the task any
+// more, which then may be gone.
+bool container_back(struct executor_task *task);
+void container_begin(struct executor_task *task, enum container_op op);
+// Ends the operation under way with task->err; the callback may close the task.
+void container_answer(struct executor_task *task);
+void container_answer_later(struct executor_task *task);
+// Tells the watcher of a container that is there.
+void container_appeared(struct executor_task *task);
+// Takes away all but the runtime's part, then answers.
+void container_unmake(struct executor_task *task);
+
+// container_prepare_io.c: these two are of the class.
+void container_prepare(struct executor_task *task);
+void container_abort(struct executor_task *task);
+// Has what a prepare waits for end soon.
+void container_give_up(struct executor_task *task);
 
 // container_watch_io.c: these five are of the class.
 const Swarm__HealthConfig *container_health(const struct executor_task *task);
@@ -112,9 +128,6 @@ void container_net_ended(struct executor_task *task);
 // arena. NULL and *count 0 for none.
 Swarm__PortConfig **container_net_ports(const struct executor_task *task, struct arena *arena,
                                         size_t *count);
-
-// The host's resolv.conf, "" for none. To be freed with buf_fini.
-void container_resolv(const struct containers *containers, struct buf *out);
 
 // container_sweep_io.c: notes what there is, before anything is made.
 void container_sweep_note(struct containers *containers);

@@ -32,7 +32,7 @@ static void orphan_worked(struct loop_work *work)
 {
     struct orphan *orphan = CONTAINER_OF(work, struct orphan, work);
     struct containers *containers = orphan->containers;
-    char path[CONTAINER_PATH_BYTES];
+    char path[4096];
     if (orphan->err.code)
         log_warn("leavings of a container stay", "container=%s err=\"%s\"", orphan->id,
                  orphan->err.message);

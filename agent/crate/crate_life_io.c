@@ -1,7 +1,7 @@
 // What users do with a crate, one operation at a time: each waits in the crate's queue, begins when
 // those before it ended, and answers once.
 //
-//   start: mount -> specification -> runtime_create -> those who attached -> runtime_start
+//   start: crate_start_io.c
 //   end of the process: its code is noted, then OP_CLEAN deletes what the runtime keeps, unmounts,
 //   tells those who wait, and does what the restart policy says
 //   remove: (kill -> OP_CLEAN ->) layer, volumes, log and record
@@ -17,7 +17,6 @@
 #include "agent/image/rootfs_io.h"
 #include "agent/oci/logs_io.h"
 #include "agent/oci/monitor_io.h"
-#include "agent/oci/root_io.h"
 #include "agent/oci/signals.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
@@ -26,8 +25,6 @@
 #include "proto/base/str.h"
 
 #define MADE_BYTES_MAX       (64u << 20)
-#define RESOLV_BYTES_MAX     (64u << 10)
-#define CRATE_RESOLVER       "127.0.0.11"
 #define OPS_MAX              64
 #define RESTART_DELAY_MS     100
 #define RESTART_DELAY_MS_MAX 60000
@@ -38,7 +35,7 @@ static void op_begin_later(struct loop_later *later);
 
 // ---- the queue ---------------------------------------------------------------------------------
 
-static struct crate_op *op_new(enum op_kind kind, crate_done *done, void *owner)
+struct crate_op *crate_op_new(enum op_kind kind, crate_done *done, void *owner)
 {
     struct crate_op *op = MEM_NEW(struct crate_op);
     list_init(&op->link);
@@ -48,7 +45,7 @@ static struct crate_op *op_new(enum op_kind kind, crate_done *done, void *owner)
     return op;
 }
 
-static void op_queue(struct crate *crate, struct crate_op *op)
+void crate_op_queue(struct crate *crate, struct crate_op *op)
 {
     struct crate_life *life = crate->life;
     size_t count = 0;
@@ -72,16 +69,16 @@ static void op_queue_next(struct crate *crate, struct crate_op *op)
     loop_later_ask(&life->step);
 }
 
-static struct crate_op *op_now(struct crate *crate)
+struct crate_op *crate_op_now(struct crate *crate)
 {
     CHECK(crate->life->running_op);
     return LIST_ENTRY(crate->life->ops.next, struct crate_op, link);
 }
 
 // Ends the operation that runs, with its err. The next begins later in this turn.
-static void op_end(struct crate *crate)
+void crate_op_end(struct crate *crate)
 {
-    struct crate_op *op = op_now(crate);
+    struct crate_op *op = crate_op_now(crate);
     crate->life->running_op = false;
     list_remove(&op->link);
     loop_later_ask(&crate->life->step);
@@ -97,7 +94,7 @@ static void op_end(struct crate *crate)
 static void op_again_after_next(struct crate *crate)
 {
     struct crate_life *life = crate->life;
-    struct crate_op *op = op_now(crate);
+    struct crate_op *op = crate_op_now(crate);
     life->running_op = false;
     struct list *next = op->link.next;
     list_remove(&op->link);
@@ -108,278 +105,11 @@ static void op_again_after_next(struct crate *crate)
     loop_later_ask(&life->step);
 }
 
-static void op_back(struct crate *crate)
+void crate_op_back(struct crate *crate)
 {
     MAGIC_CHECK(crate, CRATE_MAGIC);
     CHECK(crate->crates->pending);
     crate->crates->pending--;
-}
-
-// ---- starting ----------------------------------------------------------------------------------
-
-static int other_namespace(struct crate *crate, const char *mode, const char *kind,
-                           struct oci_namespace *out, struct err *err)
-{
-    if (!str_starts(mode, "container:"))
-        return 0;
-    struct crate *other = crates_find(crate->crates, mode + strlen("container:"), err);
-    char path[64];
-    if (!other)
-        return -(int)err->code;
-    if (!crate_running(other))
-        return err_set(err, ERR_FAILED_PRECONDITION,
-                       "cannot join the namespace of container %s: it is not running", other->id);
-    int rc = runtime_ns_path(crate->crates->runtime, other->id, kind, path, sizeof path, err);
-    if (rc)
-        return rc;
-    *out = (struct oci_namespace){OCI_NS_PATH, arena_strdup(&crate->life->made, path)};
-    return 0;
-}
-
-static int start_namespaces(struct crate *crate, struct err *err)
-{
-    struct oci_container *container = &crate->life->spec.container;
-    int rc =
-        other_namespace(crate, config_str(crate->host, "NetworkMode"), "net", &container->net, err);
-    if (crate->life->netns)
-        container->net = (struct oci_namespace){OCI_NS_PATH, crate->life->netns};
-    if (!rc)
-        rc =
-            other_namespace(crate, config_str(crate->host, "PidMode"), "pid", &container->pid, err);
-    if (!rc)
-        rc =
-            other_namespace(crate, config_str(crate->host, "IpcMode"), "ipc", &container->ipc, err);
-    return rc;
-}
-
-// Sources of bind mounts have to be there; some are made.
-static int start_sources(const struct container_spec *spec, struct err *err)
-{
-    for (size_t i = 0; i < spec->make_sources_count; i++)
-        if (!file_exists(spec->make_sources[i])) {
-            int rc = dir_make(spec->make_sources[i], 0755, err);
-            if (rc)
-                return rc;
-        }
-    for (size_t i = 0; i < spec->container.mounts_count; i++) {
-        const struct oci_mount *mount = &spec->mounts[i];
-        if (mount->kind == OCI_MOUNT_BIND && !file_exists(mount->source))
-            return err_set(err, ERR_INVALID_ARGUMENT,
-                           "invalid mount config for type \"bind\": bind source path does not "
-                           "exist: %s",
-                           mount->source);
-    }
-    return 0;
-}
-
-static int start_user(struct crate *crate, struct err *err)
-{
-    struct crate_life *life = crate->life;
-    struct oci_container *container = &life->spec.container;
-    struct user *user = ARENA_NEW(&life->made, struct user);
-    CHECK(user);
-    int rc = root_user(life->root, life->spec.user, life->spec.groups.items,
-                       life->spec.groups.count, user, err);
-    if (rc)
-        return rc;
-    container->uid = user->uid;
-    container->gid = user->gid;
-    container->groups = user->groups;
-    container->groups_count = user->groups_count;
-    container->home = user->home;
-    return 0;
-}
-
-static int start_spec(struct crate *crate, struct err *err)
-{
-    struct crate_life *life = crate->life;
-    struct crates *crates = crate->crates;
-    struct buf resolv;
-    buf_init(&resolv, RESOLV_BYTES_MAX);
-    if (file_read(crates->resolv_conf, &resolv, NULL))
-        buf_clear(&resolv); // a host without one, or with an absurd one
-    struct crate_plan plan = {
-        .id = crate->id,
-        .name = crate->name,
-        .config = crate->config,
-        .host = crate->host,
-        .points = crate->points,
-        .node_hostname = crates->hostname,
-        .resolv_conf = buf_cstr(&resolv),
-        .addresses = life->addresses,
-        .addresses_count = life->addresses_count,
-        .dns_server = life->answers ? CRATE_RESOLVER : NULL,
-    };
-    int rc = crate_spec_make(&plan, &life->made, &life->spec, err);
-    buf_fini(&resolv);
-    if (rc)
-        return rc;
-    life->spec.container.rootfs = life->root;
-    if (crates->init && !json_is_false(json_object_get(crate->host, "Init")))
-        life->spec.container.init = true;
-    crate->log_bytes_max = life->spec.log.bytes_max;
-    crate->log_files_max = life->spec.log.files_max;
-    return 0;
-}
-
-static int start_prepare(struct crate *crate, struct err *err)
-{
-    struct crate_life *life = crate->life;
-    arena_reset(&life->made);
-    life->asked = false;
-    life->addresses_count = 0;
-    life->answers = false;
-    int rc = rootfs_mount(images_root(crate->crates->images), crate->id, life->root, err);
-    if (!rc)
-        rc = crate_net_join(crate, err);
-    if (!rc)
-        rc = start_spec(crate, err);
-    if (!rc)
-        rc = start_namespaces(crate, err);
-    if (!rc)
-        rc = start_user(crate, err);
-    return rc ? rc : start_sources(&life->spec, err);
-}
-
-// dockerd's words for what the runtime says, which clients look for.
-static void start_translate(struct crate *crate, struct err *err)
-{
-    static const struct {
-        const char *ours;
-        const char *theirs;
-        int code;
-    } rows[] = {
-        {"$PATH", "executable file not found in $PATH", 127},
-        {"No such file or directory", "no such file or directory", 127},
-        {"no such file or directory", "no such file or directory", 127},
-        {"ermission denied", "permission denied", 126},
-        {"xec format error", "exec format error", 126},
-    };
-    crate->exit_code = 128;
-    const struct oci_strings *args = &crate->life->spec.container.args;
-    for (size_t i = 0; crate->life->asked && i < COUNT_OF(rows); i++)
-        if (strstr(err->message, rows[i].ours) && args->count) {
-            crate->exit_code = rows[i].code;
-            err_set(err, ERR_INVALID_ARGUMENT,
-                    "failed to create task for container: failed to create shim task: OCI runtime "
-                    "create failed: %s create failed: unable to start container process: exec: "
-                    "\"%.200s\": %s: unknown",
-                    runtime_program(crate->crates->runtime), args->items[0], rows[i].theirs);
-            return;
-        }
-}
-
-static void start_failed_end(void *owner, const struct err *ignored)
-{
-    (void)ignored;
-    struct crate *crate = owner;
-    op_back(crate);
-    struct crate_op *op = op_now(crate);
-    crate_net_leave(crate);
-    if (!crate->life->root_users)
-        rootfs_unmount(images_root(crate->crates->images), crate->id, NULL);
-    str_copy(crate->error, sizeof crate->error, op->err.message);
-    crate->state = crate->started.ns ? CRATE_EXITED : CRATE_CREATED;
-    crate_save(crate, NULL);
-    crate_attaches_end(crate);
-    if (config_bool(crate->host, "AutoRemove")) {
-        struct crate_op *removal = op_new(OP_REMOVE, NULL, NULL);
-        removal->volumes = true;
-        op_queue(crate, removal);
-    }
-    op_end(crate);
-}
-
-static void start_failed(struct crate *crate)
-{
-    CHECK(op_now(crate)->err.code);
-    start_translate(crate, &op_now(crate)->err);
-    crate->crates->pending++;
-    runtime_delete(crate->crates->runtime, crate->id, true, start_failed_end, crate);
-}
-
-static void start_started(void *owner, const struct err *err)
-{
-    struct crate *crate = owner;
-    struct runtime_status status;
-    op_back(crate);
-    if (err) {
-        op_now(crate)->err = *err;
-        start_failed(crate);
-        return;
-    }
-    crate->state = CRATE_RUNNING;
-    crate->started = wall_now();
-    crate->exit_code = 0;
-    crate->oom_killed = false;
-    crate->error[0] = '\0';
-    crate->pid = 0;
-    if (runtime_inspect(crate->crates->runtime, crate->id, &status, NULL) == 0)
-        crate->pid = (int32_t)status.pid;
-    crate_link_sandbox(crate);
-    crate_save(crate, NULL);
-    crate_tell(crate, "start", NULL);
-    crate_health_begin(crate);
-    op_end(crate);
-}
-
-static void start_created(void *owner, const struct err *err)
-{
-    struct crate *crate = owner;
-    op_back(crate);
-    if (err) {
-        op_now(crate)->err = *err;
-        start_failed(crate);
-        return;
-    }
-    crate_attaches_begin(crate);
-    crate->crates->pending++;
-    runtime_start(crate->crates->runtime, crate->id, start_started, crate);
-}
-
-static void start_make(struct crate *crate)
-{
-    struct crate_life *life = crate->life;
-    if (start_prepare(crate, &op_now(crate)->err)) {
-        start_failed(crate);
-        return;
-    }
-    life->asked = true;
-    crate->crates->pending++;
-    runtime_create(crate->crates->runtime, &life->spec.container,
-                   life->spec.log.none ? "" : crate->log_path, start_created, crate);
-}
-
-static void start_attached(void *owner, const struct err *err)
-{
-    struct crate *crate = owner;
-    op_back(crate);
-    if (err) {
-        op_now(crate)->err = *err;
-        start_failed(crate);
-        return;
-    }
-    start_make(crate);
-}
-
-static void start_begin(struct crate *crate)
-{
-    struct crate_life *life = crate->life;
-    struct crate_op *op = op_now(crate);
-    loop_timer_stop(&life->restart);
-    if (crate_running(crate)) {
-        op_end(crate);
-        return;
-    }
-    if (op->done)
-        crate->stopped_by_user = false;
-    if (crate_net_shared(crate)) {
-        crate->crates->pending++;
-        life->asked = false;
-        crate_net_attach(crate, start_attached, crate);
-        return;
-    }
-    start_make(crate);
 }
 
 // ---- the end of the process --------------------------------------------------------------------
@@ -431,7 +161,7 @@ static void restart_fire(struct loop_timer *timer)
     if (crate->state != CRATE_RESTARTING)
         return;
     crate->restart_count++;
-    op_queue(crate, op_new(OP_START, NULL, NULL));
+    crate_op_queue(crate, crate_op_new(OP_START, NULL, NULL));
 }
 
 void crate_exited(struct crate *crate, const struct runtime_exit *end)
@@ -459,15 +189,15 @@ void crate_exited(struct crate *crate, const struct runtime_exit *end)
         return;
     }
     crate_save(crate, NULL);
-    op_queue_next(crate, op_new(OP_CLEAN, NULL, NULL));
+    op_queue_next(crate, crate_op_new(OP_CLEAN, NULL, NULL));
 }
 
 static void clean_deleted(void *owner, const struct err *err)
 {
     struct crate *crate = owner;
-    op_back(crate);
+    crate_op_back(crate);
     if (err)
-        op_now(crate)->err = *err;
+        crate_op_now(crate)->err = *err;
     crate_net_leave(crate);
     if (!crate->life->root_users)
         rootfs_unmount(images_root(crate->crates->images), crate->id, NULL);
@@ -478,13 +208,13 @@ static void clean_deleted(void *owner, const struct err *err)
         crate_restart_later(crate);
     if (crate->state != CRATE_RESTARTING && config_bool(crate->host, "AutoRemove") &&
         !crate->crates->quiet) {
-        struct crate_op *removal = op_new(OP_REMOVE, NULL, NULL);
+        struct crate_op *removal = crate_op_new(OP_REMOVE, NULL, NULL);
         removal->volumes = true;
-        op_queue(crate, removal);
+        crate_op_queue(crate, removal);
     }
     crate_save(crate, NULL);
     crate_waits_tell(crate, false);
-    op_end(crate);
+    crate_op_end(crate);
 }
 
 static void clean_begin(struct crate *crate)
@@ -510,8 +240,8 @@ int64_t crate_stop_seconds(const struct crate *crate)
 static void stop_ended(void *owner, const struct err *err)
 {
     struct crate *crate = owner;
-    op_back(crate);
-    struct crate_op *op = op_now(crate);
+    crate_op_back(crate);
+    struct crate_op *op = crate_op_now(crate);
     if (err)
         op->err = *err;
     else if (op->kind == OP_STOP)
@@ -521,7 +251,7 @@ static void stop_ended(void *owner, const struct err *err)
         !crate_running(crate))
         op_again_after_next(crate);
     else
-        op_end(crate);
+        crate_op_end(crate);
 }
 
 static void stop_running(struct crate *crate, int signal, int64_t seconds)
@@ -537,7 +267,7 @@ static void stop_running(struct crate *crate, int signal, int64_t seconds)
 
 static void stop_begin(struct crate *crate)
 {
-    struct crate_op *op = op_now(crate);
+    struct crate_op *op = crate_op_now(crate);
     if (crate->state == CRATE_RESTARTING) {
         loop_timer_stop(&crate->life->restart);
         crate->stopped_by_user = true;
@@ -547,12 +277,12 @@ static void stop_begin(struct crate *crate)
     if (crate_running(crate))
         stop_running(crate, signal_to_stop(crate, op->signal), op->seconds);
     else
-        op_end(crate);
+        crate_op_end(crate);
 }
 
 static void restart_begin(struct crate *crate)
 {
-    struct crate_op *op = op_now(crate);
+    struct crate_op *op = crate_op_now(crate);
     if (crate->task && crate_running(crate)) {
         stop_running(crate, signal_to_stop(crate, op->signal), op->seconds);
         return; // the swarm replaces it
@@ -562,7 +292,7 @@ static void restart_begin(struct crate *crate)
         return;
     }
     op->kind = OP_START;
-    start_begin(crate);
+    crate_start_begin(crate);
 }
 
 int crate_kill(struct crate *crate, int signal, struct err *err)
@@ -575,7 +305,7 @@ int crate_kill(struct crate *crate, int signal, struct err *err)
         crate->stopped_by_user = true;
     // A frozen process would never see it.
     if (signal == SIGKILL && crate->state == CRATE_PAUSED)
-        op_queue(crate, op_new(OP_UNPAUSE, NULL, NULL));
+        crate_op_queue(crate, crate_op_new(OP_UNPAUSE, NULL, NULL));
     str_format(text, sizeof text, "%d", signal);
     crate_tell(crate, "kill", (const char *const[]){"signal", text, NULL});
     return 0;
@@ -586,20 +316,20 @@ int crate_kill(struct crate *crate, int signal, struct err *err)
 static void pause_ended(void *owner, const struct err *err)
 {
     struct crate *crate = owner;
-    op_back(crate);
-    struct crate_op *op = op_now(crate);
+    crate_op_back(crate);
+    struct crate_op *op = crate_op_now(crate);
     if (err)
         op->err = *err;
     else if (crate_running(crate)) {
         crate->state = op->kind == OP_PAUSE ? CRATE_PAUSED : CRATE_RUNNING;
         crate_tell(crate, op->kind == OP_PAUSE ? "pause" : "unpause", NULL);
     }
-    op_end(crate);
+    crate_op_end(crate);
 }
 
 static void pause_begin(struct crate *crate)
 {
-    struct crate_op *op = op_now(crate);
+    struct crate_op *op = crate_op_now(crate);
     struct runtime *runtime = crate->crates->runtime;
     bool pause = op->kind == OP_PAUSE;
     if (!crate_running(crate) && pause)
@@ -609,7 +339,7 @@ static void pause_begin(struct crate *crate)
     else if (!pause && crate->state != CRATE_PAUSED)
         err_set(&op->err, ERR_INTERNAL, "Container %s is not paused", crate->id);
     if (op->err.code) {
-        op_end(crate);
+        crate_op_end(crate);
         return;
     }
     crate->crates->pending++;
@@ -622,18 +352,18 @@ static void pause_begin(struct crate *crate)
 static void update_ended(void *owner, const struct err *err)
 {
     struct crate *crate = owner;
-    op_back(crate);
+    crate_op_back(crate);
     if (err)
-        op_now(crate)->err = *err;
+        crate_op_now(crate)->err = *err;
     else
         crate_tell(crate, "update", NULL);
     crate_save(crate, NULL);
-    op_end(crate);
+    crate_op_end(crate);
 }
 
 static void update_begin(struct crate *crate)
 {
-    struct crate_op *op = op_now(crate);
+    struct crate_op *op = crate_op_now(crate);
     json_t *host = json_deep_copy(crate->host);
     struct oci_limits limits;
     if (crate->task)
@@ -643,7 +373,7 @@ static void update_begin(struct crate *crate)
         host_config_settle(crate->config, host, &op->err);
     if (op->err.code) {
         json_decref(host);
-        op_end(crate);
+        crate_op_end(crate);
         return;
     }
     json_decref(crate->host);
@@ -670,24 +400,24 @@ static void remove_worked(struct loop_work *work)
 {
     struct crate_life *life = CONTAINER_OF(work, struct crate_life, work);
     struct crate *crate = life->crate;
-    op_back(crate);
-    struct crate_op *op = op_now(crate);
+    crate_op_back(crate);
+    struct crate_op *op = crate_op_now(crate);
     if (op->err.code) {
         crate->state = CRATE_EXITED;
         str_copy(crate->error, sizeof crate->error, op->err.message);
-        op_end(crate);
+        crate_op_end(crate);
         return;
     }
     volumes_release_all(crate->crates->volumes, crate->id, op->volumes);
     logs_remove(crate->log_path);
     crate_tell(crate, "destroy", NULL);
     crate_forget(crate);
-    op_end(crate);
+    crate_op_end(crate);
 }
 
 static void remove_begin(struct crate *crate)
 {
-    struct crate_op *op = op_now(crate);
+    struct crate_op *op = crate_op_now(crate);
     if (crate->state == CRATE_RESTARTING && op->force) {
         loop_timer_stop(&crate->life->restart);
         crate->state = CRATE_EXITED;
@@ -697,7 +427,7 @@ static void remove_begin(struct crate *crate)
                 "You cannot remove a %s container %s. Stop the container before attempting removal "
                 "or force remove",
                 crate_state_name(crate), crate->id);
-        op_end(crate);
+        crate_op_end(crate);
         return;
     }
     if (crate_running(crate)) {
@@ -705,7 +435,7 @@ static void remove_begin(struct crate *crate)
         return;
     }
     if (crate->task) { // the agent takes it away when its task ends
-        op_end(crate);
+        crate_op_end(crate);
         return;
     }
     crate->state = CRATE_REMOVING;
@@ -718,9 +448,9 @@ static void remove_begin(struct crate *crate)
 static void op_begin(struct crate *crate)
 {
     static void (*const begin[])(struct crate *) = {
-        [OP_START] = start_begin,   [OP_STOP] = stop_begin,     [OP_RESTART] = restart_begin,
-        [OP_PAUSE] = pause_begin,   [OP_UNPAUSE] = pause_begin, [OP_REMOVE] = remove_begin,
-        [OP_UPDATE] = update_begin, [OP_CLEAN] = clean_begin,
+        [OP_START] = crate_start_begin, [OP_STOP] = stop_begin,     [OP_RESTART] = restart_begin,
+        [OP_PAUSE] = pause_begin,       [OP_UNPAUSE] = pause_begin, [OP_REMOVE] = remove_begin,
+        [OP_UPDATE] = update_begin,     [OP_CLEAN] = clean_begin,
     };
     struct crate_life *life = crate->life;
     struct crate_op *op = LIST_ENTRY(life->ops.next, struct crate_op, link);
@@ -729,7 +459,7 @@ static void op_begin(struct crate *crate)
     if (gone && !op->err.code && op->kind != OP_REMOVE)
         err_set(&op->err, ERR_NOT_FOUND, "No such container: %s", crate->id);
     if (gone || op->err.code)
-        op_end(crate);
+        crate_op_end(crate);
     else
         begin[op->kind](crate);
 }
@@ -770,52 +500,52 @@ void crate_life_fini(struct crate *crate)
 
 void crate_start(struct crate *crate, crate_done *done, void *owner)
 {
-    struct crate_op *op = op_new(OP_START, done, owner);
+    struct crate_op *op = crate_op_new(OP_START, done, owner);
     if (crate->task)
         err_set(&op->err, ERR_FAILED_PRECONDITION,
                 "container %s belongs to a task of the swarm, which starts it", crate->name);
-    op_queue(crate, op);
+    crate_op_queue(crate, op);
 }
 
 void crate_stop(struct crate *crate, int signal, int64_t seconds, crate_done *done, void *owner)
 {
-    struct crate_op *op = op_new(OP_STOP, done, owner);
+    struct crate_op *op = crate_op_new(OP_STOP, done, owner);
     op->signal = signal;
     op->seconds = seconds;
-    op_queue(crate, op);
+    crate_op_queue(crate, op);
 }
 
 void crate_restart(struct crate *crate, int signal, int64_t seconds, crate_done *done, void *owner)
 {
-    struct crate_op *op = op_new(OP_RESTART, done, owner);
+    struct crate_op *op = crate_op_new(OP_RESTART, done, owner);
     op->signal = signal;
     op->seconds = seconds;
-    op_queue(crate, op);
+    crate_op_queue(crate, op);
 }
 
 void crate_pause(struct crate *crate, crate_done *done, void *owner)
 {
-    op_queue(crate, op_new(OP_PAUSE, done, owner));
+    crate_op_queue(crate, crate_op_new(OP_PAUSE, done, owner));
 }
 
 void crate_unpause(struct crate *crate, crate_done *done, void *owner)
 {
-    op_queue(crate, op_new(OP_UNPAUSE, done, owner));
+    crate_op_queue(crate, crate_op_new(OP_UNPAUSE, done, owner));
 }
 
 void crate_remove(struct crate *crate, bool force, bool volumes, crate_done *done, void *owner)
 {
-    struct crate_op *op = op_new(OP_REMOVE, done, owner);
+    struct crate_op *op = crate_op_new(OP_REMOVE, done, owner);
     op->force = force;
     op->volumes = volumes;
-    op_queue(crate, op);
+    crate_op_queue(crate, op);
 }
 
 void crate_update(struct crate *crate, const json_t *body, crate_done *done, void *owner)
 {
-    struct crate_op *op = op_new(OP_UPDATE, done, owner);
+    struct crate_op *op = crate_op_new(OP_UPDATE, done, owner);
     op->body = json_deep_copy(body);
-    op_queue(crate, op);
+    crate_op_queue(crate, op);
 }
 
 int crate_rename(struct crate *crate, const char *name, struct err *err)

@@ -75,7 +75,6 @@ struct crate_life {
     struct loop_work work;
     struct arena made;
     struct container_spec spec;
-    char root[CRATE_PATH_BYTES];
     const char *netns; // path of its network namespace, while it runs; NULL: its own
     const char *addresses[CRATE_NETWORKS_MAX]; // for its hosts file
     size_t addresses_count;
@@ -113,6 +112,18 @@ void crate_life_fini(struct crate *crate);
 void crate_exited(struct crate *crate, const struct runtime_exit *end);
 void crate_restart_later(struct crate *crate); // if its policy says so
 void crate_waits_tell(struct crate *crate, bool removed);
+
+// An operation of one's own (done NULL) or a user's, queued behind those that wait.
+struct crate_op *crate_op_new(enum op_kind kind, crate_done *done, void *owner);
+void crate_op_queue(struct crate *crate, struct crate_op *op);
+struct crate_op *crate_op_now(struct crate *crate); // the one that runs
+// Ends the operation that runs, with its err. The next begins later in this turn.
+void crate_op_end(struct crate *crate);
+// One of the callbacks that `pending` counts has come.
+void crate_op_back(struct crate *crate);
+
+// crate_start_io.c: begins the operation that runs, an OP_START.
+void crate_start_begin(struct crate *crate);
 
 // crate_net_io.c
 // It is on networks that are none of this node's: before the join, it has to be attached there.
