@@ -7,9 +7,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
-#include "agent/crate/tar.h"
+#include "proto/base/tar.h"
 #include "agent/oci/root_io.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
@@ -112,6 +113,7 @@ int archive_stat(const char *root, const char *path, struct archive_stat *out, s
 struct writing {
     int out;
     dev_t device; // 0: not looked at
+    bool layer;   // overlayfs's marks become OCI's
     struct err *err;
 };
 
@@ -192,6 +194,37 @@ static bool fill_entry(const struct stat *st, struct tar_entry *entry)
 static int write_tree(struct writing *writing, int dir, const char *name, const char *shown,
                       unsigned depth);
 
+// An empty file that says what is not there.
+static int write_whiteout(struct writing *writing, const char *folder, const char *name)
+{
+    struct tar_entry *entry = MEM_NEW(struct tar_entry);
+    int rc = str_format(entry->name, sizeof entry->name, "%s.wh.%s", folder, name)
+                 ? write_head(writing, entry)
+                 : err_set(writing->err, ERR_INVALID_ARGUMENT, "a path is too long");
+    free(entry);
+    return rc;
+}
+
+static bool is_whiteout(int dir, const char *name)
+{
+    struct stat st;
+    return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISCHR(st.st_mode) &&
+           st.st_rdev == makedev(0, 0);
+}
+
+// A folder that hides the one below, or that overlayfs joins with one elsewhere.
+static int write_folder_marks(struct writing *writing, int fd, const char *shown)
+{
+    char value[8];
+    if (fgetxattr(fd, "trusted.overlay.redirect", value, 0) > 0)
+        return err_set(writing->err, ERR_UNIMPLEMENTED,
+                       "the folder %s was moved by a kernel that overlayfs lets do so: its content "
+                       "is not in the container's layer", shown);
+    if (fgetxattr(fd, "trusted.overlay.opaque", value, sizeof value) == 1 && value[0] == 'y')
+        return write_whiteout(writing, shown, ".wh..opq");
+    return 0;
+}
+
 static int write_content(struct writing *writing, int fd, const char *shown, unsigned depth)
 {
     DIR *folder = fdopendir(fd);
@@ -201,10 +234,16 @@ static int write_content(struct writing *writing, int fd, const char *shown, uns
         close(fd);
         return err_set_errno(writing->err, errno, "read folder");
     }
+    if (writing->layer)
+        rc = write_folder_marks(writing, dirfd(folder), shown);
     while (!rc && (item = readdir(folder))) {
         char below[TAR_NAME_MAX];
         if (str_equal(item->d_name, ".") || str_equal(item->d_name, ".."))
             continue;
+        if (writing->layer && is_whiteout(dirfd(folder), item->d_name)) {
+            rc = write_whiteout(writing, shown, item->d_name);
+            continue;
+        }
         if (!str_format(below, sizeof below, "%s%s", shown, item->d_name))
             rc = err_set(writing->err, ERR_INVALID_ARGUMENT, "a path is too long");
         else
@@ -245,12 +284,40 @@ static int write_tree(struct writing *writing, int dir, const char *name, const 
     return rc;
 }
 
+static int write_end(struct writing *writing)
+{
+    struct buf end;
+    buf_init(&end, 4 * TAR_BLOCK);
+    tar_put_end(&end);
+    int rc = write_all(writing, end.data, end.len);
+    buf_fini(&end);
+    return rc;
+}
+
+int archive_write_layer(const char *upper, const char *target, struct err *err)
+{
+    struct writing writing = {.layer = true, .err = err};
+    int fd = open(upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return err_set_errno(err, errno, "open %s", upper);
+    writing.out = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (writing.out < 0) {
+        int errnum = errno;
+        close(fd);
+        return err_set_errno(err, errnum, "make %s", target);
+    }
+    int rc = write_content(&writing, fd, "", 0);
+    if (!rc)
+        rc = write_end(&writing);
+    close(writing.out);
+    return rc;
+}
+
 int archive_write(const char *root, const char *path, bool whole, const char *target,
                   struct err *err)
 {
     char last[256];
     struct stat st;
-    struct buf end;
     struct writing writing = {.err = err};
     bool content = whole || str_ends(path, "/.");
     int fd = open_above(root, path, last, err);
@@ -269,11 +336,8 @@ int archive_write(const char *root, const char *path, bool whole, const char *ta
     } else if (!rc) {
         rc = write_tree(&writing, fd, last, str_equal(last, ".") ? "" : last, 0);
     }
-    buf_init(&end, 4 * TAR_BLOCK);
-    tar_put_end(&end);
     if (!rc)
-        rc = write_all(&writing, end.data, end.len);
-    buf_fini(&end);
+        rc = write_end(&writing);
     if (writing.out >= 0)
         close(writing.out);
     close(fd);

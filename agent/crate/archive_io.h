@@ -31,6 +31,10 @@ int archive_stat(const char *root, const char *path, struct archive_stat *out, s
 int archive_write(const char *root, const char *path, bool whole, const char *target,
                   struct err *err);
 
+// Writes what lies in the upper folder of an overlayfs as a layer's tar: what was deleted becomes a
+// whiteout as OCI has it. UNIMPLEMENTED where overlayfs left out what the layer would need.
+int archive_write_layer(const char *upper, const char *target, struct err *err);
+
 // Unpacks the tar file `source` into the folder `path`. `keep_kind`: a folder is never replaced by
 // something else, and nothing by a folder. NOT_FOUND when there is no such folder.
 int archive_read(const char *root, const char *path, const char *source, bool keep_kind,

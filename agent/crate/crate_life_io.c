@@ -88,6 +88,8 @@ void crate_op_end(struct crate *crate)
         log_warn("container", "name=%s err=\"%s\"", crate->name, op->err.message);
     json_decref(op->body);
     free(op);
+    if (crate->life->forgotten)
+        loop_later_ask(&crate->life->free_later);
 }
 
 // The same operation once more, after what is next.
@@ -450,7 +452,7 @@ static void op_begin(struct crate *crate)
     static void (*const begin[])(struct crate *) = {
         [OP_START] = crate_start_begin, [OP_STOP] = stop_begin,     [OP_RESTART] = restart_begin,
         [OP_PAUSE] = pause_begin,       [OP_UNPAUSE] = pause_begin, [OP_REMOVE] = remove_begin,
-        [OP_UPDATE] = update_begin,     [OP_CLEAN] = clean_begin,
+        [OP_UPDATE] = update_begin,     [OP_CLEAN] = clean_begin,   [OP_COMMIT] = crate_commit_begin,
     };
     struct crate_life *life = crate->life;
     struct crate_op *op = LIST_ENTRY(life->ops.next, struct crate_op, link);
@@ -488,6 +490,7 @@ void crate_life_init(struct crate *crate)
 void crate_life_fini(struct crate *crate)
 {
     struct crate_life *life = crate->life;
+    life->forgotten = false;
     // Those who came too late.
     while (!list_empty(&life->ops))
         op_begin(crate);

@@ -185,6 +185,10 @@ static void free_run(struct loop_later *later)
 {
     struct crate_life *life = CONTAINER_OF(later, struct crate_life, free_later);
     struct crate *crate = life->crate;
+    // One of a task can go while an operation runs, which asks again at its end.
+    life->forgotten = true;
+    if (life->running_op)
+        return;
     crate->crates->pending--;
     crate_free(crate);
 }

@@ -187,6 +187,25 @@ int crate_resize(struct crate *crate, unsigned rows, unsigned columns, struct er
 // The seconds it asks for itself.
 int64_t crate_stop_seconds(const struct crate *crate);
 
+// ---- committing --------------------------------------------------------------------------------
+
+// An image of what the container is now: its image's layers and one of its own changes.
+struct crate_commit {
+    const char *layer_path; // where the layer's tar is made for the time being
+    const char *reference;  // "" for no name
+    const char *author;
+    const char *comment;
+    bool pause;           // a running container stands still while its layer is read
+    const json_t *config; // of the image, made by crate_image_config
+    char image_id[72];    // comes out
+};
+
+// What an image made of the container would run; to be freed with json_decref.
+json_t *crate_image_config(const struct crate *crate);
+
+// `commit` and what it names stay until done.
+void crate_commit(struct crate *crate, struct crate_commit *commit, crate_done *done, void *owner);
+
 // ---- waiting -----------------------------------------------------------------------------------
 
 enum crate_condition {

@@ -50,6 +50,7 @@ enum op_kind {
     OP_UNPAUSE,
     OP_REMOVE,
     OP_UPDATE,
+    OP_COMMIT,
     OP_CLEAN, // after an exit: our own
 };
 
@@ -59,7 +60,9 @@ struct crate_op {
     int signal;
     int64_t seconds;
     bool force, volumes;
+    bool paused; // by this operation
     json_t *body;
+    struct crate_commit *commit;
     crate_done *done; // NULL for our own
     void *owner;
     struct err err;
@@ -72,6 +75,7 @@ struct crate_life {
     bool running_op;        // the first one was begun
     struct loop_later step; // begins the next
     struct loop_later free_later;
+    bool forgotten; // it was asked
     struct loop_work work;
     struct arena made;
     struct container_spec spec;
@@ -124,6 +128,9 @@ void crate_op_back(struct crate *crate);
 
 // crate_start_io.c: begins the operation that runs, an OP_START.
 void crate_start_begin(struct crate *crate);
+
+// crate_commit_io.c: begins the operation that runs, an OP_COMMIT.
+void crate_commit_begin(struct crate *crate);
 
 // crate_net_io.c
 // It is on networks that are none of this node's: before the join, it has to be attached there.

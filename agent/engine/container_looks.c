@@ -567,12 +567,6 @@ static void diff(struct request *request)
     request_send(request, 200);
 }
 
-static void commit(struct request *request)
-{
-    request_fail(request, 501,
-                 "committing containers is not supported: export the container and import it");
-}
-
 static const struct endpoint rows[] = {
     {"GET", "/containers/{id}/stats", stats},
     {"GET", "/containers/{id}/top", top},
@@ -580,7 +574,6 @@ static const struct endpoint rows[] = {
     {"GET", "/containers/{id}/export", export_it},
     {"HEAD", "/containers/{id}/archive", archive_head},
     {"GET", "/containers/{id}/archive", archive_get},
-    {"POST", "/commit", commit},
 };
 ENDPOINTS(container_look_endpoints, rows);
 

@@ -78,6 +78,7 @@ const struct endpoints *const engine_endpoints[] = {
     &image_transfer_endpoints,
     &volume_endpoints,
     &container_look_endpoints,
+    &commit_endpoints,
     &container_upload_endpoints,
     &disk_usage_endpoints,
     &checkup_endpoints,

@@ -8,12 +8,12 @@
 #include "agent/engine/engine.h"
 #include "agent/engine/errand_files.h"
 #include "agent/image/images_io.h"
+#include "agent/image/instruction.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
 #include "proto/base/str.h"
 
 #define AUTH_BYTES_MAX (64u << 10)
-#define CHANGES_MAX    256
 
 struct transfer {
     struct errand_files files; // first
@@ -23,6 +23,7 @@ struct transfer {
     char before[72]; // the image that had the name
     struct arena arena;
     struct import_config config;
+    json_t *changes; // config.config
     bool quiet;
 };
 
@@ -34,6 +35,7 @@ static struct transfer *transfer_of(struct errand *errand)
 static void transfer_fini(struct errand_files *files)
 {
     struct transfer *transfer = (struct transfer *)files;
+    json_decref(transfer->changes);
     arena_fini(&transfer->arena);
 }
 
@@ -43,6 +45,8 @@ static struct transfer *transfer_new(struct request *request, const struct backe
     struct transfer *transfer = errand_new(request, sizeof *transfer);
     transfer->images = local->images;
     transfer->files.fini = transfer_fini;
+    transfer->changes = json_object();
+    transfer->config.config = transfer->changes;
     arena_init(&transfer->arena, 1u << 20);
     return errand_files_init(&transfer->files, local->tmp_dir, err) ? NULL : transfer;
 }
@@ -242,61 +246,6 @@ static void import_uploaded(struct errand_files *files)
                   import_done, transfer);
 }
 
-// Words of a JSON array, or a text for the shell.
-static const char **change_words(struct arena *arena, const char *text, size_t *count)
-{
-    json_t *list = text[0] == '[' ? json_parse(text, strlen(text), NULL) : NULL;
-    size_t most = json_is_array(list) ? json_array_size(list) : 3;
-    const char **words = arena_alloc_array(arena, most + 1, sizeof *words);
-    *count = words ? most : 0;
-    for (size_t i = 0; words && json_is_array(list) && i < most; i++)
-        words[i] = arena_strdup(arena, str_or(json_string_value(json_array_get(list, i)), ""));
-    if (words && !json_is_array(list)) {
-        words[0] = "/bin/sh";
-        words[1] = "-c";
-        words[2] = arena_strdup(arena, text);
-    }
-    json_decref(list);
-    return words;
-}
-
-// One line of a Dockerfile.
-static int import_change(struct transfer *transfer, const char *line, const char **env,
-                         struct err *err)
-{
-    struct import_config *config = &transfer->config;
-    struct arena *arena = &transfer->arena;
-    size_t length = strcspn(line, " \t");
-    char word[16];
-    str_format(word, sizeof word, "%.*s", (int)(length < 15 ? length : 15), line);
-    const char *rest = line + length + strspn(line + length, " \t");
-    if (str_equal_case(word, "CMD")) {
-        config->cmd = change_words(arena, rest, &config->cmd_count);
-    } else if (str_equal_case(word, "ENTRYPOINT")) {
-        config->entrypoint = change_words(arena, rest, &config->entrypoint_count);
-    } else if (str_equal_case(word, "ENV") && config->env_count < CHANGES_MAX) {
-        const char *equal = strchr(rest, '=');
-        size_t name = strcspn(rest, " \t");
-        // "ENV name value" is the older form.
-        env[config->env_count++] =
-            equal && equal < rest + name + 1
-                ? arena_strdup(arena, rest)
-                : arena_printf(arena, "%.*s=%s", (int)name, rest,
-                               rest[name] ? rest + name + strspn(rest + name, " \t") : "");
-        config->env = env;
-    } else if (str_equal_case(word, "WORKDIR")) {
-        config->working_dir = arena_strdup(arena, rest);
-    } else if (str_equal_case(word, "USER")) {
-        config->user = arena_strdup(arena, rest);
-    } else {
-        return err_set(err, ERR_INVALID_ARGUMENT,
-                       "the change \"%.50s\" is not supported: CMD, ENTRYPOINT, ENV, WORKDIR and "
-                       "USER are",
-                       line);
-    }
-    return 0;
-}
-
 static void import(struct request *request, const struct backend_local *local)
 {
     struct err err = ERR_INIT;
@@ -319,10 +268,10 @@ static void import(struct request *request, const struct backend_local *local)
         return;
     }
     transfer->config.comment = arena_strdup(&transfer->arena, str_or(message, ""));
-    const char **env = arena_alloc_array(&transfer->arena, CHANGES_MAX, sizeof *env);
     const char *change;
+    bool cmd_set = false;
     for (size_t i = 0; (change = request_query_at(request, "changes", i)); i++)
-        if (!env || import_change(transfer, change, env, &err)) {
+        if (instruction_apply(transfer->changes, change, &cmd_set, &err)) {
             request_fail_err(request, &err);
             return;
         }

@@ -16,6 +16,7 @@
 #include "proto/base/codec.h"
 #include "proto/base/file_io.h"
 #include "proto/base/str.h"
+#include "proto/base/tar.h"
 
 #define CHUNK_BYTES (256u << 10)
 // 16 + the window size tells zlib to expect gzip.
@@ -118,70 +119,82 @@ int blobs_digest_file(const char *file, char digest[72], uint64_t *size, struct 
     return rc;
 }
 
-// Hashes what the gzip stream in `fd` unpacks to; several members in a row are one stream.
-static int digest_gzip(int fd, const char *file, char digest[72], struct err *err)
-{
-    unsigned char *in = mem_alloc(CHUNK_BYTES);
-    unsigned char *out = mem_alloc(CHUNK_BYTES);
+// A layer on its way through: hashed, and looked at as an archive.
+struct passage {
     mbedtls_sha256_context sha;
-    sha_start(&sha);
-    z_stream zip = {0};
-    CHECK(inflateInit2(&zip, GZIP_WINDOW) == Z_OK);
+    struct tar_scan scan;
+};
+
+static int pass(struct passage *passage, const void *bytes, size_t size, struct err *err)
+{
+    sha_add(&passage->sha, bytes, size);
+    return tar_scan_feed(&passage->scan, bytes, size, err);
+}
+
+// What `in` is inflated to goes through; several members in a row are one stream.
+static int pass_gzip(struct passage *passage, z_stream *zip, int *state, unsigned char *in,
+                     size_t size, struct err *err)
+{
+    unsigned char *out = mem_alloc(CHUNK_BYTES);
     int rc = 0;
-    int state = Z_OK;
-    for (;;) {
-        ssize_t got = read(fd, in, CHUNK_BYTES);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            rc = err_set_errno(err, errno, "read %s", file);
-        if (got <= 0)
-            break;
-        zip.next_in = in;
-        zip.avail_in = (unsigned)got;
-        while (zip.avail_in && !rc) {
-            if (state == Z_STREAM_END)
-                inflateReset(&zip);
-            zip.next_out = out;
-            zip.avail_out = CHUNK_BYTES;
-            state = inflate(&zip, Z_NO_FLUSH);
-            if (state != Z_OK && state != Z_STREAM_END && state != Z_BUF_ERROR)
-                rc = err_set(err, ERR_INVALID_ARGUMENT, "%s: damaged gzip data", file);
-            sha_add(&sha, out, CHUNK_BYTES - zip.avail_out);
-        }
-        if (rc)
-            break;
+    zip->next_in = in;
+    zip->avail_in = (unsigned)size;
+    while (zip->avail_in && !rc) {
+        if (*state == Z_STREAM_END)
+            inflateReset(zip);
+        zip->next_out = out;
+        zip->avail_out = CHUNK_BYTES;
+        *state = inflate(zip, Z_NO_FLUSH);
+        if (*state != Z_OK && *state != Z_STREAM_END && *state != Z_BUF_ERROR)
+            rc = err_set(err, ERR_INVALID_ARGUMENT, "the archive's gzip data is damaged");
+        else
+            rc = pass(passage, out, CHUNK_BYTES - zip->avail_out, err);
     }
-    if (!rc && state != Z_STREAM_END)
-        rc = err_set(err, ERR_INVALID_ARGUMENT, "%s: gzip data ends early", file);
-    inflateEnd(&zip);
-    digest_text(&sha, digest);
-    mbedtls_sha256_free(&sha);
-    free(in);
     free(out);
     return rc;
 }
 
+static bool is_other_packing(const unsigned char magic[6])
+{
+    static const unsigned char zstd[] = {0x28, 0xb5, 0x2f, 0xfd}, xz[] = {0xfd, '7', 'z', 'X'};
+    return memcmp(magic, zstd, sizeof zstd) == 0 || memcmp(magic, xz, sizeof xz) == 0 ||
+           memcmp(magic, "BZh", 3) == 0;
+}
+
 int blobs_diff_id(const char *file, char digest[72], struct err *err)
 {
+    unsigned char magic[6] = {0};
     int fd = open(file, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return err_set_errno(err, errno, "open %s", file);
-    unsigned char magic[6] = {0};
-    ssize_t got = pread(fd, magic, sizeof magic, 0);
-    int rc;
-    uint64_t size;
-    if (got >= 2 && magic[0] == 0x1f && magic[1] == 0x8b)
-        rc = digest_gzip(fd, file, digest, err);
-    else if (got >= 4 &&
-             (memcmp(magic, "\x28\xb5\x2f\xfd", 4) == 0 || memcmp(magic, "BZh", 3) == 0 ||
-              memcmp(magic,
-                     "\xfd"
-                     "7zX",
-                     4) == 0))
-        rc = err_set(err, ERR_UNIMPLEMENTED, "only plain and gzip archives can be imported");
-    else
-        rc = blobs_digest_file(file, digest, &size, err);
+    if (pread(fd, magic, sizeof magic, 0) >= 4 && is_other_packing(magic)) {
+        close(fd);
+        return err_set(err, ERR_UNIMPLEMENTED, "only plain and gzip archives can be imported");
+    }
+    bool gzip = magic[0] == 0x1f && magic[1] == 0x8b;
+    unsigned char *in = mem_alloc(CHUNK_BYTES);
+    struct passage *passage = MEM_NEW(struct passage);
+    z_stream zip = {0};
+    int state = Z_OK, rc = 0;
+    CHECK(inflateInit2(&zip, GZIP_WINDOW) == Z_OK);
+    sha_start(&passage->sha);
+    tar_scan_init(&passage->scan);
+    for (ssize_t got; !rc && (got = read(fd, in, CHUNK_BYTES));)
+        if (got < 0 && errno != EINTR)
+            rc = err_set_errno(err, errno, "read %s", file);
+        else if (got > 0)
+            rc = gzip ? pass_gzip(passage, &zip, &state, in, (size_t)got, err)
+                      : pass(passage, in, (size_t)got, err);
+    if (!rc && gzip && state != Z_STREAM_END)
+        rc = err_set(err, ERR_INVALID_ARGUMENT, "the archive's gzip data ends early");
+    if (!rc)
+        rc = tar_scan_end(&passage->scan, err);
+    digest_text(&passage->sha, digest);
+    mbedtls_sha256_free(&passage->sha);
+    tar_scan_fini(&passage->scan);
+    inflateEnd(&zip);
+    free(passage);
+    free(in);
     close(fd);
     return rc;
 }

@@ -33,8 +33,9 @@ int blobs_put(const char *root, const void *bytes, size_t size, char digest[72],
 int blobs_adopt(const char *root, const char *file, const char *digest, uint64_t size,
                 struct err *err);
 
-// The digest of a file's bytes, and of what they unpack to when they are gzip ("sha256:<64>").
+// The digest of a file's bytes ("sha256:<64>").
 int blobs_digest_file(const char *file, char digest[72], uint64_t *size, struct err *err);
+// The digest of a layer's tar, unpacked when it is gzip. INVALID_ARGUMENT for what is no whole tar.
 int blobs_diff_id(const char *file, char digest[72], struct err *err);
 
 // Removes blobs whose digest is no key of `keep`; *freed (may be NULL) gets the bytes.

@@ -15,6 +15,7 @@
 #include "agent/image/library_io.h"
 #include "agent/image/reference.h"
 #include "proto/base/err.h"
+#include "proto/base/json.h"
 #include "proto/base/loop_io.h"
 
 struct images;
@@ -94,21 +95,23 @@ void images_push(struct images *images, const char *reference, const struct regi
 // Makes sure that the image's tree is unpacked. Concurrent calls unpack once.
 void images_unpack(struct images *images, const char *id, images_simple_done *done, void *owner);
 
-// Imports a tar of a root file system as a one-layer image. `tar_path` is read, not kept; plain or
-// gzip. `config` carries env, cmd, ... (may be NULL). `reference` may be NULL.
+// What becomes of a new image's configuration; all may be NULL.
 struct import_config {
-    const char *const *cmd;
-    size_t cmd_count;
-    const char *const *entrypoint;
-    size_t entrypoint_count;
-    const char *const *env;
-    size_t env_count;
-    const char *working_dir;
-    const char *user;
+    const json_t *config; // "Env", "Cmd", ...
     const char *comment;
+    const char *author;
 };
+
+// Imports a tar of a root file system as a one-layer image. `tar_path` is read, not kept; plain or
+// gzip. INVALID_ARGUMENT for what is no such archive. `config` and `reference` may be NULL.
 void images_import(struct images *images, const char *tar_path, const struct import_config *config,
                    const char *reference, images_done *done, void *owner);
+
+// Makes an image of another's layers and one more, a tar in OCI's form (whiteouts). The rest as
+// images_import. NOT_FOUND when there is no such parent.
+void images_commit(struct images *images, const char *parent_id, const char *tar_path,
+                   const struct import_config *config, const char *reference, images_done *done,
+                   void *owner);
 
 // Reads an archive of `docker save` or an OCI archive. `loaded` runs per image, then done.
 void images_load(struct images *images, const char *archive_path, images_done *loaded,

@@ -1,4 +1,5 @@
-// A tar of a root file system made into an image of one layer, as `docker import` does.
+// A tar made into an image: of one layer, as `docker import` does, or into a layer on top of those of
+// another image, as `docker commit` does.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -14,7 +15,8 @@
 #include "proto/base/json.h"
 #include "proto/base/str.h"
 
-#define COPY_BYTES (1u << 20)
+#define COPY_BYTES   (1u << 20)
+#define PARENT_BYTES (16u << 20)
 
 #if defined(__x86_64__)
 #define NATIVE_ARCH "amd64"
@@ -33,8 +35,9 @@ struct import {
     char *tar;
     bool named;
     struct reference reference;
-    struct buf config_part; // the "config" object, made from what the caller gave
-    char *comment;
+    char parent_manifest[72]; // digest; "": none
+    json_t *config_part;      // the "config" object
+    char *comment, *author;
     struct buf config; // results of the worker
     struct buf manifest;
     char manifest_digest[72];
@@ -55,7 +58,8 @@ static void import_end(struct import *import, const struct image *image)
     struct err err = import->err;
     free(import->tar);
     free(import->comment);
-    buf_fini(&import->config_part);
+    free(import->author);
+    json_decref(import->config_part);
     buf_fini(&import->config);
     buf_fini(&import->manifest);
     free(import);
@@ -97,39 +101,105 @@ static int copy_file(const char *from, const char *to, struct err *err)
     return rc;
 }
 
-static void write_config(struct import *import, const char *diff_id)
+// The image it stands on; its manifest lands in the arena, its configuration is the caller's.
+static int read_parent(const struct import *import, struct arena *arena, struct manifest *manifest,
+                       json_t **config, struct err *err)
+{
+    const struct platform none = {"", "", ""};
+    struct buf text;
+    buf_init(&text, MANIFEST_BYTES_MAX);
+    int rc = blobs_read(import->root, import->parent_manifest, &text, err);
+    if (!rc)
+        rc = manifest_parse(text.data, text.len, &none, arena, manifest, err);
+    buf_fini(&text);
+    buf_init(&text, IMAGE_CONFIG_BYTES_MAX);
+    if (!rc)
+        rc = blobs_read(import->root, manifest->config.digest, &text, err);
+    if (!rc) {
+        *config = json_parse(text.data, text.len, err);
+        rc = *config ? 0 : -ERR_DATA_LOSS;
+    }
+    buf_fini(&text);
+    return rc;
+}
+
+static json_t *list_of(json_t *object, const char *name)
+{
+    if (!json_is_array(json_object_get(object, name)))
+        json_object_set_new(object, name, json_array());
+    return json_object_get(object, name);
+}
+
+// The configuration: the parent's, if any, with what is new.
+static int write_config(struct import *import, json_t *base, const char *diff_id, struct err *err)
 {
     char now[WALL_TEXT_BYTES];
     wall_format(wall_now(), now);
-    struct json_out out;
-    json_out_init(&out, &import->config);
-    json_out_object(&out, NULL);
-    json_out_str(&out, "architecture", NATIVE_ARCH);
-    json_out_str(&out, "os", "linux");
-    json_out_str(&out, "created", now);
-    json_out_str(&out, "comment", import->comment);
-    json_out_raw(&out, "config", (const char *)import->config_part.data, import->config_part.len);
-    json_out_object(&out, "rootfs");
-    json_out_str(&out, "type", "layers");
-    json_out_array(&out, "diff_ids");
-    json_out_str(&out, NULL, diff_id);
-    json_out_end(&out);
-    json_out_end(&out);
-    json_out_array(&out, "history");
-    json_out_object(&out, NULL);
-    json_out_str(&out, "created", now);
-    json_out_str(&out, "comment", import->comment);
-    json_out_end(&out);
-    json_out_end(&out);
-    json_out_end(&out);
+    if (!base) {
+        base = json_pack("{s:s,s:s,s:{s:s}}", "architecture", NATIVE_ARCH, "os", "linux", "rootfs",
+                         "type", "layers");
+        CHECK(base);
+    } else {
+        json_incref(base);
+    }
+    json_object_del(base, "container_config"); // the parent's story
+    json_object_del(base, "id");
+    json_object_set_new(base, "created", json_string(now));
+    json_object_set_new(base, "comment", json_string(import->comment));
+    if (*import->author)
+        json_object_set_new(base, "author", json_string(import->author));
+    json_object_set(base, "config", import->config_part);
+    json_array_append_new(list_of(json_object_get(base, "rootfs"), "diff_ids"),
+                          json_string(diff_id));
+    json_t *step = json_pack("{s:s,s:s}", "created", now, "comment", import->comment);
+    CHECK(step);
+    if (*import->author)
+        json_object_set_new(step, "author", json_string(import->author));
+    json_array_append_new(list_of(base, "history"), step);
+    char *text = json_dumps(base, JSON_COMPACT);
+    buf_put_str(&import->config, str_or(text, ""));
+    free(text);
+    json_decref(base);
+    return buf_ok(&import->config)
+               ? 0
+               : err_set(err, ERR_RESOURCE_EXHAUSTED, "image configuration is too large");
+}
+
+static int write_manifest(struct import *import, const struct manifest *parent,
+                          const struct descriptor *layer, const char *config_digest,
+                          struct err *err)
+{
+    struct descriptor *layers = mem_alloc_array(parent->layers_count + 1, sizeof *layers);
+    struct manifest manifest = {.config = {"", config_digest, import->config.len},
+                                .layers = layers,
+                                .layers_count = parent->layers_count + 1};
+    for (size_t i = 0; i < parent->layers_count; i++)
+        layers[i] = parent->layers[i];
+    layers[parent->layers_count] = *layer;
+    int rc = manifest.layers_count > MANIFEST_LAYERS_MAX
+                 ? err_set(err, ERR_RESOURCE_EXHAUSTED, "the image would have too many layers")
+                 : 0;
+    if (!rc) {
+        manifest_write_docker(&manifest, &import->manifest);
+        rc = blobs_put(import->root, import->manifest.data, import->manifest.len,
+                       import->manifest_digest, err);
+    }
+    free(layers);
+    return rc;
 }
 
 static void import_run(void *ctx, struct err *err)
 {
     struct import *import = ctx;
     char layer[IMAGES_PATH_BYTES], diff_id[72], digest[72], config_digest[72];
+    struct manifest parent = {0};
+    struct arena arena;
+    json_t *base = NULL;
     uint64_t size = 0;
-    int rc = dir_make(import->stage, 0700, err);
+    arena_init(&arena, PARENT_BYTES);
+    int rc = *import->parent_manifest ? read_parent(import, &arena, &parent, &base, err) : 0;
+    if (!rc)
+        rc = dir_make(import->stage, 0700, err);
     if (!rc)
         rc = images_path(layer, err, "%s/layer", import->stage);
     if (!rc)
@@ -138,25 +208,17 @@ static void import_run(void *ctx, struct err *err)
         rc = blobs_diff_id(layer, diff_id, err);
     if (!rc)
         rc = blobs_digest_file(layer, digest, &size, err);
-    if (!rc && size == 0)
-        rc = err_set(err, ERR_INVALID_ARGUMENT, "the archive to import is empty");
     if (!rc)
         rc = blobs_adopt(import->root, layer, digest, size, err);
     if (!rc)
-        write_config(import, diff_id);
-    if (!rc && !buf_ok(&import->config))
-        rc = err_set(err, ERR_RESOURCE_EXHAUSTED, "image configuration is too large");
+        rc = write_config(import, base, diff_id, err);
     if (!rc)
         rc = blobs_put(import->root, import->config.data, import->config.len, config_digest, err);
-    if (!rc) {
-        struct descriptor descriptor = {"tar+gzip", digest, size};
-        struct manifest manifest = {.config = {"", config_digest, import->config.len},
-                                    .layers = &descriptor,
-                                    .layers_count = 1};
-        manifest_write_docker(&manifest, &import->manifest);
-        rc = blobs_put(import->root, import->manifest.data, import->manifest.len,
-                       import->manifest_digest, err);
-    }
+    struct descriptor descriptor = {"tar+gzip", digest, size};
+    if (!rc)
+        rc = write_manifest(import, &parent, &descriptor, config_digest, err);
+    json_decref(base);
+    arena_fini(&arena);
     dir_remove(import->stage, rc ? NULL : err);
 }
 
@@ -175,40 +237,14 @@ static void import_done(void *ctx, const struct err *err)
 
 // ---- the call -----------------------------------------------------------------------------------
 
-static void put_list(struct json_out *out, const char *key, const char *const *list, size_t count)
-{
-    if (!count)
-        return;
-    json_out_array(out, key);
-    for (size_t i = 0; i < count; i++)
-        json_out_str(out, NULL, list[i]);
-    json_out_end(out);
-}
-
-static void write_config_part(const struct import_config *config, struct buf *text)
-{
-    struct json_out out;
-    json_out_init(&out, text);
-    json_out_object(&out, NULL);
-    if (config) {
-        put_list(&out, "Cmd", config->cmd, config->cmd_count);
-        put_list(&out, "Entrypoint", config->entrypoint, config->entrypoint_count);
-        put_list(&out, "Env", config->env, config->env_count);
-        if (!str_empty(config->working_dir))
-            json_out_str(&out, "WorkingDir", config->working_dir);
-        if (!str_empty(config->user))
-            json_out_str(&out, "User", config->user);
-    }
-    json_out_end(&out);
-}
-
 static void answer_error(struct loop_later *later)
 {
     import_end(CONTAINER_OF(later, struct import, later), NULL);
 }
 
-void images_import(struct images *images, const char *tar_path, const struct import_config *config,
-                   const char *reference, images_done *done, void *owner)
+static void start(struct images *images, const char *parent_id, const char *tar_path,
+                  const struct import_config *config, const char *reference, images_done *done,
+                  void *owner)
 {
     MAGIC_CHECK(images, IMAGES_MAGIC);
     struct import *import = MEM_NEW(struct import);
@@ -218,17 +254,21 @@ void images_import(struct images *images, const char *tar_path, const struct imp
     import->done = done;
     import->owner = owner;
     import->tar = str_dup(tar_path);
-    import->comment = str_dup(config && config->comment ? config->comment : "");
+    import->comment = str_dup(config ? str_or(config->comment, "") : "");
+    import->author = str_dup(config ? str_or(config->author, "") : "");
+    import->config_part =
+        config && config->config ? json_deep_copy(config->config) : json_object();
     str_copy(import->root, sizeof import->root, images->root);
     images_stage(images, import->stage);
-    buf_init(&import->config_part, IMAGE_CONFIG_BYTES_MAX);
     buf_init(&import->config, IMAGE_CONFIG_BYTES_MAX);
     buf_init(&import->manifest, MANIFEST_BYTES_MAX);
-    write_config_part(config, &import->config_part);
     loop_later_init(&import->later, images->loop, answer_error);
-    if (!buf_ok(&import->config_part))
-        err_set(&import->err, ERR_RESOURCE_EXHAUSTED, "image configuration is too large");
-    if (!str_empty(reference) &&
+    const struct image *parent = parent_id ? library_by_id(images->library, parent_id) : NULL;
+    if (parent)
+        str_copy(import->parent_manifest, sizeof import->parent_manifest, parent->manifest_digest);
+    else if (parent_id)
+        err_set(&import->err, ERR_NOT_FOUND, "No such image: %s", parent_id);
+    if (!str_empty(reference) && !import->err.code &&
         reference_parse(reference, &import->reference, &import->err) == 0) {
         import->named = true;
         reference_default_tag(&import->reference);
@@ -239,4 +279,17 @@ void images_import(struct images *images, const char *tar_path, const struct imp
         loop_later_ask(&import->later);
     else
         step_start(images->loop, &import->step, import_run, import_done, import);
+}
+
+void images_import(struct images *images, const char *tar_path, const struct import_config *config,
+                   const char *reference, images_done *done, void *owner)
+{
+    start(images, NULL, tar_path, config, reference, done, owner);
+}
+
+void images_commit(struct images *images, const char *parent_id, const char *tar_path,
+                   const struct import_config *config, const char *reference, images_done *done,
+                   void *owner)
+{
+    start(images, parent_id, tar_path, config, reference, done, owner);
 }

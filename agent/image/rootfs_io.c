@@ -101,6 +101,12 @@ int rootfs_image(const char *root, const char *container, char out[72], struct e
     return rc;
 }
 
+int rootfs_upper(const char *root, const char *container, char out[ROOTFS_PATH_BYTES],
+                 struct err *err)
+{
+    return layer_path(root, container, "upper", out, err);
+}
+
 // A folder on another device than its parent is a mount point; overlayfs always has its own.
 static bool is_mounted(const char *path)
 {

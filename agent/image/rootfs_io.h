@@ -38,6 +38,10 @@ int rootfs_image(const char *root, const char *container, char out[72], struct e
 // How many container layers stand on the image; one of them by name in `example` (may be NULL).
 size_t rootfs_users(const char *root, const char *image_id, char *example, size_t example_size);
 
+// The folder of the container's own changes, in overlayfs's form.
+int rootfs_upper(const char *root, const char *container, char out[ROOTFS_PATH_BYTES],
+                 struct err *err);
+
 // Bytes in the container's upper folder; walks it, so for a worker job.
 uint64_t rootfs_upper_bytes(const char *root, const char *container);
 

@@ -24,9 +24,40 @@ same 'bb:1 copy:x ' "$(tags)" "names"
 same 1 "$(docker history -q bb:1 | wc -l)" "history"
 refused 'No such image: nosuch:latest' docker tag nosuch copy:y
 refused 'No such image' docker image inspect nosuch
-refused 'is not supported' docker import --change 'EXPOSE 80' "$LAB/rootfs.tar"
+refused 'not a valid change command' docker import --change 'RUN true' "$LAB/rootfs.tar"
+head -c 3000 "$LAB/rootfs.tar" >"$LAB/cut.tar"
+refused 'unexpected EOF' docker import "$LAB/cut.tar"
+echo 'no archive, but longer than a block would be if it were one: '{1..20} >"$LAB/text"
+refused 'invalid tar header' docker import "$LAB/text"
+gzip -c "$LAB/cut.tar" | refused 'unexpected EOF' docker import -
+gzip -1c "$LAB/rootfs.tar" >"$LAB/rootfs.tgz"
+head -c 9000 "$LAB/rootfs.tgz" | refused 'gzip data ends early' docker import -
+same 1 "$(docker images -aq | sort -u | wc -l)" "images after broken imports"
 same 'copy:x ' "$(docker images --filter reference='cop*' --format '{{.Repository}}:{{.Tag}}' | tr '\n' ' ')" "by reference"
 refused 'not supported' docker search busybox
+
+step "commit: what a container changed is a layer"
+docker run -d --name work --network none bb:1 \
+  sh -c 'echo new >/new; rm /bin/vi; rm -r /var; mkdir /var; echo own >/var/own; touch /done; exec sleep 1000' >/dev/null
+is_done() { docker exec work test -e /done; }
+eventually 30 is_done
+made=$(docker commit --author me --message why --change 'CMD ["cat","/new","/var/own"]' --change 'ENV Y=$X-2' \
+  -c 'EXPOSE 80 53/udp' -c 'LABEL a=b' work made:1)
+same running "$(docker inspect work --format '{{.State.Status}}')" "the container afterwards"
+same "$made me why map[a:b] 53/udp 80/tcp " \
+  "$(field made:1 '.Id}} {{.Author}} {{.Comment}} {{.Config.Labels}} {{range $port, $_ := .Config.ExposedPorts}}{{$port}} {{end')" \
+  "what commit was told"
+same $'new\nown' "$(docker run --rm --network none made:1)" "its command"
+same '1-2 own' "$(docker run --rm --network none made:1 sh -c '[ ! -e /bin/vi ] && echo $Y $(ls /var)')" "its layer"
+same 2 "$(docker history -q made:1 | wc -l)" "its history"
+refused 'not a valid change command' docker commit --change 'RUN true' work
+refused 'No such container' docker commit nosuch
+docker save -o "$LAB/made.tar" made:1
+docker rm -f work >/dev/null
+docker rmi made:1 >/dev/null
+docker load -qi "$LAB/made.tar" >/dev/null
+same "$made new own" "$(field made:1 .Id) $(docker run --rm --network none made:1 | tr '\n' ' ' | sed 's/ $//')" "saved and loaded"
+docker rmi made:1 >/dev/null
 
 step "save, remove, load"
 docker save -o "$LAB/saved.tar" bb:1

@@ -7,7 +7,7 @@
 #include "agent/crate/config.h"
 #include "agent/crate/points.h"
 #include "agent/crate/spec.h"
-#include "agent/crate/tar.h"
+#include "proto/base/tar.h"
 
 static void make(const json_t *body)
 {

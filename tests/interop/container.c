@@ -179,9 +179,8 @@ static void on_image(void *owner, const struct image *image, const struct err *e
 
 static void import_busybox(void)
 {
-    static const char *const cmd[] = {"sh"};
-    static const char *const env[] = {"FROM=image"};
-    struct import_config config = {.cmd = cmd, .cmd_count = 1, .env = env, .env_count = 1};
+    json_t *object = json_pack("{s:[s],s:[s]}", "Cmd", "sh", "Env", "FROM=image");
+    struct import_config config = {.config = object};
     char root[300];
     char tar[320];
     char command[1000];
@@ -194,6 +193,7 @@ static void import_busybox(void)
     ck_assert_int_eq(system(command), 0);
     fx.answers = 0;
     images_import(fx.images, tar, &config, "test/busybox:1", on_image, NULL);
+    json_decref(object);
     must();
 }
 

@@ -123,11 +123,11 @@ static void teardown(void)
 
 static void import(const char *name, char id[72])
 {
-    static const char *const cmd[] = {"/bin/sh"};
-    static const char *const env[] = {"A=1"};
-    struct import_config config = {.cmd = cmd, .cmd_count = 1, .env = env, .env_count = 1};
+    json_t *object = json_pack("{s:[s],s:[s]}", "Cmd", "/bin/sh", "Env", "A=1");
+    struct import_config config = {.config = object};
     struct answer answer = {0};
     images_import(fx.images, fx.tar, &config, name, on_image, &answer);
+    json_decref(object);
     ck_assert_int_eq(answer.count, 0);
     must(await(&answer), &answer);
     str_copy(id, 72, answer.id);

@@ -22,8 +22,8 @@ static void on_image(void *owner, const struct image *image, const struct err *e
 
 int main(int argc, char **argv)
 {
-    static const char *const command[] = {"sh"};
-    struct import_config config = {.cmd = command, .cmd_count = 1};
+    json_t *object = json_pack("{s:[s]}", "Cmd", "sh");
+    struct import_config config = {.config = object};
     struct images *images;
     struct err err = ERR_INIT;
     if (argc != 4) {
@@ -37,6 +37,7 @@ int main(int argc, char **argv)
         return 1;
     }
     images_import(images, argv[2], &config, argv[3], on_image, NULL);
+    json_decref(object);
     loop_run(&loop);
     images_close(images);
     loop_fini(&loop);

@@ -1,8 +1,9 @@
 // Archive headers survive the way out and in, and broken ones are refused.
 #include <check.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "agent/crate/tar.h"
+#include "proto/base/tar.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 
@@ -71,6 +72,41 @@ START_TEST(a_changed_header_is_broken)
 }
 END_TEST
 
+// An archive of one small file and a long name, fed in pieces.
+START_TEST(whole_archives_are_told_from_cut_ones)
+{
+    struct buf buf;
+    struct tar_entry *entry = MEM_NEW(struct tar_entry);
+    buf_init(&buf, 1 << 20);
+    entry->size = 700;
+    memset(entry->name, 'n', 300);
+    tar_put(&buf, entry);
+    for (size_t i = 0; i < 700 + tar_padding(700); i++)
+        buf_put(&buf, "x", 1);
+    size_t entries_end = buf.len;
+    tar_put_end(&buf);
+    for (size_t cut = 0; cut <= buf.len; cut += 100) {
+        struct tar_scan scan;
+        struct err err = ERR_INIT;
+        int rc = 0;
+        tar_scan_init(&scan);
+        for (size_t at = 0; at < cut && !rc; at += 77)
+            rc = tar_scan_feed(&scan, buf.data + at, cut - at < 77 ? cut - at : 77, &err);
+        ck_assert_int_eq(rc, 0);
+        bool whole = cut == entries_end || cut >= entries_end + TAR_BLOCK;
+        ck_assert_msg((tar_scan_end(&scan, &err) == 0) == whole, "%zu", cut);
+        tar_scan_fini(&scan);
+    }
+    struct tar_scan scan;
+    tar_scan_init(&scan);
+    buf.data[3] ^= 1;
+    ck_assert_int_eq(tar_scan_feed(&scan, buf.data, buf.len, NULL), -ERR_INVALID_ARGUMENT);
+    tar_scan_fini(&scan);
+    free(entry);
+    buf_fini(&buf);
+}
+END_TEST
+
 Suite *suite_tar(void);
 Suite *suite_tar(void)
 {
@@ -78,6 +114,7 @@ Suite *suite_tar(void)
     TCase *tcase = tcase_create("tar");
     tcase_add_test(tcase, entries_come_back);
     tcase_add_test(tcase, a_changed_header_is_broken);
+    tcase_add_test(tcase, whole_archives_are_told_from_cut_ones);
     suite_add_tcase(suite, tcase);
     return suite;
 }

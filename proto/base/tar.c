@@ -1,5 +1,6 @@
-#include "agent/crate/tar.h"
+#include "proto/base/tar.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "proto/base/check.h"
@@ -286,4 +287,83 @@ int tar_record(struct tar_reader *reader, const void *bytes, size_t size, struct
     str_format(text, sizeof text, "%.*s", (int)(size < TAR_NAME_MAX ? size : TAR_NAME_MAX),
                (const char *)bytes);
     return record_value(reader, reader->record == 'L' ? "path" : "linkpath", text, err);
+}
+
+// ---- looking through ---------------------------------------------------------------------------
+
+void tar_scan_init(struct tar_scan *scan)
+{
+    *scan = (struct tar_scan){0};
+    tar_reader_init(&scan->reader);
+    buf_init(&scan->record, TAR_PAX_BYTES + TAR_BLOCK);
+}
+
+void tar_scan_fini(struct tar_scan *scan)
+{
+    buf_fini(&scan->record);
+}
+
+static int scan_block(struct tar_scan *scan, struct err *err)
+{
+    struct tar_entry *entry = MEM_NEW(struct tar_entry);
+    uint64_t skip;
+    int rc = 0;
+    switch (tar_read(&scan->reader, scan->block, entry, &skip, err)) {
+    case TAR_ENTRY:
+    case TAR_PASS:
+        scan->entries++;
+        scan->skip = skip + tar_padding(skip);
+        break;
+    case TAR_MORE:
+        scan->record_bytes = (size_t)skip;
+        scan->record_left = (size_t)skip + tar_padding(skip);
+        break;
+    case TAR_END:
+        scan->ended = true;
+        break;
+    case TAR_BROKEN:
+        rc = -ERR_INVALID_ARGUMENT;
+        break;
+    }
+    free(entry);
+    return rc;
+}
+
+int tar_scan_feed(struct tar_scan *scan, const void *bytes, size_t size, struct err *err)
+{
+    const uint8_t *at = bytes;
+    int rc = 0;
+    while (size > 0 && !scan->ended && !rc) {
+        size_t take = size;
+        if (scan->skip) {
+            take = scan->skip < size ? (size_t)scan->skip : size;
+            scan->skip -= take;
+        } else if (scan->record_left) {
+            take = scan->record_left < size ? scan->record_left : size;
+            buf_put(&scan->record, at, take);
+            scan->record_left -= take;
+            if (!scan->record_left) {
+                rc = tar_record(&scan->reader, scan->record.data, scan->record_bytes, err);
+                buf_clear(&scan->record);
+            }
+        } else {
+            take = TAR_BLOCK - scan->have < size ? TAR_BLOCK - scan->have : size;
+            memcpy(scan->block + scan->have, at, take);
+            scan->have += take;
+            if (scan->have == TAR_BLOCK) {
+                scan->have = 0;
+                rc = scan_block(scan, err);
+            }
+        }
+        at += take;
+        size -= take;
+    }
+    return rc;
+}
+
+int tar_scan_end(const struct tar_scan *scan, struct err *err)
+{
+    if (scan->ended || (scan->entries && !scan->skip && !scan->record_left && !scan->have))
+        return 0;
+    return err_set(err, ERR_INVALID_ARGUMENT, "archive/tar: unexpected EOF");
 }

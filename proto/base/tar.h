@@ -1,7 +1,7 @@
-// Headers of tar archives, as `docker cp` sends and takes them: ustar, with pax records for long
+// Headers of tar archives, as docker's clients send and take them: ustar, with pax records for long
 // names and GNU's long names when reading. Pure.
-#ifndef AGENT_CRATE_TAR_H
-#define AGENT_CRATE_TAR_H
+#ifndef PROTO_BASE_TAR_H
+#define PROTO_BASE_TAR_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -63,5 +63,24 @@ void tar_reader_init(struct tar_reader *reader);
 enum tar_step tar_read(struct tar_reader *reader, const uint8_t block[TAR_BLOCK],
                        struct tar_entry *out, uint64_t *skip, struct err *err);
 int tar_record(struct tar_reader *reader, const void *bytes, size_t size, struct err *err);
+
+// Looks an archive through without keeping anything of it: is it whole?
+struct tar_scan {
+    struct tar_reader reader;
+    uint8_t block[TAR_BLOCK];
+    size_t have;      // of the block
+    uint64_t skip;    // bytes of content still to pass
+    struct buf record; // what a TAR_MORE brings
+    size_t record_left;
+    size_t record_bytes;
+    bool ended;
+    uint64_t entries;
+};
+
+void tar_scan_init(struct tar_scan *scan);
+void tar_scan_fini(struct tar_scan *scan);
+int tar_scan_feed(struct tar_scan *scan, const void *bytes, size_t size, struct err *err);
+// No more comes: INVALID_ARGUMENT when it ends in the middle of an entry, or is empty.
+int tar_scan_end(const struct tar_scan *scan, struct err *err);
 
 #endif
