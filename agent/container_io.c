@@ -1,8 +1,8 @@
-// The way of a task: prepared (container_prepare_io.c), started, stopped; at its end runtime_delete ->
-// layer removed in a worker job.
+// The way of a task: prepared (container_prepare_io.c), started, stopped; at its end
+// runtime_delete -> layer removed in a worker job.
 //
-// Each callback first asks container_back whether its task is still wanted; a closed one is freed when
-// the last callback came back.
+// Each callback first asks container_back whether its task is still wanted; a closed one is freed
+// when the last callback came back.
 #include "agent/container_io.h"
 
 #include <signal.h>

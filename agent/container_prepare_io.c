@@ -1,6 +1,6 @@
-// What comes before a task's start: pull -> unpack -> sandbox -> layer, volumes and user (prepare_root)
-// -> volumes filled in a worker job -> runtime_create. What a prepare made before it failed is taken
-// away again before its answer.
+// What comes before a task's start: pull -> unpack -> sandbox -> layer, volumes and user
+// (prepare_root) -> volumes filled in a worker job -> runtime_create. What a prepare made before it
+// failed is taken away again before its answer.
 #include "agent/container_priv_io.h"
 #include "agent/container_settle_io.h"
 #include "agent/image/rootfs_io.h"

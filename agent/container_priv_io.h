@@ -76,8 +76,8 @@ struct executor_task {
     int64_t grace_ns;
 };
 
-// container_io.c: how operations begin and end. A callback came: false when nobody wants the task any
-// more, which then may be gone.
+// container_io.c: how operations begin and end. A callback came: false when nobody wants the task
+// any more, which then may be gone.
 bool container_back(struct executor_task *task);
 void container_begin(struct executor_task *task, enum container_op op);
 // Ends the operation under way with task->err; the callback may close the task.

@@ -10,7 +10,8 @@
 // INVALID_ARGUMENT when the root has no such user.
 int container_settle_user(struct container_spec *spec, struct arena *arena, struct err *err);
 
-// Sources of bind mounts have to be there; some are made. INVALID_ARGUMENT names the first that is not.
+// Sources of bind mounts have to be there; some are made. INVALID_ARGUMENT names the first that is
+// not.
 int container_settle_sources(const struct container_spec *spec, struct err *err);
 
 // The host's resolv.conf, "" for none. To be freed with buf_fini.

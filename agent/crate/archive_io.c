@@ -219,7 +219,8 @@ static int write_folder_marks(struct writing *writing, int fd, const char *shown
     if (fgetxattr(fd, "trusted.overlay.redirect", value, 0) > 0)
         return err_set(writing->err, ERR_UNIMPLEMENTED,
                        "the folder %s was moved by a kernel that overlayfs lets do so: its content "
-                       "is not in the container's layer", shown);
+                       "is not in the container's layer",
+                       shown);
     if (fgetxattr(fd, "trusted.overlay.opaque", value, sizeof value) == 1 && value[0] == 'y')
         return write_whiteout(writing, shown, ".wh..opq");
     return 0;

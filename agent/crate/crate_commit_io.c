@@ -49,9 +49,8 @@ static void commit_image(struct crate *crate)
         crate_op_end(crate);
         return;
     }
-    struct import_config config = {.config = op->commit->config,
-                                   .comment = op->commit->comment,
-                                   .author = op->commit->author};
+    struct import_config config = {
+        .config = op->commit->config, .comment = op->commit->comment, .author = op->commit->author};
     crate->crates->pending++;
     images_commit(crate->crates->images, crate->image_id, op->commit->layer_path, &config,
                   op->commit->reference, commit_made, crate);

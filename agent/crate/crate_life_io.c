@@ -450,9 +450,11 @@ static void remove_begin(struct crate *crate)
 static void op_begin(struct crate *crate)
 {
     static void (*const begin[])(struct crate *) = {
-        [OP_START] = crate_start_begin, [OP_STOP] = stop_begin,     [OP_RESTART] = restart_begin,
-        [OP_PAUSE] = pause_begin,       [OP_UNPAUSE] = pause_begin, [OP_REMOVE] = remove_begin,
-        [OP_UPDATE] = update_begin,     [OP_CLEAN] = clean_begin,   [OP_COMMIT] = crate_commit_begin,
+        [OP_START] = crate_start_begin,   [OP_STOP] = stop_begin,
+        [OP_RESTART] = restart_begin,     [OP_PAUSE] = pause_begin,
+        [OP_UNPAUSE] = pause_begin,       [OP_REMOVE] = remove_begin,
+        [OP_UPDATE] = update_begin,       [OP_CLEAN] = clean_begin,
+        [OP_COMMIT] = crate_commit_begin,
     };
     struct crate_life *life = crate->life;
     struct crate_op *op = LIST_ENTRY(life->ops.next, struct crate_op, link);

@@ -37,7 +37,8 @@ extern const struct endpoints system_endpoints, swarm_endpoints, node_endpoints,
     task_endpoints, network_endpoints, secret_endpoints, event_endpoints, log_endpoints,
     absent_endpoints, container_endpoints, container_stream_endpoints, network_create_endpoints,
     image_endpoints, image_upload_endpoints, image_transfer_endpoints, volume_endpoints,
-    container_look_endpoints, commit_endpoints, container_upload_endpoints, disk_usage_endpoints, checkup_endpoints;
+    container_look_endpoints, commit_endpoints, container_upload_endpoints, disk_usage_endpoints,
+    checkup_endpoints;
 
 // All of them, for who walks the API: engine_io.c, and tests that try every endpoint.
 extern const struct endpoints *const engine_endpoints[];

@@ -14,6 +14,7 @@
 #include "proto/base/str.h"
 
 #define AUTH_BYTES_MAX (64u << 10)
+#define NAMES_MAX      257 // of images to save, and one
 
 struct transfer {
     struct errand_files files; // first
@@ -295,26 +296,23 @@ static void create(struct request *request)
 
 // ---- load --------------------------------------------------------------------------------------
 
-static void load_one(void *owner, const struct image *image, const struct err *err)
+static void load_one(void *owner, const struct image *image, const char *tag)
 {
     struct transfer *transfer = owner;
     struct request *request = transfer->files.errand.request;
     char line[REFERENCE_TEXT_BYTES + 64], text[REFERENCE_TEXT_BYTES];
     struct reference reference;
-    if (!request || err || !image)
+    if (!request)
         return;
-    if (!image->tags_count) {
+    if (!tag)
         str_format(line, sizeof line, "Loaded image ID: %s\n", image->id);
-        send_text(request, "stream", line);
-    }
-    for (size_t i = 0; i < image->tags_count; i++) {
-        const char *name = reference_parse(image->tags[i], &reference, NULL) == 0
-                               ? reference_familiar(&reference, text)
-                               : image->tags[i];
-        str_format(line, sizeof line, "Loaded image: %s\n", name);
-        send_text(request, "stream", line);
-    }
-    tell(request, "load", image->id, image->tags_count ? image->tags[0] : image->id);
+    else
+        str_format(line, sizeof line, "Loaded image: %s\n",
+                   reference_parse(tag, &reference, NULL) == 0
+                       ? reference_familiar(&reference, text)
+                       : tag);
+    send_text(request, "stream", line);
+    tell(request, "load", image->id, str_or(tag, image->id));
 }
 
 static void load_done(void *owner, const struct err *err)
@@ -362,21 +360,38 @@ static void save_done(void *owner, const struct err *err)
     struct transfer *transfer = owner;
     if (!errand_back(&transfer->files.errand))
         return;
-    if (err)
+    if (err && err->code == ERR_NOT_FOUND)
+        request_fail(transfer->files.errand.request, 404, "reference does not exist");
+    else if (err)
         send_error(transfer->files.errand.request, err);
     else
         errand_download(&transfer->files, "application/x-tar");
 }
 
-static void save(struct request *request, const char *name)
+// dockerd takes names one by one and with commas between them.
+static size_t split_names(struct request *request, const char ***out)
+{
+    const char **names = arena_alloc_array(request_arena(request), NAMES_MAX, sizeof *names);
+    const char *list;
+    struct str_part part;
+    size_t count = 0;
+    for (size_t i = 0; names && (list = request_query_at(request, "names", i)); i++)
+        while (count < NAMES_MAX && str_split(&list, ',', &part))
+            if (part.len)
+                names[count++] = arena_strndup(request_arena(request), part.at, part.len);
+    *out = names;
+    return count;
+}
+
+static void save(struct request *request, const char *const *names, size_t count)
 {
     const struct backend_local *local = errand_local(request);
-    const struct image *image;
     struct err err = ERR_INIT;
     if (!local)
         return;
-    if (library_find(images_library(local->images), name, &image, &err) != 0) {
-        request_fail(request, 404, "reference does not exist");
+    if (!count || count == NAMES_MAX) {
+        request_fail(request, 400, "between 1 and %d names of images are to be given",
+                     NAMES_MAX - 1);
         return;
     }
     struct transfer *transfer = transfer_new(request, local, &err);
@@ -384,24 +399,21 @@ static void save(struct request *request, const char *name)
         request_fail_err(request, &err);
         return;
     }
-    str_copy(transfer->name, sizeof transfer->name, name);
     errand_await(&transfer->files.errand);
-    images_save(local->images, transfer->name, transfer->files.path, save_done, transfer);
+    images_save(local->images, names, count, transfer->files.path, save_done, transfer);
 }
 
 static void save_one(struct request *request)
 {
-    save(request, request_param(request, "name"));
+    const char *name = request_param(request, "name");
+    save(request, &name, 1);
 }
 
 static void save_named(struct request *request)
 {
-    const char *name = str_or(request_query(request, "names"), "");
-    if (request_query_at(request, "names", 1) || strchr(name, ','))
-        request_fail(request, 501,
-                     "saving several images into one archive is not supported: save each");
-    else
-        save(request, name);
+    const char **names;
+    size_t count = split_names(request, &names);
+    save(request, names, count);
 }
 
 static void push_done(void *owner, const struct err *err)

@@ -1,4 +1,4 @@
-// Images out of the store again, to a registry or into an archive; and archives read in.
+// Images out of the store again, to a registry; and archives read in.
 //
 // skopeo's "dir" form is what goes out: the original manifest and hard links to the blobs, so that
 // a push sends the very bytes that were pulled.
@@ -29,8 +29,6 @@ struct send {
     char stage[IMAGES_PATH_BYTES];
     char manifest_digest[72];
     char *target; // skopeo's name of where it goes
-    const char *what;
-    bool registry;
     bool insecure;
     int auth_fd;
     struct step step;
@@ -74,7 +72,7 @@ static void send_clean(struct send *send)
 static void send_done(void *owner, const struct process_result *result)
 {
     struct send *send = owner;
-    fetch_check(result, send->what, &send->err);
+    fetch_check(result, "push image", &send->err);
     send_clean(send);
 }
 
@@ -130,14 +128,12 @@ static void send_stage_done(void *ctx, const struct err *err)
     const char *argv[16] = {
         send->images->skopeo, "--insecure-policy", "--tmpdir", send->stage, "copy", "--quiet"};
     size_t count = 6;
-    if (send->registry) {
-        argv[count++] = "--dest-authfile";
-        argv[count++] = FETCH_AUTH_PATH;
-        argv[count++] = send->insecure ? "--dest-tls-verify=false" : "--dest-tls-verify=true";
-        if (send->images->certs_dir) {
-            argv[count++] = "--dest-cert-dir";
-            argv[count++] = send->images->certs_dir;
-        }
+    argv[count++] = "--dest-authfile";
+    argv[count++] = FETCH_AUTH_PATH;
+    argv[count++] = send->insecure ? "--dest-tls-verify=false" : "--dest-tls-verify=true";
+    if (send->images->certs_dir) {
+        argv[count++] = "--dest-cert-dir";
+        argv[count++] = send->images->certs_dir;
     }
     argv[count++] = source;
     argv[count++] = send->target;
@@ -189,8 +185,6 @@ void images_push(struct images *images, const char *name, const struct registry_
     const struct image *image = NULL;
     struct reference reference;
     char full[REFERENCE_TEXT_BYTES];
-    send->what = "push image";
-    send->registry = true;
     int rc = reference_parse(name, &reference, &send->err);
     if (!rc && *reference.digest)
         rc = err_set(&send->err, ERR_INVALID_ARGUMENT, "cannot push a digest reference");
@@ -206,43 +200,6 @@ void images_push(struct images *images, const char *name, const struct registry_
     send_start(send, image);
 }
 
-static int check_archive_path(const char *path, struct err *err)
-{
-    if (path[0] != '/' || strchr(path, ':'))
-        return err_set(err, ERR_INVALID_ARGUMENT,
-                       "archive path %.200s must be absolute and without ':'", path);
-    return 0;
-}
-
-void images_save(struct images *images, const char *name, const char *archive_path,
-                 images_simple_done *done, void *owner)
-{
-    MAGIC_CHECK(images, IMAGES_MAGIC);
-    struct send *send = send_new(images, done, owner);
-    const struct image *image = NULL;
-    send->what = "save image";
-    int rc = check_archive_path(archive_path, &send->err);
-    if (!rc && access(archive_path, F_OK) == 0)
-        rc = err_set(&send->err, ERR_ALREADY_EXISTS, "archive %.200s exists", archive_path);
-    if (!rc)
-        rc = library_find(images->library, name, &image, &send->err);
-    struct reference reference;
-    char full[REFERENCE_TEXT_BYTES];
-    bool named = !rc && reference_parse(name, &reference, NULL) == 0 && !*reference.digest;
-    if (named) {
-        // A name and no id that merely looks like one.
-        reference_default_tag(&reference);
-        const struct image *by_name;
-        named =
-            library_find(images->library, reference_full(&reference, full), &by_name, NULL) == 0 &&
-            by_name == image;
-    }
-    if (!rc)
-        send->target = named ? str_printf("docker-archive:%s:%s", archive_path, full)
-                             : str_printf("docker-archive:%s", archive_path);
-    send_start(send, image);
-}
-
 // ---- loading ------------------------------------------------------------------------------------
 
 struct load {
@@ -255,7 +212,7 @@ struct load {
     size_t loaded_count;
     struct loop_later later;
     struct err err;
-    images_done *loaded;
+    images_loaded *loaded;
     images_simple_done *done;
     void *owner;
 };
@@ -284,7 +241,7 @@ static void load_fetched(void *owner, const struct image *image, const struct er
         return;
     }
     if (load->loaded)
-        load->loaded(load->owner, image, NULL);
+        load->loaded(load->owner, image, load->tags_count ? load->tags[load->next] : NULL);
     load->next++;
     load_next(load);
 }
@@ -347,7 +304,15 @@ static void load_answer(struct loop_later *later)
     load_end(CONTAINER_OF(later, struct load, later));
 }
 
-void images_load(struct images *images, const char *archive_path, images_done *loaded,
+static int check_archive_path(const char *path, struct err *err)
+{
+    if (path[0] != '/' || strchr(path, ':'))
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "archive path %.200s must be absolute and without ':'", path);
+    return 0;
+}
+
+void images_load(struct images *images, const char *archive_path, images_loaded *loaded,
                  images_simple_done *done, void *owner)
 {
     MAGIC_CHECK(images, IMAGES_MAGIC);

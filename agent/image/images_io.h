@@ -113,12 +113,15 @@ void images_commit(struct images *images, const char *parent_id, const char *tar
                    const struct import_config *config, const char *reference, images_done *done,
                    void *owner);
 
-// Reads an archive of `docker save` or an OCI archive. `loaded` runs per image, then done.
-void images_load(struct images *images, const char *archive_path, images_done *loaded,
+// Reads an archive of `docker save` or an OCI archive. `loaded` runs per image and tag (NULL: it
+// has none there), then done.
+typedef void images_loaded(void *owner, const struct image *image, const char *tag);
+void images_load(struct images *images, const char *archive_path, images_loaded *loaded,
                  images_simple_done *done, void *owner);
-// Writes docker's archive format. One image, by any of its names or its id.
-void images_save(struct images *images, const char *name, const char *archive_path,
-                 images_simple_done *done, void *owner);
+// Writes docker's archive format into a new file: images by names or ids, a name without a tag for
+// all its tags. NOT_FOUND names the first that is not there.
+void images_save(struct images *images, const char *const *names, size_t count,
+                 const char *archive_path, images_simple_done *done, void *owner);
 
 int images_tag(struct images *images, const char *source, const char *target, struct err *err);
 

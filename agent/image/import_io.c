@@ -1,5 +1,5 @@
-// A tar made into an image: of one layer, as `docker import` does, or into a layer on top of those of
-// another image, as `docker commit` does.
+// A tar made into an image: of one layer, as `docker import` does, or into a layer on top of those
+// of another image, as `docker commit` does.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -256,8 +256,7 @@ static void start(struct images *images, const char *parent_id, const char *tar_
     import->tar = str_dup(tar_path);
     import->comment = str_dup(config ? str_or(config->comment, "") : "");
     import->author = str_dup(config ? str_or(config->author, "") : "");
-    import->config_part =
-        config && config->config ? json_deep_copy(config->config) : json_object();
+    import->config_part = config && config->config ? json_deep_copy(config->config) : json_object();
     str_copy(import->root, sizeof import->root, images->root);
     images_stage(images, import->stage);
     buf_init(&import->config, IMAGE_CONFIG_BYTES_MAX);

@@ -140,8 +140,7 @@ static int put_variable(const struct line *line, const char **at, struct buf *ou
 
 // The next word of a line, its quotes taken away and its variables replaced. False at the end, or
 // with an error.
-static bool next_word(const struct line *line, const char **rest, struct buf *word,
-                      struct err *err)
+static bool next_word(const struct line *line, const char **rest, struct buf *word, struct err *err)
 {
     const char *at = *rest + strspn(*rest, " \t");
     char quote = 0;
@@ -173,8 +172,8 @@ static bool next_word(const struct line *line, const char **rest, struct buf *wo
     return !err->code;
 }
 
-static int each_word(const struct line *line, int (*take)(const struct line *, const char *, struct err *),
-                     struct err *err)
+static int each_word(const struct line *line,
+                     int (*take)(const struct line *, const char *, struct err *), struct err *err)
 {
     const char *rest = line->rest;
     struct buf word;
@@ -471,11 +470,11 @@ static int apply_line(json_t *config, const char *text, bool *cmd_set, struct er
         const char *name;
         int (*run)(const struct line *line, struct err *err);
     } rows[] = {
-        {"CMD", do_cmd},           {"ENTRYPOINT", do_entrypoint},
-        {"ENV", do_env},           {"EXPOSE", do_expose},
-        {"LABEL", do_label},       {"HEALTHCHECK", do_healthcheck},
-        {"ONBUILD", do_on_build},  {"STOPSIGNAL", do_stop_signal},
-        {"USER", do_user},         {"VOLUME", do_volume},
+        {"CMD", do_cmd},          {"ENTRYPOINT", do_entrypoint},
+        {"ENV", do_env},          {"EXPOSE", do_expose},
+        {"LABEL", do_label},      {"HEALTHCHECK", do_healthcheck},
+        {"ONBUILD", do_on_build}, {"STOPSIGNAL", do_stop_signal},
+        {"USER", do_user},        {"VOLUME", do_volume},
         {"WORKDIR", do_workdir},
     };
     char name[16];

@@ -68,8 +68,8 @@ int tar_record(struct tar_reader *reader, const void *bytes, size_t size, struct
 struct tar_scan {
     struct tar_reader reader;
     uint8_t block[TAR_BLOCK];
-    size_t have;      // of the block
-    uint64_t skip;    // bytes of content still to pass
+    size_t have;       // of the block
+    uint64_t skip;     // bytes of content still to pass
     struct buf record; // what a TAR_MORE brings
     size_t record_left;
     size_t record_bytes;

@@ -3,7 +3,7 @@
 # and prune, with dockerd's words where something is refused.
 # ctest: TIMEOUT 240
 . "$(dirname "$0")/../support/lab.sh"
-lab_needs docker conmon crun umoci skopeo busybox docker-registry
+lab_needs docker conmon crun umoci skopeo busybox docker-registry jq
 lab_up 1
 docker() { skep h1 "$@"; }
 skep_start h1
@@ -70,6 +70,14 @@ grep -q "Deleted: $id" <<<"$(docker rmi bb:1)" || fail "not deleted"
 same '' "$(docker images -q)" "images"
 grep -qx 'Loaded image: bb:1' <<<"$(docker load -i "$LAB/saved.tar")" || fail "load"
 same "$id" "$(field bb:1 .Id)" "the same image again"
+docker tag bb:1 bb:2
+docker import "$LAB/rootfs.tgz" other:1 >/dev/null
+docker save -o "$LAB/both.tar" bb other:1
+same 2 "$(tar -xOf "$LAB/both.tar" manifest.json | jq length)" "images of two names"
+docker rmi bb:1 bb:2 other:1 >/dev/null
+same 'Loaded image: bb:1,Loaded image: bb:2,Loaded image: other:1,' "$(docker load -i "$LAB/both.tar" | sort | tr '\n' ,)" "both"
+docker rmi bb:2 other:1 >/dev/null
+refused 'reference does not exist' docker save -o "$LAB/no.tar" bb:1 nosuch
 head -c 5000 /dev/zero >"$LAB/bad.tar"
 refused . docker load -i "$LAB/bad.tar"
 same 0 "$(find "$LAB/h1/skep/tmp" -type f | wc -l)" "archives left"

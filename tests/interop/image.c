@@ -440,7 +440,7 @@ START_TEST(an_image_is_saved_and_loaded_again)
     import("test/box:3", id);
     str_format(archive, sizeof archive, "%s/saved.tar", fx.dir);
     struct answer answer = {0};
-    images_save(fx.images, "test/box:3", archive, on_done, &answer);
+    images_save(fx.images, &(const char *){"test/box:3"}, 1, archive, on_done, &answer);
     must(await(&answer), &answer);
     struct err err = ERR_INIT;
     ck_assert_int_eq(images_remove(fx.images, "test/box:3", false, NULL, NULL, &err), 0);
