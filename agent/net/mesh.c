@@ -236,6 +236,12 @@ static const struct {
                  {MESH_UDP, "udp_ports", "udp"},
                  {MESH_SCTP, "sctp_ports", "sctp"}};
 
+// Whose servers, bound to any address, do not answer from the one that was asked.
+static const struct {
+    const char *set;
+    const char *match;
+} forgetful[] = {{"callers", "udp"}, {"sctp_callers", "sctp"}};
+
 struct nftable *mesh_task_table(const struct mesh_task *task, const uint32_t *nodes, size_t count)
 {
     char own[ADDRESS_BYTES], key[NFTABLE_KEY_BYTES], value[NFTABLE_KEY_BYTES];
@@ -244,9 +250,15 @@ struct nftable *mesh_task_table(const struct mesh_task *task, const uint32_t *no
     struct nftable *table = nftable_new("ip", MESH_TASK_TABLE);
     nftable_collection(table, "map", "node_mark", "type ether_addr : mark;");
     nftable_collection(table, "map", "node_zone", "typeof ether saddr : ct zone;");
-    nftable_collection(table, "set", "callers",
-                       "typeof ip saddr . udp sport . udp dport; flags dynamic,timeout;"
-                       " timeout 180s; size 65535;");
+    for (size_t i = 0; i < COUNT_OF(forgetful); i++) {
+        const char *match = forgetful[i].match;
+        char type[160];
+        (void)str_format(type, sizeof type,
+                         "typeof ip saddr . %s sport . %s dport; flags dynamic,timeout;"
+                         " timeout 180s; size 65535;",
+                         match, match);
+        nftable_collection(table, "set", forgetful[i].set, type);
+    }
     for (size_t i = 0; i < COUNT_OF(redirects); i++)
         nftable_collection(table, "map", redirects[i].map, "type inet_service : inet_service;");
 
@@ -265,17 +277,24 @@ struct nftable *mesh_task_table(const struct mesh_task *task, const uint32_t *no
         nftable_rule(table, "ip daddr %s meta l4proto %u redirect to :%s dport map @%s", own,
                      redirects[i].protocol, redirects[i].match, redirects[i].map);
 
-    // A UDP server that listens at any address answers from the address its default route has. The
-    // set knows who asked; the source is put right before conntrack looks, so that the answer
-    // belongs to its flow. Learning sits behind the translation of ports that zones may bring.
+    // A UDP server that listens at any address answers from the address its default route has, and
+    // so does SCTP itself, for all its servers. The sets know who asked; the source is put right
+    // before conntrack looks, so that the answer belongs to its flow. Learning sits behind the
+    // translation of ports that zones may bring.
     nftable_chain(table, "learn", "type filter hook input priority 150");
-    nftable_rule(table,
-                 "iifname \"%s\" ip daddr %s meta l4proto udp"
-                 " update @callers { ip saddr . udp sport . udp dport }",
-                 in, own);
+    for (size_t i = 0; i < COUNT_OF(forgetful); i++) {
+        const char *match = forgetful[i].match;
+        nftable_rule(table,
+                     "iifname \"%s\" ip daddr %s meta l4proto %s"
+                     " update @%s { ip saddr . %s sport . %s dport }",
+                     in, own, match, forgetful[i].set, match, match);
+    }
     nftable_chain(table, "answer", "type filter hook output priority -300");
-    nftable_rule(table, "ip saddr != %s ip daddr . udp dport . udp sport @callers ip saddr set %s",
-                 own, own);
+    for (size_t i = 0; i < COUNT_OF(forgetful); i++) {
+        const char *match = forgetful[i].match;
+        nftable_rule(table, "ip saddr != %s ip daddr . %s dport . %s sport @%s ip saddr set %s",
+                     own, match, match, forgetful[i].set, own);
+    }
 
     nftable_chain(table, "back", "type route hook output priority -150");
     nftable_rule(table, "ct direction reply ct mark & 0x%x == 0x%x meta mark set ct mark",
