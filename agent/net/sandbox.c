@@ -64,6 +64,15 @@ void sandbox_layout(const struct sandbox_end *ends, size_t count, struct layout 
     }
 }
 
+// All that tells one frame: the address must be its port's and its MAC address's.
+static void put_known(const struct sandbox_guard *row, const struct ipnet *ip, const char *before,
+                      struct buf *out)
+{
+    char mac[MAC_TEXT_BYTES], text[IPNET_TEXT_BYTES];
+    buf_printf(out, "%s \"%s\" . %s . %s", before, row->port, mac_format(row->mac, mac),
+               ipnet_format_ip(ip, text));
+}
+
 void sandbox_guard_rules(const struct sandbox_guard *rows, size_t count, const char *const *free,
                          size_t free_count, bool others, struct buf *out)
 {
@@ -89,10 +98,22 @@ void sandbox_guard_rules(const struct sandbox_guard *rows, size_t count, const c
             buf_printf(out, ", \"%s\" . %s", rows[i].port, ipnet_format_ip(&rows[i].vip, ip));
     }
     buf_put_str(out, count ? " }\n  }\n" : "  }\n");
+    buf_put_str(out, "  set known {\n"
+                     "    type ifname . ether_addr . ipv4_addr\n");
+    if (count)
+        buf_put_str(out, "    elements = {");
+    for (size_t i = 0; i < count; i++) {
+        put_known(&rows[i], &rows[i].ip, i ? "," : "", out);
+        if (ipnet_is_set(&rows[i].vip))
+            put_known(&rows[i], &rows[i].vip, ",", out);
+    }
+    buf_put_str(out, count ? " }\n  }\n" : "  }\n");
+    // Every frame pays for these: what is right is seen by one look-up.
     buf_put_str(out, "  chain pre {\n"
                      "    type filter hook prerouting priority -300; policy accept;\n"
-                     "    iifname != \"v*\" accept\n"
-                     "    iifname \"vxlan*\" accept\n");
+                     "    iifname \"vxlan*\" accept\n"
+                     "    ether type ip iifname . ether saddr . ip saddr @known accept\n"
+                     "    iifname != \"v*\" accept\n");
     if (others && count) {
         buf_put_str(out, "    iifname != {");
         for (size_t i = 0; i < count; i++)
