@@ -16,8 +16,8 @@
 #define NFT_COMPLAINT_BYTES 400
 
 struct nft {
-    int netns_fd; // no context: each holds half a megabyte, and makes its cache anew after a
-                  // transaction anyway
+    int netns_fd;
+    struct nft_ctx *ctx; // of the last transaction, until nft_rest: it holds half a megabyte
 };
 
 // Enters the namespace; *home_fd leads back.
@@ -100,8 +100,17 @@ void nft_close(struct nft *nft)
 {
     if (!nft)
         return;
+    nft_rest(nft);
     close(nft->netns_fd);
     free(nft);
+}
+
+void nft_rest(struct nft *nft)
+{
+    if (!nft || !nft->ctx)
+        return;
+    nft_ctx_free(nft->ctx);
+    nft->ctx = NULL;
 }
 
 int nft_apply(struct nft *nft, const char *commands, struct err *err)
@@ -109,12 +118,11 @@ int nft_apply(struct nft *nft, const char *commands, struct err *err)
     CHECK(nft);
     CHECK(commands);
     struct err why = ERR_INIT;
-    struct nft_ctx *ctx = context_open_in(nft->netns_fd, &why);
-    if (!ctx)
+    if (!nft->ctx)
+        nft->ctx = context_open_in(nft->netns_fd, &why);
+    if (!nft->ctx)
         return err_copy(err, &why);
-    int rc = nft_run_cmd_from_buffer(ctx, commands) == 0 ? 0 : complain(ctx, err);
-    nft_ctx_free(ctx);
-    return rc;
+    return nft_run_cmd_from_buffer(nft->ctx, commands) == 0 ? 0 : complain(nft->ctx, err);
 }
 
 static int read_here(struct nft_ctx *ctx, struct ruleset *out, struct err *err)

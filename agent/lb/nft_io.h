@@ -13,8 +13,7 @@
 // As `netns_fd`: the namespace the thread is in.
 #define NFT_NETNS_OWN (-1)
 
-// A way into one namespace. It holds a netlink socket there, because closing one costs ten times
-// as much as a change; so the namespace lives at least until nft_close.
+// A way into one namespace, which lives at least until nft_close.
 struct nft;
 
 // `netns_fd` stays the caller's and may be closed. NULL on an error, with *err filled.
@@ -22,6 +21,11 @@ struct nft *nft_open(int netns_fd, struct err *err);
 
 // Leaves what the namespace holds as it is. NULL is allowed.
 void nft_close(struct nft *nft);
+
+// Gives back the socket and the memory that a transaction took. Closing the socket waits until the
+// kernel has cleared away what transactions replaced, of any namespace: ten times as long as a
+// change. So do all changes first, then rest; only the first rest waits then. NULL is allowed.
+void nft_rest(struct nft *nft);
 
 // Runs `commands` (nft's language) as one transaction: all of them, or none and an error. ABORTED
 // with what nft says when the kernel refuses: what is there is not what the commands were made for,

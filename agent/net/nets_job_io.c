@@ -333,6 +333,9 @@ static void job_work(struct loop_work *work)
         if (bring_place(&job->places[i], &err))
             job->places[i].err = err;
     }
+    // Once for all of them the kernel is waited for.
+    for (size_t i = 0; i < job->count; i++)
+        nft_rest(job->places[i].nft);
 }
 
 static void job_worked(struct loop_work *work)

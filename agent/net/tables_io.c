@@ -172,6 +172,7 @@ static void run(struct loop_work *work)
         else if (slot->going || (tables->audit && slot->applied))
             (void)slot_bring(tables, slot);
     }
+    nft_rest(tables->nft);
 }
 
 // ---- on the loop --------------------------------------------------------------------------------
