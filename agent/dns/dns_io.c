@@ -7,6 +7,7 @@
 
 #include "agent/dns/dns_priv_io.h"
 #include "proto/base/check.h"
+#include "proto/base/metrics.h"
 #include "proto/base/str.h"
 
 #define SERVER_MAGIC  0x444e5356u
@@ -314,4 +315,26 @@ const struct dns_counters *dns_server_counters(const struct dns_server *server)
 {
     MAGIC_CHECK(server, SERVER_MAGIC);
     return &server->counters;
+}
+
+void dns_server_figures(const struct dns_server *server, struct buf *out)
+{
+    MAGIC_CHECK(server, SERVER_MAGIC);
+    const struct dns_counters *counters = &server->counters;
+    const struct {
+        const char *name, *help;
+        uint64_t value;
+    } rows[] = {
+        {"skep_resolver_questions_total", "Names that containers asked for.", counters->questions},
+        {"skep_resolver_answered_total", "Of these, answered from the names of their networks.",
+         counters->answered},
+        {"skep_resolver_forwarded_total", "Of these, given to name servers.", counters->forwarded},
+        {"skep_resolver_failed_total", "Of those, that no name server answered.", counters->failed},
+        {"skep_resolver_refused_total", "Questions refused: too many at a time.",
+         counters->refused},
+        {"skep_resolver_dropped_total", "What was no question, and answers that could not be sent.",
+         counters->dropped},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        metrics_counter(out, rows[i].name, rows[i].help, (double)rows[i].value);
 }

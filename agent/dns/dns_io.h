@@ -45,5 +45,7 @@ int dns_server_take(struct dns_server *server, const struct channel_message *mes
                     struct err *err);
 
 const struct dns_counters *dns_server_counters(const struct dns_server *server);
+// Appends these as Prometheus' text.
+void dns_server_figures(const struct dns_server *server, struct buf *out);
 
 #endif

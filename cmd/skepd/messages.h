@@ -21,7 +21,7 @@ enum message_type {
     MESSAGE_STOP = 4,   // end in order
     // To the manager: its charge with other credentials, to be used from now on.
     MESSAGE_CHARGE = 5,
-    MESSAGE_METRICS_ASK = 6, // its figures are wanted
+    MESSAGE_METRICS_ASK = 6, // its figures are wanted: to any process
     // To the node process.
     MESSAGE_READY = 16, // confined and started: struct message_ready
     // Of the manager: it is a member and serves; it cannot go on, with the reason (struct err).
@@ -37,7 +37,7 @@ enum message_type {
 #define MESSAGE_READY_BYTES     2
 #define MESSAGE_LOCK_BYTES_MIN  8
 #define MESSAGE_NAME_BYTES_MAX  32
-// What the manager says of itself in one answer.
+// What a process says of itself in one answer.
 #define MESSAGE_METRICS_BYTES_MAX (32 * 1024)
 // What a role is told at its start beside the common part; JSON.
 #define MESSAGE_CONFIG_BYTES_MAX (32 * 1024)
@@ -55,15 +55,15 @@ enum message_type {
          .fds_min = 1,                                                                             \
          .fds_max = 1},                                                                            \
         {.type = MESSAGE_LOG, .name = "log", .bytes_min = 1, .bytes_max = 1},                      \
+        {.type = MESSAGE_METRICS_ASK, .name = "metrics-ask"},                                      \
     {                                                                                              \
         .type = MESSAGE_STOP, .name = "stop"                                                       \
     }
 
 // What the manager takes besides.
 #define MESSAGE_ROWS_TO_MANAGER                                                                    \
-    {.type = MESSAGE_CHARGE, .name = "charge", .bytes_max = MESSAGE_CONFIG_BYTES_MAX},             \
     {                                                                                              \
-        .type = MESSAGE_METRICS_ASK, .name = "metrics-ask"                                         \
+        .type = MESSAGE_CHARGE, .name = "charge", .bytes_max = MESSAGE_CONFIG_BYTES_MAX            \
     }
 
 // And that the node process takes from every role.

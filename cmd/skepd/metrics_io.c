@@ -18,10 +18,12 @@ struct metrics {
     const struct metrics_sources *sources;
     struct http_server *server;
     struct listener *listener;
-    struct list scrapes; // struct scrape, that wait for the manager
+    struct list scrapes; // struct scrape, that wait for the processes
     size_t scrapes_count;
-    struct loop_timer patience; // with the manager
-    unsigned open;              // parts that still have to close
+    bool asked[METRICS_PROCESSES]; // and not answered yet
+    struct buf told;               // by those that answered
+    struct loop_timer patience;    // with them
+    unsigned open;                 // parts that still have to close
     void (*closed)(void *owner);
     void *owner;
 };
@@ -33,14 +35,12 @@ struct scrape {
     struct http_exchange *exchange;
 };
 
-static void answer(struct metrics *metrics, struct http_exchange *exchange, const void *told,
-                   size_t told_size)
+static void answer(struct metrics *metrics, struct http_exchange *exchange)
 {
     struct buf text;
     buf_init(&text, METRICS_BYTES_MAX);
     metrics->sources->node(metrics->sources->ctx, &text);
-    if (told_size)
-        buf_put(&text, told, told_size);
+    buf_put(&text, metrics->told.data, metrics->told.len);
     if (buf_ok(&text))
         http_reply(exchange, 200, METRICS_CONTENT_TYPE, text.data, text.len);
     else
@@ -48,29 +48,47 @@ static void answer(struct metrics *metrics, struct http_exchange *exchange, cons
     buf_fini(&text);
 }
 
-static void answer_all(struct metrics *metrics, const void *told, size_t told_size)
+static void answer_all(struct metrics *metrics)
 {
     loop_timer_stop(&metrics->patience);
+    memset(metrics->asked, 0, sizeof metrics->asked);
     while (!list_empty(&metrics->scrapes)) {
         struct scrape *scrape = LIST_ENTRY(metrics->scrapes.next, struct scrape, link);
         list_remove(&scrape->link);
         list_init(&scrape->link); // on_done takes it out again
-        answer(metrics, scrape->exchange, told, told_size);
+        answer(metrics, scrape->exchange);
     }
+    buf_clear(&metrics->told);
+}
+
+static bool any_asked(const struct metrics *metrics)
+{
+    for (size_t i = 0; i < METRICS_PROCESSES; i++)
+        if (metrics->asked[i])
+            return true;
+    return false;
 }
 
 static void on_patience_over(struct loop_timer *timer)
 {
     struct metrics *metrics = CONTAINER_OF(timer, struct metrics, patience);
-    log_warn("the manager process does not tell its figures", "waiting=%zu",
+    log_warn("a process does not tell its figures", "manager=%d resolver=%d waiting=%zu",
+             metrics->asked[METRICS_MANAGER], metrics->asked[METRICS_RESOLVER],
              metrics->scrapes_count);
-    answer_all(metrics, NULL, 0);
+    answer_all(metrics);
 }
 
-void metrics_manager_told(struct metrics *metrics, const void *text, size_t size)
+void metrics_told(struct metrics *metrics, enum metrics_process process, const void *text,
+                  size_t size)
 {
     MAGIC_CHECK(metrics, METRICS_MAGIC);
-    answer_all(metrics, text, size);
+    CHECK(process < METRICS_PROCESSES);
+    if (!metrics->asked[process])
+        return;
+    metrics->asked[process] = false;
+    buf_put(&metrics->told, text, size);
+    if (!any_asked(metrics))
+        answer_all(metrics);
 }
 
 static void on_done(struct http_exchange *exchange, void *owner, bool gone)
@@ -92,10 +110,12 @@ static void handle(struct http_exchange *exchange, void *context)
         http_reply(exchange, 503, NULL, NULL, 0);
         return;
     }
-    // Whoever comes while the manager is asked shares its answer.
-    bool asked = loop_timer_running(&metrics->patience);
-    if (!asked && !metrics->sources->ask_manager(metrics->sources->ctx)) {
-        answer(metrics, exchange, NULL, 0);
+    // Whoever comes while they are asked shares the answers.
+    bool waiting = any_asked(metrics);
+    for (size_t i = 0; i < METRICS_PROCESSES && !waiting; i++)
+        metrics->asked[i] = metrics->sources->ask(metrics->sources->ctx, (enum metrics_process)i);
+    if (!any_asked(metrics)) {
+        answer(metrics, exchange);
         return;
     }
     struct scrape *scrape = MEM_NEW(struct scrape);
@@ -104,8 +124,8 @@ static void handle(struct http_exchange *exchange, void *context)
     list_push_back(&metrics->scrapes, &scrape->link);
     metrics->scrapes_count++;
     http_exchange_follow(exchange, &events, scrape);
-    if (!asked)
-        loop_timer_start(&metrics->patience, METRICS_MANAGER_MS);
+    if (!waiting)
+        loop_timer_start(&metrics->patience, METRICS_PATIENCE_MS);
 }
 
 static const struct http_handler scrape_handler = {.handle = handle};
@@ -137,6 +157,7 @@ int metrics_open(struct loop *loop, const char *addr, const struct metrics_sourc
         loop, &(struct http_server_options){
                   .routes = routes, .routes_count = COUNT_OF(routes), .context = metrics});
     list_init(&metrics->scrapes);
+    buf_init(&metrics->told, METRICS_BYTES_MAX);
     loop_timer_init(&metrics->patience, loop, on_patience_over);
     *out = metrics;
     log_info("metrics are served", "addr=%s", addr);
@@ -151,6 +172,7 @@ static void part_closed(void *owner)
     void (*closed)(void *owner) = metrics->closed;
     void *closed_owner = metrics->owner;
     CHECK(metrics->scrapes_count == 0);
+    buf_fini(&metrics->told);
     MAGIC_CLEAR(metrics);
     free(metrics);
     closed(closed_owner);
@@ -162,7 +184,7 @@ void metrics_close(struct metrics *metrics, void (*closed)(void *owner), void *o
     metrics->closed = closed;
     metrics->owner = owner;
     metrics->open = 2;
-    answer_all(metrics, NULL, 0);
+    answer_all(metrics);
     listener_close(metrics->listener, part_closed);
     http_server_stop(metrics->server, GRACE_MS, part_closed, metrics);
 }

@@ -222,9 +222,11 @@ static void on_message(void *owner, const struct channel_message *message)
         explicit_bzero(&lock, sizeof lock);
     } else if (helper == &node->manager && message->type == MESSAGE_MANAGER_ROTATED) {
         membership_manager_rotated(node->membership);
-    } else if (helper == &node->manager && message->type == MESSAGE_METRICS) {
+    } else if (message->type == MESSAGE_METRICS) {
         if (node->metrics)
-            metrics_manager_told(node->metrics, message->payload, message->payload_bytes);
+            metrics_told(node->metrics,
+                         helper == &node->manager ? METRICS_MANAGER : METRICS_RESOLVER,
+                         message->payload, message->payload_bytes);
     } else {
         log_warn("message nobody asked for", "role=%s type=%u", helper->spec.role, message->type);
     }
@@ -459,11 +461,11 @@ static void put_figures(void *ctx, struct buf *out)
     figures_put(&parts, out);
 }
 
-static bool ask_manager(void *ctx)
+static bool ask_process(void *ctx, enum metrics_process process)
 {
     const struct node *node = ctx;
-    struct channel *channel =
-        node->manager.supervised ? supervised_channel(node->manager.supervised) : NULL;
+    const struct helper *helper = process == METRICS_MANAGER ? &node->manager : &node->resolver;
+    struct channel *channel = helper->supervised ? supervised_channel(helper->supervised) : NULL;
     return channel && channel_send(channel, MESSAGE_METRICS_ASK, "", 0, NULL, 0, NULL) == 0;
 }
 
@@ -472,7 +474,7 @@ static int serve_metrics(struct node *node, struct err *err)
     if (str_empty(node->config->metrics_addr))
         return 0;
     node->metrics_sources =
-        (struct metrics_sources){.node = put_figures, .ask_manager = ask_manager, .ctx = node};
+        (struct metrics_sources){.node = put_figures, .ask = ask_process, .ctx = node};
     return metrics_open(&node->loop, node->config->metrics_addr, &node->metrics_sources,
                         &node->metrics, err);
 }

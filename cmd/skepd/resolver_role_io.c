@@ -40,12 +40,25 @@ static int start(struct role_frame *frame, const void *config, size_t config_byt
     return 0;
 }
 
+static void tell_metrics(struct resolver_process *resolver)
+{
+    struct buf text;
+    struct err err = ERR_INIT;
+    buf_init(&text, MESSAGE_METRICS_BYTES_MAX);
+    dns_server_figures(resolver->server, &text);
+    if (channel_send(resolver->frame->channel, MESSAGE_METRICS, text.data, text.len, NULL, 0, &err))
+        log_warn("figures could not be told", "err=\"%s\"", err.message);
+    buf_fini(&text);
+}
+
 static void on_message(void *state, const struct channel_message *message)
 {
     struct resolver_process *resolver = state;
     MAGIC_CHECK(resolver, RESOLVER_ROLE_MAGIC);
     struct err err = ERR_INIT;
-    if (dns_server_take(resolver->server, message, &err))
+    if (message->type == MESSAGE_METRICS_ASK)
+        tell_metrics(resolver);
+    else if (dns_server_take(resolver->server, message, &err))
         log_warn("a change of the names is not made", "type=%u err=\"%s\"", message->type,
                  err.message);
 }

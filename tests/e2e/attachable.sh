@@ -126,6 +126,7 @@ two=$(skep h2 inspect -f '{{.Id}}' two | head -c 12)
 for sample in 'skep_networks' 'skep_sandboxes' 'skep_gossip_members_alive' 'skep_gossip_packets_in_total' \
   'skep_network_sent_bytes_total\{network="shared"' 'skep_network_received_packets_total\{network="shared"' \
   "skep_endpoint_received_bytes_total\\{network=\"shared\",service=\"\",container=\"$two\"" \
+ 'skep_resolver_questions_total' 'skep_resolver_answered_total' \
   'skep_endpoint_connections_accepted_total' 'skep_port_connections_total\{protocol="tcp",port="18081"'; do
   eventually 5 counted "$sample" || { figures; fail "no figure: $sample"; }
 done
