@@ -10,10 +10,12 @@
 #include <string.h>
 
 #include "agent/container_priv_io.h"
+#include "agent/container_settle_io.h"
 #include "agent/image/rootfs_io.h"
 #include "agent/oci/signals.h"
 #include "proto/base/check.h"
 #include "proto/base/file_io.h"
+#include "proto/base/log.h"
 #include "proto/base/str.h"
 #include "proto/wire/wire.h"
 
@@ -133,6 +135,7 @@ static void learn_image(struct executor_task *task)
 {
     struct container_node node = {.hostname = task->containers->hostname,
                                   .init = task->containers->init,
+                                  .defaults = task->containers->defaults,
                                   .overlays = task->containers->nets != NULL};
     const struct image *image = container_image(task);
     if (!image)
@@ -242,6 +245,16 @@ static void container_remove(struct executor_task *task)
     container_check_drop(task);
     task->pending++;
     runtime_delete(task->containers->runtime, task->id, true, remove_deleted, task);
+}
+
+void containers_resolv(const struct containers *containers, struct buf *out)
+{
+    container_settle_resolv(containers->resolv_conf, containers->defaults, out);
+}
+
+const struct container_defaults *containers_defaults(const struct containers *containers)
+{
+    return containers->defaults;
 }
 
 // ---- running -----------------------------------------------------------------------------------
@@ -416,6 +429,7 @@ static struct executor_task *container_open(struct executor *executor,
     loop_timer_init(&task->drain, containers->loop, on_drained);
     struct container_node node = {.hostname = containers->hostname,
                                   .init = containers->init,
+                                  .defaults = containers->defaults,
                                   .overlays = containers->nets != NULL};
     int rc = copy_order(task, order);
     if (rc)
@@ -485,6 +499,7 @@ int containers_open(const struct containers_config *config, struct containers **
     containers->hostname = str_dup(config->hostname);
     containers->resolv_conf = str_dup(str_or(config->resolv_conf, RESOLV_CONF));
     containers->init = config->init;
+    containers->defaults = config->defaults ? config->defaults : &container_defaults_none;
     containers->rotate_ms = config->rotate_ms ? config->rotate_ms : CONTAINERS_ROTATE_MS;
     map_init(&containers->by_id);
     map_init(&containers->leavings);

@@ -36,7 +36,8 @@ struct containers_config {
     const char *hostname;    // of this node, for containers in the host's network; may be NULL
     const char *resolv_conf; // NULL: /etc/resolv.conf
     bool init;               // containers get an init process unless they say
-    int64_t rotate_ms;       // 0: CONTAINERS_ROTATE_MS
+    const struct container_defaults *defaults; // borrowed until the close; NULL: none
+    int64_t rotate_ms;                         // 0: CONTAINERS_ROTATE_MS
 };
 
 // A task's container, for those who show containers. Borrowed for the call.
@@ -87,6 +88,11 @@ void containers_watch(struct containers *containers, const struct containers_wat
 
 // For those who look at containers themselves: exec, attach, statistics.
 struct runtime *containers_runtime(struct containers *containers);
+
+// The host's resolv.conf, as it is now, with what the defaults say of it; initializes `out`.
+void containers_resolv(const struct containers *containers, struct buf *out);
+
+const struct container_defaults *containers_defaults(const struct containers *containers);
 
 // Where their sandboxes are; NULL: there are none.
 const struct nets *containers_nets(const struct containers *containers);

@@ -39,7 +39,7 @@ void container_net_adopt(struct executor_task *task)
     struct buf resolv;
     if (!container_net_wanted(task))
         return;
-    container_settle_resolv(task->containers->resolv_conf, &resolv);
+    containers_resolv(task->containers, &resolv);
     if (container_net_make(task, buf_cstr(&resolv), true, adopted, &err))
         log_warn("a running container's networks were not taken over", "container=%s err=\"%s\"",
                  task->id, err.message);

@@ -90,11 +90,12 @@ static int prepare_spec(struct executor_task *task, const struct image *image)
 {
     struct containers *containers = task->containers;
     struct buf resolv;
-    container_settle_resolv(containers->resolv_conf, &resolv);
+    containers_resolv(containers, &resolv);
     struct container_node node = {
         .hostname = containers->hostname,
         .resolv_conf = buf_cstr(&resolv),
         .init = containers->init,
+        .defaults = containers->defaults,
         .overlays = containers->nets != NULL,
         .netns = container_net_wanted(task) ? nets_sandbox_path(containers->nets, task->id) : NULL,
     };
@@ -163,7 +164,7 @@ static void prepare_unpacked(void *owner, const struct err *err)
         return;
     }
     struct buf resolv;
-    container_settle_resolv(task->containers->resolv_conf, &resolv);
+    containers_resolv(task->containers, &resolv);
     int rc = container_net_make(task, buf_cstr(&resolv), false, prepare_attached, &task->err);
     buf_fini(&resolv);
     if (rc) {

@@ -23,6 +23,7 @@ struct containers {
     char *log_dir;
     char *hostname;
     char *resolv_conf;
+    const struct container_defaults *defaults; // never NULL
     bool init;
     int64_t rotate_ms;
     struct loop_timer rotate;

@@ -4,6 +4,7 @@
 #include "agent/oci/user.h"
 #include "proto/base/check.h"
 #include "proto/base/file_io.h"
+#include "proto/base/log.h"
 
 #define RESOLV_BYTES_MAX (64u << 10)
 
@@ -43,9 +44,17 @@ int container_settle_sources(const struct container_spec *spec, struct err *err)
     return 0;
 }
 
-void container_settle_resolv(const char *path, struct buf *out)
+void container_settle_resolv(const char *path, const struct container_defaults *defaults,
+                             struct buf *out)
 {
+    struct buf host;
+    struct err err = ERR_INIT;
+    buf_init(&host, RESOLV_BYTES_MAX);
     buf_init(out, RESOLV_BYTES_MAX);
-    if (file_read(path, out, NULL))
-        buf_clear(out); // a host without one, or with an absurd one
+    if (file_read(path, &host, NULL))
+        buf_clear(&host); // a host without one, or with an absurd one
+    // The words were checked when the node started.
+    if (container_defaults_resolv(defaults, buf_cstr(&host), out, &err))
+        log_warn("containers get the host's resolv.conf", "err=\"%s\"", err.message);
+    buf_fini(&host);
 }

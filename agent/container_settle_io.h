@@ -14,7 +14,8 @@ int container_settle_user(struct container_spec *spec, struct arena *arena, stru
 // not.
 int container_settle_sources(const struct container_spec *spec, struct err *err);
 
-// The host's resolv.conf, "" for none. To be freed with buf_fini.
-void container_settle_resolv(const char *path, struct buf *out);
+// The host's resolv.conf, "" for none, with what the defaults say of it. To be freed with buf_fini.
+void container_settle_resolv(const char *path, const struct container_defaults *defaults,
+                             struct buf *out);
 
 #endif

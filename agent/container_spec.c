@@ -14,7 +14,6 @@
 
 #define MEMORY_SWAP_UNLIMITED (-1)
 #define SIGNAL_DEFAULT        "SIGTERM"
-#define LOG_SIZE_TEXT_MAX     32
 #define RESOLVER_ADDRESS      "127.0.0.11"
 #define RESOURCE_TEXT_BYTES   (64u << 10)
 
@@ -183,7 +182,7 @@ static int make_privileges(struct making *making)
     if (privileges->credential_spec && privileges->credential_spec->source_case !=
                                            SWARM__PRIVILEGES__CREDENTIAL_SPEC__SOURCE__NOT_SET)
         return refuse(making, "credential specs (Windows only) are");
-    container->no_new_privileges = privileges->no_new_privileges;
+    container->no_new_privileges |= privileges->no_new_privileges;
     if (privileges->seccomp) {
         const Swarm__Privileges__SeccompOpts *seccomp = privileges->seccomp;
         switch (seccomp->mode) {
@@ -228,6 +227,12 @@ static int make_rights(struct making *making)
                                          spec->ulimits[i]->hard};
     container->ulimits = ulimits;
     container->ulimits_count = spec->n_ulimits;
+    if (making->node->defaults) {
+        container_defaults_ulimits(making->node->defaults, making->arena, container);
+        container->shm_bytes = making->node->defaults->shm_bytes;
+        container->no_new_privileges = making->node->defaults->no_new_privileges;
+        container->cgroup_ns_host = making->node->defaults->cgroup_ns_host;
+    }
     if (spec->oom_score_adj) {
         if (spec->oom_score_adj < -1000 || spec->oom_score_adj > 1000)
             return err_set(making->err, ERR_INVALID_ARGUMENT,
@@ -329,74 +334,36 @@ static int keep_text(struct making *making, struct buf *text, const char **out)
     return 0;
 }
 
-// The host's lines that begin so, all of them.
-static void host_lines(const char *text, const char *word, struct buf *out)
+// What the spec leaves open of resolv.conf comes from the node.
+static int make_resolv(struct making *making, struct buf *text)
 {
-    struct str_part line;
-    size_t size = strlen(word);
-    while (text && str_split(&text, '\n', &line)) {
-        line = str_trim(line);
-        if (line.len > size && memcmp(line.at, word, size) == 0 &&
-            isspace((unsigned char)line.at[size])) {
-            buf_put(out, line.at, line.len);
-            buf_put_u8(out, '\n');
-        }
-    }
-}
-
-// On overlays the node's own resolver answers, or asks the servers that the spec or the host name.
-static int make_resolv_overlay(struct making *making, struct buf *text)
-{
-    static const char *const server[] = {RESOLVER_ADDRESS};
-    static const char ndots[] = "ndots:0";
+    static const char *const resolver[] = {RESOLVER_ADDRESS};
     const Swarm__ContainerSpec__DNSConfig *dns = making->spec->dns_config;
-    const char *host = making->node->resolv_conf;
-    struct oci_strings servers = {server, 1}, search = {0}, options = {0};
-    bool has_ndots = false;
+    struct oci_strings servers = {0}, search = {0}, options = {0};
+    const char *base = making->node->resolv_conf;
+    bool overlays = making->out->container.net.mode == OCI_NS_PATH;
+    bool host = making->out->container.net.mode == OCI_NS_HOST;
+    struct buf filtered;
     if (dns) {
+        servers = (struct oci_strings){dns->nameservers, dns->n_nameservers};
         search = (struct oci_strings){dns->search, dns->n_search};
         options = (struct oci_strings){dns->options, dns->n_options};
     }
-    for (size_t i = 0; i < options.count; i++)
-        has_ndots |= str_starts(options.items[i], "ndots:");
-    if (!search.count) {
-        host_lines(host, "search", text);
-        host_lines(host, "domain", text);
+    buf_init(&filtered, ETC_FILE_BYTES);
+    // On overlays the node's own resolver answers, or asks the servers that the spec or the host
+    // name.
+    if (overlays) {
+        servers = (struct oci_strings){resolver, COUNT_OF(resolver)};
+    } else if (!host && base) {
+        etc_resolv_filter(base, &filtered, NULL);
+        base = buf_cstr(&filtered);
     }
-    if (!options.count)
-        host_lines(host, "options", text);
+    int rc = etc_resolv_over(base, &servers, &search, &options, text, making->err);
+    buf_fini(&filtered);
     const char *made = buf_cstr(text);
-    has_ndots |= made && strstr(made, "ndots:");
-    int rc = etc_resolv(&servers, &search, &options, text, making->err);
-    if (!rc && !has_ndots)
-        buf_printf(text, "options %s\n", ndots);
+    if (!rc && overlays && made && !strstr(made, "ndots:"))
+        buf_put_str(text, "options ndots:0\n");
     return rc ? rc : keep_text(making, text, &making->out->container.resolv_text);
-}
-
-// What the spec leaves open of resolv.conf comes from the host. Later lines win there.
-static int make_resolv(struct making *making, struct buf *text)
-{
-    const Swarm__ContainerSpec__DNSConfig *dns = making->spec->dns_config;
-    bool host = making->out->container.net.mode == OCI_NS_HOST;
-    if (making->out->container.net.mode == OCI_NS_PATH)
-        return make_resolv_overlay(making, text);
-    if ((!dns || !dns->n_nameservers) && making->node->resolv_conf) {
-        if (host)
-            buf_put_str(text, making->node->resolv_conf);
-        else
-            etc_resolv_filter(making->node->resolv_conf, text, NULL);
-        if (text->len && text->data[text->len - 1] != '\n')
-            buf_put_u8(text, '\n');
-    }
-    if (dns) {
-        struct oci_strings servers = {dns->nameservers, dns->n_nameservers};
-        struct oci_strings search = {dns->search, dns->n_search};
-        struct oci_strings options = {dns->options, dns->n_options};
-        int rc = etc_resolv(&servers, &search, &options, text, making->err);
-        if (rc)
-            return rc;
-    }
-    return keep_text(making, text, &making->out->container.resolv_text);
 }
 
 // One line per overlay, but not for the routing mesh's own.
@@ -487,75 +454,67 @@ static int make_notes(struct making *making)
     return 0;
 }
 
-// "10m", "512k", "1g" or plain bytes.
-static bool parse_size(const char *text, uint64_t *out)
-{
-    char number[LOG_SIZE_TEXT_MAX];
-    size_t digits = strspn(text, "0123456789");
-    if (!digits || digits >= sizeof number)
-        return false;
-    memcpy(number, text, digits);
-    number[digits] = '\0';
-    const char *unit = text + digits;
-    static const char units[] = "kmg";
-    unsigned shift = 0;
-    if (*unit) {
-        const char *at = strchr(units, tolower((unsigned char)*unit));
-        if (!at || (unit[1] && !str_equal_case(unit + 1, "b")))
-            return false;
-        shift = 10 * (unsigned)(at - units + 1);
-    }
-    if (!str_to_u64(number, UINT64_MAX >> shift, out))
-        return false;
-    *out <<= shift;
-    return true;
-}
-
 int container_log_option(struct container_log *log, const char *key, const char *value,
                          struct err *err)
 {
     uint64_t files = 0;
-    bool good = false;
+    bool good = true;
     if (str_equal(key, "max-size")) {
-        good = parse_size(value, &log->bytes_max) || str_equal(value, "-1");
-        if (str_equal(value, "-1"))
+        bool unlimited = str_equal(value, "-1");
+        good = unlimited || container_size_parse(value, &log->bytes_max);
+        if (unlimited)
             log->bytes_max = 0;
     } else if (str_equal(key, "max-file")) {
         good = str_to_u64(value, CONTAINER_LOG_FILES_MAX, &files) && files;
         log->files_max = (unsigned)files;
-    } else {
-        return err_set(err, ERR_UNIMPLEMENTED, "log option \"%.64s\" is not supported by this node",
-                       key);
+    } else if (str_equal(key, "mode")) {
+        good = str_empty(value) || str_equal(value, "blocking") || str_equal(value, "non-blocking");
+    } else if (str_equal(key, "compress")) {
+        good = str_equal(value, "true") || str_equal(value, "false");
     }
+    // The others say how lines are marked when they are read with details.
     if (!good)
         return err_set(err, ERR_INVALID_ARGUMENT, "invalid value \"%.64s\" of log option %s", value,
                        key);
     return 0;
 }
 
+// One option, by its name and value, with the driver that it is for.
+static int take_log_option(struct making *making, const char *driver, const char *key,
+                           const char *value)
+{
+    int rc = container_log_option_check(driver, key, making->err);
+    return rc ? rc : container_log_option(&making->out->log, key, value, making->err);
+}
+
+static bool says_option(const Swarm__Driver *driver, const char *key)
+{
+    for (size_t i = 0; driver && i < driver->n_options; i++)
+        if (str_equal(driver->options[i]->key, key))
+            return true;
+    return false;
+}
+
 static int make_log(struct making *making)
 {
-    static const char *const kept[] = {"", "json-file", "local"};
+    const struct container_defaults *defaults = making->node->defaults;
     const Swarm__Driver *driver =
         making->task->log_driver ? making->task->log_driver : making->task->spec->log_driver;
     struct container_log *log = &making->out->log;
     *log = (struct container_log){.bytes_max = CONTAINER_LOG_BYTES_MAX, .files_max = 2};
-    if (!driver)
-        return 0;
-    log->none = str_equal(driver->name, "none");
-    bool known = log->none;
-    for (size_t i = 0; i < COUNT_OF(kept) && !known; i++)
-        known = str_equal(driver->name, kept[i]);
-    if (!known)
-        return err_set(making->err, ERR_UNIMPLEMENTED,
-                       "logging driver \"%.64s\" is not supported by this node", driver->name);
-    for (size_t i = 0; i < driver->n_options; i++) {
-        int rc = container_log_option(log, driver->options[i]->key, driver->options[i]->value,
-                                      making->err);
-        if (rc)
-            return rc;
-    }
-    return 0;
+    if (!defaults)
+        defaults = &container_defaults_none;
+    bool with;
+    const char *name = container_defaults_log(defaults, driver ? driver->name : NULL, &with);
+    int rc = container_log_driver_check(name, making->err);
+    log->none = str_equal(name, "none");
+    for (size_t i = 0; driver && i < driver->n_options && !rc; i++)
+        rc = take_log_option(making, name, driver->options[i]->key, driver->options[i]->value);
+    for (size_t i = 0; with && i < defaults->log_options_count && !rc; i++)
+        if (!says_option(driver, defaults->log_options[i].key))
+            rc = take_log_option(making, name, defaults->log_options[i].key,
+                                 defaults->log_options[i].value);
+    return rc;
 }
 
 // ---- all of it ---------------------------------------------------------------------------------

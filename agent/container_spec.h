@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/container_defaults.h"
 #include "agent/image/manifest.h"
 #include "agent/oci/bundle.h"
 #include "agent/task/executor.h"
@@ -32,10 +33,11 @@
 // What a container takes over from its node; texts may be NULL.
 struct container_node {
     const char *hostname;
-    const char *resolv_conf; // the host's, as it is
-    bool init;               // whether containers get an init process unless they say
-    bool overlays;           // it can attach containers to overlay networks and its gateway bridge
-    const char *netns;       // path of such a container's network namespace; NULL: not yet made
+    const char *resolv_conf;                   // the host's, with what the defaults say of it
+    const struct container_defaults *defaults; // NULL: none
+    bool init;         // whether containers get an init process unless they say
+    bool overlays;     // it can attach containers to overlay networks and its gateway bridge
+    const char *netns; // path of such a container's network namespace; NULL: not yet made
 };
 
 // A mount whose source is a volume.
@@ -81,7 +83,8 @@ int container_spec_make(const struct executor_order *order, const struct image_c
                         const struct container_node *node, struct arena *arena,
                         struct container_spec *out, struct err *err);
 
-// Sets one option of the log ("max-size", "max-file"). UNIMPLEMENTED, INVALID_ARGUMENT.
+// Sets what one option of the log ("max-size", "max-file") says; others change nothing here, but
+// their values are looked at. INVALID_ARGUMENT.
 int container_log_option(struct container_log *log, const char *key, const char *value,
                          struct err *err);
 

@@ -574,7 +574,6 @@ void config_merge_image(json_t *config, const struct image_config *image)
 // ---- settling ----------------------------------------------------------------------------------
 
 #define MEMORY_BYTES_MIN INT64_C(6291456)
-#define SHM_BYTES        INT64_C(67108864)
 
 static bool one_of(const char *text, const char *const *words, size_t count)
 {
@@ -701,26 +700,29 @@ static void default_text(json_t *host, const char *key, const char *text)
         json_object_set_new(host, key, json_string(text));
 }
 
-static int settle_log(json_t *host, struct err *err)
+// What the node's operator says of logs goes in where the container says nothing.
+static int settle_log(json_t *host, const struct container_defaults *defaults, struct err *err)
 {
-    static const char *const drivers[] = {"json-file", "local", "none"};
     json_t *log = json_object_get(host, "LogConfig");
-    default_text(log, "Type", "json-file");
-    const char *type = config_str(log, "Type");
-    if (!one_of(type, drivers, COUNT_OF(drivers)))
-        return err_set(err, ERR_INVALID_ARGUMENT,
-                       "logger: no log driver named '%.100s' is registered", type);
-    static const char *const options[] = {"max-size", "max-file",       "labels",       "env",
-                                          "tag",      "compress",       "labels-regex", "env-regex",
-                                          "mode",     "max-buffer-size"};
+    bool with;
+    const char *type = container_defaults_log(defaults, config_str(log, "Type"), &with);
+    default_text(log, "Type", type);
+    int rc = container_log_driver_check(type, err);
+    if (!json_is_object(json_object_get(log, "Config")))
+        json_object_set_new(log, "Config", json_object());
+    json_t *options = json_object_get(log, "Config");
+    for (size_t i = 0; with && i < defaults->log_options_count; i++)
+        if (!json_object_get(options, defaults->log_options[i].key))
+            json_object_set_new(options, defaults->log_options[i].key,
+                                json_string(defaults->log_options[i].value));
     const char *key;
     json_t *value;
-    json_object_foreach(json_object_get(log, "Config"), key, value) if (
-        !one_of(key, options,
-                COUNT_OF(options))) return err_set(err, ERR_INVALID_ARGUMENT,
-                                                   "unknown log opt '%.100s' for %s log driver",
-                                                   key, type);
-    return 0;
+    json_object_foreach(options, key, value)
+    {
+        if (!rc)
+            rc = container_log_option_check(type, key, err);
+    }
+    return rc;
 }
 
 static int check_hostname(const char *name, struct err *err)
@@ -730,7 +732,8 @@ static int check_hostname(const char *name, struct err *err)
     return 0;
 }
 
-int host_config_settle(json_t *config, json_t *host, struct err *err)
+int host_config_settle(json_t *config, json_t *host, const struct container_defaults *defaults,
+                       struct err *err)
 {
     static const char *const ipc[] = {"", "none", "private", "shareable", "host"};
     static const char *const simple[] = {"", "host"};
@@ -754,7 +757,7 @@ int host_config_settle(json_t *config, json_t *host, struct err *err)
     if (!rc)
         rc = settle_memory(host, err);
     if (!rc)
-        rc = settle_log(host, err);
+        rc = settle_log(host, defaults, err);
     if (rc)
         return rc;
     if (config_int(host, "NanoCpus") &&
@@ -765,10 +768,12 @@ int host_config_settle(json_t *config, json_t *host, struct err *err)
     if (config_int(host, "ShmSize") < 0)
         return err_set(err, ERR_INVALID_ARGUMENT, "SHM size can not be less than 0");
     if (!config_int(host, "ShmSize"))
-        json_object_set_new(host, "ShmSize", json_integer(SHM_BYTES));
+        json_object_set_new(
+            host, "ShmSize",
+            json_integer(defaults->shm_bytes ? (json_int_t)defaults->shm_bytes : OCI_SHM_BYTES));
     default_text(host, "NetworkMode", "default");
-    default_text(host, "IpcMode", "private");
-    default_text(host, "CgroupnsMode", "private");
+    default_text(host, "IpcMode", defaults->ipc_shareable ? "shareable" : "private");
+    default_text(host, "CgroupnsMode", defaults->cgroup_ns_host ? "host" : "private");
     if (json_is_null(json_object_get(host, "OomKillDisable")))
         json_object_set_new(host, "OomKillDisable", json_false());
     // `docker run` without a limit sends zero; no limit is null.

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "agent/container_defaults.h"
 #include "agent/image/manifest.h"
 #include "proto/base/arena.h"
 #include "proto/base/err.h"
@@ -32,8 +33,9 @@ void config_merge_image(json_t *config, const struct image_config *image);
 
 // The rules that need no machine: names, ranges, modes. INVALID_ARGUMENT in dockerd's words, and
 // UNIMPLEMENTED for options that this engine does not have. Settles what has a computed default
-// (shared memory, swap, log driver, modes of namespaces).
-int host_config_settle(json_t *config, json_t *host, struct err *err);
+// (shared memory, swap, log driver, modes of namespaces), by the node's own where it has one.
+int host_config_settle(json_t *config, json_t *host, const struct container_defaults *defaults,
+                       struct err *err);
 
 // Names that HostConfig.Runtime may have: all of them mean the one program that runs containers.
 // NULL ends it.

@@ -235,6 +235,7 @@ static int try_spec(struct creation *creation)
         .config = crate->config,
         .host = crate->host,
         .points = crate->points,
+        .defaults = creation->crates->defaults,
     };
     arena_init(&arena, CHECK_BYTES_MAX);
     int rc = crate_spec_make(&plan, &arena, &spec, &creation->err);
@@ -271,7 +272,7 @@ static int creation_check(struct creation *creation, const char *name, const jso
         return -(int)err->code;
     if (map_count(&creation->crates->by_id) >= CRATES_MAX)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "more than %d containers", CRATES_MAX);
-    int rc = host_config_settle(crate->config, crate->host, err);
+    int rc = host_config_settle(crate->config, crate->host, creation->crates->defaults, err);
     if (!rc)
         rc = choose_name(creation, name);
     if (!rc)

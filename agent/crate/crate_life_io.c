@@ -372,7 +372,7 @@ static void update_begin(struct crate *crate)
         err_set(&op->err, ERR_FAILED_PRECONDITION,
                 "container %s belongs to a task: update its service", crate->name);
     else if (host_config_change(host, op->body, &op->err) == 0)
-        host_config_settle(crate->config, host, &op->err);
+        host_config_settle(crate->config, host, crate->crates->defaults, &op->err);
     if (op->err.code) {
         json_decref(host);
         crate_op_end(crate);

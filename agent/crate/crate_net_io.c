@@ -15,10 +15,9 @@
 #include "proto/base/log.h"
 #include "proto/base/str.h"
 
-#define NETWORKS_MAX     CRATE_NETWORKS_MAX
-#define PORTS_MAX        4096
-#define RESOLV_BYTES_MAX (64u << 10)
-#define SHARE_BYTES      (4u << 20)
+#define NETWORKS_MAX CRATE_NETWORKS_MAX
+#define PORTS_MAX    4096
+#define SHARE_BYTES  (4u << 20)
 
 const char *crate_network(const struct crate *crate)
 {
@@ -371,9 +370,7 @@ static int frame_of(const struct crate *crate, struct arena *arena, struct attac
     for (size_t i = 0; i < json_array_size(options); i++)
         out->ndots |=
             str_starts(str_or(json_string_value(json_array_get(options, i)), ""), "ndots:");
-    buf_init(&resolv, RESOLV_BYTES_MAX);
-    if (file_read(crate->crates->resolv_conf, &resolv, NULL))
-        buf_clear(&resolv);
+    containers_resolv(crate->crates->containers, &resolv);
     out->resolv = arena_strdup(arena, buf_cstr(&resolv));
     buf_fini(&resolv);
     CHECK(!arena_overflowed(arena)); // requests are far smaller

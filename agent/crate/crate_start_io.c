@@ -53,7 +53,7 @@ static int start_spec(struct crate *crate, const char *root, struct err *err)
     struct crate_life *life = crate->life;
     struct crates *crates = crate->crates;
     struct buf resolv;
-    container_settle_resolv(crates->resolv_conf, &resolv);
+    containers_resolv(crates->containers, &resolv);
     struct crate_plan plan = {
         .id = crate->id,
         .name = crate->name,
@@ -62,6 +62,7 @@ static int start_spec(struct crate *crate, const char *root, struct err *err)
         .points = crate->points,
         .node_hostname = crates->hostname,
         .resolv_conf = buf_cstr(&resolv),
+        .defaults = crates->defaults,
         .addresses = life->addresses,
         .addresses_count = life->addresses_count,
         .dns_server = life->answers ? CRATE_RESOLVER : NULL,

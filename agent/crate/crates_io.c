@@ -19,7 +19,6 @@
 
 #define RECORD_BYTES_MAX (8u << 20)
 #define ROTATE_MS        10000
-#define RESOLV_CONF      "/etc/resolv.conf"
 
 // ---- records -----------------------------------------------------------------------------------
 
@@ -255,7 +254,7 @@ static void on_appeared(void *owner, const struct containers_view *view)
     crate->host = settle_json(host_config_read, task_looks_host(view));
     crate->points = task_looks_points(view);
     crate->endpoints = task_looks_endpoints(view);
-    host_config_settle(crate->config, crate->host, NULL);
+    host_config_settle(crate->config, crate->host, crates->defaults, NULL);
     const struct image *image = library_by_id(images_library(crates->images), view->image_id);
     if (image)
         config_merge_image(crate->config, &image->config);
@@ -408,7 +407,6 @@ static void crates_free(struct crates *crates)
     free(crates->dir);
     free(crates->log_dir);
     free(crates->hostname);
-    free(crates->resolv_conf);
     free(crates->sandbox_dir);
     MAGIC_CLEAR(crates);
     free(crates);
@@ -428,7 +426,7 @@ int crates_open(const struct crates_config *config, struct crates **out, struct 
     crates->dir = str_dup(config->dir);
     crates->log_dir = str_dup(config->log_dir);
     crates->hostname = str_dup(config->hostname);
-    crates->resolv_conf = str_dup(str_or(config->resolv_conf, RESOLV_CONF));
+    crates->defaults = containers_defaults(config->containers);
     crates->sandbox_dir = config->sandbox_dir ? str_dup(config->sandbox_dir) : NULL;
     if (crates->sandbox_dir)
         sandbox_links_sweep(crates->sandbox_dir);

@@ -91,7 +91,6 @@ struct crates_config {
     const char *dir;                 // of the records; made 0700
     const char *log_dir;             // of the containers' output; made 0700
     const char *hostname;
-    const char *resolv_conf; // NULL: /etc/resolv.conf
     const char *sandbox_dir; // for links to containers' network namespaces; NULL: none are made
     bool init;
 };

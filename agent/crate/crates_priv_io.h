@@ -27,8 +27,8 @@ struct crates {
     char *dir;
     char *log_dir;
     char *hostname;
-    char *resolv_conf;
-    char *sandbox_dir; // NULL: no links are made
+    const struct container_defaults *defaults; // the containers'
+    char *sandbox_dir;                         // NULL: no links are made
     bool init;
     bool quiet; // no restarts any more
     void (*event)(void *owner, const struct crate_event *event);

@@ -167,6 +167,8 @@ static int make_rights(struct making *making)
     }
     container->ulimits = ulimits;
     container->ulimits_count = count;
+    container_defaults_ulimits(making->plan->defaults, making->arena, container);
+    container->no_new_privileges = making->plan->defaults->no_new_privileges;
     int rc = make_security(making);
     return rc ? rc : make_devices(making);
 }
@@ -207,20 +209,20 @@ static int make_resolv(struct making *making, struct buf *text)
     struct oci_strings servers = strings_of(making, config_of(plan->host, "Dns"));
     struct oci_strings search = strings_of(making, config_of(plan->host, "DnsSearch"));
     struct oci_strings options = strings_of(making, config_of(plan->host, "DnsOptions"));
+    const char *base = plan->resolv_conf;
+    struct buf host;
+    buf_init(&host, ETC_FILE_BYTES);
     if (plan->dns_server) {
         const char **own = arena_alloc_array(making->arena, 1, sizeof *own);
         if (own)
             *own = plan->dns_server;
         servers = (struct oci_strings){own, own ? 1 : 0};
-    } else if (!servers.count && plan->resolv_conf) {
-        if (making->out->container.net.mode == OCI_NS_HOST)
-            buf_put_str(text, plan->resolv_conf);
-        else
-            etc_resolv_filter(plan->resolv_conf, text, NULL);
-        if (text->len && text->data[text->len - 1] != '\n')
-            buf_put_u8(text, '\n');
+    } else if (making->out->container.net.mode != OCI_NS_HOST && plan->resolv_conf) {
+        etc_resolv_filter(plan->resolv_conf, &host, NULL);
+        base = buf_cstr(&host);
     }
-    int rc = etc_resolv(&servers, &search, &options, text, making->err);
+    int rc = etc_resolv_over(base, &servers, &search, &options, text, making->err);
+    buf_fini(&host);
     // Names without a dot are asked as they are first: containers go by such.
     const char *made = buf_cstr(text);
     if (!rc && plan->dns_server && made && !strstr(made, "ndots:"))
@@ -336,9 +338,6 @@ static int make_log(struct making *making)
     json_t *value;
     json_object_foreach(json_object_get(log, "Config"), key, value)
     {
-        // The others say how a line is marked for other readers; this engine's own need none.
-        if (!str_equal(key, "max-size") && !str_equal(key, "max-file"))
-            continue;
         int rc =
             container_log_option(&making->out->log, key, json_string_value(value), making->err);
         if (rc)

@@ -13,7 +13,8 @@ struct crate_plan {
     const json_t *host;
     const json_t *points;
     const char *node_hostname;
-    const char *resolv_conf;      // the host's, as it is; NULL: none
+    const char *resolv_conf; // the host's, with what the defaults say of it; NULL: none
+    const struct container_defaults *defaults;
     const char *const *addresses; // of the container, for its hosts file
     size_t addresses_count;
     const char *dns_server; // the node's own resolver inside the container; NULL: none

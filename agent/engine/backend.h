@@ -82,6 +82,12 @@ struct backend_local {
     struct volumes *volumes;
     const char *tmp_dir; // for archives on their way
     const char *lacking;
+    // What its operator said, as /info shows it; NULL and none: nothing.
+    const char *log_driver;
+    const char *runtime;
+    const char *init_program;
+    const char *const *insecure_registries; // names and CIDRs
+    size_t insecure_registries_count;
 };
 
 struct backend {

@@ -146,7 +146,7 @@ static void write_plugins(struct json_out *out)
     static const char *const volumes[] = {"local", NULL};
     static const char *const networks[] = {"bridge", "host",    "ipvlan", "macvlan",
                                            "null",   "overlay", NULL};
-    static const char *const logs[] = {"json-file", "none", NULL};
+    static const char *const logs[] = {"json-file", "local", NULL};
     json_out_object(out, "Plugins");
     write_texts(out, "Volume", volumes);
     write_texts(out, "Network", networks);
@@ -155,27 +155,41 @@ static void write_plugins(struct json_out *out)
     json_out_end(out);
 }
 
-static void write_registries(struct json_out *out)
+static void write_index(struct json_out *out, const char *name, bool official)
+{
+    static const char *const none[] = {NULL};
+    json_out_object(out, name);
+    json_out_str(out, "Name", name);
+    write_texts(out, "Mirrors", none);
+    json_out_bool(out, "Secure", official);
+    json_out_bool(out, "Official", official);
+    json_out_end(out);
+}
+
+static void write_registries(const struct backend_local *local, struct json_out *out)
 {
     static const char *const none[] = {NULL};
     json_out_object(out, "RegistryConfig");
     write_texts(out, "AllowNondistributableArtifactsCIDRs", none);
     write_texts(out, "AllowNondistributableArtifactsHostnames", none);
-    write_texts(out, "InsecureRegistryCIDRs", none);
-    json_out_object(out, "IndexConfigs");
-    json_out_object(out, "docker.io");
-    json_out_str(out, "Name", "docker.io");
-    write_texts(out, "Mirrors", none);
-    json_out_bool(out, "Secure", true);
-    json_out_bool(out, "Official", true);
+    json_out_array(out, "InsecureRegistryCIDRs");
+    for (size_t i = 0; i < local->insecure_registries_count; i++)
+        if (strchr(local->insecure_registries[i], '/'))
+            json_out_str(out, NULL, local->insecure_registries[i]);
     json_out_end(out);
+    json_out_object(out, "IndexConfigs");
+    write_index(out, "docker.io", true);
+    for (size_t i = 0; i < local->insecure_registries_count; i++)
+        if (!strchr(local->insecure_registries[i], '/') &&
+            !str_equal(local->insecure_registries[i], "docker.io"))
+            write_index(out, local->insecure_registries[i], false);
     json_out_end(out);
     write_texts(out, "Mirrors", none);
     json_out_end(out);
 }
 
 // One program runs all containers; these are the names that clients may call it by.
-static void write_runtimes(struct json_out *out)
+static void write_runtimes(const struct backend_local *local, struct json_out *out)
 {
     static const char *const programs[] = {"crun", "runc"};
     char path[64] = "";
@@ -194,7 +208,7 @@ static void write_runtimes(struct json_out *out)
         json_out_end(out);
     }
     json_out_end(out);
-    json_out_str(out, "DefaultRuntime", first);
+    json_out_str(out, "DefaultRuntime", str_or(local->runtime, first));
 }
 
 static void write_commit(struct json_out *out, const char *key)
@@ -218,18 +232,18 @@ void info_write(const struct backend_local *local, size_t listeners, struct json
     write_limits(out);
     write_release(out);
     json_out_str(out, "SystemTime", wall_format(wall_now(), now));
-    json_out_str(out, "LoggingDriver", "json-file");
+    json_out_str(out, "LoggingDriver", str_or(local->log_driver, LOG_DRIVER_DEFAULT));
     json_out_uint(out, "NEventsListener", listeners);
     json_out_str(out, "IndexServerAddress", "https://index.docker.io/v1/");
-    write_registries(out);
+    write_registries(local, out);
     json_out_null(out, "GenericResources");
     json_out_str(out, "HttpProxy", "");
     json_out_str(out, "HttpsProxy", "");
     json_out_str(out, "NoProxy", "");
     json_out_bool(out, "ExperimentalBuild", false);
-    write_runtimes(out);
+    write_runtimes(local, out);
     json_out_str(out, "Isolation", "");
-    json_out_str(out, "InitBinary", "");
+    json_out_str(out, "InitBinary", str_or(local->init_program, ""));
     write_commit(out, "ContainerdCommit");
     write_commit(out, "RuncCommit");
     write_commit(out, "InitCommit");

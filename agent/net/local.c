@@ -24,11 +24,11 @@ static const char *const drivers[] = {
     [LOCAL_CONFIG] = "null",
 };
 
-// Docker's default pools for local networks, in its order.
-static const struct {
-    const char *base;
-    unsigned prefix, count;
-} pools[] = {{"172.17.0.0", 16, 15}, {"192.168.0.0", 20, 16}};
+// Docker's default pools for local networks, in its order: 172.17 to 172.31, then 192.168.
+static const struct local_source docker_sources[] = {
+    {{4, 16, {172, 17}}, 16}, {{4, 15, {172, 18}}, 16},  {{4, 14, {172, 20}}, 16},
+    {{4, 13, {172, 24}}, 16}, {{4, 16, {192, 168}}, 20},
+};
 
 static const char *text_of(const json_t *object, const char *key)
 {
@@ -321,16 +321,21 @@ static bool touches(const struct ipnet *subnet, const struct ipnet *taken, size_
     return false;
 }
 
-static int choose_subnet(struct local *local, const struct ipnet *taken, size_t count,
-                         struct err *err)
+static int choose_subnet(struct local *local, const struct local_defaults *defaults,
+                         const struct ipnet *taken, size_t count, struct err *err)
 {
-    for (size_t p = 0; p < COUNT_OF(pools); p++) {
-        struct ipnet base;
-        bool good = ipnet_parse(pools[p].base, &base);
-        CHECK(good);
-        for (unsigned n = 0; n < pools[p].count; n++) {
-            local->subnet = ipnet_of_u32(ipnet_u32(&base) + (n << (32 - pools[p].prefix)),
-                                         (uint8_t)pools[p].prefix);
+    const struct local_source *sources = defaults->sources;
+    size_t sources_count = defaults->sources_count;
+    if (!sources_count) {
+        sources = docker_sources;
+        sources_count = COUNT_OF(docker_sources);
+    }
+    for (size_t p = 0; p < sources_count; p++) {
+        const struct local_source *source = &sources[p];
+        uint64_t subnets = UINT64_C(1) << (source->prefix - source->base.prefix);
+        for (uint64_t n = 0; n < subnets; n++) {
+            local->subnet = ipnet_of_u32(
+                ipnet_u32(&source->base) + (uint32_t)(n << (32 - source->prefix)), source->prefix);
             if (!touches(&local->subnet, taken, count))
                 return 0;
         }
@@ -339,8 +344,8 @@ static int choose_subnet(struct local *local, const struct ipnet *taken, size_t 
                    "could not find an available, non-overlapping IPv4 address pool");
 }
 
-int local_choose(struct local *local, const struct ipnet *taken, size_t taken_count,
-                 struct err *err)
+int local_choose(struct local *local, const struct local_defaults *defaults,
+                 const struct ipnet *taken, size_t taken_count, struct err *err)
 {
     bool asked = ipnet_is_set(&local->subnet);
     // A macvlan's subnet is the parent's own, of course.
@@ -351,7 +356,7 @@ int local_choose(struct local *local, const struct ipnet *taken, size_t taken_co
         if (touches(&local->more[i].subnet, taken, taken_count))
             return err_set(err, ERR_PERMISSION_DENIED,
                            "Pool overlaps with other one on this address space");
-    if (!asked && choose_subnet(local, taken, taken_count, err) < 0)
+    if (!asked && choose_subnet(local, defaults, taken, taken_count, err) < 0)
         return -ERR_RESOURCE_EXHAUSTED;
     if (!ipnet_is_set(&local->gateway))
         local->gateway = ipnet_of_u32(ipnet_u32(&local->subnet) + 1, local->subnet.prefix);

@@ -74,16 +74,30 @@ struct local {
     size_t endpoints_count;
 };
 
+// Where subnets of local networks are taken from: all of that size inside of the base, in order.
+struct local_source {
+    struct ipnet base;
+    uint8_t prefix;
+};
+
+// What the operator says of local networks; all zero: nothing.
+struct local_defaults {
+    const struct local_source *sources; // none: Docker's
+    size_t sources_count;
+    struct ipnet bridge; // the default bridge's address and its subnet's prefix; none: any
+    uint32_t mtu;        // of the default bridge; 0: 1500
+};
+
 // Makes a network of the body of POST /networks/create; its subnet is none when it is to be chosen.
 // INVALID_ARGUMENT, UNIMPLEMENTED (naming it) for what it cannot be. NULL then.
 struct local *local_of_body(const json_t *body, const char *id, struct wall now, struct err *err);
 void local_free(struct local *local);
 
-// Chooses the first subnet of the default pools that touches none of these; RESOURCE_EXHAUSTED when
-// all do. With a subnet that was asked for it looks whether that is free: FAILED_PRECONDITION.
-// Fills in the gateway.
-int local_choose(struct local *local, const struct ipnet *taken, size_t taken_count,
-                 struct err *err);
+// Chooses the first subnet of the sources (none: Docker's) that touches none of these;
+// RESOURCE_EXHAUSTED when all do. With a subnet that was asked for it looks whether that is free:
+// FAILED_PRECONDITION. Fills in the gateway.
+int local_choose(struct local *local, const struct local_defaults *defaults,
+                 const struct ipnet *taken, size_t taken_count, struct err *err);
 
 // Adds an endpoint with the address asked for (none: the first free one) and a MAC made of it
 // unless `mac` is given. ALREADY_EXISTS for an address in use or a container that has one here,

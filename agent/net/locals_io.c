@@ -18,6 +18,9 @@
 #include "proto/base/str.h"
 
 #define RECORD_BYTES_MAX (4u << 20)
+#define DEFAULT_MTU      1500u
+
+static const struct local_defaults no_defaults;
 
 void locals_listen(struct locals *locals, net_told *told, void *owner)
 {
@@ -179,7 +182,7 @@ static int network_make(struct locals *locals, struct local *local, struct err *
         return 0;
     int rc = taken_list(locals, &taken, &count, err);
     if (rc == 0)
-        rc = local_choose(local, taken, count, err);
+        rc = local_choose(local, locals->defaults, taken, count, err);
     free(taken);
     if (rc)
         return rc;
@@ -313,22 +316,10 @@ static const char *made_from(const struct locals *locals, const struct local *co
     return NULL;
 }
 
-int locals_remove(struct locals *locals, const char *name, struct err *err)
+// Takes it away, with its record and its bridge. Nobody is on it.
+static int discard(struct locals *locals, struct local *local, struct err *err)
 {
     char path[2 * LAYOUT_PLACE_BYTES];
-    struct local *local = locals_lookup(locals, name);
-    if (is_built_in(name) || (local && is_built_in(local->name)))
-        return err_set(err, ERR_PERMISSION_DENIED,
-                       "%s is a pre-defined network and cannot be removed", name);
-    if (!local)
-        return err_set(err, ERR_NOT_FOUND, "network %s not found", name);
-    if (local->endpoints_count > 0)
-        return err_set(err, ERR_PERMISSION_DENIED,
-                       "error while removing network: network %s id %s has active endpoints",
-                       local->name, local->id);
-    if (local->driver == LOCAL_CONFIG && made_from(locals, local))
-        return err_set(err, ERR_PERMISSION_DENIED, "configuration network \"%s\" is in use",
-                       local->name);
     record_path(locals, local, path);
     int rc = file_remove(path, err);
     if (rc)
@@ -351,6 +342,24 @@ int locals_remove(struct locals *locals, const char *name, struct err *err)
     local_free(local);
     bring_tables(locals);
     return 0;
+}
+
+int locals_remove(struct locals *locals, const char *name, struct err *err)
+{
+    struct local *local = locals_lookup(locals, name);
+    if (is_built_in(name) || (local && is_built_in(local->name)))
+        return err_set(err, ERR_PERMISSION_DENIED,
+                       "%s is a pre-defined network and cannot be removed", name);
+    if (!local)
+        return err_set(err, ERR_NOT_FOUND, "network %s not found", name);
+    if (local->endpoints_count > 0)
+        return err_set(err, ERR_PERMISSION_DENIED,
+                       "error while removing network: network %s id %s has active endpoints",
+                       local->name, local->id);
+    if (local->driver == LOCAL_CONFIG && made_from(locals, local))
+        return err_set(err, ERR_PERMISSION_DENIED, "configuration network \"%s\" is in use",
+                       local->name);
+    return discard(locals, local, err);
 }
 
 static void write_fixed(const char *name, struct json_out *out)
@@ -472,6 +481,51 @@ static void load_names(struct locals *locals)
                 locals_serve_names(locals, locals->list[i]->endpoints[k].container);
 }
 
+// Whether the default bridge is what the operator wants; all is well where nothing is said.
+static bool default_fits(const struct local *local, const struct local_defaults *wanted)
+{
+    struct ipnet base = ipnet_base(&wanted->bridge);
+    return (!ipnet_is_set(&wanted->bridge) ||
+            (ipnet_compare(&local->gateway, &wanted->bridge) == 0 &&
+             ipnet_compare(&local->subnet, &base) == 0)) &&
+           local->mtu == (wanted->mtu ? wanted->mtu : DEFAULT_MTU);
+}
+
+// The default bridge, made when it is missing, and anew when other words were said of it since.
+static int make_default(struct locals *locals, struct err *err)
+{
+    const struct local_defaults *wanted = locals->defaults;
+    struct local *known = locals_lookup(locals, LOCAL_DEFAULT);
+    char id[LOCAL_ID_BYTES], mtu[16], subnet[IPNET_TEXT_BYTES], gateway[IPNET_TEXT_BYTES];
+    if (known && (default_fits(known, wanted) || known->endpoints_count)) {
+        if (!default_fits(known, wanted))
+            log_warn("the default bridge stays as it is until no container is on it at a start",
+                     "network=%s", LOCAL_DEFAULT);
+        return 0;
+    }
+    int rc = known ? discard(locals, known, err) : 0;
+    if (rc)
+        return rc;
+    str_format(mtu, sizeof mtu, "%u", wanted->mtu ? wanted->mtu : DEFAULT_MTU);
+    json_t *body = json_pack(
+        "{s:s, s:{s:s, s:s, s:s, s:s, s:s, s:s}}", "Name", LOCAL_DEFAULT, "Options",
+        "com.docker.network.bridge.default_bridge", "true", "com.docker.network.bridge.enable_icc",
+        "true", "com.docker.network.bridge.enable_ip_masquerade", "true",
+        "com.docker.network.bridge.host_binding_ipv4", "0.0.0.0", "com.docker.network.bridge.name",
+        LOCAL_DEFAULT_LINK, "com.docker.network.driver.mtu", mtu);
+    CHECK(body);
+    if (ipnet_is_set(&wanted->bridge)) {
+        const struct ipnet base = ipnet_base(&wanted->bridge);
+        json_object_set_new(body, "IPAM",
+                            json_pack("{s:[{s:s, s:s}]}", "Config", "Subnet",
+                                      ipnet_format(&base, subnet), "Gateway",
+                                      ipnet_format_ip(&wanted->bridge, gateway)));
+    }
+    rc = create(locals, body, id, err);
+    json_decref(body);
+    return rc;
+}
+
 static int load_all(struct locals *locals, struct err *err)
 {
     DIR *dir = opendir(locals->dir);
@@ -481,19 +535,7 @@ static int load_all(struct locals *locals, struct err *err)
         load(locals, it->d_name);
     closedir(dir);
     load_names(locals);
-    if (locals_lookup(locals, LOCAL_DEFAULT))
-        return 0;
-    char id[LOCAL_ID_BYTES];
-    json_t *body = json_pack(
-        "{s:s, s:{s:s, s:s, s:s, s:s, s:s, s:s}}", "Name", LOCAL_DEFAULT, "Options",
-        "com.docker.network.bridge.default_bridge", "true", "com.docker.network.bridge.enable_icc",
-        "true", "com.docker.network.bridge.enable_ip_masquerade", "true",
-        "com.docker.network.bridge.host_binding_ipv4", "0.0.0.0", "com.docker.network.bridge.name",
-        LOCAL_DEFAULT_LINK, "com.docker.network.driver.mtu", "1500");
-    CHECK(body);
-    int rc = create(locals, body, id, err);
-    json_decref(body);
-    return rc;
+    return make_default(locals, err);
 }
 
 static void free_now(struct locals *locals)
@@ -529,6 +571,7 @@ int locals_open(const struct locals_config *config, struct locals **out, struct 
     locals->loop = config->loop;
     locals->feed = config->feed;
     locals->ports = config->ports;
+    locals->defaults = config->defaults ? config->defaults : &no_defaults;
     map_init(&locals->shared);
     struct tables_config tables = {.loop = config->loop,
                                    .netns_fd = NFT_NETNS_OWN,

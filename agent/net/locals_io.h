@@ -22,10 +22,11 @@ struct locals;
 
 struct locals_config {
     struct loop *loop;
-    const char *dir;       // of the records; made 0700
-    const char *netns_dir; // for the pins of containers' namespaces; made
-    struct dns_feed *feed; // borrowed; NULL: names are not told to anyone
-    struct ports *ports;   // borrowed until it is closed
+    const char *dir;                       // of the records; made 0700
+    const char *netns_dir;                 // for the pins of containers' namespaces; made
+    struct dns_feed *feed;                 // borrowed; NULL: names are not told to anyone
+    struct ports *ports;                   // borrowed until it is closed
+    const struct local_defaults *defaults; // borrowed likewise; NULL: none
 };
 
 int locals_open(const struct locals_config *config, struct locals **out, struct err *err);

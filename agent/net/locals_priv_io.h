@@ -19,9 +19,10 @@ struct locals {
     struct ports *ports;
     struct tables *tables;
     struct dns_feed *feed;
-    bool six;          // some network has IPv6
-    struct map shared; // container -> locals_shared or locals_led
-    net_told *told;    // NULL: nobody
+    const struct local_defaults *defaults; // never NULL
+    bool six;                              // some network has IPv6
+    struct map shared;                     // container -> locals_shared or locals_led
+    net_told *told;                        // NULL: nobody
     void *told_owner;
     void (*closed)(void *owner);
     void *closed_owner;

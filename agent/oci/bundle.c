@@ -125,28 +125,42 @@ static int effective_caps(const struct oci_container *c, const struct oci_host *
     return rc;
 }
 
+static const char *const rlimit_names[] = {
+    "as",   "core",   "cpu",   "data", "fsize",  "locks",  "memlock",    "msgqueue",
+    "nice", "nofile", "nproc", "rss",  "rtprio", "rttime", "sigpending", "stack",
+};
+
+// Unlimited, which is -1, is the largest.
+static uint64_t rlimit_value(int64_t value)
+{
+    return value < 0 ? UINT64_MAX : (uint64_t)value;
+}
+
+int bundle_ulimit_check(const struct oci_ulimit *limit, struct err *err)
+{
+    size_t at = 0;
+    while (at < COUNT_OF(rlimit_names) && !str_equal(rlimit_names[at], limit->name))
+        at++;
+    if (at == COUNT_OF(rlimit_names))
+        return err_set(err, ERR_INVALID_ARGUMENT, "invalid ulimit type: %.40s",
+                       str_or(limit->name, ""));
+    if (rlimit_value(limit->soft) > rlimit_value(limit->hard))
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "ulimit soft limit must be less than or equal to hard limit: %s",
+                       limit->name);
+    return 0;
+}
+
 static int put_rlimits(struct json_out *out, const struct oci_container *c,
                        const struct oci_host *host, struct err *err)
 {
-    static const char *const names[] = {
-        "as",   "core",   "cpu",   "data", "fsize",  "locks",  "memlock",    "msgqueue",
-        "nice", "nofile", "nproc", "rss",  "rtprio", "rttime", "sigpending", "stack",
-    };
     json_out_array(out, "rlimits");
     for (size_t i = 0; i < c->ulimits_count; i++) {
         const struct oci_ulimit *limit = &c->ulimits[i];
-        size_t at = 0;
-        while (at < COUNT_OF(names) && !str_equal(names[at], limit->name))
-            at++;
-        if (at == COUNT_OF(names))
-            return err_set(err, ERR_INVALID_ARGUMENT, "invalid ulimit type: %.40s",
-                           str_or(limit->name, ""));
-        uint64_t hard = limit->hard < 0 ? UINT64_MAX : (uint64_t)limit->hard;
-        uint64_t soft = limit->soft < 0 ? UINT64_MAX : (uint64_t)limit->soft;
-        if (soft > hard)
-            return err_set(err, ERR_INVALID_ARGUMENT,
-                           "ulimit soft limit must be less than or equal to hard limit: %s",
-                           limit->name);
+        int rc = bundle_ulimit_check(limit, err);
+        if (rc)
+            return rc;
+        uint64_t hard = rlimit_value(limit->hard);
         bool may_raise = host->caps >> 24 & 1; // CAP_SYS_RESOURCE
         if (str_equal(limit->name, "nofile") && hard > host->nofile_hard_max && !may_raise)
             return err_set(err, ERR_FAILED_PRECONDITION,
@@ -154,14 +168,14 @@ static int put_rlimits(struct json_out *out, const struct oci_container *c,
                            "CAP_SYS_RESOURCE, which the daemon has not",
                            (unsigned long long)host->nofile_hard_max);
         char type[32] = "RLIMIT_";
-        for (size_t k = 0; names[at][k]; k++) {
-            type[7 + k] = (char)(names[at][k] - 'a' + 'A');
+        for (size_t k = 0; limit->name[k]; k++) {
+            type[7 + k] = (char)(limit->name[k] - 'a' + 'A');
             type[8 + k] = '\0';
         }
         json_out_object(out, NULL);
         json_out_str(out, "type", type);
         json_out_uint(out, "hard", hard);
-        json_out_uint(out, "soft", soft);
+        json_out_uint(out, "soft", rlimit_value(limit->soft));
         json_out_end(out);
     }
     json_out_end(out);

@@ -219,6 +219,9 @@ struct oci_device_node {
     uint32_t gid;
 };
 
+// One limit's name and order. INVALID_ARGUMENT.
+int bundle_ulimit_check(const struct oci_ulimit *limit, struct err *err);
+
 // Checks everything that can be known without the machine: ranges, paths, names, limits. The
 // messages are for the user of the service. INVALID_ARGUMENT.
 int bundle_check(const struct oci_container *container, struct err *err);

@@ -151,6 +151,32 @@ int etc_resolv(const struct oci_strings *nameservers, const struct oci_strings *
     return rc ? rc : done(out, "resolv.conf", err);
 }
 
+// Whether the line says something of that kind.
+static bool says(struct str_part line, const char *keyword)
+{
+    size_t size = strlen(keyword);
+    return line.len > size && memcmp(line.at, keyword, size) == 0 &&
+           (line.at[size] == ' ' || line.at[size] == '\t');
+}
+
+int etc_resolv_over(const char *host_text, const struct oci_strings *nameservers,
+                    const struct oci_strings *search, const struct oci_strings *options,
+                    struct buf *out, struct err *err)
+{
+    struct str_part line;
+    while (host_text && str_split(&host_text, '\n', &line)) {
+        line = str_trim(line);
+        if (!line.len || *line.at == '#' || *line.at == ';' ||
+            (nameservers->count && says(line, "nameserver")) ||
+            (search->count && (says(line, "search") || says(line, "domain"))) ||
+            (options->count && says(line, "options")))
+            continue;
+        buf_put(out, line.at, line.len);
+        buf_put_u8(out, '\n');
+    }
+    return etc_resolv(nameservers, search, options, out, err);
+}
+
 void etc_resolv_filter(const char *host_text, struct buf *out, size_t *dropped)
 {
     size_t count = 0;

@@ -23,6 +23,12 @@ int etc_hosts(const char *hostname, const char *domainname, const char *const *a
 int etc_resolv(const struct oci_strings *nameservers, const struct oci_strings *search,
                const struct oci_strings *options, struct buf *out, struct err *err);
 
+// A host's resolv.conf (NULL: there is none) with lists in the place of its lines of their kind; an
+// empty list leaves those. Errors of etc_resolv.
+int etc_resolv_over(const char *host_text, const struct oci_strings *nameservers,
+                    const struct oci_strings *search, const struct oci_strings *options,
+                    struct buf *out, struct err *err);
+
 // A host's resolv.conf made fit for a container: loopback name servers are left out (they would
 // mean the container itself). `dropped` (may be NULL) says how many.
 void etc_resolv_filter(const char *host_text, struct buf *out, size_t *dropped);

@@ -69,6 +69,11 @@ static void on_local(void *ctx, struct backend_local *out)
     out->volumes = station_volumes(parts->station);
     out->tmp_dir = station_tmp(parts->station);
     out->lacking = station_lacking(parts->station);
+    out->log_driver = parts->config->log_driver;
+    out->runtime = parts->config->runtime;
+    out->init_program = parts->config->init_path;
+    out->insecure_registries = (const char *const *)parts->config->insecure_registries.items;
+    out->insecure_registries_count = parts->config->insecure_registries.count;
 }
 
 // What happens to containers goes onto the bus with their labels, as dockerd has it.

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/skepd/defaults.h"
 #include "cmd/skepd/options.h"
 #include "proto/base/check.h"
 #include "proto/base/json.h"
@@ -426,6 +427,15 @@ static int check_exec_opts(const struct config_list *list, struct err *err)
     return 0;
 }
 
+static int check_defaults(const struct config *config, struct err *err)
+{
+    struct defaults defaults;
+    int result = defaults_make(config, &defaults, err);
+    if (!result)
+        defaults_fini(&defaults);
+    return result;
+}
+
 int config_settle(struct config *config, struct err *err)
 {
     enum log_level level;
@@ -461,7 +471,9 @@ int config_settle(struct config *config, struct err *err)
         result = check_pairs(&config->generic_resources, "node-generic-resource", false, err);
     if (!result)
         result = check_pairs(&config->runtimes, "add-runtime", false, err);
-    return result ? result : check_exec_opts(&config->exec_opts, err);
+    if (!result)
+        result = check_exec_opts(&config->exec_opts, err);
+    return result ? result : check_defaults(config, err);
 }
 
 // ---- reloading ----------------------------------------------------------------------------------

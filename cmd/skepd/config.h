@@ -51,6 +51,9 @@ struct config {
     char *advertise_addr;                 // address or interface for swarm init and join
     char *metrics_addr;                   // host:port; "" serves no metrics
 
+    char *bip;   // the default bridge's address, with its subnet's prefix; "": any
+    int64_t mtu; // of the default bridge; 0: 1500
+
     // Images.
     struct config_list insecure_registries;
     int64_t downloads_max; // at one time; 3
@@ -64,7 +67,15 @@ struct config {
     char *cgroup_parent;
     char *seccomp_profile; // a file; "" is the built-in one
     int64_t stop_seconds;  // given to containers when the daemon stops them; 15
-    bool live_restore;     // containers run on when the daemon stops; true, unlike dockerd's
+    struct config_list dns, dns_opts, dns_search;
+    char *shm_size;              // "64m"
+    struct config_list ulimits;  // name=soft[:hard]
+    char *log_driver;            // "": json-file
+    struct config_list log_opts; // key=value
+    bool no_new_privileges;
+    char *cgroupns;    // private, host
+    char *ipc;         // private, shareable
+    bool live_restore; // containers run on when the daemon stops; true, unlike dockerd's
 
     // What to do instead of serving.
     bool show_help, show_version, validate;

@@ -53,6 +53,7 @@ struct station {
     unsigned magic;
     struct loop *loop;
     const struct config *config;
+    struct defaults defaults;
     struct images *images;
     char *tmp; // archives on their way
     struct volumes *volumes;
@@ -221,7 +222,8 @@ static void open_locals(struct station *station)
                                    .dir = dir,
                                    .netns_dir = netns,
                                    .feed = station->feed,
-                                   .ports = station->ports};
+                                   .ports = station->ports,
+                                   .defaults = &station->defaults.networks};
     if (station->ports && locals_open(&locals, &station->locals, &err))
         log_warn("this machine cannot have networks of its own", "err=\"%s\"", err.message);
     free(dir);
@@ -270,6 +272,7 @@ static void open_containers(struct station *station)
         .log_dir = logs,
         .hostname = uname(&machine) == 0 ? machine.nodename : NULL,
         .init = config->init,
+        .defaults = &station->defaults.containers,
     };
     if (containers_open(&containers, &station->containers, &err)) {
         log_warn("this machine cannot run containers", "err=\"%s\"", err.message);
@@ -301,6 +304,7 @@ static void station_free(struct station *station)
     free(station->tmp);
     free_pairs(&station->labels);
     free_pairs(&station->generic);
+    defaults_fini(&station->defaults);
     MAGIC_CLEAR(station);
     free(station);
 }
@@ -352,7 +356,9 @@ int station_open(struct loop *loop, const struct config *config, struct station 
     take_pairs(&station->labels, &config->labels);
     take_pairs(&station->generic, &config->generic_resources);
     station->tmp = str_printf("%s/%s", config->data_root, TMP_FOLDER);
-    int result = dir_remove(station->tmp, err);
+    int result = defaults_make(config, &station->defaults, err);
+    if (!result)
+        result = dir_remove(station->tmp, err);
     if (!result)
         result = dir_make(station->tmp, 0700, err);
     if (!result)

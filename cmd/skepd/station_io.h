@@ -15,6 +15,7 @@
 #include "agent/image/images_io.h"
 #include "agent/oci/volumes_io.h"
 #include "cmd/skepd/config.h"
+#include "cmd/skepd/defaults.h"
 #include "cmd/skepd/place.h"
 #include "proto/base/err.h"
 #include "proto/base/loop_io.h"
@@ -22,7 +23,7 @@
 struct station;
 
 // Opens everything below the configured folders, and takes over the containers that an earlier life
-// left running. `config` outlives it. Blocks shortly: at start-up.
+// left running. `config`, whose rules hold, outlives it. Blocks shortly: at start-up.
 int station_open(struct loop *loop, const struct config *config, struct station **out,
                  struct err *err);
 

@@ -14,12 +14,13 @@ static void make(const json_t *body)
     struct err err = ERR_INIT;
     json_t *config = config_read(body, &err), *points = NULL;
     json_t *host = config ? host_config_read(config_member(body, "HostConfig"), &err) : NULL;
-    if (host && host_config_settle(config, host, &err) == 0)
+    if (host && host_config_settle(config, host, &container_defaults_none, &err) == 0)
         points = points_make(config, host, &err);
     if (points) {
         struct arena arena;
         struct container_spec spec;
         struct crate_plan plan = {.id = "0123456789abcdef",
+                                  .defaults = &container_defaults_none,
                                   .name = "x",
                                   .config = config,
                                   .host = host,

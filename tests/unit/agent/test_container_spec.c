@@ -388,6 +388,44 @@ START_TEST(hosts_and_dns_are_written)
 }
 END_TEST
 
+// Goal: what the node's operator says counts where the service says nothing, and there alone.
+START_TEST(defaults_fill_what_is_open)
+{
+    static const struct oci_ulimit limits[] = {{"nofile", 64, 128}, {"core", 0, 0}};
+    static const struct oci_pair options[] = {{"max-size", "1m"}, {"max-file", "5"}};
+    static const struct container_defaults defaults = {.shm_bytes = 1 << 20,
+                                                       .ulimits = limits,
+                                                       .ulimits_count = 2,
+                                                       .log_driver = "local",
+                                                       .log_options = options,
+                                                       .log_options_count = 2,
+                                                       .no_new_privileges = true,
+                                                       .cgroup_ns_host = true};
+    node.defaults = &defaults;
+    must();
+    ck_assert_uint_eq(made.container.shm_bytes, 1 << 20);
+    ck_assert_uint_eq(made.container.ulimits_count, 2);
+    ck_assert(made.container.no_new_privileges && made.container.cgroup_ns_host);
+    ck_assert_uint_eq(made.log.bytes_max, 1 << 20);
+    ck_assert_uint_eq(made.log.files_max, 5);
+    Swarm__ContainerSpec__Ulimit *own = fresh(&swarm__container_spec__ulimit__descriptor);
+    own->name = "nofile";
+    own->soft = own->hard = 7;
+    spec->ulimits = &own;
+    spec->n_ulimits = 1;
+    Swarm__Driver *driver = fresh(&swarm__driver__descriptor);
+    driver->name = "json-file";
+    task->log_driver = driver;
+    must();
+    ck_assert_uint_eq(made.container.ulimits_count, 2);
+    ck_assert_int_eq(made.container.ulimits[0].hard, 7);
+    ck_assert_str_eq(made.container.ulimits[1].name, "core");
+    // Another driver than the default one has none of its options.
+    ck_assert_uint_eq(made.log.files_max, 2);
+    node.defaults = NULL;
+}
+END_TEST
+
 START_TEST(log_options_are_read_or_refused)
 {
     Swarm__Driver *driver = fresh(&swarm__driver__descriptor);
@@ -408,9 +446,11 @@ START_TEST(log_options_are_read_or_refused)
     files.value = "0";
     refused(ERR_INVALID_ARGUMENT, "max-file");
     files.key = "tag";
-    refused(ERR_UNIMPLEMENTED, "\"tag\"");
+    must();
+    files.key = "tagg";
+    refused(ERR_INVALID_ARGUMENT, "'tagg'");
     driver->name = "syslog";
-    refused(ERR_UNIMPLEMENTED, "\"syslog\"");
+    refused(ERR_INVALID_ARGUMENT, "'syslog'");
     driver->name = "none";
     driver->n_options = 0;
     must();
@@ -475,6 +515,7 @@ Suite *suite_container_spec(void)
     tcase_add_test(tcase, secrets_and_configs_become_files);
     tcase_add_test(tcase, networks_are_none_the_hosts_or_refused);
     tcase_add_test(tcase, hosts_and_dns_are_written);
+    tcase_add_test(tcase, defaults_fill_what_is_open);
     tcase_add_test(tcase, log_options_are_read_or_refused);
     tcase_add_test(tcase, privileges_are_taken_over_or_refused);
     tcase_add_test(tcase, other_runtimes_and_small_arenas_are_refused);

@@ -23,7 +23,7 @@ static const char *settle(const char *text, json_t **host)
     json_t *raw = json(text), *config = config_read(NULL, NULL);
     *host = host_config_read(raw, &err);
     if (*host)
-        host_config_settle(config, *host, &err);
+        host_config_settle(config, *host, &container_defaults_none, &err);
     json_decref(raw);
     json_decref(config);
     return err.message;

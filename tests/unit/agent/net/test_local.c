@@ -28,6 +28,8 @@ static struct ipnet net_of(const char *text)
     return ip;
 }
 
+static const struct local_defaults docker;
+
 START_TEST(what_cannot_be_is_refused)
 {
     static const struct {
@@ -114,13 +116,14 @@ START_TEST(the_first_free_pool_is_chosen)
     const struct ipnet taken[] = {net_of("0.0.0.0/0"), net_of("172.17.0.0/16"),
                                   net_of("172.18.5.0/24")};
     char text[IPNET_TEXT_BYTES];
-    ck_assert_int_eq(local_choose(local, taken, COUNT_OF(taken), &err), 0);
+    ck_assert_int_eq(local_choose(local, &docker, taken, COUNT_OF(taken), &err), 0);
     ck_assert_str_eq(ipnet_format(&local->subnet, text), "172.19.0.0/16");
     ck_assert_str_eq(ipnet_format(&local->gateway, text), "172.19.0.1/16");
     ck_assert_str_eq(local->link, "br-0123456789ab");
     local_free(local);
     local = make("{\"Name\":\"a\",\"IPAM\":{\"Config\":[{\"Subnet\":\"172.18.0.0/16\"}]}}", &err);
-    ck_assert_int_eq(local_choose(local, taken, COUNT_OF(taken), &err), -ERR_PERMISSION_DENIED);
+    ck_assert_int_eq(local_choose(local, &docker, taken, COUNT_OF(taken), &err),
+                     -ERR_PERMISSION_DENIED);
     local_free(local);
 }
 END_TEST
@@ -133,7 +136,7 @@ START_TEST(addresses_are_given_once)
     struct err err = ERR_INIT;
     struct local *local = make(small, &err);
     struct ipnet ip = net_of("10.1.0.4");
-    ck_assert_int_eq(local_choose(local, NULL, 0, &err), 0);
+    ck_assert_int_eq(local_choose(local, &docker, NULL, 0, &err), 0);
     ck_assert_ptr_nonnull(local_attach(local, C1, "one", &ip, NULL, &err));
     ck_assert_ptr_null(local_attach(local, C1, "one", NULL, NULL, &err));
     ck_assert_int_eq(err.code, ERR_ALREADY_EXISTS);
@@ -188,7 +191,7 @@ START_TEST(several_subnets_and_both_families)
     char text[IPNET_TEXT_BYTES];
     struct local *local = make(wide, &err);
     ck_assert_msg(local, "%s", err.message);
-    ck_assert_int_eq(local_choose(local, NULL, 0, &err), 0);
+    ck_assert_int_eq(local_choose(local, &docker, NULL, 0, &err), 0);
     struct ipnet ip = net_of("10.1.0.2");
     ck_assert_ptr_null(local_attach(local, C1, "one", &ip, NULL, &err));
     ck_assert_int_eq(err.code, ERR_ALREADY_EXISTS);
@@ -228,7 +231,7 @@ START_TEST(a_record_comes_back_as_it_went)
 {
     struct err err = ERR_INIT;
     struct local *local = make(small, &err);
-    ck_assert_int_eq(local_choose(local, NULL, 0, &err), 0);
+    ck_assert_int_eq(local_choose(local, &docker, NULL, 0, &err), 0);
     struct local_endpoint *endpoint = local_attach(local, C1, "one", NULL, NULL, &err);
     str_copy(endpoint->eth, sizeof endpoint->eth, "eth0");
     str_copy(endpoint->id, sizeof endpoint->id, C2);

@@ -40,6 +40,29 @@ START_TEST(no_entry_can_bring_a_line_of_its_own)
 }
 END_TEST
 
+// Goal: each list stands in the place of the host's lines of its kind, and of no other.
+START_TEST(resolv_conf_lists_replace_their_kind)
+{
+    static const char host[] = "# c\nnameserver 9.9.9.9\nsearch x\ndomain y\noptions rotate\n";
+    const char *servers[] = {"1.2.3.4"}, *search[] = {"a", "b"}, *nothing[] = {"."};
+    const struct oci_strings none = {0}, s = {servers, 1}, d = {search, 2}, n = {nothing, 1};
+    struct buf out;
+    buf_init(&out, ETC_FILE_BYTES);
+    ck_assert_int_eq(etc_resolv_over(host, &s, &none, &none, &out, NULL), 0);
+    ck_assert_str_eq(buf_cstr(&out), "search x\ndomain y\noptions rotate\nnameserver 1.2.3.4\n");
+    buf_clear(&out);
+    ck_assert_int_eq(etc_resolv_over(host, &none, &d, &none, &out, NULL), 0);
+    ck_assert_str_eq(buf_cstr(&out), "nameserver 9.9.9.9\noptions rotate\nsearch a b\n");
+    buf_clear(&out);
+    ck_assert_int_eq(etc_resolv_over(host, &none, &n, &s, &out, NULL), 0);
+    ck_assert_str_eq(buf_cstr(&out), "nameserver 9.9.9.9\noptions 1.2.3.4\n");
+    buf_clear(&out);
+    ck_assert_int_eq(etc_resolv_over(NULL, &s, &none, &none, &out, NULL), 0);
+    ck_assert_str_eq(buf_cstr(&out), "nameserver 1.2.3.4\n");
+    buf_fini(&out);
+}
+END_TEST
+
 START_TEST(resolv_conf_is_made_and_filtered)
 {
     struct buf out;
@@ -92,6 +115,7 @@ Suite *suite_etc_files(void)
     tcase_add_test(tcase, hosts_hold_own_name_and_extra_ones);
     tcase_add_test(tcase, no_entry_can_bring_a_line_of_its_own);
     tcase_add_test(tcase, resolv_conf_is_made_and_filtered);
+    tcase_add_test(tcase, resolv_conf_lists_replace_their_kind);
     tcase_add_test(tcase, log_lines_are_taken_apart);
     suite_add_tcase(suite, tcase);
     return suite;

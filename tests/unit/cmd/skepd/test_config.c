@@ -3,8 +3,10 @@
 #include <string.h>
 
 #include "cmd/skepd/config.h"
+#include "cmd/skepd/defaults.h"
 #include "cmd/skepd/options.h"
 #include "proto/base/check.h"
+#include "proto/base/str.h"
 
 Suite *suite_config(void);
 
@@ -81,6 +83,41 @@ START_TEST(config_reads_flags)
 }
 END_TEST
 
+// Goal: what the operator says of containers and networks is read into what their rooms take.
+START_TEST(config_reads_defaults)
+{
+    struct defaults defaults;
+    ck_assert_msg(parse(ARGS("--dns=10.0.0.1", "--dns=fd00::1", "--dns-search=a.example",
+                             "--dns-opt=rotate", "--default-ulimit=nofile=10:20",
+                             "--default-ulimit=core=-1", "--default-shm-size=32m",
+                             "--log-driver=local", "--log-opt=max-size=1m", "--no-new-privileges",
+                             "--default-cgroupns-mode=host", "--default-ipc-mode=shareable",
+                             "--default-address-pool=base=10.9.0.0/16,size=24", "--bip=10.8.0.1/20",
+                             "--mtu=1400")) == 0,
+                  "%s", err.message);
+    ck_assert_uint_eq(warnings.len, 0);
+    ck_assert_int_eq(defaults_make(&config, &defaults, &err), 0);
+    const struct container_defaults *containers = &defaults.containers;
+    ck_assert_uint_eq(containers->dns.count, 2);
+    ck_assert_str_eq(containers->dns_options.items[0], "rotate");
+    ck_assert_uint_eq(containers->ulimits_count, 2);
+    ck_assert_str_eq(containers->ulimits[0].name, "nofile");
+    ck_assert_int_eq(containers->ulimits[0].soft, 10);
+    ck_assert_int_eq(containers->ulimits[0].hard, 20);
+    ck_assert_int_eq(containers->ulimits[1].hard, -1);
+    ck_assert_uint_eq(containers->shm_bytes, 32u << 20);
+    ck_assert_str_eq(containers->log_driver, "local");
+    ck_assert_str_eq(containers->log_options[0].value, "1m");
+    ck_assert(containers->no_new_privileges && containers->cgroup_ns_host &&
+              containers->ipc_shareable);
+    ck_assert_uint_eq(defaults.networks.sources_count, 1);
+    ck_assert_uint_eq(defaults.networks.sources[0].prefix, 24);
+    ck_assert_uint_eq(defaults.networks.bridge.prefix, 20);
+    ck_assert_uint_eq(defaults.networks.mtu, 1400);
+    defaults_fini(&defaults);
+}
+END_TEST
+
 // Goal: what has no meaning here is accepted and said; test harnesses for dockerd can start skepd.
 START_TEST(config_warns_of_what_has_no_effect)
 {
@@ -123,6 +160,24 @@ static const struct {
     {{"--icc=false"}, "icc is not supported"},
     {{"--selinux-enabled"}, "selinux-enabled is not supported"},
     {{"--authorization-plugin=x"}, "authorization-plugin is not supported"},
+    {{"--dns=nowhere"}, "invalid nameserver \"nowhere\""},
+    {{"--dns-search=a b"}, "a b"},
+    {{"--default-ulimit=nofile"}, "for default-ulimit: must be name=soft[:hard]"},
+    {{"--default-ulimit=nofile=9:1"}, "less than or equal to hard limit: nofile"},
+    {{"--default-ulimit=files=1"}, "invalid ulimit type: files"},
+    {{"--default-shm-size=much"}, "for default-shm-size"},
+    {{"--log-driver=journald"}, "no log driver named 'journald' is registered"},
+    {{"--log-opt=max-size"}, "for log-opt: must be key=value"},
+    {{"--log-opt=max-sise=1m"}, "unknown log opt 'max-sise' for json-file log driver"},
+    {{"--log-opt=max-size=big"}, "invalid value \"big\" of log option max-size"},
+    {{"--log-driver=local", "--log-opt=tag=x"}, "unknown log opt 'tag' for local log driver"},
+    {{"--default-cgroupns-mode=mine"}, "for default-cgroupns-mode"},
+    {{"--default-ipc-mode=host"}, "for default-ipc-mode"},
+    {{"--default-address-pool=base=10.0.0.0/16,size=8"}, "for default-address-pool"},
+    {{"--default-address-pool=size=24"}, "for default-address-pool"},
+    {{"--bip=10.1.2.1"}, "for bip"},
+    {{"--bip=fd00::1/64"}, "for bip"},
+    {{"--mtu=10"}, "for mtu: must be 68 to 65535"},
 };
 
 // Goal: each mistake gets a message that names it.
@@ -164,9 +219,8 @@ START_TEST(config_reads_the_file)
     ck_assert_int_eq(config.stop_seconds, 3);
     ck_assert_ptr_nonnull(strstr(buf_cstr(&warnings), "storage-driver has no effect"));
     ck_assert_ptr_nonnull(strstr(buf_cstr(&warnings), "features has no effect"));
-    // What would be a default for containers is told to have no effect.
-    ck_assert_ptr_nonnull(strstr(buf_cstr(&warnings), "log-opt has no effect"));
-    ck_assert_ptr_nonnull(strstr(buf_cstr(&warnings), "default-ulimit has no effect"));
+    ck_assert_str_eq(config.log_opts.items[0], "max-size=10m");
+    ck_assert_str_eq(config.ulimits.items[0], "nofile=1:2");
 }
 END_TEST
 
@@ -260,6 +314,43 @@ START_TEST(options_are_sound)
 }
 END_TEST
 
+// dockerd 20.10's flags; those that take no value have "=".
+static const char *const dockerd_flags =
+    "add-runtime allow-nondistributable-artifacts api-cors-header authorization-plugin bip bridge "
+    "cgroup-parent config-file containerd containerd-namespace containerd-plugins-namespace "
+    "cpu-rt-period cpu-rt-runtime cri-containerd= data-root debug= default-address-pool "
+    "default-cgroupns-mode default-gateway default-gateway-v6 default-ipc-mode default-runtime "
+    "default-shm-size default-ulimit dns dns-opt dns-search exec-opt exec-root experimental= "
+    "fixed-cidr fixed-cidr-v6 group help= host host-gateway-ip icc= init= init-path "
+    "insecure-registry ip ip-forward= ip-masq= ip6tables= iptables= ipv6= label live-restore= "
+    "log-driver log-level log-opt max-concurrent-downloads max-concurrent-uploads "
+    "max-download-attempts metrics-addr mtu network-control-plane-mtu no-new-privileges= "
+    "node-generic-resource oom-score-adjust pidfile raw-logs= registry-mirror rootless= "
+    "seccomp-profile selinux-enabled= shutdown-timeout storage-driver storage-opt "
+    "swarm-default-advertise-addr tls= tlscacert tlscert tlskey tlsverify= userland-proxy= "
+    "userland-proxy-path userns-remap version=";
+
+// Goal: each of dockerd's flags is known here, takes a value where it does there, and has a key in
+// the file unless it is for the command line alone.
+START_TEST(options_have_all_of_dockerd)
+{
+    static const char *const only_flags[] = {"config-file", "help", "version"};
+    const char *text = dockerd_flags;
+    struct str_part name;
+    while (str_split(&text, ' ', &name)) {
+        bool truth = name.at[name.len - 1] == '=';
+        name.len -= truth;
+        const struct option *option = option_by_flag(name.at, name.len);
+        ck_assert_msg(option != NULL, "%.*s is not known", (int)name.len, name.at);
+        ck_assert_msg(truth == (option->kind == OPTION_BOOL), "%s", option->flag);
+        bool alone = false;
+        for (size_t i = 0; i < COUNT_OF(only_flags); i++)
+            alone |= str_part_is(name, only_flags[i]);
+        ck_assert_msg(alone == (option->key == NULL), "%s", option->flag);
+    }
+}
+END_TEST
+
 // Goal: help names what has an effect and nothing else.
 START_TEST(config_helps)
 {
@@ -278,6 +369,7 @@ Suite *suite_config(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, config_has_defaults);
     tcase_add_test(tcase, config_reads_flags);
+    tcase_add_test(tcase, config_reads_defaults);
     tcase_add_test(tcase, config_warns_of_what_has_no_effect);
     tcase_add_loop_test(tcase, config_refuses_mistakes, 0, (int)COUNT_OF(wrong));
     tcase_add_test(tcase, config_accepts_harmless_values);
@@ -287,6 +379,7 @@ Suite *suite_config(void)
     tcase_add_test(tcase, config_bounds_lists);
     tcase_add_test(tcase, config_reloads);
     tcase_add_test(tcase, options_are_sound);
+    tcase_add_test(tcase, options_have_all_of_dockerd);
     tcase_add_test(tcase, config_helps);
     suite_add_tcase(suite, tcase);
     return suite;
