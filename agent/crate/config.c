@@ -118,7 +118,7 @@ static const struct row host_rows[] = {
     {"ContainerIDFile", TEXT},
     {"LogConfig", OBJECT, EMPTY, SUB(log_rows)},
     {"NetworkMode", TEXT},
-    {"PortBindings", LISTS, EMPTY, SUB(port_rows)},
+    {"PortBindings", LISTS, 0, SUB(port_rows)},
     {"RestartPolicy", OBJECT, EMPTY, SUB(restart_rows)},
     {"AutoRemove", FLAG},
     {"VolumeDriver", TEXT},
@@ -127,9 +127,9 @@ static const struct row host_rows[] = {
     {"CapAdd", TEXTS},
     {"CapDrop", TEXTS},
     {"CgroupnsMode", TEXT},
-    {"Dns", TEXTS, EMPTY},
-    {"DnsOptions", TEXTS, EMPTY},
-    {"DnsSearch", TEXTS, EMPTY},
+    {"Dns", TEXTS},
+    {"DnsOptions", TEXTS},
+    {"DnsSearch", TEXTS},
     {"ExtraHosts", TEXTS},
     {"GroupAdd", TEXTS},
     {"IpcMode", TEXT},
@@ -156,18 +156,18 @@ static const struct row host_rows[] = {
     {"NanoCpus", NUMBER},
     {"CgroupParent", TEXT},
     {"BlkioWeight", NUMBER},
-    {"BlkioWeightDevice", OBJECTS, EMPTY, SUB(weight_rows)},
-    {"BlkioDeviceReadBps", OBJECTS, EMPTY, SUB(rate_rows)},
-    {"BlkioDeviceWriteBps", OBJECTS, EMPTY, SUB(rate_rows)},
-    {"BlkioDeviceReadIOps", OBJECTS, EMPTY, SUB(rate_rows)},
-    {"BlkioDeviceWriteIOps", OBJECTS, EMPTY, SUB(rate_rows)},
+    {"BlkioWeightDevice", OBJECTS, 0, SUB(weight_rows)},
+    {"BlkioDeviceReadBps", OBJECTS, 0, SUB(rate_rows)},
+    {"BlkioDeviceWriteBps", OBJECTS, 0, SUB(rate_rows)},
+    {"BlkioDeviceReadIOps", OBJECTS, 0, SUB(rate_rows)},
+    {"BlkioDeviceWriteIOps", OBJECTS, 0, SUB(rate_rows)},
     {"CpuPeriod", NUMBER},
     {"CpuQuota", NUMBER},
     {"CpuRealtimePeriod", NUMBER},
     {"CpuRealtimeRuntime", NUMBER},
     {"CpusetCpus", TEXT},
     {"CpusetMems", TEXT},
-    {"Devices", OBJECTS, EMPTY, SUB(device_rows)},
+    {"Devices", OBJECTS, 0, SUB(device_rows)},
     {"DeviceCgroupRules", TEXTS},
     {"DeviceRequests", OBJECTS, 0, SUB(request_rows)},
     {"KernelMemory", NUMBER, OMIT},
@@ -176,7 +176,7 @@ static const struct row host_rows[] = {
     {"MemorySwappiness", NUMBER_OR_NULL},
     {"OomKillDisable", FLAG_OR_NULL},
     {"PidsLimit", NUMBER_OR_NULL},
-    {"Ulimits", OBJECTS, EMPTY, SUB(ulimit_rows)},
+    {"Ulimits", OBJECTS, 0, SUB(ulimit_rows)},
     {"CpuCount", NUMBER},
     {"CpuPercent", NUMBER},
     {"IOMaximumIOps", NUMBER},
@@ -212,7 +212,7 @@ const json_t *config_member(const json_t *object, const char *name)
     return NULL;
 }
 
-static const char *go_kind(const json_t *value)
+const char *config_go_kind(const json_t *value)
 {
     switch (json_typeof(value)) {
     case JSON_OBJECT:
@@ -252,8 +252,8 @@ static json_t *wrong(const json_t *value, const char *go, const struct row *row,
                      struct err *err)
 {
     err_set(err, ERR_INVALID_ARGUMENT,
-            "json: cannot unmarshal %s into Go struct field %s.%s of type %s", go_kind(value), go,
-            row->name, type);
+            "json: cannot unmarshal %s into Go struct field %s.%s of type %s",
+            config_go_kind(value), go, row->name, type);
     return NULL;
 }
 
@@ -426,7 +426,7 @@ static json_t *read_table(const json_t *object, const struct table *table, struc
 {
     if (object && !json_is_object(object)) {
         err_set(err, ERR_INVALID_ARGUMENT, "json: cannot unmarshal %s into Go value of type %s",
-                go_kind(object), table->go_type);
+                config_go_kind(object), table->go_type);
         return NULL;
     }
     return read_object(object, table->go_type, table->rows, table->count, err);

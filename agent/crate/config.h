@@ -46,6 +46,9 @@ extern const char *const host_config_runtimes[];
 // The member of that name in any case; NULL when it is absent or null.
 const json_t *config_member(const json_t *object, const char *name);
 
+// What Go's errors call a value of this type: "object", "number", ...
+const char *config_go_kind(const json_t *value);
+
 const char *config_str(const json_t *object, const char *name); // "" when absent
 bool config_bool(const json_t *object, const char *name);
 int64_t config_int(const json_t *object, const char *name);

@@ -9,7 +9,7 @@
 
 struct crate_attach {
     unsigned magic;
-    struct list link; // crate_life.attaches, while it waits or runs
+    struct list link; // crate_life.attaches while it waits or runs, then crates.drains
     struct crates *crates;
     struct stdio *stdio; // NULL: the container does not run
     const struct crate_attach_events *events;
@@ -98,10 +98,36 @@ void crate_attaches_begin(struct crate *crate)
     }
 }
 
+static void end_all(struct list *attaches)
+{
+    LIST_EACH (it, attaches)
+        loop_later_ask(&LIST_ENTRY(it, struct crate_attach, link)->ending);
+}
+
 void crate_attaches_end(struct crate *crate)
 {
-    LIST_EACH_SAFE (it, &crate->life->attaches)
-        loop_later_ask(&LIST_ENTRY(it, struct crate_attach, link)->ending);
+    end_all(&crate->life->attaches);
+}
+
+// conmon is gone, and what it wrote last may still lie in the connection: that ends by itself.
+void crate_attaches_drain(struct crate *crate)
+{
+    LIST_EACH_SAFE (it, &crate->life->attaches) {
+        struct crate_attach *attach = LIST_ENTRY(it, struct crate_attach, link);
+        if (!attach->stdio || attach->ended) {
+            loop_later_ask(&attach->ending);
+            continue;
+        }
+        list_remove(&attach->link);
+        list_push_back(&crate->crates->drains, &attach->link);
+    }
+}
+
+void crates_attaches_end(struct crates *crates)
+{
+    LIST_EACH (it, &crates->all)
+        crate_attaches_end(LIST_ENTRY(it, struct crate, link));
+    end_all(&crates->drains);
 }
 
 int crate_attach_write(struct crate_attach *attach, const void *bytes, size_t size)

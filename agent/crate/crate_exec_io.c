@@ -13,8 +13,10 @@
 #include "proto/base/entropy_io.h"
 #include "proto/base/str.h"
 
-#define EXECS_MAX    2000
-#define EXEC_KEEP_NS (5 * NS_PER_MIN) // after its end
+#define EXECS_MAX 2000
+// As dockerd 20.10 has it: whatever kept the program from being started.
+#define EXEC_NOT_STARTED 126
+#define EXEC_KEEP_NS     (5 * NS_PER_MIN) // after its end
 
 static void exec_free(struct crate_exec *exec)
 {
@@ -143,7 +145,7 @@ static void exec_exited(void *owner, int code, const struct err *err)
         // The words clients look for, where dockerd gives them: in the stream.
         bool missing = err->code == ERR_NOT_FOUND;
         bool denied = err->code == ERR_PERMISSION_DENIED;
-        exec->exit_code = missing ? 127 : 126;
+        exec->exit_code = EXEC_NOT_STARTED;
         const char *program = json_string_value(json_array_get(config_of(exec->config, "Cmd"), 0));
         if (missing || denied)
             str_format(words, sizeof words,
@@ -236,10 +238,13 @@ int crate_exec_start(struct crate_exec *exec, bool tty, const struct crate_attac
                        exec->crate && exec->crate->state == CRATE_PAUSED
                            ? "paused, unpause the container before exec"
                            : "not running");
-    int rc = exec_run(exec, tty, err);
-    if (rc)
-        return rc;
     exec->started = true;
+    int rc = exec_run(exec, tty, err);
+    if (rc) {
+        exec->exit_code = EXEC_NOT_STARTED;
+        exec->ended = wall_now();
+        return rc;
+    }
     exec->running = true;
     exec->events = events;
     exec->owner = owner;
@@ -279,7 +284,7 @@ void crate_exec_pause(struct crate_exec *exec, bool pause)
 int crate_exec_resize(struct crate_exec *exec, uint16_t rows, uint16_t columns, struct err *err)
 {
     if (exec->started && !exec->exec)
-        return err_set(err, ERR_INTERNAL, "cannot resize a stopped container: unknown");
+        return err_set(err, ERR_NOT_FOUND, "no such exec");
     exec->rows = rows;
     exec->columns = columns;
     if (exec->exec)

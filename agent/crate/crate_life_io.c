@@ -203,7 +203,7 @@ static void clean_deleted(void *owner, const struct err *err)
     crate_net_leave(crate);
     if (!crate->life->root_users)
         rootfs_unmount(images_root(crate->crates->images), crate->id, NULL);
-    crate_attaches_end(crate);
+    crate_attaches_drain(crate);
     // Whatever waits to be done is its user's wish, which goes before the policy.
     bool more = crate->life->ops.next->next != &crate->life->ops;
     if (!more)

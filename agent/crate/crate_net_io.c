@@ -746,7 +746,7 @@ void crate_disconnect(struct crate *crate, const char *network, crate_done *done
     if (check_mode(crate, &change->err) == 0 && !local && !may_share(crate))
         err_set(&change->err, ERR_NOT_FOUND, "network %s not found", network);
     else if (!change->err.code && !is_on(crate, name))
-        err_set(&change->err, ERR_PERMISSION_DENIED, "container %s is not connected to network %s",
+        err_set(&change->err, ERR_INTERNAL, "container %s is not connected to network %s",
                 crate->id, name);
     if (change->err.code) {
         loop_later_ask(&change->later);

@@ -433,6 +433,7 @@ int crates_open(const struct crates_config *config, struct crates **out, struct 
     crates->init = config->init;
     list_init(&crates->all);
     list_init(&crates->execs);
+    list_init(&crates->drains);
     list_init(&crates->checks);
     map_init(&crates->by_id);
     map_init(&crates->by_name);
@@ -478,8 +479,8 @@ void crates_quiesce(struct crates *crates)
         struct crate *crate = LIST_ENTRY(it, struct crate, link);
         loop_timer_stop(&crate->life->restart);
         crate_health_end(crate);
-        crate_attaches_end(crate);
     }
+    crates_attaches_end(crates);
     LIST_EACH (it, &crates->execs) {
         struct crate_exec *exec = LIST_ENTRY(it, struct crate_exec, link);
         if (exec->exec)

@@ -37,6 +37,7 @@ struct crates {
     struct map by_id;   // crate
     struct map by_name; // crate; names under way of being made too
     struct list execs;  // crate_exec.link, oldest first
+    struct list drains; // crate_attach.link: those of lives that have ended
     struct list checks; // those under way (check_io.h)
     size_t pending;     // callbacks to come
     struct loop_timer rotate;
@@ -146,7 +147,10 @@ void crate_net_leave(struct crate *crate);                // harmless when it is
 
 // crate_attach_io.c
 void crate_attaches_begin(struct crate *crate); // its streams are there
-void crate_attaches_end(struct crate *crate);   // it did not start, or is gone
+void crate_attaches_end(struct crate *crate);   // it did not start, or goes away
+// It has ended: who is attached still gets what lies in the connection.
+void crate_attaches_drain(struct crate *crate);
+void crates_attaches_end(struct crates *crates); // all, those that are being drained too
 
 // crate_exec_io.c
 void crate_execs_forget(struct crate *crate);

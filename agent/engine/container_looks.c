@@ -537,17 +537,43 @@ static void archive_put(struct request *request)
 struct changes {
     struct json_out *out;
     size_t count;
+    bool etc_waits;
 };
 
-static void one_change(void *owner, char kind, const char *path)
+// Files that every container gets from its node, with what they lie in: no changes of its own.
+static bool is_node_made(const char *path)
 {
-    struct changes *changes = owner;
+    static const char *const files[] = {"/etc/hosts", "/etc/resolv.conf", "/etc/hostname"};
+    for (size_t i = 0; i < COUNT_OF(files); i++)
+        if (str_equal(path, files[i]))
+            return true;
+    return false;
+}
+
+static void write_change(struct changes *changes, char kind, const char *path)
+{
     if (changes->count++ > CHANGES_MAX)
         return;
     json_out_object(changes->out, NULL);
     json_out_str(changes->out, "Path", path);
     json_out_int(changes->out, "Kind", kind == 'A' ? 1 : kind == 'D' ? 2 : 0);
     json_out_end(changes->out);
+}
+
+// A folder comes before what lies in it: /etc is told of once something else there has changed.
+static void one_change(void *owner, char kind, const char *path)
+{
+    struct changes *changes = owner;
+    if (is_node_made(path))
+        return;
+    if (str_equal(path, "/etc") && kind == 'C') {
+        changes->etc_waits = true;
+        return;
+    }
+    if (changes->etc_waits && str_starts(path, "/etc/"))
+        write_change(changes, 'C', "/etc");
+    changes->etc_waits = changes->etc_waits && !str_starts(path, "/etc/");
+    write_change(changes, kind, path);
 }
 
 static void diff(struct request *request)
@@ -564,6 +590,8 @@ static void diff(struct request *request)
         return;
     }
     json_out_end(changes.out);
+    if (!changes.count) // none is null
+        json_out_null(request_write(request), NULL);
     request_send(request, 200);
 }
 

@@ -228,6 +228,7 @@ static void exec_start(struct request *request)
     session->stream = stream;
     if (crate_exec_start(exec, with_tty, &events, session, &err)) {
         stream_output(stream, options.out ? 1 : 2, err.message, strlen(err.message));
+        stream_output(stream, options.out ? 1 : 2, "\r\n", 2);
         free(session);
         stream_ended(stream);
         return;

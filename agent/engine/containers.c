@@ -570,8 +570,7 @@ static void update_done(void *owner, const struct err *err)
     }
     struct json_out *out = request_write(errand->request);
     json_out_object(out, NULL);
-    json_out_array(out, "Warnings");
-    json_out_end(out);
+    json_out_null(out, "Warnings");
     json_out_end(out);
     request_send(errand->request, 200);
 }

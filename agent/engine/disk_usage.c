@@ -131,10 +131,13 @@ static void counted(struct loop_work *work)
     if (wanted(request, "volume"))
         write_volumes(counting, out);
     if (wanted(request, "build-cache")) {
-        json_out_array(out, "BuildCache");
-        json_out_end(out);
-        if (request_minor(request) < 42)
+        if (request_minor(request) < 42) {
+            json_out_null(out, "BuildCache");
             json_out_uint(out, "BuilderSize", 0);
+        } else {
+            json_out_array(out, "BuildCache");
+            json_out_end(out);
+        }
     }
     json_out_end(out);
     request_send(request, 200);

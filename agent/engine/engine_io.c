@@ -601,8 +601,12 @@ int request_bad_status(const struct request *request)
 
 void request_fail_filters(struct request *request, const struct err *err)
 {
-    bool readable = str_starts(err->message, "invalid filter");
-    request_fail(request, readable ? 400 : request_bad_status(request), "%s", err->message);
+    static const char words[] = "invalid filter";
+    bool readable = str_starts(err->message, words);
+    if (readable && request_minor(request) < 42)
+        request_fail(request, 400, "Invalid filter%s", err->message + sizeof words - 1);
+    else
+        request_fail(request, readable ? 400 : request_bad_status(request), "%s", err->message);
 }
 
 void request_fail_err(struct request *request, const struct err *err)

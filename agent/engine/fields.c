@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "agent/crate/config.h"
 #include "proto/base/check.h"
 #include "proto/base/clock.h"
 #include "proto/base/codec.h"
@@ -298,28 +299,11 @@ struct place {
     struct err *err;
 };
 
-static const char *go_kind(const json_t *value)
-{
-    switch (json_typeof(value)) {
-    case JSON_OBJECT:
-        return "object";
-    case JSON_ARRAY:
-        return "array";
-    case JSON_STRING:
-        return "string";
-    case JSON_TRUE:
-    case JSON_FALSE:
-        return "bool";
-    default:
-        return "number";
-    }
-}
-
 static int wrong_type(const struct place *place, const json_t *value, const char *wanted)
 {
     return err_set(place->err, ERR_INVALID_ARGUMENT,
                    "json: cannot unmarshal %s into Go struct field %s.%s of type %s",
-                   go_kind(value), place->go_type, place->path, wanted);
+                   config_go_kind(value), place->go_type, place->path, wanted);
 }
 
 static int out_of_memory(const struct place *place)
@@ -415,6 +399,9 @@ static int read_bytes(enum field_kind kind, const json_t *value, ProtobufCBinary
         buf_fini(&decoded);
         size_t good = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
                                    "0123456789+/");
+        // Go names the beginning of a group of four that is cut off.
+        if (good == length)
+            good -= length % 4;
         return err_set(place->err, ERR_INVALID_ARGUMENT, "illegal base64 data at input byte %zu",
                        good);
     }
@@ -620,7 +607,7 @@ static int read_fields(const struct fields *fields, const json_t *json, void *me
         return place->path[0] ? wrong_type(place, json, fields->go_type)
                               : err_set(place->err, ERR_INVALID_ARGUMENT,
                                         "json: cannot unmarshal %s into Go value of type %s",
-                                        go_kind(json), fields->go_type);
+                                        config_go_kind(json), fields->go_type);
     place->go_type = fields->go_type;
     for (size_t i = 0; i < fields->count; i++) {
         const struct field *row = &fields->rows[i];

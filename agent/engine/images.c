@@ -253,6 +253,9 @@ static void inspect(struct request *request)
     const struct image_config *config = &image->config;
     json_t *raw = json_parse(image->config_json, image->config_json_bytes, NULL);
     json_t *settled = config_read(raw ? config_member(raw, "config") : NULL, NULL);
+    // An image without labels has null, a container {}.
+    if (settled && json_object_size(json_object_get(settled, "Labels")) == 0)
+        json_object_set_new(settled, "Labels", json_null());
     struct json_out *out = request_write(request);
     json_out_object(out, NULL);
     json_out_str(out, "Id", image->id);

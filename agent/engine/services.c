@@ -264,6 +264,10 @@ static bool check_spec(struct request *request, const json_t *json, Swarm__Servi
         request_fail(request, 400, "unsupported runtime");
         return false;
     }
+    if (!template || !fields_member(template, "ContainerSpec")) {
+        request_fail(request, 400, "mismatched Runtime and *Spec fields");
+        return false;
+    }
     if (!spec->task)
         spec->task = wire_new(&swarm__task_spec__descriptor, request_arena(request));
     if (!spec->task || !spec->annotations) {

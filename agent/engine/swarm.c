@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "agent/crate/config.h"
 #include "agent/engine/engine.h"
 #include "agent/engine/noun.h"
 #include "agent/engine/objects.h"
@@ -216,14 +217,10 @@ static void done_empty(struct request *request, const char *text)
 static const json_t *request_object(struct request *request, const char *type)
 {
     const json_t *json = request_json(request);
-    static const char *const kinds[] = {
-        [JSON_OBJECT] = "object",  [JSON_ARRAY] = "array", [JSON_STRING] = "string",
-        [JSON_INTEGER] = "number", [JSON_REAL] = "number", [JSON_TRUE] = "bool",
-        [JSON_FALSE] = "bool",     [JSON_NULL] = "null"};
     if (!json || json_is_object(json))
         return json;
     request_fail(request, 400, "json: cannot unmarshal %s into Go value of type swarm.%s",
-                 kinds[json_typeof(json)], type);
+                 config_go_kind(json), type);
     return NULL;
 }
 
@@ -239,8 +236,9 @@ static bool text_of(struct request *request, const json_t *json, const char *nam
         *out = json_string_value(value);
         return true;
     }
-    request_fail(request, 400, "json: cannot unmarshal into Go struct field %s.%s of type string",
-                 type, name);
+    request_fail(request, 400,
+                 "json: cannot unmarshal %s into Go struct field %s.%s of type string",
+                 config_go_kind(value), type, name);
     return false;
 }
 
@@ -256,25 +254,30 @@ static bool number_of(struct request *request, const json_t *json, const char *n
         return true;
     }
     request_fail(request, 400,
-                 "json: cannot unmarshal into Go struct field InitRequest.%s of type uint32", name);
+                 "json: cannot unmarshal %s into Go struct field InitRequest.%s of type uint32",
+                 config_go_kind(value), name);
     return false;
 }
 
 static bool texts_of(struct request *request, const json_t *json, const char *name,
-                     const char *const **out, size_t *count)
+                     const char *type, const char *const **out, size_t *count)
 {
     const json_t *value = fields_member(json, name);
     *count = json_array_size(value);
     const char **texts = arena_alloc_array(request_arena(request), *count, sizeof *texts);
     *out = texts;
-    bool fits = texts && (!value || json_is_array(value));
-    for (size_t i = 0; fits && i < *count; i++) {
+    const json_t *bad = value && !json_is_array(value) ? value : NULL;
+    for (size_t i = 0; texts && !bad && i < *count; i++) {
         texts[i] = json_string_value(json_array_get(value, i));
-        fits = texts[i] != NULL;
+        bad = texts[i] ? NULL : json_array_get(value, i);
     }
-    if (!fits)
-        request_fail(request, 400, "json: cannot unmarshal into %s of type []string", name);
-    return fits;
+    if (bad)
+        request_fail(request, 400,
+                     "json: cannot unmarshal %s into Go struct field %s.%s of type %s",
+                     config_go_kind(bad), type, name, bad == value ? "[]string" : "string");
+    else if (!texts)
+        request_fail(request, 500, "the request is too large");
+    return texts && !bad;
 }
 
 // False after answering: the standing does not allow it, or the node cannot do it.
@@ -311,7 +314,8 @@ static void init(struct request *request)
         !text_of(request, json, "Availability", type, &it.availability) ||
         !number_of(request, json, "DataPathPort", &it.data_path_port) ||
         !number_of(request, json, "SubnetSize", &it.subnet_size) ||
-        !texts_of(request, json, "DefaultAddrPool", &it.address_pools, &it.address_pools_count))
+        !texts_of(request, json, "DefaultAddrPool", type, &it.address_pools,
+                  &it.address_pools_count))
         return;
     it.force_new_cluster = json_is_true(fields_member(json, "ForceNewCluster"));
     it.auto_lock = json_is_true(fields_member(json, "AutoLockManagers"));
@@ -362,10 +366,16 @@ static void join(struct request *request)
         !text_of(request, json, "DataPathAddr", type, &it.data_path_addr) ||
         !text_of(request, json, "JoinToken", type, &it.token) ||
         !text_of(request, json, "Availability", type, &it.availability) ||
-        !texts_of(request, json, "RemoteAddrs", &it.remotes, &it.remotes_count))
+        !texts_of(request, json, "RemoteAddrs", type, &it.remotes, &it.remotes_count))
         return;
     if (!may_enter(request, backend->join != NULL))
         return;
+    if (str_empty(it.token)) {
+        request_fail(request, 400,
+                     "rpc error: code = InvalidArgument desc = A valid join token is necessary to "
+                     "join this cluster");
+        return;
+    }
     backend_done *done = request_backend_done(request, done_empty, &owner);
     backend->join(ctx, &it, done, owner);
 }

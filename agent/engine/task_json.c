@@ -1,5 +1,6 @@
 // Task templates and tasks.
 #include "agent/engine/objects.h"
+#include "agent/crate/config.h"
 #include "agent/engine/parts.h"
 #include "proto/wire/objects.pb-c.h"
 #include "proto/wire/wire.h"
@@ -320,7 +321,8 @@ static int read_resources(const json_t *value, void *message, struct arena *aren
     const json_t *pids = limits ? fields_member(limits, "Pids") : NULL;
     if (pids && !json_is_integer(pids))
         return err_set(err, ERR_INVALID_ARGUMENT,
-                       "json: cannot unmarshal into Go struct field Limit.Pids of type int64");
+                       "json: cannot unmarshal %s into Go struct field Limit.Pids of type int64",
+                       config_go_kind(pids));
     // ContainerSpec stands before Resources in the table, so it is read already.
     if (pids && spec->runtime_case == SWARM__TASK_SPEC__RUNTIME_CONTAINER)
         spec->container->pidslimit = json_integer_value(pids);

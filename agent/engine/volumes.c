@@ -136,14 +136,6 @@ static void inspect(struct request *request)
     request_send(request, 200);
 }
 
-static const char *kind_of(const json_t *value)
-{
-    static const char *const kinds[] = {"object", "array", "string", "number",
-                                        "number", "bool",  "bool",   "null"};
-    static_assert(JSON_OBJECT == 0 && JSON_NULL == 7, "jansson's types in their order");
-    return kinds[json_typeof(value)];
-}
-
 // The texts of a map in the body; false after an answer.
 static bool read_map(struct request *request, const json_t *body, const char *key,
                      struct oci_pair **out, size_t *count)
@@ -159,9 +151,9 @@ static bool read_map(struct request *request, const json_t *body, const char *ke
     }
     if (map && !json_is_object(map)) {
         request_fail(request, 400,
-                     "json: cannot unmarshal into Go struct field "
+                     "json: cannot unmarshal %s into Go struct field "
                      "VolumeCreateBody.%s of type map[string]string",
-                     key);
+                     config_go_kind(map), key);
         return false;
     }
     json_object_foreach((json_t *)(uintptr_t)map, name, value)
@@ -170,7 +162,7 @@ static bool read_map(struct request *request, const json_t *body, const char *ke
             request_fail(request, 400,
                          "json: cannot unmarshal %s into Go struct field CreateOptions.%s of type "
                          "string",
-                         kind_of(value), key);
+                         config_go_kind(value), key);
             return false;
         }
         (*out)[(*count)++] = (struct oci_pair){name, str_or(json_string_value(value), "")};
@@ -188,7 +180,7 @@ static bool read_text(struct request *request, const json_t *body, const char *k
         return true;
     request_fail(request, 400,
                  "json: cannot unmarshal %s into Go struct field CreateOptions.%s of type string",
-                 kind_of(value), key);
+                 config_go_kind(value), key);
     return false;
 }
 
@@ -205,7 +197,7 @@ static void create(struct request *request)
     if (!json_is_object(body) && !json_is_null(body)) {
         request_fail(request, 400,
                      "json: cannot unmarshal %s into Go value of type volume.CreateOptions",
-                     kind_of(body));
+                     config_go_kind(body));
         return;
     }
     if (!read_text(request, body, "Name", &name) || !read_text(request, body, "Driver", &driver))
@@ -326,20 +318,14 @@ static void prune(struct request *request)
     }
     struct json_out *out = request_write(request);
     json_out_object(out, NULL);
-    bool any = false;
+    json_out_array(out, "VolumesDeleted");
     for (size_t i = 0; i < count; i++) {
         if (!names[i] || volumes_remove(local->volumes, names[i], NULL))
             continue;
-        if (!any)
-            json_out_array(out, "VolumesDeleted");
-        any = true;
         json_out_str(out, NULL, names[i]);
         tell(request, "destroy", names[i]);
     }
-    if (any)
-        json_out_end(out);
-    else
-        json_out_null(out, "VolumesDeleted");
+    json_out_end(out);
     json_out_uint(out, "SpaceReclaimed", 0);
     json_out_end(out);
     tell_pruned(request, "volume", 0);

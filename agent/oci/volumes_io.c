@@ -166,9 +166,10 @@ static int check_name(const char *name, struct err *err)
     if (ok)
         return 0;
     return err_set(err, ERR_INVALID_ARGUMENT,
-                   "\"%.100s\" includes invalid characters for a local volume name, only "
-                   "\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed",
-                   name);
+                   "create %.100s: \"%.100s\" includes invalid characters for a local volume name, "
+                   "only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host "
+                   "directory, use absolute path",
+                   name, name);
 }
 
 static int make_folders(const struct volumes *volumes, const char *name, struct err *err)

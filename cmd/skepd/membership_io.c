@@ -88,6 +88,11 @@ struct membership {
     struct answers answers;
     struct list warnings; // struct warning
 
+    // Who wants to leave while the manager process ends: it is looked at when that is over.
+    backend_done *leaver; // NULL: nobody
+    void *leaver_owner;
+    bool leaver_forces;
+
     struct loop_post closing;
     unsigned ends_awaited; // while closing
     void (*closed)(void *owner);
@@ -235,6 +240,15 @@ static void be_manager(struct membership *membership, const struct credentials *
     start_manager(membership);
 }
 
+// The manager process is gone: somebody may have waited for that to leave.
+static void let_leave(struct membership *membership)
+{
+    backend_done *done = membership->leaver;
+    membership->leaver = NULL;
+    if (done)
+        membership_leave(membership, membership->leaver_forces, done, membership->leaver_owner);
+}
+
 static void on_manager_ended(void *owner)
 {
     struct membership *membership = membership_of(owner);
@@ -245,10 +259,11 @@ static void on_manager_ended(void *owner)
     // Neither state nor key of a former manager stays (swarmkit.md 8.4).
     if (swarmdir_forget_raft(data_root(membership), &err))
         log_error("state of the former manager stays", "err=\"%s\"", err.message);
-    if (!agent || membership->leaving)
-        return;
-    agent_set_data_key(agent, NULL);
-    become(membership, agent_credentials(agent)); // which may be a manager's again by now
+    if (agent && !membership->leaving) {
+        agent_set_data_key(agent, NULL);
+        become(membership, agent_credentials(agent)); // which may be a manager's again by now
+    }
+    let_leave(membership);
 }
 
 static void end_manager(struct membership *membership, void (*ended)(void *owner))
@@ -447,12 +462,13 @@ static void on_manager_forced(void *owner)
     struct membership *membership = membership_of(owner);
     struct agent *agent = station_agent(membership->station);
     membership->manager_runs = membership->manager_ends = false;
-    if (membership->leaving || !agent)
-        return;
-    charge_fill(&membership->charge, MANAGER_FORCE, membership->place.advertise_addr,
-                agent_credentials(agent), agent_data_key(agent));
-    charge_set_keys(&membership->charge, agent_data_key(agent), agent_next_data_key(agent));
-    start_manager(membership);
+    if (!membership->leaving && agent) {
+        charge_fill(&membership->charge, MANAGER_FORCE, membership->place.advertise_addr,
+                    agent_credentials(agent), agent_data_key(agent));
+        charge_set_keys(&membership->charge, agent_data_key(agent), agent_next_data_key(agent));
+        start_manager(membership);
+    }
+    let_leave(membership);
 }
 
 static void force(struct membership *membership, const struct addresses_wish *wish,
@@ -690,8 +706,14 @@ static void on_warned(void *owner, const struct err *why)
 void membership_leave(struct membership *membership, bool force, backend_done *done, void *owner)
 {
     membership_of(membership);
-    if (membership->leaving || membership->closed || membership->manager_ends) {
+    if (membership->leaving || membership->closed || membership->leaver) {
         refuse(membership, done, owner, ERR_UNAVAILABLE, "the node is changing its place already");
+        return;
+    }
+    if (membership->manager_ends) { // as after a demotion: in a moment it can
+        membership->leaver = done;
+        membership->leaver_owner = owner;
+        membership->leaver_forces = force;
         return;
     }
     if (!force && membership->locked) {
@@ -722,6 +744,8 @@ void membership_forget(struct membership *membership, void *owner)
     membership_of(membership);
     if (membership->done && membership->owner == owner)
         membership->done = NULL;
+    if (membership->leaver && membership->leaver_owner == owner)
+        membership->leaver = NULL;
     answers_forget(&membership->answers, owner);
     LIST_EACH (link, &membership->warnings) {
         struct warning *warning = LIST_ENTRY(link, struct warning, link);

@@ -128,7 +128,9 @@ grep -q is-a-tty "$LAB/tty" || fail "exec -it: $(cat "$LAB/tty")"
 code=0; docker exec ex sh -c 'exit 9' || code=$?
 same 9 "$code" "exit code of an exec"
 code=0; docker exec ex nosuch 2>/dev/null >"$LAB/err" || code=$?
-same 127 "$code" "exit code of an exec of nothing"
+same 126 "$code" "exit code of an exec of nothing"
+code=0; docker exec -u nosuch ex true 2>/dev/null >"$LAB/err" || code=$?
+same 126 "$code" "exit code of an exec of nobody"
 same "root 42" "$(docker exec -u 0 -e X=42 ex sh -c 'echo $(whoami) $X')" "exec with user and environment"
 same abc "$(echo abc | docker exec -i ex cat)" "input of an exec"
 docker exec -d ex sh -c 'sleep 1; touch /done'

@@ -3,7 +3,7 @@
 # under running tasks, and what is refused for the quorum's sake.
 # ctest: TIMEOUT 300
 . "$(dirname "$0")/../support/lab.sh"
-lab_needs docker conmon crun umoci busybox
+lab_needs docker conmon crun umoci busybox curl
 lab_up 3
 skep_image h1 h2 h3
 
@@ -61,6 +61,13 @@ writes_again()
   ((took < 3000)) || fail "writes again only $took ms after $2"
 }
 
+# Whoever listens to a manager's events hears of it all, whatever becomes of the leaders.
+curl -sN --unix-socket "$LAB/h2/skep.sock" http://d/events >"$LAB/events" &
+listener=$!
+hears() { grep -q "\"Type\":\"config\",\"Action\":\"create\".*\"name\":\"$1\"" "$LAB/events"; }
+echo 1 | skep h1 config create before - >/dev/null
+eventually 30 hears before
+
 step "the leader is lost: the others write again"
 same h1 "$(leader h2)" "the leader"
 kill9 h1 skepd
@@ -79,6 +86,10 @@ writes_again $other "its cable was pulled"
 heal_link "$leader"
 eventually 20 three_managers "$leader"
 eventually 20 replicas h1 web 3/3
+echo 1 | skep h3 config create after - >/dev/null
+eventually 30 hears after
+[[ -d /proc/$listener ]] || fail "the stream of events ended"
+kill "$listener"
 
 step "a manager becomes a worker and a manager again; its task runs on"
 leader=$(leader h2)

@@ -329,6 +329,8 @@ static void ask(const char *method, const char *target, const char *body, int st
 
 // ---- tests -------------------------------------------------------------------------------------
 
+#define TEMPLATE "\"TaskTemplate\":{\"ContainerSpec\":{\"Image\":\"i\"}}"
+
 static const struct {
     const char *method, *target, *body;
     int status;
@@ -365,13 +367,16 @@ static const struct {
     {"POST", "/nodes/node-2/update?version=7", "{\"Role\":\"bogus\"}", 400,
      "invalid Role: \\\"bogus\\\""},
     {"POST", "/nodes/node-2/update?version=7", "", 400, "got EOF while reading request body"},
-    {"POST", "/services/create", "{\"Name\":\"other\"}", 201, "{\"ID\":\"" WEB "\"}"},
-    {"POST", "/services/create", "{\"Name\":\"web\"}", 409,
+    {"POST", "/services/create", "{\"Name\":\"other\"}", 400,
+     "mismatched Runtime and *Spec fields"},
+    {"POST", "/services/create", "{\"Name\":\"other\"," TEMPLATE "}", 201, "{\"ID\":\"" WEB "\"}"},
+    {"POST", "/services/create", "{\"Name\":\"web\"," TEMPLATE "}", 409,
      "rpc error: code = AlreadyExists desc = name conflicts with an existing object: service web "
      "already exists"},
     {"POST", "/services/create",
-     "{\"Name\":\"x\",\"TaskTemplate\":{\"Networks\":[{\"Target\":\"nosuch\"}]}}", 404,
-     "network nosuch not found"},
+     "{\"Name\":\"x\",\"TaskTemplate\":{\"ContainerSpec\":{},"
+     "\"Networks\":[{\"Target\":\"nosuch\"}]}}",
+     404, "network nosuch not found"},
     {"POST", "/services/create", "{\"Name\":\"x\",\"TaskTemplate\":{\"Runtime\":\"bogus\"}}", 400,
      "unsupported runtime"},
     {"GET", "/networks", NULL, 200, "\"Name\":\"net1\",\"Id\":\"" NET "\""},
@@ -423,7 +428,9 @@ END_TEST
 START_TEST(networks_are_named_by_id_towards_the_manager)
 {
     ask("POST", "/services/create",
-        "{\"Name\":\"x\",\"TaskTemplate\":{\"Networks\":[{\"Target\":\"net1\"}]}}", 201, WEB);
+        "{\"Name\":\"x\",\"TaskTemplate\":{\"ContainerSpec\":{},"
+        "\"Networks\":[{\"Target\":\"net1\"}]}}",
+        201, WEB);
     ck_assert_str_eq(created_target, NET);
     ask("POST", "/nodes/node-2/update?version=7", "{\"Role\":\"worker\"}", 200, "");
     ck_assert_str_eq(updated_id, NODE_2);
