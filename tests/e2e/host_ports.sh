@@ -103,3 +103,24 @@ free_port() { on h1 python3 -c 'import socket; socket.socket().bind(("", 8081))'
 eventually 60 free_port
 forgotten() { [[ $(on h1 nft list ruleset) != *"6 . 8081"* && $(on h1 nft list ruleset) != *"tcp . 8081"* ]]; }
 eventually 10 forgotten
+
+step "what the package's removal ends: all that runs on, not what lasts"
+manager network create -d overlay net >/dev/null
+manager service create --detach --quiet --name last --network net --publish 8090:80 "$LAB_IMAGE" sh -c 'trap "exit 0" TERM; sleep 100000 & wait' >/dev/null 2>&1
+manager run -d --name beside -p 8095:80 "$LAB_IMAGE" sleep 100000 >/dev/null # which must be killed
+eventually 60 running last
+skep_stop h1
+left()
+{
+  on h1 ip -br link | grep skep || true
+  on h1 nft list tables | grep skep_ || true
+  on h1 grep " $LAB/h1/.*/merged\|$LAB/h1/exec" /proc/self/mounts || true
+  on h1 ls /run/netns
+  on h1 find /sys/fs/cgroup -type d -path '*/skep*'
+  on h1 pgrep -ax conmon || true
+}
+[[ $(left) == *skep0*skep_*merged*skep/*conmon* ]] || fail "before: $(left)"
+on h1 "$(realpath "$(dirname "$0")/../../cmd/package/clear_node")" "$LAB/h1/skep" "$LAB/h1/exec"
+same '' "$(left)" "what is left"
+skep_start h1
+eventually 60 running last
