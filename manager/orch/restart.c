@@ -81,12 +81,12 @@ bool restart_allowed(const struct look *look, const struct slot *slot, const str
 
 // ---- when ---------------------------------------------------------------------------------------
 
-// Starts a replacement whose delay is over and whose predecessors have stopped. They are waited for
-// no longer than RESTART_WAIT_FOR_OLD_NS, and not at all when their node is gone.
-static void start_if_due(struct look *look, const struct slot *slot, const struct slot_task *task)
+// When a replacement's delay is over. *waiting: its predecessors have not stopped yet.
+static struct wall due_at(const struct look *look, const struct slot *slot,
+                          const struct slot_task *task, bool *waiting)
 {
     int64_t delay_ns = 0;
-    bool waiting = false;
+    *waiting = false;
     for (size_t i = 0; i < slot->count; i++) {
         const struct slot_task *other = &slot->tasks[i];
         if (other == task || slot_task_wanted(other, look->goal))
@@ -94,12 +94,20 @@ static void start_if_due(struct look *look, const struct slot *slot, const struc
         enum node_use use = node_use(look->step, other->facts->node_id);
         if (!slot_task_ended(other) && other->facts->state >= SWARM__TASK_STATE__ASSIGNED &&
             use != NODE_GONE)
-            waiting = true;
+            *waiting = true;
         // The newest one before it decides: a failure waits for the policy's delay, a new version
         // or a move away from a draining node does not.
         delay_ns = same_version(other, task) && use != NODE_LEAVING ? look->restart.delay_ns : 0;
     }
-    struct wall due = wall_add((struct wall){task->facts->created_ns}, delay_ns);
+    return wall_add((struct wall){task->facts->created_ns}, delay_ns);
+}
+
+// Starts a replacement whose delay is over and whose predecessors have stopped. They are waited for
+// no longer than RESTART_WAIT_FOR_OLD_NS, and not at all when their node is gone.
+static void start_if_due(struct look *look, const struct slot *slot, const struct slot_task *task)
+{
+    bool waiting;
+    struct wall due = due_at(look, slot, task, &waiting);
     struct wall latest = wall_add(due, RESTART_WAIT_FOR_OLD_NS);
     if (wall_before(look->step->now, due))
         step_wake(look->step, due);
@@ -107,6 +115,21 @@ static void start_if_due(struct look *look, const struct slot *slot, const struc
         step_wake(look->step, latest);
     else
         step_desire(look->step, object_id(task->object), look->goal);
+}
+
+// A replacement that ended before it was to start, such as one whose image cannot be had, waits for
+// the rest of its delay: a node that rejects at once would be asked again at once, for ever.
+static bool ended_too_early(struct look *look, const struct slot *slot,
+                            const struct slot_task *task)
+{
+    bool waiting;
+    if (task->facts->desired_state != SWARM__TASK_STATE__READY || !slot_task_ended(task))
+        return false;
+    struct wall due = due_at(look, slot, task, &waiting);
+    if (!wall_before(look->step->now, due))
+        return false;
+    step_wake(look->step, due);
+    return true;
 }
 
 // ---- what ---------------------------------------------------------------------------------------
@@ -135,6 +158,8 @@ void restart_slot(struct look *look, const struct slot *slot, bool stay)
             continue;
         bool done = look->goal == SWARM__TASK_STATE__COMPLETE &&
                     task->facts->state == SWARM__TASK_STATE__COMPLETE;
+        if (ended_too_early(look, slot, task))
+            continue;
         if (!done && (slot_task_ended(task) || (!stay && lost_its_node(look, task)))) {
             step_desire(look->step, object_id(task->object), SWARM__TASK_STATE__SHUTDOWN);
             // During an update another task may hold the slot already.

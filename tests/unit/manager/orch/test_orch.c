@@ -347,6 +347,29 @@ START_TEST(a_failed_task_is_replaced_after_the_delay)
 }
 END_TEST
 
+START_TEST(a_replacement_that_is_rejected_at_once_waits_for_its_delay_too)
+{
+    running_service(1);
+    look();
+    set_task(tasks[0].id, TASK(FAILED), NULL);
+    settle();
+    for (int round = 0; round < 3; round++) {
+        look();
+        size_t before = tasks_count;
+        for (size_t i = 0; i < before; i++)
+            if (tasks[i].desired == TASK(READY))
+                set_task(tasks[i].id, TASK(REJECTED), tasks[i].node_id);
+        settle();
+        pass(3);
+        ck_assert_uint_eq(count(TASK(READY), TASK(REJECTED)), 1);
+        pass(2);
+        ck_assert_uint_eq(count(TASK(READY), TASK(REJECTED)), 0);
+        ck_assert_uint_eq(count_desired(TASK(READY)), 1); // the next one
+        ck_assert_uint_eq(count_desired(TASK(RUNNING)), 0);
+    }
+}
+END_TEST
+
 START_TEST(a_replacement_waits_for_the_old_task_to_stop_but_not_for_ever)
 {
     running_service(1);
@@ -791,6 +814,7 @@ Suite *suite_orch(void)
     tcase_add_test(tcase, scaling_up_and_down_and_up_again);
     tcase_add_test(tcase, scaling_down_takes_from_the_busiest_node);
     tcase_add_test(tcase, a_failed_task_is_replaced_after_the_delay);
+    tcase_add_test(tcase, a_replacement_that_is_rejected_at_once_waits_for_its_delay_too);
     tcase_add_test(tcase, a_replacement_waits_for_the_old_task_to_stop_but_not_for_ever);
     tcase_add_test(tcase, a_draining_nodes_task_moves_without_delay);
     tcase_add_test(tcase, a_lost_nodes_tasks_are_replaced_and_not_waited_for);
