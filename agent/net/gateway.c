@@ -3,19 +3,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/net/local.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 
 #define ADDRESSES_MAX 65536u // of a pool's subnet
 #define PORT_CHARS    15
 
-// Docker's own default pools for local networks, in its order.
+// Docker's own default pools for local networks, in its order. The first subnet is the default
+// bridge's, of a stock daemon or ours; never the gateway's.
 static const struct {
     const char *base;
     uint8_t prefix;
     unsigned count;
 } pools[] = {
-    {"172.18.0.0", 16, 14},
+    {"172.17.0.0", 16, 15},
     {"192.168.0.0", 20, 16},
     {"10.213.0.0", 16, 16},
 };
@@ -70,6 +72,14 @@ static bool is_free(const struct ipnet *subnet, const struct layout *host)
     return true;
 }
 
+static bool default_bridge_is_there(const struct layout *host)
+{
+    for (size_t i = 0; i < host->addrs_count; i++)
+        if (strcmp(host->addrs[i].link, LOCAL_DEFAULT_LINK) == 0)
+            return true;
+    return false;
+}
+
 int gateway_choose(struct gateway *gateway, const struct layout *host, struct err *err)
 {
     for (size_t i = 0; i < host->addrs_count; i++) {
@@ -80,6 +90,9 @@ int gateway_choose(struct gateway *gateway, const struct layout *host, struct er
             return 0;
         }
     }
+    // The default bridge is made after this one, and takes the first subnet that is free: it is left
+    // to it. (With a stock daemon's bridges on the host both would take the third.)
+    bool spared = default_bridge_is_there(host);
     for (size_t p = 0; p < COUNT_OF(pools); p++) {
         struct ipnet base;
         bool good = ipnet_parse(pools[p].base, &base);
@@ -87,10 +100,13 @@ int gateway_choose(struct gateway *gateway, const struct layout *host, struct er
         for (unsigned n = 0; n < pools[p].count; n++) {
             uint32_t at = ipnet_u32(&base) + (n << (32 - pools[p].prefix));
             struct ipnet ip = ipnet_of_u32(at + 1, pools[p].prefix);
-            if (is_free(&ip, host)) {
+            if (!is_free(&ip, host))
+                continue;
+            if (spared && (p || n)) {
                 use(gateway, &ip);
                 return 0;
             }
+            spared = true;
         }
     }
     return err_set(err, ERR_RESOURCE_EXHAUSTED, "no subnet is free for the gateway bridge");

@@ -153,6 +153,14 @@ START_TEST(gateway_keeps_away)
     gateway_give(&gateway, &a);
     ck_assert(gateway_claim(&gateway, &a));
     ck_assert(!gateway_claim(&gateway, &used));
+    // What the default bridge is going to take is left to it, as where a stock daemon has two.
+    struct ipnet theirs = ip_of("172.17.0.1/16"), ours = ip_of("172.20.0.1/16");
+    layout_add_addr(&host, "docker0", &theirs);
+    ck_assert_int_eq(gateway_choose(&gateway, &host, NULL), 0);
+    ck_assert_str_eq(ipnet_format(&gateway.ip, text), "172.21.0.1/16");
+    layout_add_addr(&host, "skep0", &ours);
+    ck_assert_int_eq(gateway_choose(&gateway, &host, NULL), 0);
+    ck_assert_str_eq(ipnet_format(&gateway.ip, text), "172.21.0.1/16");
     struct ipnet found = ip_of("192.168.40.1/28");
     layout_add_addr(&host, GATEWAY_BRIDGE, &found);
     ck_assert_int_eq(gateway_choose(&gateway, &host, NULL), 0);
