@@ -90,8 +90,8 @@ int gateway_choose(struct gateway *gateway, const struct layout *host, struct er
             return 0;
         }
     }
-    // The default bridge is made after this one, and takes the first subnet that is free: it is left
-    // to it. (With a stock daemon's bridges on the host both would take the third.)
+    // The default bridge is made after this one, and takes the first subnet that is free: it is
+    // left to it. (With a stock daemon's bridges on the host both would take the third.)
     bool spared = default_bridge_is_there(host);
     for (size_t p = 0; p < COUNT_OF(pools); p++) {
         struct ipnet base;
