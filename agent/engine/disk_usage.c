@@ -8,11 +8,12 @@
 #include "agent/engine/errand.h"
 #include "agent/engine/rows.h"
 #include "agent/image/rootfs_io.h"
+#include "agent/oci/volumes_io.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
 #include "proto/base/str.h"
 
-// The layers of containers are counted in a worker job.
+// The layers of containers and the volumes are counted in a worker job.
 struct counting {
     struct errand errand;
     struct loop_work work;
@@ -21,6 +22,11 @@ struct counting {
     size_t count;
     char (*ids)[CONTAINER_ID_BYTES];
     int64_t *bytes;
+    size_t volumes_count;
+    struct counted_volume {
+        char *name, *path;
+        uint64_t bytes;
+    } * volumes;
 };
 
 void tell_pruned(struct request *request, const char *type, uint64_t freed)
@@ -42,6 +48,11 @@ static void counting_fini(struct errand *errand)
     free(counting->root);
     free(counting->ids);
     free(counting->bytes);
+    for (size_t i = 0; i < counting->volumes_count; i++) {
+        free(counting->volumes[i].name);
+        free(counting->volumes[i].path);
+    }
+    free(counting->volumes);
 }
 
 static void count_layers(struct loop_work *work)
@@ -49,6 +60,8 @@ static void count_layers(struct loop_work *work)
     struct counting *counting = CONTAINER_OF(work, struct counting, work);
     for (size_t i = 0; i < counting->count; i++)
         counting->bytes[i] = (int64_t)rootfs_upper_bytes(counting->root, counting->ids[i]);
+    for (size_t i = 0; i < counting->volumes_count; i++)
+        counting->volumes[i].bytes = rootfs_folder_bytes(counting->volumes[i].path);
 }
 
 static bool wanted(const struct request *request, const char *type)
@@ -103,13 +116,15 @@ static void write_volumes(const struct counting *counting, struct json_out *out)
 {
     struct volumes *volumes = counting->local->volumes;
     const struct volume *volume;
-    size_t position = 0;
     json_out_array(out, "Volumes");
-    while ((volume = volumes_next(volumes, &position))) {
+    for (size_t i = 0; i < counting->volumes_count; i++) {
+        const struct counted_volume *counted = &counting->volumes[i];
+        if (volumes_find(volumes, counted->name, &volume, NULL))
+            continue; // removed meanwhile
         volume_write_open(volume, out);
         json_out_object(out, "UsageData");
         json_out_uint(out, "RefCount", volumes_users(volumes, volume->name));
-        json_out_int(out, "Size", -1); // volumes may be large and remote: they are not walked
+        json_out_uint(out, "Size", counted->bytes);
         json_out_end(out);
         json_out_end(out);
     }
@@ -157,6 +172,14 @@ static void disk_usage(struct request *request)
     for (const struct crate *crate = NULL; (crate = crates_next(local->crates, crate));)
         if (counting->count < CRATES_MAX)
             str_copy(counting->ids[counting->count++], CONTAINER_ID_BYTES, crate->id);
+    const struct volume *volume;
+    for (size_t at = 0;
+         wanted(request, "volume") && (volume = volumes_next(local->volumes, &at));) {
+        counting->volumes = mem_realloc(counting->volumes,
+                                        (counting->volumes_count + 1) * sizeof *counting->volumes);
+        counting->volumes[counting->volumes_count++] =
+            (struct counted_volume){str_dup(volume->name), str_dup(volume->path), 0};
+    }
     errand_await(&counting->errand);
     loop_work_start(request_loop(request), &counting->work, count_layers, counted);
 }

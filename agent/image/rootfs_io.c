@@ -295,6 +295,16 @@ static int walk_upper(const char *root, const char *container, struct walk *walk
     return 0;
 }
 
+uint64_t rootfs_folder_bytes(const char *folder)
+{
+    struct walk walk = {.tree_fd = -1};
+    char path[ROOTFS_PATH_BYTES] = "";
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0)
+        walk_folder(&walk, fd, path, 0, 0);
+    return walk.bytes;
+}
+
 uint64_t rootfs_upper_bytes(const char *root, const char *container)
 {
     struct walk walk = {.tree_fd = -1};

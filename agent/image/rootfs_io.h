@@ -42,6 +42,10 @@ size_t rootfs_users(const char *root, const char *image_id, char *example, size_
 int rootfs_upper(const char *root, const char *container, char out[ROOTFS_PATH_BYTES],
                  struct err *err);
 
+// Bytes of the blocks of all that lies in a folder, such as a volume; 0 when it cannot be read. For
+// a worker job.
+uint64_t rootfs_folder_bytes(const char *folder);
+
 // Bytes in the container's upper folder; walks it, so for a worker job.
 uint64_t rootfs_upper_bytes(const char *root, const char *container);
 

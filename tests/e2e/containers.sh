@@ -143,6 +143,11 @@ same outside "$(docker run --rm --network none -v data:/data -v "$LAB/bind:/b:ro
   sh -c 'echo kept >/data/x; mount | grep "tmpfs on /t" >/dev/null && ! touch /b/no 2>/dev/null && cat /b/file')" "mounts"
 same kept "$(docker run --rm --network none -v data:/data "$I" cat /data/x)" "kept in a volume"
 
+docker run --rm --network none -v sized:/d "$I" sh -c "head -c 1000000 /dev/zero >/d/f"
+size=$(docker system df -v --format "{{range .Volumes}}{{if eq .Name \"sized\"}}{{.Size}}{{end}}{{end}}")
+[[ $size == 1*MB ]] || fail "a volume of 1 MB has $size"
+docker volume rm sized >/dev/null
+
 step "skepd goes and comes: containers run on"
 docker run -d --name keep --network none --restart always "$I" sleep 1000 >/dev/null
 docker run -d --name lost --network none "$I" sleep 1000 >/dev/null

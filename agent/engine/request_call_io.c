@@ -1,0 +1,208 @@
+#include "agent/engine/request_priv_io.h"
+
+#include "agent/engine/engine.h"
+#include "proto/base/check.h"
+#include "proto/wire/methods.h"
+#include "proto/wire/wire.h"
+
+// ---- the manager -------------------------------------------------------------------------------
+
+static const char *why_no_manager(enum swarm_standing standing)
+{
+    switch (standing) {
+    case STANDING_WORKER:
+        return "This node is not a swarm manager. Worker nodes can't be used to view or modify "
+               "cluster state. Please run this command on a manager node or promote the current "
+               "node to a manager.";
+    case STANDING_LOCKED:
+        return "Swarm is encrypted and needs to be unlocked before it can be used. Please use "
+               "\"docker swarm unlock\" to unlock it.";
+    case STANDING_EXPIRED:
+        return "Swarm certificates have expired. To replace them, leave the swarm and join again.";
+    case STANDING_MANAGER:
+        return "The manager of this node is starting. Please try again.";
+    case STANDING_INACTIVE:
+    case STANDING_PENDING:
+    case STANDING_ERROR:
+        break;
+    }
+    return "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" "
+           "to connect this node to swarm and try again.";
+}
+
+bool request_needs_manager(struct request *request)
+{
+    struct backend_swarm swarm = {0};
+    const struct engine_options *options = &request->engine->options;
+    options->backend->swarm(options->backend_ctx, &swarm);
+    if (swarm.standing == STANDING_MANAGER && request->engine->manager)
+        return true;
+    request_fail(request, 503, "%s", why_no_manager(swarm.standing));
+    return false;
+}
+
+bool request_has_manager(const struct request *request)
+{
+    return request->engine->manager != NULL;
+}
+
+static void on_call_done(struct rpc_request *call, void *ctx, const struct rpc_status *status,
+                         const struct metadata *trailers)
+{
+    (void)trailers;
+    struct request *request = ctx;
+    request->call = NULL;
+    if (status->err.code == ERR_OK)
+        request->then(request, rpc_request_message(call));
+    else if (request->otherwise)
+        request->otherwise(request, &status->err);
+    else
+        request_fail_call(request, &status->err);
+}
+
+static void on_bytes_done(struct rpc_request *call, void *ctx, const struct rpc_status *status,
+                          const struct metadata *trailers)
+{
+    (void)trailers;
+    struct request *request = ctx;
+    size_t size = 0;
+    request->call = NULL;
+    if (status->err.code != ERR_OK) {
+        request_fail_call(request, &status->err);
+        return;
+    }
+    const uint8_t *bytes = rpc_request_bytes(call, &size);
+    request->bytes_then(request, bytes, size);
+}
+
+void request_call_bytes(struct request *request, const char *path, const void *bytes, size_t size,
+                        request_bytes_then *then)
+{
+    CHECK(!request->call);
+    if (!request->engine->manager) { // demoted between two steps
+        request_needs_manager(request);
+        return;
+    }
+    request->bytes_then = then;
+    struct rpc_request_spec spec = {
+        .path = path,
+        .kind = RPC_UNARY,
+        .timeout_ms = ENGINE_CALL_MS,
+        .on_done = on_bytes_done,
+        .ctx = request,
+    };
+    request->call = rpc_client_call_bytes(request->engine->manager, &spec, bytes, size);
+}
+
+void request_call(struct request *request, const char *path, const void *message,
+                  request_then *then, request_else *otherwise)
+{
+    CHECK(!request->call);
+    if (!request->engine->manager) { // demoted between two steps
+        request_needs_manager(request);
+        return;
+    }
+    const struct method *method = method_find(path);
+    CHECK(method);
+    request->then = then;
+    request->otherwise = otherwise;
+    struct rpc_request_spec spec = {
+        .path = method->path,
+        .kind = RPC_UNARY,
+        .response = method->response,
+        .timeout_ms = ENGINE_CALL_MS,
+        .on_done = on_call_done,
+        .ctx = request,
+    };
+    request->call = rpc_client_call(request->engine->manager, &spec, message);
+}
+
+static void on_stream_message(struct rpc_request *call, void *ctx, const ProtobufCMessage *message)
+{
+    (void)call;
+    struct request *request = ctx;
+    request->then(request, message);
+}
+
+static void on_stream_done(struct rpc_request *call, void *ctx, const struct rpc_status *status,
+                           const struct metadata *trailers)
+{
+    (void)call;
+    (void)trailers;
+    struct request *request = ctx;
+    request->call = NULL;
+    request->over(request, status->err.code == ERR_OK ? NULL : &status->err);
+}
+
+void request_call_stream(struct request *request, const char *path, const void *message,
+                         request_then *then, request_over *over)
+{
+    CHECK(!request->call);
+    const struct method *method = method_find(path);
+    CHECK(method);
+    struct err err = ERR_INIT;
+    if (!request->engine->manager) { // demoted between two steps
+        err_set(&err, ERR_UNAVAILABLE, "this node is no manager any more");
+        over(request, &err);
+        return;
+    }
+    request->then = then;
+    request->over = over;
+    struct rpc_request_spec spec = {
+        .path = method->path,
+        .kind = RPC_SERVER_STREAM,
+        .response = method->response,
+        .on_message = on_stream_message,
+        .on_done = on_stream_done,
+        .ctx = request,
+    };
+    request->call = rpc_client_call(request->engine->manager, &spec, message);
+}
+
+void request_call_pause(struct request *request)
+{
+    if (request->call)
+        rpc_request_pause(request->call);
+}
+
+void request_call_resume(struct request *request)
+{
+    if (request->call)
+        rpc_request_resume(request->call);
+}
+
+void *request_message(struct request *request, const char *path)
+{
+    const struct method *method = method_find(path);
+    CHECK(method);
+    void *message = wire_new(method->request, request_arena(request));
+    CHECK(message); // the arena is far larger than any empty request
+    return message;
+}
+
+static void on_backend_done(void *owner, const struct err *err, const char *text)
+{
+    struct request *request = owner;
+    request->waiting = false;
+    if (err && request->otherwise)
+        request->otherwise(request, err);
+    else if (err)
+        request_fail_err(request, err);
+    else
+        request->text_then(request, text);
+}
+
+backend_done *request_backend_done(struct request *request, request_text_then *then, void **owner)
+{
+    return request_backend_done_or(request, then, NULL, owner);
+}
+
+backend_done *request_backend_done_or(struct request *request, request_text_then *then,
+                                      request_else *otherwise, void **owner)
+{
+    request->waiting = true;
+    request->text_then = then;
+    request->otherwise = otherwise;
+    *owner = request;
+    return on_backend_done;
+}
