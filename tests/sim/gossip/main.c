@@ -1,6 +1,6 @@
 // Clusters of the gossip core through good and bad times.
 //
-//   sim_gossip [--seed N] [--seeds N] [--nodes N] [--scenario NAME] [--verbose]
+//   sim_gossip [--seed N] [--seeds N] [--nodes N] [--scenario NAME] [--light] [--verbose]
 //
 // Each seed runs one scenario, in turn. A broken rule is printed with what repeats it; exit 1.
 #include <malloc.h>
@@ -15,6 +15,7 @@ struct run {
     struct world world;
     uint64_t seed;
     bool verbose;
+    bool light;
     char why[256];
 };
 
@@ -53,6 +54,31 @@ static uint64_t odd(const struct gossip_counters *counters)
     return counters->drop_broken + counters->drop_version + counters->drop_full;
 }
 
+// What a node may take up for itself, and for each thing that it knows of: about twice of what is
+// seen. What is on its way is counted along.
+#define NODE_BYTES       (64 * 1024)
+#define MEMBER_BYTES     2048
+#define ATTACHMENT_BYTES 512
+#define ROW_BYTES        512
+
+// All memory of this process is of the cores, but for the world's own few bytes a node.
+static bool lean(struct run *run)
+{
+    size_t used = mallinfo2().uordblks, allowed = 0;
+    for (unsigned i = 0; i < run->world.count; i++) {
+        const struct world_node *node = &run->world.nodes[i];
+        allowed += NODE_BYTES;
+        if (!node->core)
+            continue;
+        const struct gossip_counters *counters = gossiper_counters(node->core);
+        allowed += counters->members * MEMBER_BYTES + counters->attachments * ATTACHMENT_BYTES +
+                   counters->rows * ROW_BYTES;
+    }
+    str_format(run->why, sizeof run->why, "%zu KiB are in use, %zu should do", used / 1024,
+               allowed / 1024);
+    return used <= allowed;
+}
+
 // No core hoards, whatever happened.
 static bool bounded(struct run *run)
 {
@@ -75,6 +101,8 @@ static bool bounded(struct run *run)
             return broken(run, "a core hoards");
         }
     }
+    if (!lean(run))
+        return broken(run, "memory");
     if (world_sum(world, odd) == 0)
         return true;
     str_format(run->why, sizeof run->why, "%llu times", (unsigned long long)world_sum(world, odd));
@@ -89,8 +117,14 @@ static unsigned some(struct run *run, unsigned bound)
 }
 
 // Everybody is on network 0, as on ingress, and on some others, with a few rows each.
+// Light: on network 0 alone, with one row, so that many nodes are quick.
 static void furnish(struct run *run, unsigned number)
 {
+    if (run->light) {
+        world_join(&run->world, number, 0);
+        world_put(&run->world, number, 0, 0);
+        return;
+    }
     for (unsigned network = 0; network < WORLD_NETWORKS; network++) {
         if (network > 0 && some(run, 3) > 0)
             continue;
@@ -251,9 +285,9 @@ static const struct {
     {"split", split}, {"managers", managers}, {"frozen", frozen},
 };
 
-static bool run_one(uint64_t seed, unsigned nodes, size_t scenario, bool verbose)
+static bool run_one(uint64_t seed, unsigned nodes, size_t scenario, bool verbose, bool light)
 {
-    struct run run = {.seed = seed, .verbose = verbose};
+    struct run run = {.seed = seed, .verbose = verbose, .light = light};
     if (verbose)
         printf("seed %llu, %s, %u nodes\n", (unsigned long long)seed, scenarios[scenario].name,
                nodes);
@@ -279,10 +313,14 @@ int main(int argc, char **argv)
 {
     uint64_t seed = 1, seeds = 1, nodes = 30;
     size_t scenario = COUNT_OF(scenarios);
-    bool verbose = false, good = true;
+    bool verbose = false, light = false, good = true;
     for (int i = 1; i < argc && good; i++) {
         if (str_equal(argv[i], "--verbose")) {
             verbose = true;
+            continue;
+        }
+        if (str_equal(argv[i], "--light")) {
+            light = true;
             continue;
         }
         const char *value = argv[++i];
@@ -301,12 +339,12 @@ int main(int argc, char **argv)
     }
     if (!good) {
         fprintf(stderr, "usage: sim_gossip [--seed N] [--seeds N] [--nodes N] [--scenario NAME] "
-                        "[--verbose]\n");
+                        "[--light] [--verbose]\n");
         return 2;
     }
     for (uint64_t i = 0; i < seeds; i++) {
         size_t which = scenario < COUNT_OF(scenarios) ? scenario : (seed + i) % COUNT_OF(scenarios);
-        if (!run_one(seed + i, (unsigned)nodes, which, verbose))
+        if (!run_one(seed + i, (unsigned)nodes, which, verbose, light))
             return 1;
     }
     printf("%llu seeds, %llu nodes: all rules held\n", (unsigned long long)seeds,
