@@ -203,6 +203,20 @@ void ipsec_compile(struct ipsec_set *out, const struct ipsec_local *local,
     ipsec_set_sort(out);
 }
 
+void ipsec_keep(struct ipsec_set *wanted, const struct ipsec_set *actual)
+{
+    const size_t states = wanted->states_count, policies = wanted->policies_count;
+    for (size_t i = 0; i < actual->states_count; i++)
+        if (!states || !bsearch(&actual->states[i], wanted->states, states,
+                                sizeof(struct ipsec_state), state_order))
+            *ipsec_set_state(wanted) = actual->states[i];
+    for (size_t i = 0; i < actual->policies_count; i++)
+        if (!policies || !bsearch(&actual->policies[i], wanted->policies, policies,
+                                  sizeof(struct ipsec_policy), policy_order))
+            *ipsec_set_policy(wanted) = actual->policies[i];
+    ipsec_set_sort(wanted);
+}
+
 // ---- steps --------------------------------------------------------------------------------------
 
 struct steps {

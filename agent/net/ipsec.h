@@ -85,6 +85,9 @@ struct ipsec_local {
 void ipsec_compile(struct ipsec_set *out, const struct ipsec_local *local,
                    const struct ipsec_keys *keys, const uint32_t *peers, size_t count);
 
+// Adds to what is wanted what is there of other peers and other keys: it stays as it is.
+void ipsec_keep(struct ipsec_set *wanted, const struct ipsec_set *actual);
+
 enum ipsec_verb {
     IPSEC_STATE_ADD,
     IPSEC_STATE_DEL,

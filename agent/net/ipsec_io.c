@@ -35,7 +35,12 @@ struct ipsec {
     void (*closed)(void *owner);
     void *closed_owner;
     struct ipsec_counts counts;
+    // What the life before left stays until this one had time to hear of keys and peers.
+    bool looked; // for it
+    bool kept;   // in the last job
+    struct mono keep_until;
     // The job's.
+    bool keep, found;
     struct loop_work work;
     struct ipsec_set wanted;
     uint32_t bound;
@@ -56,6 +61,9 @@ static void run(struct loop_work *work)
     if (xfrm_open(&xfrm, &ipsec->err) < 0)
         return;
     if (xfrm_read(xfrm, &actual, &ipsec->err) == 0) {
+        ipsec->found = actual.states_count > 0;
+        if (ipsec->keep)
+            ipsec_keep(&ipsec->wanted, &actual);
         struct ipsec_step *steps = ipsec_diff(&actual, &ipsec->wanted, ipsec->bound, &count);
         for (size_t i = 0; i < count; i++) {
             if (xfrm_step(xfrm, &steps[i], &ipsec->err) < 0)
@@ -90,6 +98,9 @@ static void done(struct loop_work *work)
     bool failed = ipsec->err.code != ERR_OK;
     ipsec->running = false;
     ipsec_set_fini(&ipsec->wanted);
+    if (!failed && !ipsec->looked && ipsec->found)
+        ipsec->keep_until = mono_add(loop_now(ipsec->loop), IPSEC_KEEP_MS * NS_PER_MS);
+    ipsec->looked |= !failed;
     ipsec->counts.steps += ipsec->steps;
     ipsec->counts.repairs += ipsec->drift ? ipsec->steps : 0;
     ipsec->counts.failures += failed;
@@ -110,6 +121,11 @@ static void start(struct ipsec *ipsec)
     ipsec->dirty = false;
     ipsec->drift = !ipsec->asked;
     ipsec->asked = false;
+    ipsec->keep = !ipsec->closing && (!ipsec->looked || !ipsec->has_keys ||
+                                      mono_before(loop_now(ipsec->loop), ipsec->keep_until));
+    // The end of that time is no drift.
+    ipsec->drift &= !ipsec->kept;
+    ipsec->kept = ipsec->keep;
     ipsec->bound = ipsec->local.bound;
     ipsec_set_init(&ipsec->wanted);
     if (!ipsec->closing)

@@ -14,6 +14,7 @@
 
 #define IPSEC_AUDIT_MS 30000
 #define IPSEC_RETRY_MS 1000
+#define IPSEC_KEEP_MS  60000 // how long what a life before left stays, whatever is said
 
 struct ipsec;
 
@@ -45,7 +46,8 @@ enum ipsec_able {
 enum ipsec_able ipsec_able(struct ipsec *ipsec, struct err *why);
 
 // The peers to speak with (copied; a count of 0 takes everything away but what blocks). Before
-// there are keys everything is blocked.
+// there are keys everything is blocked, but for what this node's life before left: that goes on for
+// IPSEC_KEEP_MS at least, so that a restart loses no packet.
 void ipsec_set(struct ipsec *ipsec, const struct ipsec_local *local, const uint32_t *peers,
                size_t count);
 

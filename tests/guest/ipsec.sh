@@ -2,6 +2,7 @@
 # An encrypted overlay on Debian's kernel: two nodes whose VXLAN goes through ESP with the cluster's
 # keys. Nothing of it is readable on the wire, clear text is neither sent nor taken, keys rotate under
 # traffic without a lost packet, and all of it comes and goes with the node.
+# ctest: TIMEOUT 700
 . "$(dirname "$0")/../support/guest.sh"
 in_guest "$0" "$@"
 . "$(dirname "$0")/../support/lab.sh"
@@ -101,6 +102,21 @@ done
 wait "$pinger" || true
 grep -q ' 0% packet loss' "$work/ping" || fail "lost some: $(grep loss "$work/ping")"
 same 4 "$(ip netns exec A ip xfrm state | grep -c '^src')" "states after rotations"
+
+step "a node's life ends, and another begins and is late to hear of the keys: not one packet is lost"
+ip netns exec ovA ping -q -i 0.05 -c 200 -W 5 10.1.0.2 >"$work/ping" &
+pinger=$!
+kill -KILL "${keeper[A]}"
+eval "exec ${input[A]}>&-"
+eventually 10 gone "${keeper[A]}" || true
+node A $A $B
+has_begun() { grep -q '^done' "$work/A.out"; }
+eventually 20 has_begun
+same 4 "$(ip netns exec A ip xfrm state | grep -c '^src')" "states that the life before left"
+keys A 6
+wait "$pinger" || true
+grep -q ' 0% packet loss' "$work/ping" || fail "lost some: $(grep loss "$work/ping")"
+same 4 "$(ip netns exec A ip xfrm state | grep -c '^src')" "states after that"
 
 step "what others break is repaired, what a node leaves is taken away"
 ip netns exec A ip xfrm policy flush

@@ -209,6 +209,36 @@ START_TEST(what_is_right_stays_and_what_is_wrong_goes)
 }
 END_TEST
 
+START_TEST(what_a_life_before_left_can_be_kept)
+{
+    const struct ipsec_local local = {A, A, 4789};
+    const uint32_t peer = B;
+    struct ipsec_keys before = ring(1), after = ring(2);
+    struct ipsec_set actual, wanted;
+    size_t count;
+    // Without keys and peers: nothing goes, and what blocks stands already.
+    ipsec_set_init(&actual);
+    ipsec_set_init(&wanted);
+    ipsec_compile(&actual, &local, &before, &peer, 1);
+    ipsec_compile(&wanted, &local, &after, NULL, 0);
+    ipsec_keep(&wanted, &actual);
+    free(ipsec_diff(&actual, &wanted, A, &count));
+    ck_assert_uint_eq(count, 0);
+    ipsec_set_fini(&wanted);
+    // With newer keys: they are added, the older ones stay.
+    ipsec_set_init(&wanted);
+    ipsec_compile(&wanted, &local, &after, &peer, 1);
+    ipsec_keep(&wanted, &actual);
+    struct ipsec_step *steps = ipsec_diff(&actual, &wanted, A, &count);
+    ck_assert_uint_eq(count, 3); // a key to decrypt with, one to encrypt with, the policy of that
+    for (size_t i = 0; i < count; i++)
+        ck_assert(steps[i].verb == IPSEC_STATE_ADD || steps[i].verb == IPSEC_POLICY_PUT);
+    free(steps);
+    ipsec_set_fini(&actual);
+    ipsec_set_fini(&wanted);
+}
+END_TEST
+
 Suite *suite_ipsec(void);
 Suite *suite_ipsec(void)
 {
@@ -218,6 +248,7 @@ Suite *suite_ipsec(void)
     tcase_add_test(tcase, keys_are_ordered_by_their_time);
     tcase_add_loop_test(tcase, rotation_loses_nothing, 0, 8);
     tcase_add_test(tcase, what_is_right_stays_and_what_is_wrong_goes);
+    tcase_add_test(tcase, what_a_life_before_left_can_be_kept);
     suite_add_tcase(suite, tcase);
     return suite;
 }
