@@ -100,6 +100,11 @@ bool hold_share(struct alloc *alloc, struct net *net, const char *text, struct h
     return true;
 }
 
+bool hold_is_shared(struct holding holding)
+{
+    return map_get_u64(&holding.subnet->shared, holding.offset) != NULL;
+}
+
 static void give_back(struct holding holding)
 {
     struct map *shared = &holding.subnet->shared;

@@ -66,7 +66,7 @@ struct tsk {
     size_t nets_count;
     struct nod *node; // counted there
     bool ran;         // an agent may have started it
-    bool doubled;     // not with an agent yet, and somebody else has an address that it names
+    bool doubled;     // not with an agent yet, and to get an address that it does not share
     char id[];
 };
 
@@ -149,6 +149,7 @@ bool hold_claim(struct alloc *alloc, struct net *net, const char *text, struct h
 
 // Takes what is stored beside whoever has it. False when nobody has, or it belongs nowhere.
 bool hold_share(struct alloc *alloc, struct net *net, const char *text, struct holding *out);
+bool hold_is_shared(struct holding holding);
 void hold_release(struct alloc *alloc, struct holding holding);
 
 // Lets it rest until then.

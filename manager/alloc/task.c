@@ -67,7 +67,7 @@ static void tsk_vanished(struct alloc *alloc, struct tsk *tsk, struct mono tick)
 }
 
 // The record's address on the network; NULL when it has none.
-static const struct holding *tsk_holding(const struct tsk *tsk, const struct net *net)
+static struct holding *tsk_holding(const struct tsk *tsk, const struct net *net)
 {
     for (size_t i = 0; i < tsk->held.count; i++)
         if (tsk->held.list[i].subnet->net == net)
@@ -94,18 +94,18 @@ static bool address_is_given(const Swarm__Task *task, const struct net *net)
 }
 
 // Claims what the attachment says. An address that somebody has already (a stock leader that takes
-// over forgets the tasks of removed services, and gives their addresses away) is exchanged while no
-// agent knows it; else both have it.
+// over forgets the tasks of removed services, and gives their addresses away) is both's, and
+// exchanged as long as no agent knows it.
 static void claim_address(struct alloc *alloc, struct tsk *tsk, const Swarm__Task *task,
-                          struct net *net, const char *address, bool movable)
+                          struct net *net, const char *address)
 {
     struct holding holding;
-    if (hold_claim(alloc, net, address, &holding))
+    if (hold_claim(alloc, net, address, &holding)) {
         holdings_add(&tsk->held, holding);
-    else if (movable && !address_is_given(task, net))
-        tsk->doubled = true;
-    else if (hold_share(alloc, net, address, &holding))
+    } else if (hold_share(alloc, net, address, &holding)) {
         holdings_add(&tsk->held, holding);
+        tsk->doubled |= !address_is_given(task, net);
+    }
 }
 
 // A stored task that has networks: claims its addresses.
@@ -116,7 +116,6 @@ static struct tsk *tsk_claim(struct alloc *alloc, const struct object *object)
     const Swarm__Task *task = object_unpack(object, &arena);
     CHECK(task);
     struct tsk *tsk = tsk_new(alloc, object_id(object));
-    bool movable = object_task(object)->state < SWARM__TASK_STATE__ASSIGNED;
     for (size_t i = 0; i < task->n_networks; i++) {
         const Swarm__NetworkAttachment *attachment = task->networks[i];
         struct net *net = attached_net(alloc, attachment);
@@ -124,7 +123,7 @@ static struct tsk *tsk_claim(struct alloc *alloc, const struct object *object)
             continue;
         tsk_use(tsk, net);
         for (size_t k = 0; k < attachment->n_addresses; k++)
-            claim_address(alloc, tsk, task, net, attachment->addresses[k], movable);
+            claim_address(alloc, tsk, task, net, attachment->addresses[k]);
     }
     arena_fini(&arena);
     return tsk;
@@ -155,6 +154,9 @@ void tsk_set(struct alloc *alloc, const struct object *object, struct mono tick)
         tsk = tsk_claim(alloc, object);
     if (!tsk)
         return;
+    if (facts->state >= SWARM__TASK_STATE__ASSIGNED ||
+        facts->desired_state > SWARM__TASK_STATE__COMPLETE)
+        tsk->doubled = false; // an agent knows them, or none ever will
     if (tsk->doubled)
         queue_want(&alloc->tsk_queue, id);
     tsk->ran |= facts->state >= SWARM__TASK_STATE__ASSIGNED;
@@ -295,44 +297,38 @@ static void count_node(struct alloc *alloc, struct tsk *tsk, const char *node_id
         nod_count(alloc, tsk->node, tsk->nets[i], true);
 }
 
-// Gives the task addresses of its own in place of those that somebody else has; one that reached an
-// agent meanwhile keeps them.
+// Gives the task addresses of its own in place of those that it still shares.
 static int exchange(struct writer *writer, struct tsk *tsk, struct err *err)
 {
     struct alloc *alloc = writer->alloc;
     struct arena *arena = txn_arena(writer->txn);
     Swarm__Task *task = txn_edit(writer->txn, OBJECT_TASK, tsk->id);
-    if (!task)
+    // What the planners after us made of it is no event yet.
+    if (!task || !task->status || task->status->state >= SWARM__TASK_STATE__ASSIGNED ||
+        task->desired_state > SWARM__TASK_STATE__COMPLETE)
         return 0;
-    const struct object *object = view_get(txn_view(writer->txn), OBJECT_TASK, tsk->id);
-    bool movable = object_task(object)->state < SWARM__TASK_STATE__ASSIGNED;
-    if (movable && object_task(object)->desired_state > SWARM__TASK_STATE__COMPLETE)
-        return 0; // it will never use them
+    struct err why = ERR_INIT;
     bool changed = false;
-    for (size_t i = 0; i < task->n_networks; i++) {
+    for (size_t i = 0; i < task->n_networks && !why.code; i++) {
         Swarm__NetworkAttachment *attachment = task->networks[i];
         struct net *net = attached_net(alloc, attachment);
-        struct holding holding;
+        struct holding *now = net ? tsk_holding(tsk, net) : NULL;
+        struct holding fresh;
         const char *text;
-        struct err why = ERR_INIT;
-        if (!net || attachment->n_addresses == 0 || tsk_holding(tsk, net))
+        if (!now || !hold_is_shared(*now) || address_is_given(task, net) ||
+            hold_take(alloc, net, NULL, arena, &fresh, &text, &why))
             continue;
-        if (!movable) {
-            claim_address(alloc, tsk, task, net, attachment->addresses[0], false);
-            continue;
-        }
-        if (hold_take(alloc, net, NULL, arena, &holding, &text, &why)) {
-            queue_block(&alloc->tsk_queue, tsk->id, why.message);
-            int rc = changed ? txn_update(writer->txn, OBJECT_TASK, task, err) : 0;
-            return rc ? rc : ALLOC_BLOCKED;
-        }
-        holdings_add(&tsk->held, holding);
+        hold_release(alloc, *now);
+        *now = fresh;
         attachment->addresses = arena_memdup(arena, &text, sizeof(text));
         attachment->n_addresses = 1;
         changed = true;
     }
-    tsk->doubled = false;
-    return changed ? txn_update(writer->txn, OBJECT_TASK, task, err) : 0;
+    tsk->doubled = why.code != ERR_OK;
+    if (tsk->doubled)
+        queue_block(&alloc->tsk_queue, tsk->id, why.message);
+    int rc = changed ? txn_update(writer->txn, OBJECT_TASK, task, err) : 0;
+    return rc ? rc : tsk->doubled ? ALLOC_BLOCKED : 0;
 }
 
 int tsk_allocate(struct writer *writer, const char *id, struct err *err)

@@ -333,6 +333,30 @@ START_TEST(address_that_stock_gave_twice_is_exchanged_where_no_agent_knows_it)
 }
 END_TEST
 
+START_TEST(address_of_a_full_network_stays_with_who_is_left_of_two)
+{
+    Swarm__Network *network = allocated_network("n");
+    create_with_address("a-first", "", network, "10.1.0.5/28", SWARM__TASK_STATE__PENDING,
+                        SWARM__TASK_STATE__RUNNING);
+    create_with_address("b-second", "", network, "10.1.0.5/28", SWARM__TASK_STATE__PENDING,
+                        SWARM__TASK_STATE__RUNNING);
+    for (int i = 2; i < 15; i++)
+        if (i != 5)
+            create_with_address(arena_printf(&arena, "full%d", i), "", network,
+                                arena_printf(&arena, "10.1.0.%d/28", i), SWARM__TASK_STATE__RUNNING,
+                                SWARM__TASK_STATE__RUNNING);
+    load();
+    settle();
+    ck_assert_str_eq(address_of("b-second", 0), "10.1.0.5/28"); // there is no other
+    remove_object(OBJECT_TASK, "a-first");
+    settle();
+    ck_assert(!is_handed_out("n", "10.1.0.5/28"));
+    task_state("full9", SWARM__TASK_STATE__SHUTDOWN);
+    settle();
+    ck_assert_str_eq(address_of("b-second", 0), "10.1.0.5/28"); // it is its own by now
+}
+END_TEST
+
 START_TEST(address_that_two_running_tasks_have_is_free_after_both)
 {
     Swarm__Network *network = allocated_network("n");
@@ -791,6 +815,7 @@ Suite *suite_alloc(void)
     tcase_add_test(tcase, what_a_stock_leader_stored_is_honoured);
     tcase_add_test(tcase, addresses_are_serial_and_in_swarmkits_order);
     tcase_add_test(tcase, address_that_stock_gave_twice_is_exchanged_where_no_agent_knows_it);
+    tcase_add_test(tcase, address_of_a_full_network_stays_with_who_is_left_of_two);
     tcase_add_test(tcase, address_that_two_running_tasks_have_is_free_after_both);
     tcase_add_test(tcase, overlap_is_refused_naming_the_network);
     tcase_add_test(tcase, full_network_tells_the_task_and_serves_it_when_room_is_back);
