@@ -69,6 +69,7 @@ class User(threading.Thread):
         self.alive = {}         # name -> id, acknowledged and not asked to go
         self.gone = {}          # the same, acknowledged to be gone
         self.uncertain = set()  # names whose fate nobody told us
+        self.doubted = []       # of these, what may still be there
         self.replicas = {}      # id -> as acknowledged, or None when uncertain
         self.made = self.scaled = self.removed = self.failed = 0
 
@@ -80,8 +81,7 @@ class User(threading.Thread):
             self.replicas[answer['ID']] = 2
             self.made += 1
         else:
-            self.uncertain.add(name)
-            self.failed += 1
+            self.doubt(name)
 
     def scale(self):
         name = random.choice(list(self.alive))
@@ -105,13 +105,28 @@ class User(threading.Thread):
             self.gone[name] = id
             self.removed += 1
         else:
-            self.uncertain.add(name)
+            self.doubt(name)
+
+    def doubt(self, name):
+        self.uncertain.add(name)
+        self.doubted.append(name)
+        self.failed += 1
+
+    def clear_doubt(self):
+        """What may be there takes addresses too, and those are few."""
+        name = self.doubted.pop(0)
+        status, _ = self.manager.call('DELETE', f'/services/{name}')
+        if status not in (200, 404):
+            self.doubted.append(name)
             self.failed += 1
 
     def run(self):
         while time.monotonic() < self.end:
             dice = random.random()
-            if len(self.alive) < 3 or (dice < 0.5 and len(self.alive) < KEEP):
+            known = len(self.alive) + len(self.doubted)
+            if self.doubted and (dice < 0.2 or known >= KEEP):
+                self.clear_doubt()
+            elif len(self.alive) < 3 or (dice < 0.5 and known < KEEP):
                 self.make()
             elif dice < 0.75:
                 self.scale()
