@@ -137,6 +137,8 @@ static void handle_session(struct rpc_call *call)
                            (const Swarm__SessionRequest *)rpc_call_message(call), &stream->core,
                            dispatch_moment(dispatch), &err))
         stream_refuse(stream, &err);
+    else
+        rpc_call_drop_message(call);
     dispatch_kick(dispatch);
 }
 
@@ -150,6 +152,8 @@ static void open_assignments(struct rpc_call *call, const char *session_id, bool
     if (dispatcher_assignments(dispatch_core(dispatch), node_of(call), session_id, legacy,
                                &stream->core, dispatch_moment(dispatch), &err))
         stream_refuse(stream, &err);
+    else
+        rpc_call_drop_message(call);
     dispatch_kick(dispatch);
 }
 

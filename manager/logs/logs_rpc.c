@@ -125,6 +125,7 @@ static void handle_listen(struct rpc_call *call)
     listener->core.end = listener_end;
     listener->call = call;
     rpc_call_set_user(call, listener);
+    rpc_call_drop_message(call);
     broker_listen(broker, node_of(call), &listener->core);
 }
 

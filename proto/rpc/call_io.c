@@ -299,6 +299,12 @@ const ProtobufCMessage *rpc_call_message(const struct rpc_call *call)
     return call->current ? call->current->message : NULL;
 }
 
+void rpc_call_drop_message(struct rpc_call *call)
+{
+    incoming_free(call->current);
+    call->current = NULL;
+}
+
 const uint8_t *rpc_call_bytes(const struct rpc_call *call, size_t *size)
 {
     *size = call->current ? call->current->size : 0;

@@ -34,7 +34,7 @@ struct call_mail {
     bool waits_room;
     bool paused;
     bool finished;
-    struct rpc_status status; // with details of its own
+    struct rpc_status *status; // with details of its own; NULL until finished, for it is large
 };
 
 struct frame {
@@ -64,7 +64,9 @@ void call_mail_free(struct call_mail *mail)
     for (struct list *link; (link = list_pop_front(&mail->messages));)
         incoming_free(LIST_ENTRY(link, struct incoming, link));
     CHECK(list_empty(&mail->frames));
-    free((void *)mail->status.details);
+    if (mail->status)
+        free((void *)mail->status->details);
+    free(mail->status);
     uv_mutex_destroy(&mail->lock);
     free(mail);
 }
@@ -175,9 +177,10 @@ void call_mail_pause(struct call_mail *mail, bool paused)
 void call_mail_finish(struct call_mail *mail, const struct rpc_status *status)
 {
     uv_mutex_lock(&mail->lock);
-    mail->status = *status;
+    CHECK(!mail->status);
+    mail->status = mem_dup(status, sizeof *status);
     if (status->details)
-        mail->status.details = mem_dup(status->details, status->details_size);
+        mail->status->details = mem_dup(status->details, status->details_size);
     mail->finished = true;
     post_conn(mail);
     uv_mutex_unlock(&mail->lock);
@@ -233,7 +236,7 @@ static void at_conn(struct loop_post *post)
     bool over = finished && !mail->home_busy && !mail->conn_posted;
     uv_mutex_unlock(&mail->lock);
     if (over) {
-        struct rpc_status status = mail->status;
+        struct rpc_status status = *mail->status;
         call_finish_here(call, &status);
     }
 }

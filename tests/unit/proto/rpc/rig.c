@@ -34,6 +34,8 @@ static void handle_count(struct rpc_call *call)
     const uint8_t *bytes = rpc_call_bytes(call, &size);
     char text[16] = "";
     memcpy(text, bytes, size < 15 ? size : 15);
+    rpc_call_drop_message(call);
+    CHECK(!rpc_call_message(call) && !rpc_call_bytes(call, &size) && size == 0);
     for (int i = atoi(text); i > 0; i--)
         answer(call, "x", 1);
     rpc_call_add_trailer(call, "x-trailer", "counted");
