@@ -23,6 +23,7 @@ struct arena sites_arena;
 Swarm__Cluster *sites_cluster;
 struct site sites[SITES];
 int64_t site_call_ms;
+int64_t sites_election_ms;
 
 static struct loop_thread serving;
 static const char *folder;
@@ -110,7 +111,9 @@ void site_start(int number, enum manager_birth birth, const char *join)
         .first_cluster = sites_cluster,
         .join_addrs = joins,
         .join_addrs_count = join ? 1 : 0,
-        .patient = {.heartbeat_ms = 100, .election_ms = 1000},
+        .patient = {.heartbeat_ms = 100,
+                    .election_ms = sites_election_ms ? sites_election_ms : 1000},
+        .quick = {.heartbeat_ms = sites_election_ms ? 100 : 0, .election_ms = sites_election_ms},
         .ready = on_ready,
         .changed = on_changed,
         .stopped = on_stopped,
@@ -228,6 +231,7 @@ void sites_found(int count)
 void sites_setup(void)
 {
     site_call_ms = 2000;
+    sites_election_ms = 0;
     loop_init(&sites_loop);
     loop_thread_start(&serving, "serving");
     folder = support_tmpdir();

@@ -70,6 +70,10 @@ struct asked site_call_message(struct rpc_client *client, const char *path,
 // How long site_call waits at most, in ms; sites_setup sets it to 2000.
 extern int64_t site_call_ms;
 
+// After how long without a leader the managers started from now on elect one, in ms; sites_setup
+// sets it to 0, the default. More for tests whose leader must stay while the machine is busy.
+extern int64_t sites_election_ms;
+
 // A client of a manager's port 2377, with these credentials (NULL: none). The caller's to close.
 struct rpc_client *site_client(int number, const struct credentials *credentials);
 
