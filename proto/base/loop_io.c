@@ -86,12 +86,16 @@ struct mono loop_now(const struct loop *loop)
 
 // ---- posts and stopping -------------------------------------------------------------------------
 
-// Runs what was posted so far; what those posts post runs in the next turn.
-static void run_posts(struct loop *loop)
+// Runs what was posted so far; what those posts post runs in the next turn. True when the loop is
+// asked to stop.
+static bool run_posts(struct loop *loop)
 {
     struct list ready;
     list_init(&ready);
     uv_mutex_lock(&loop->lock);
+    loop->woken = false;
+    bool stopping = loop->stopping;
+    loop->stopping = false;
     while (!list_empty(&loop->posted))
         list_push_back(&ready, list_pop_front(&loop->posted));
     uv_mutex_unlock(&loop->lock);
@@ -99,19 +103,27 @@ static void run_posts(struct loop *loop)
         struct loop_post *post = LIST_ENTRY(link, struct loop_post, link);
         post->run(post);
     }
+    return stopping;
 }
 
-// Makes the loop look at its posts. With the lock held.
+// Makes the loop look at its posts. Comes with the lock held and gives it back.
 //
 // An eventfd of our own instead of uv_async_t: libuv's receiver spins until the sender has come
-// back from its write, which on busy processors lasts a time slice (workers_io.h).
-static void wake(struct loop *loop)
+// back from its write, which on busy processors lasts a time slice (workers_io.h). The write is
+// outside of the lock, which the woken thread takes first: it would go to sleep again at once. What
+// keeps the loop from being freed meanwhile is that loop_fini waits for `wakers`.
+static void unlock_and_wake(struct loop *loop)
 {
-    if (loop->woken)
-        return;
+    bool wakes = !loop->woken;
     loop->woken = true;
+    if (wakes)
+        atomic_fetch_add_explicit(&loop->wakers, 1, memory_order_relaxed);
+    uv_mutex_unlock(&loop->lock);
+    if (!wakes)
+        return;
     int result = eventfd_write(loop->wake_fd, 1);
     CHECK(result == 0);
+    atomic_fetch_sub_explicit(&loop->wakers, 1, memory_order_release);
 }
 
 static void on_wake(uv_poll_t *handle, int status, int events)
@@ -119,15 +131,10 @@ static void on_wake(uv_poll_t *handle, int status, int events)
     (void)status;
     (void)events;
     struct loop *loop = loop_of(handle->data);
+    // Before the posts are taken: who posts from then on writes again.
     eventfd_t count;
-    uv_mutex_lock(&loop->lock);
     eventfd_read(loop->wake_fd, &count);
-    loop->woken = false;
-    bool stopping = loop->stopping;
-    loop->stopping = false;
-    uv_mutex_unlock(&loop->lock);
-    run_posts(loop);
-    if (stopping)
+    if (run_posts(loop))
         uv_stop(&loop->uv);
 }
 
@@ -136,17 +143,14 @@ void loop_post(struct loop *loop, struct loop_post *post, void (*run)(struct loo
     uv_mutex_lock(&loop->lock);
     post->run = run;
     list_push_back(&loop->posted, &post->link);
-    // Under the lock, so that the loop cannot be freed between the push and the wake-up.
-    wake(loop);
-    uv_mutex_unlock(&loop->lock);
+    unlock_and_wake(loop);
 }
 
 void loop_stop(struct loop *loop)
 {
     uv_mutex_lock(&loop->lock);
     loop->stopping = true;
-    wake(loop);
-    uv_mutex_unlock(&loop->lock);
+    unlock_and_wake(loop);
 }
 
 // ---- the end of the turn ------------------------------------------------------------------------
@@ -258,7 +262,7 @@ void loop_init(struct loop *loop)
 void loop_fini(struct loop *loop)
 {
     MAGIC_CHECK(loop, LOOP_MAGIC);
-    run_posts(loop);
+    (void)run_posts(loop);
     // What is closing may need some turns more: a connection says goodbye, a client is freed at the
     // end of a turn, with a timer to limit both. The loop's own handles must not keep it running,
     // but have to work until then.
@@ -279,6 +283,8 @@ void loop_fini(struct loop *loop)
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     int result = uv_loop_close(&loop->uv);
     CHECK(result == 0); // a handle was left open
+    while (atomic_load_explicit(&loop->wakers, memory_order_acquire) > 0)
+        ; // one system call of theirs, which we may not be allowed to yield to
     close(loop->wake_fd);
     timers_fini(&loop->timers);
     uv_mutex_destroy(&loop->lock);

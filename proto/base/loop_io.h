@@ -8,6 +8,7 @@
 #ifndef PROTO_BASE_LOOP_IO_H
 #define PROTO_BASE_LOOP_IO_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <uv.h>
@@ -26,8 +27,9 @@ struct loop {
     struct list posted; // loop_post.link, oldest first
     bool stopping;
     bool woken;
-    size_t jobs; // of loop_work_start, under way
-    bool ending; // in loop_fini
+    atomic_uint wakers; // threads about to write to wake_fd
+    size_t jobs;        // of loop_work_start, under way
+    bool ending;        // in loop_fini
     struct timers timers;
     uv_timer_t alarm;  // wakes for the earliest of `timers`
     struct list later; // loop_later.link
