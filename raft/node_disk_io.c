@@ -90,6 +90,7 @@ static void on_committed(struct loop_work *work)
     struct node_commit *commit = CONTAINER_OF(work, struct node_commit, work);
     struct raft_node *node = node_of_commit(commit);
     commit->running = false;
+    loop_later_ask(&node->turn);
     if (commit->result == -ERR_RESOURCE_EXHAUSTED && !node->closing) {
         stall(node);
         return;
@@ -122,7 +123,6 @@ static void on_committed(struct loop_work *work)
         node->held = false;
         node_commit_start(node, &node->held_write);
     }
-    loop_later_ask(&node->turn);
 }
 
 // How far the log may be cut: once it is long enough, up to `keep_entries` behind what is applied.

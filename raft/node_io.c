@@ -303,6 +303,11 @@ static void close_if_quiet(struct raft_node *node)
 {
     if (node_jobs_running(node))
         return;
+    // What waits is written, so that the next start has nothing to apply again.
+    if (node->core && !node->failed && !node->commit.stalled && !rows_empty(&node->rows)) {
+        node_commit_start(node, NULL);
+        return;
+    }
     bool handing_over = loop_timer_running(&node->closing_timer) && !node->failed && node->core &&
                         raft_role(node->core) == RAFT_LEADER;
     if (handing_over)

@@ -3,6 +3,9 @@
 
 #include "raft/core/core.h"
 
+// How soon a member without peers looks again whether all it knows to be committed is applied.
+#define ALONE_RETRY_MS 10
+
 // ---- timers -------------------------------------------------------------------------------------
 
 // A moment drawn from [election, 2 x election) after now, with the draw of this wait.
@@ -204,7 +207,7 @@ void election_own_vote_durable(struct raft *raft)
 static bool is_graced(struct raft *raft, uint32_t heartbeat_ms)
 {
     int64_t grace_ns = heartbeat_ms * NS_PER_MS;
-    if (raft->graced || mono_since(raft->now, raft->wake_at) <= grace_ns)
+    if (raft->graced || raft->peers_count == 0 || mono_since(raft->now, raft->wake_at) <= grace_ns)
         return false;
     raft->graced = true;
     raft->election_at = mono_add(raft->now, grace_ns);
@@ -220,6 +223,9 @@ void election_tick(struct raft *raft)
         return;
     if (has_unapplied_change(raft)) {
         election_reset_timer(raft);
+        // Alone, as after a start, only the disk is waited for.
+        if (raft->peers_count == 0)
+            raft->election_at = mono_add(raft->now, ALONE_RETRY_MS * NS_PER_MS);
         return;
     }
     bool all_ours = pace_all_ours(raft);

@@ -220,6 +220,7 @@ static void open_node(int number)
     struct member_under_test *m = &nodes[number];
     m->number = number;
     m->stopped = m->closed = false;
+    m->role = (struct raft_node_role){0};
     m->transport = (struct transport){.send = transport_send,
                                       .set_peer = transport_set_peer,
                                       .remove_peer = transport_remove_peer,
