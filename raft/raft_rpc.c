@@ -111,17 +111,19 @@ static void take_message(struct raft_rpc *rpc, struct rpc_call *call, struct raf
                          struct raft_blob *data)
 {
     const struct members *members = raft_node_members(rpc->node);
+    bool vote = message->type == RAFT_MSG_VOTE || message->type == RAFT_MSG_PRE_VOTE;
     if (members_was_removed(members, message->from)) {
         rpc_call_failf(call, ERR_NOT_FOUND, MEMBERS_ERR_REMOVED);
-    } else if (message->type == RAFT_MSG_VOTE || message->type == RAFT_MSG_PRE_VOTE) {
+    } else if (vote && message->entries_count) {
+        rpc_call_failf(call, ERR_INVALID_ARGUMENT, "a vote with entries");
+    } else if (vote) {
         // Somebody whom we cannot reach must not become leader: it would hear no answer of ours.
         if (!members_find(members, message->from)) {
             reply_message(call);
         } else {
             struct waiting *waiting = waiting_new(rpc, call);
             waiting->message = *message;
-            // A vote has no entries, so nothing in it points into the caller's arena.
-            CHECK(message->entries_count == 0);
+            // Without entries nothing in it points into the caller's arena.
             waiting->message.entries = NULL;
             peers_check_member(rpc->peers, message->from, on_voter_checked, waiting);
         }

@@ -12,6 +12,9 @@
 #include "proto/rpc/grpc.h"
 #include "proto/wire/ca.pb-c.h"
 #include "proto/wire/methods.h"
+#include "proto/wire/raft.pb-c.h"
+#include "proto/wire/wire.h"
+#include "raft/core/types.h"
 #include "tests/unit/manager/sites.h"
 
 static struct rpc_client *manager; // with the manager's own certificate
@@ -327,6 +330,79 @@ START_TEST(random_requests_to_every_method_do_no_harm)
 }
 END_TEST
 
+// A member's message, made up: never of a term that would be obeyed from a leader.
+static void raft_message(struct buf *out, const struct manager_status *status)
+{
+    static char context[RAFT_CONTEXT_BYTES_MAX + 20] = "skep";
+    static uint8_t body[] = "body";
+    Raftpb__Entry entry[3], *entries[3];
+    for (size_t i = 0; i < COUNT_OF(entry); i++) {
+        raftpb__entry__init(&entry[i]);
+        entry[i].has_type = entry[i].has_term = entry[i].has_index = entry[i].has_data = 1;
+        entry[i].type = (Raftpb__EntryType)rand_below(&rng, 4);
+        entry[i].term = number();
+        entry[i].index = number();
+        entry[i].data = (ProtobufCBinaryData){rand_below(&rng, sizeof body), body};
+        entries[i] = &entry[i];
+    }
+    Raftpb__SnapshotMetadata metadata = RAFTPB__SNAPSHOT_METADATA__INIT;
+    metadata.has_index = metadata.has_term = 1;
+    metadata.index = number();
+    metadata.term = number();
+    Raftpb__Snapshot snapshot = RAFTPB__SNAPSHOT__INIT;
+    snapshot.metadata = rand_below(&rng, 2) ? &metadata : NULL;
+    Raftpb__Message message = RAFTPB__MESSAGE__INIT;
+    message.has_type = message.has_to = message.has_from = message.has_term = 1;
+    message.has_logterm = message.has_index = message.has_commit = message.has_rejecthint = 1;
+    message.has_reject = message.has_context = 1;
+    const uint64_t ids[] = {status->raft_id, status->raft_id + 1, 0, number()};
+    message.type = (Raftpb__MessageType)rand_below(&rng, 22);
+    message.to = ids[rand_below(&rng, 4) ? 0 : 3];
+    message.from = ids[rand_below(&rng, COUNT_OF(ids))];
+    message.term = rand_below(&rng, status->role.term);
+    message.logterm = number();
+    message.index = number();
+    message.commit = number();
+    message.rejecthint = number();
+    message.reject = rand_below(&rng, 2) == 0;
+    message.n_entries = rand_below(&rng, COUNT_OF(entries) + 1);
+    message.entries = entries;
+    message.snapshot = rand_below(&rng, 2) ? &snapshot : NULL;
+    message.context = (ProtobufCBinaryData){
+        rand_below(&rng, 2) ? rand_below(&rng, sizeof context) : 0, (uint8_t *)context};
+    Swarm__ProcessRaftMessageRequest request = SWARM__PROCESS_RAFT_MESSAGE_REQUEST__INIT;
+    request.message = &message;
+    int packed = wire_pack(&request, out, NULL);
+    ck_assert_int_eq(packed, 0);
+}
+
+START_TEST(a_members_broken_raft_messages_change_nothing)
+{
+    rand_init(&rng, 1);
+    struct manager_status before, after;
+    uint64_t settled = settled_commit();
+    manager_status(sites[0].manager, &before);
+    unsigned refused = 0;
+    for (int round = 0; round < 1000; round++) {
+        struct buf body;
+        buf_init(&body, 65536);
+        raft_message(&body, &before);
+        struct asked asked = site_call(manager, "/docker.swarmkit.v1.Raft/ProcessRaftMessage", NULL,
+                                       body.data, body.len);
+        refused += asked.status.err.code == ERR_INVALID_ARGUMENT;
+        ck_assert_msg(!sites[0].stopped, "message %d stops the manager", round);
+        buf_fini(&body);
+    }
+    ck_assert_uint_gt(refused, 100);
+    ck_assert_uint_lt(refused, 1000);
+    manager_status(sites[0].manager, &after);
+    ck_assert_uint_eq(after.role.term, before.role.term);
+    ck_assert_uint_eq(after.commit, settled);
+    ck_assert_uint_eq(after.members, before.members);
+    ck_assert_int_eq(site_create_service(0, "still-served", 1).status.err.code, ERR_OK);
+}
+END_TEST
+
 // ---- guessing tokens ----------------------------------------------------------------------------
 
 #define GUESSES         10000
@@ -414,6 +490,7 @@ Suite *suite_hostile(void)
     tcase_add_test(tcase, malformed_requests_are_refused_and_change_nothing);
     tcase_add_test(tcase, oversized_requests_are_refused_and_others_served);
     tcase_add_test(tcase, random_requests_to_every_method_do_no_harm);
+    tcase_add_test(tcase, a_members_broken_raft_messages_change_nothing);
     tcase_add_test(tcase, ten_thousand_wrong_tokens_get_nothing_and_others_are_served);
     suite_add_tcase(suite, tcase);
     return suite;
