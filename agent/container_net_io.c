@@ -75,11 +75,12 @@ bool container_net_drain(struct executor_task *task)
 
 void container_net_ended(struct executor_task *task)
 {
+    // Its record may stay for as long as its service; its addresses and ports are for those that
+    // come in its place.
     if (!container_net_wanted(task))
         return;
-    nets_sandbox_serve(task->containers->nets, task->id, NETS_SERVE_NOT);
-    // The task that comes in its place wants the same ones.
-    nets_sandbox_unpublish(task->containers->nets, task->id);
+    nets_sandbox_unpublish(task->containers->nets, task->id); // at once
+    nets_sandbox_remove(task->containers->nets, task->id, NULL, NULL);
 }
 
 Swarm__PortConfig **container_net_ports(const struct executor_task *task, struct arena *arena,

@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <nftables/libnftables.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/select.h>
 #include <unistd.h>
 
 #include "proto/base/check.h"
@@ -77,6 +79,90 @@ static struct nft_ctx *context_open_in(int netns_fd, struct err *err)
     return ctx;
 }
 
+// ---- a call ------------------------------------------------------------------------------------
+
+// libnftables waits for its socket by select, whose sets end at descriptor 1024: beyond it, it would
+// write past them. A node of many containers may have more open than that. Then each call is a
+// thread of its own, which enters the namespace, lets go of all its descriptors (of copies: its
+// table is its own) and is gone afterwards, with all that it entered.
+#define DESCRIPTORS_SPARE 256 // that others may open between our look and the library's socket
+
+// Whether the next descriptor is one that select knows.
+static bool descriptors_are_low(void)
+{
+    int fd = fcntl(0, F_DUPFD_CLOEXEC, 3);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0 && fd < FD_SETSIZE - DESCRIPTORS_SPARE;
+}
+
+struct call {
+    int netns_fd;
+    unsigned flags;
+    int (*run)(struct nft_ctx *ctx, void *args, struct err *err);
+    void *args;
+    struct err err;
+};
+
+static int call_prepare(const struct call *call, struct err *err)
+{
+    if (setns(call->netns_fd, CLONE_NEWNET) < 0)
+        return err_set_errno(err, errno, "enter network namespace");
+    if (close_range(3, ~0U, CLOSE_RANGE_UNSHARE) == 0)
+        return 0;
+    // Kernels before 5.9.
+    if (unshare(CLONE_FILES) < 0)
+        return err_set_errno(err, errno, "set up nftables");
+    for (int fd = 3; fd < FD_SETSIZE; fd++)
+        close(fd);
+    return 0;
+}
+
+static void call_run(struct call *call, struct nft_ctx *ctx)
+{
+    if (!ctx)
+        return;
+    nft_ctx_output_set_flags(ctx, call->flags);
+    call->run(ctx, call->args, &call->err);
+    nft_ctx_free(ctx);
+}
+
+static void *call_thread(void *arg)
+{
+    struct call *call = arg;
+    if (call_prepare(call, &call->err) == 0)
+        call_run(call, context_open(&call->err));
+    return NULL;
+}
+
+static int call_make(const struct nft *nft, unsigned flags,
+                     int (*run)(struct nft_ctx *ctx, void *args, struct err *err), void *args,
+                     struct err *err)
+{
+    struct call call = {.netns_fd = nft->netns_fd, .flags = flags, .run = run, .args = args};
+    pthread_t thread;
+    err_clear(&call.err);
+    if (descriptors_are_low()) {
+        call_run(&call, context_open_in(nft->netns_fd, &call.err));
+    } else {
+        int errnum = pthread_create(&thread, NULL, call_thread, &call);
+        if (errnum)
+            return err_set_errno(err, errnum, "start a thread for nftables");
+        pthread_join(thread, NULL);
+    }
+    return call.err.code ? err_copy(err, &call.err) : 0;
+}
+
+static int do_nothing(struct nft_ctx *ctx, void *args, struct err *err)
+{
+    (void)ctx;
+    (void)args;
+    (void)err;
+    return 0;
+}
+
+// ---- what is asked -----------------------------------------------------------------------------
+
 struct nft *nft_open(int netns_fd, struct err *err)
 {
     int fd = netns_fd == NFT_NETNS_OWN ? open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
@@ -85,15 +171,12 @@ struct nft *nft_open(int netns_fd, struct err *err)
         err_set_errno(err, errno, "open network namespace");
         return NULL;
     }
-    struct nft_ctx *ctx = context_open_in(fd, err);
-    if (!ctx) {
-        close(fd);
-        return NULL;
-    }
-    nft_ctx_free(ctx);
     struct nft *nft = MEM_NEW(struct nft);
     nft->netns_fd = fd;
-    return nft;
+    if (call_make(nft, 0, do_nothing, NULL, err) == 0)
+        return nft;
+    nft_close(nft);
+    return NULL;
 }
 
 void nft_close(struct nft *nft)
@@ -113,20 +196,28 @@ void nft_rest(struct nft *nft)
     nft->ctx = NULL;
 }
 
+static int apply_here(struct nft_ctx *ctx, void *args, struct err *err)
+{
+    return nft_run_cmd_from_buffer(ctx, args) == 0 ? 0 : complain(ctx, err);
+}
+
 int nft_apply(struct nft *nft, const char *commands, struct err *err)
 {
     CHECK(nft);
     CHECK(commands);
     struct err why = ERR_INIT;
+    if (!nft->ctx && !descriptors_are_low())
+        return call_make(nft, 0, apply_here, (void *)(uintptr_t)commands, err);
     if (!nft->ctx)
         nft->ctx = context_open_in(nft->netns_fd, &why);
     if (!nft->ctx)
         return err_copy(err, &why);
-    return nft_run_cmd_from_buffer(nft->ctx, commands) == 0 ? 0 : complain(nft->ctx, err);
+    return apply_here(nft->ctx, (void *)(uintptr_t)commands, err);
 }
 
-static int read_here(struct nft_ctx *ctx, struct ruleset *out, struct err *err)
+static int read_here(struct nft_ctx *ctx, void *args, struct err *err)
 {
+    struct ruleset *out = args;
     if (nft_run_cmd_from_buffer(ctx, "list tables ip") != 0)
         return complain(ctx, err);
     const char *tables = nft_ctx_get_output_buffer(ctx);
@@ -142,14 +233,7 @@ int nft_read(struct nft *nft, struct ruleset *out, struct err *err)
 {
     CHECK(nft);
     CHECK(!out->present);
-    struct err why = ERR_INIT;
-    struct nft_ctx *ctx = context_open_in(nft->netns_fd, &why);
-    if (!ctx)
-        return err_copy(err, &why);
-    nft_ctx_output_set_flags(ctx, NFT_CTX_OUTPUT_JSON);
-    int rc = read_here(ctx, out, err);
-    nft_ctx_free(ctx);
-    return rc;
+    return call_make(nft, NFT_CTX_OUTPUT_JSON, read_here, out, err);
 }
 
 // Whether a listing of tables names this one.
@@ -166,9 +250,17 @@ static bool lists_table(const char *listing, const char *table)
     return found;
 }
 
-static int list_here(struct nft_ctx *ctx, const char *family, const char *table, struct buf *out,
-                     struct err *err)
+struct listing {
+    const char *family;
+    const char *table;
+    struct buf *out;
+};
+
+static int list_here(struct nft_ctx *ctx, void *args, struct err *err)
 {
+    const struct listing *wanted = args;
+    const char *family = wanted->family, *table = wanted->table;
+    struct buf *out = wanted->out;
     char command[160];
     if (!str_format(command, sizeof command, "list tables %s", family))
         return err_set(err, ERR_INVALID_ARGUMENT, "nftables: no such family");
@@ -191,29 +283,22 @@ int nft_list(struct nft *nft, const char *family, const char *table, struct buf 
              struct err *err)
 {
     CHECK(nft);
-    struct err why = ERR_INIT;
-    struct nft_ctx *ctx = context_open_in(nft->netns_fd, &why);
-    if (!ctx)
-        return err_copy(err, &why);
-    nft_ctx_output_set_flags(ctx, NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_NUMERIC_ALL);
-    int rc = list_here(ctx, family, table, out, err);
-    nft_ctx_free(ctx);
-    return rc;
+    struct listing wanted = {family, table, out};
+    return call_make(nft, NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_NUMERIC_ALL, list_here, &wanted,
+                     err);
+}
+
+static int chains_here(struct nft_ctx *ctx, void *args, struct err *err)
+{
+    struct buf *out = args;
+    if (nft_run_cmd_from_buffer(ctx, "list chains") != 0)
+        return complain(ctx, err);
+    buf_put_str(out, str_or(nft_ctx_get_output_buffer(ctx), ""));
+    return buf_ok(out) ? 0 : err_set(err, ERR_RESOURCE_EXHAUSTED, "nftables: too many chains");
 }
 
 int nft_chains(struct nft *nft, struct buf *out, struct err *err)
 {
     CHECK(nft);
-    struct err why = ERR_INIT;
-    struct nft_ctx *ctx = context_open_in(nft->netns_fd, &why);
-    if (!ctx)
-        return err_copy(err, &why);
-    nft_ctx_output_set_flags(ctx, NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_NUMERIC_ALL);
-    int rc = nft_run_cmd_from_buffer(ctx, "list chains") != 0 ? complain(ctx, err) : 0;
-    if (!rc)
-        buf_put_str(out, str_or(nft_ctx_get_output_buffer(ctx), ""));
-    nft_ctx_free(ctx);
-    if (!rc && !buf_ok(out))
-        rc = err_set(err, ERR_RESOURCE_EXHAUSTED, "nftables: too many chains");
-    return rc;
+    return call_make(nft, NFT_CTX_OUTPUT_JSON | NFT_CTX_OUTPUT_NUMERIC_ALL, chains_here, out, err);
 }
