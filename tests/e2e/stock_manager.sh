@@ -7,6 +7,9 @@ lab_needs docker dockerd conmon crun umoci busybox
 TASKS=${TASKS:-8}
 lab_up 2
 skep_image h2
+mkdir "$LAB/build"
+cp "$SKEP_BUILD"/skepd "$SKEP_BUILD"/*.so "$LAB/build"
+SKEP_BUILD=$LAB/build
 manager() { stock h1 "$@"; }
 create() { manager service create --detach --quiet --no-resolve-image "$@" >/dev/null; }
 sleepers() { on h2 pgrep -x -f 'sleep 100000' | sort; }
@@ -95,16 +98,35 @@ eventually 60 settled 3
 manager service scale --detach web=2 >/dev/null
 eventually 60 settled 2
 
-step "the worker is killed, the manager restarted: the processes run on"
+step "another build of the worker, its crash, the manager's restart: processes and connections live on"
 before=$(sleepers)
+create --name echo --publish mode=host,published=7000,target=7 "$LAB_IMAGE" nc -ll -p 7 -e cat
+eventually 60 replicas echo 1/1
+coproc talk { on h1 busybox nc "$(ip_of h2)" 7000; }
+answers() { echo "$1" >&"${talk[1]}" && read -r -t 30 said <&"${talk[0]}" && same "$1" "$said" "the echo"; }
+answers 'before'
+cp "$SKEP_BUILD/skepd" "$LAB/new"
+echo 'another build' >>"$LAB/new"
+mv "$LAB/new" "$SKEP_BUILD/skepd"
+skep_stop h2
+answers 'while it is down'
+skep_start h2
+cmp -s "/proc/$(pid_of h2 skepd)/exe" "$SKEP_BUILD/skepd" || fail "the old build runs"
+eventually 60 is ready
+answers 'by the new build'
 kill9 h2 skepd
+answers 'after its crash'
 skep_start h2
 eventually 60 is ready
+answers 'by its next life'
+# shellcheck disable=SC2154 # coproc sets it
+kill "$talk_PID"
 stock_stop h1
 stock_start h1
 eventually 90 is ready
 eventually 60 settled 2
 same "$before" "$(sleepers)" "processes after the crash and the restart"
+manager service rm echo >/dev/null
 
 step "promoted and demoted by the stock command; its tasks run on"
 controls() { [[ $(skep h2 info --format '{{.Swarm.ControlAvailable}}') == "$1" ]]; }
