@@ -1,5 +1,5 @@
 // What Skep does not do, said clearly where Docker's clients ask for it: plugins, BuildKit
-// sessions, image builds, and registries asked on behalf of a client.
+// sessions, image builds, and digests asked on behalf of a client.
 #include <string.h>
 
 #include "agent/engine/engine.h"
@@ -110,15 +110,6 @@ static void distribution(struct request *request)
                  name);
 }
 
-static void auth(struct request *request)
-{
-    if (!request_json(request))
-        return;
-    request_fail(request, 501,
-                 "this node does not check credentials with registries: they are used as they are "
-                 "when an image is pulled");
-}
-
 static const struct endpoint rows[] = {
     {"GET", "/plugins", list_plugins},
     {"GET", "/plugins/privileges", no_plugins},
@@ -133,6 +124,5 @@ static const struct endpoint rows[] = {
     {"POST", "/build/cancel", build},
     {"POST", "/build/prune", prune_builds},
     {"GET", "/distribution/{rest...}", distribution},
-    {"POST", "/auth", auth},
 };
 ENDPOINTS(absent_endpoints, rows);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/crate/config.h"
 #include "agent/engine/bus.h"
 #include "agent/engine/engine.h"
 #include "agent/engine/errand_files.h"
@@ -465,9 +466,52 @@ static void push(struct request *request)
     images_push(local->images, transfer->name, &auth, push_done, transfer);
 }
 
+// ---- login -------------------------------------------------------------------------------------
+
+static void login_done(void *owner, const struct err *err)
+{
+    struct errand *errand = owner;
+    if (!errand_back(errand))
+        return;
+    if (err) {
+        request_fail(errand->request,
+                     err->code == ERR_UNAUTHENTICATED    ? 401
+                     : err->code == ERR_INVALID_ARGUMENT ? 400
+                     : err->code == ERR_UNIMPLEMENTED    ? 501
+                                                         : 500,
+                     "%s", err->message);
+        return;
+    }
+    struct json_out *out = request_write(errand->request);
+    json_out_object(out, NULL);
+    json_out_str(out, "Status", "Login Succeeded");
+    json_out_str(out, "IdentityToken", "");
+    json_out_end(out);
+    request_send(errand->request, 200);
+}
+
+static void login(struct request *request)
+{
+    const struct backend_local *local = errand_local(request);
+    const json_t *body = local ? request_json(request) : NULL;
+    if (!body)
+        return;
+    struct registry_auth auth = {
+        .username = config_str(body, "username"),
+        .password = config_str(body, "password"),
+        .identity_token = config_str(body, "identitytoken"),
+        .registry_token = config_str(body, "registrytoken"),
+        .server = config_str(body, "serveraddress"),
+    };
+    struct errand *errand = errand_new(request, sizeof *errand);
+    errand_await(errand);
+    images_login(local->images, &auth, login_done, errand);
+}
+
 static const struct endpoint rows[] = {
     {"GET", "/images/get", save_named},
     {"GET", "/images/{name...}/get", save_one},
     {"POST", "/images/{name...}/push", push},
+    {"POST", "/auth", login},
 };
 ENDPOINTS(image_transfer_endpoints, rows);

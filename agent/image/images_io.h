@@ -92,6 +92,11 @@ typedef void images_simple_done(void *owner, const struct err *err);
 void images_push(struct images *images, const char *reference, const struct registry_auth *auth,
                  images_simple_done *done, void *owner);
 
+// Asks the registry auth->server ("" is docker's own) whether it takes the name and password.
+// UNAUTHENTICATED when not, UNAVAILABLE, INVALID_ARGUMENT, UNIMPLEMENTED for tokens.
+void images_login(struct images *images, const struct registry_auth *auth, images_simple_done *done,
+                  void *owner);
+
 // Makes sure that the image's tree is unpacked. Concurrent calls unpack once.
 void images_unpack(struct images *images, const char *id, images_simple_done *done, void *owner);
 

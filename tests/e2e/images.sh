@@ -94,6 +94,8 @@ skep_start h1 --insecure-registry 127.0.0.1:5000
 docker tag bb:1 127.0.0.1:5000/some/bb:1
 answers() { on h1 bash -c 'exec 3<>/dev/tcp/127.0.0.1/5000'; }
 eventually 10 answers
+same 'Login Succeeded' "$(echo x | docker login --username me --password-stdin 127.0.0.1:5000 2>/dev/null)" "login"
+echo x | refused 'connection refused' docker login --username me --password-stdin 127.0.0.1:5999
 docker push 127.0.0.1:5000/some/bb:1 >/dev/null
 docker rmi 127.0.0.1:5000/some/bb:1 bb:1 >/dev/null
 docker pull 127.0.0.1:5000/some/bb:1 >"$LAB/pull"

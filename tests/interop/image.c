@@ -424,6 +424,14 @@ START_TEST(a_locked_registry_opens_with_credentials_only)
     ck_assert_int_eq(images_remove(fx.images, id, true, NULL, NULL, NULL), 0);
     ck_assert_int_eq(pull(REGISTRY "/test/box:4", false, &answer), -ERR_UNAUTHENTICATED);
     ck_assert_ptr_null(strstr(answer.err.message, "horse"));
+    wrong.server = right.server = "http://" REGISTRY "/v2/";
+    memset(&answer, 0, sizeof answer);
+    images_login(fx.images, &wrong, on_done, &answer);
+    ck_assert_int_eq(await(&answer), -ERR_UNAUTHENTICATED);
+    ck_assert_ptr_null(strstr(answer.err.message, "guess"));
+    memset(&answer, 0, sizeof answer);
+    images_login(fx.images, &right, on_done, &answer);
+    must(await(&answer), &answer);
     struct pull_request request = {.reference = REGISTRY "/test/box:4", .auth = &right};
     memset(&answer, 0, sizeof answer);
     images_pull(fx.images, &request, on_image, &answer, NULL);
