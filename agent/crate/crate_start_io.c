@@ -227,8 +227,10 @@ void crate_start_begin(struct crate *crate)
         crate_op_end(crate);
         return;
     }
-    if (op->done)
+    if (op->done) { // a user's start: the policy counts anew
         crate->stopped_by_user = false;
+        crate->restart_count = 0;
+    }
     if (crate_net_shared(crate)) {
         crate->crates->pending++;
         life->asked = false;

@@ -81,9 +81,9 @@ static struct nft_ctx *context_open_in(int netns_fd, struct err *err)
 
 // ---- a call ------------------------------------------------------------------------------------
 
-// libnftables waits for its socket by select, whose sets end at descriptor 1024: beyond it, it would
-// write past them. A node of many containers may have more open than that. Then each call is a
-// thread of its own, which enters the namespace, lets go of all its descriptors (of copies: its
+// libnftables waits for its socket by select, whose sets end at descriptor 1024: beyond it, it
+// would write past them. A node of many containers may have more open than that. Then each call is
+// a thread of its own, which enters the namespace, lets go of all its descriptors (of copies: its
 // table is its own) and is gone afterwards, with all that it entered.
 #define DESCRIPTORS_SPARE 256 // that others may open between our look and the library's socket
 

@@ -75,13 +75,16 @@ docker rm c2 >/dev/null
 step "restart policies"
 docker run -d --name again --network none --restart on-failure:2 "$I" sh -c 'exit 3' >/dev/null
 gave_up() { [[ $(field again '.RestartCount') == 2 && $(field again .State.Status) == exited ]]; }
+eventually 30 gave_up
+docker start again >/dev/null # counts anew
 eventually 20 gave_up
 docker rm again >/dev/null
 
 step "health checks: what came of them is kept, and told"
 docker run -d --name h1 --health-cmd 'echo "look $((++n))"; test -e /well' --health-interval 200ms \
   --health-retries 2 "$I" sleep 1000 >/dev/null
-same starting "$(field h1 .State.Health.Status)" "health at first"
+# On a busy machine two checks may have failed by now.
+[[ $(field h1 .State.Health.Status) =~ ^(starting|unhealthy)$ ]] || fail "health at first: $(field h1 .State.Health.Status)"
 health() { [[ $(field "$1" .State.Health.Status) == "$2" ]]; }
 eventually 20 health h1 unhealthy
 streak() { (($(field h1 .State.Health.FailingStreak) >= 6)); }

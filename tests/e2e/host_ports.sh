@@ -33,11 +33,11 @@ free=$(told | grep -oE '[0-9]+->80' | grep -v '^8081' | cut -d- -f1)
 ((free > 1023)) || fail "no chosen port is told: $(told)"
 
 step "from outside with the client's address, from the host, and by localhost"
-eventually 20 answers h2 "$(ip_of h1)" 8081 web
+eventually 60 answers h2 "$(ip_of h1)" 8081 web
 same "$(ip_of h2) web" "$(ask h2 "$(ip_of h1)" 8081)" "the client's address"
 same "$(ip_of h2) web" "$(ask h2 "$(ip_of h1)" "$free")" "the client's address at the chosen port"
 same "$(ip_of h1) web" "$(ask h1 "$(ip_of h1)" 8081)" "the host's own address"
-eventually 10 answers h1 127.0.0.1 8081 web
+eventually 60 answers h1 127.0.0.1 8081 web
 
 step "a task on no network reaches the outside"
 manager service create --detach --quiet --name plain "$LAB_IMAGE" \
@@ -51,7 +51,7 @@ manager network create --driver overlay blue >/dev/null
 manager service create --detach --quiet --name blue --network blue --hostname blue \
   --publish mode=host,published=8082,target=80 "$LAB_IMAGE" sh -c "$serve" >/dev/null 2>&1
 eventually 60 running blue
-eventually 20 answers h2 "$(ip_of h1)" 8082 blue
+eventually 60 answers h2 "$(ip_of h1)" 8082 blue
 same "$(ip_of h2) blue" "$(ask h2 "$(ip_of h1)" 8082)" "the client's address on an overlay"
 
 step "a port that another service has: its task waits; one that a program has: the task says so"
@@ -75,7 +75,7 @@ before=$(task)
 manager service update --detach --quiet --force blue >/dev/null 2>&1
 renewed() { running blue && [[ $(task) != "$before" ]]; }
 eventually 60 renewed
-eventually 10 answers h2 "$(ip_of h1)" 8082 blue
+eventually 60 answers h2 "$(ip_of h1)" 8082 blue
 
 step "skepd restarts: no request fails, the chosen port stays"
 (
@@ -90,9 +90,9 @@ skep_start h1
 wait "$asking"
 same "" "$(<"$LAB/during")" "requests during the restart"
 eventually 30 running web
-eventually 10 answers h2 "$(ip_of h1)" 8081 web
-eventually 10 answers h2 "$(ip_of h1)" "$free" web
-eventually 10 answers h2 "$(ip_of h1)" 8082 blue
+eventually 60 answers h2 "$(ip_of h1)" 8081 web
+eventually 60 answers h2 "$(ip_of h1)" "$free" web
+eventually 60 answers h2 "$(ip_of h1)" 8082 blue
 on h1 python3 -c 'import socket; socket.socket().bind(("", 8081))' 2>/dev/null && fail "8081 is not held"
 
 step "removed: who waited for the port gets it, and in the end it is free"
