@@ -322,6 +322,20 @@ static int wish_of(const struct crate *crate, const char *network, struct arena 
     return 0;
 }
 
+// A container that outlived this daemon's life before keeps the ports that were chosen for it.
+static void keep_chosen(const struct crate *crate, struct ports_row *rows, size_t count)
+{
+    if (!crate_running(crate) || json_array_size(crate->chosen) != count)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        json_int_t port = json_integer_value(json_array_get(crate->chosen, i));
+        if ((rows[i].published && !rows[i].published_end) || port <= 0 || port > UINT16_MAX)
+            continue;
+        rows[i].published = (uint16_t)port;
+        rows[i].published_end = 0;
+    }
+}
+
 // Those that are published already keep the ports that were chosen.
 static int frame_ports(const struct crate *crate, struct arena *arena, struct attachment_frame *out,
                        struct err *err)
@@ -331,6 +345,8 @@ static int frame_ports(const struct crate *crate, struct arena *arena, struct at
         return 0;
     struct ports_row *rows = mem_alloc_array(PORTS_MAX, sizeof *rows);
     int rc = read_ports(crate, rows, &out->ports_count, err);
+    if (rc == 0)
+        keep_chosen(crate, rows, out->ports_count);
     if (rc == 0 && out->ports_count)
         out->ports = arena_memdup(arena, rows, out->ports_count * sizeof *rows);
     free(rows);

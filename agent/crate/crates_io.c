@@ -27,6 +27,21 @@ static void record_path(const struct crates *crates, const char *id, char out[CR
     CHECK(str_format(out, CRATE_PATH_BYTES, "%s/%s.json", crates->dir, id));
 }
 
+// Those that it had when it was written last, while it was not taken over again yet.
+static void write_chosen(const struct crate *crate, struct json_out *out)
+{
+    size_t count;
+    const struct ports_row *rows = crate_ports(crate, &count);
+    if (!count && crate->chosen) {
+        json_out_value(out, "Ports", crate->chosen);
+        return;
+    }
+    json_out_array(out, "Ports");
+    for (size_t i = 0; i < count; i++)
+        json_out_uint(out, NULL, rows[i].published);
+    json_out_end(out);
+}
+
 int crate_save(const struct crate *crate, struct err *err)
 {
     if (crate->task)
@@ -54,6 +69,7 @@ int crate_save(const struct crate *crate, struct err *err)
     json_out_value(&out, "HostConfig", crate->host);
     json_out_value(&out, "Points", crate->points);
     json_out_value(&out, "Endpoints", crate->endpoints);
+    write_chosen(crate, &out);
     json_out_end(&out);
     int rc = json_out_done(&out) ? file_write_atomic(path, text.data, text.len, 0600, err)
                                  : err_set(err, ERR_RESOURCE_EXHAUSTED,
@@ -94,6 +110,9 @@ static bool record_take(struct crates *crates, const json_t *record, struct err 
     crate->points = json_deep_copy(points);
     const json_t *endpoints = config_of(record, "Endpoints");
     crate->endpoints = endpoints ? json_deep_copy(endpoints) : json_object();
+    const json_t *chosen = config_of(record, "Ports");
+    crate->chosen =
+        json_is_array(chosen) && json_array_size(chosen) ? json_deep_copy(chosen) : NULL;
     // What really is, crate_adopt looks up; this says what should be.
     crate->state = config_bool(record, "Running") ? CRATE_RESTARTING
                    : crate->started.ns            ? CRATE_EXITED
@@ -174,6 +193,7 @@ static void crate_free(struct crate *crate)
     json_decref(crate->host);
     json_decref(crate->points);
     json_decref(crate->endpoints);
+    json_decref(crate->chosen);
     json_decref(crate->health_log);
     free(crate->log_path);
     MAGIC_CLEAR(crate);

@@ -68,6 +68,7 @@ struct crate {
     json_t *host;       // likewise
     json_t *points;     // points.h
     json_t *endpoints;  // name -> EndpointSettings, as it was asked for; a task's: as they are
+    json_t *chosen;     // the host's ports of its latest start, a number each; NULL: none
     char *log_path;     // "" : none
     uint64_t log_bytes_max;
     unsigned log_files_max;

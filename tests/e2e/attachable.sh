@@ -132,8 +132,13 @@ for sample in 'skep_networks' 'skep_sandboxes' 'skep_gossip_members_alive' 'skep
 done
 
 step "skepd goes and comes again"
+skep h2 run -d --name lucky --network shared -p 80 "$LAB_IMAGE" sleep 100000 >/dev/null
+port=$(skep h2 port lucky)
 skep_stop h2
 skep_start h2
+same_port() { [[ -n $port && $(skep h2 port lucky) == "$port" ]]; }
+eventually 30 same_port
+skep h2 rm -f lucky >/dev/null
 eventually 10 reaches h1 one two
 kept() { [[ $(address h2 two) == 10.30.0.77 && $(address h2 local) == 10.30.0.78 ]]; }
 eventually 15 kept
