@@ -5,6 +5,7 @@
 # ctest: TIMEOUT 300
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker dockerd conmon crun umoci busybox nft bridge
+ENDPOINTS=${ENDPOINTS:-12} # 100 is the drill
 lab_up 3
 skep_image h1 h2
 manager() { skep h1 "$@"; }
@@ -73,11 +74,13 @@ right()
     { echo "$host has stale rows: $have"; return 1; }
 }
 step "endpoints come and go"
-manager service scale --detach web=12 >/dev/null
-eventually 60 replicas web 12/12
-eventually 10 reach h1 h2 h3
+manager service scale --detach "web=$ENDPOINTS" >/dev/null
+eventually $((60 + 3 * ENDPOINTS)) replicas web "$ENDPOINTS/$ENDPOINTS"
+eventually 15 right h1 h2 h3
+eventually 15 right h2 h1 h3
+((ENDPOINTS > 20)) || eventually 10 reach h1 h2 h3
 manager service scale --detach web=4 >/dev/null
-eventually 60 replicas web 4/4
+eventually $((60 + 3 * ENDPOINTS)) replicas web 4/4
 eventually 15 right h1 h2 h3
 eventually 15 right h2 h1 h3
 eventually 15 reach h1 h2 h3

@@ -55,6 +55,12 @@ eventually 20 answered
 # A name that gossip has yet to carry is no failure of what comes.
 for file in "$LAB"/*.answers; do : >"$file"; done
 
+step "an open connection may be idle for a day (stock's balancer forgets it after 15 minutes)"
+for sandbox in "${client:0:12}" ingress_sbox; do
+  idle=$(on h1 nsenter --net="$LAB/h1/exec/netns/$sandbox" -- cat /proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established)
+  ((idle >= 86400)) || fail "$sandbox forgets an idle connection after $idle s"
+done
+
 step "scaled up and down"
 manager service scale --detach web=8 >/dev/null
 eventually 60 replicas web 8/8
