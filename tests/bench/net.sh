@@ -3,8 +3,11 @@
 # published port; beside a bare veth pair, a hand-made VXLAN between two namespaces and stock dockerd's
 # overlay, in turns on the same machine.
 #
-# Each figure is the median of ROUNDS rounds of SECONDS_EACH. PARTS chooses among "paths vip mesh".
-# Stock's service addresses and mesh need IPVS in the kernel; without it they have no figure.
+# "cost" is the processor's time that sending a small packet takes, all the way to the other container:
+# it stays the same on a machine that has other work.
+#
+# Each figure is the median of ROUNDS rounds of SECONDS_EACH. PARTS chooses among "paths vip mesh
+# spread"; the last says how long NODES nodes take to learn what one service became. Stock's service addresses and mesh need IPVS in the kernel; without it they have no figure.
 #
 # Prints a table, and all of it again as JSON lines.
 SKEP_BUILD=${SKEP_BUILD:-$PWD/build}
@@ -12,13 +15,16 @@ SKEP_BUILD=${SKEP_BUILD:-$PWD/build}
 lab_needs docker dockerd conmon crun umoci busybox nft
 ROUNDS=${ROUNDS:-5}
 SECONDS_EACH=${SECONDS_EACH:-0.5}
-PARTS=${PARTS:-paths vip mesh}
+PARTS=${PARTS:-paths vip mesh spread}
+NODES=${NODES:-10}
 SKEP_BUILD=$(realpath "$SKEP_BUILD")
 bench=$SKEP_BUILD/tests/bench/bench_net
+here=$(cd "$(dirname "$0")" && pwd)
 PORT=7001
 part() { [[ " $PARTS " == *" $1 "* ]]; }
 
-lab_up 5 # h1 and h2 run skepd, h3 and h4 dockerd, h5 is a client outside
+# h1 and h2 run skepd, h3 and h4 dockerd, h5 is a client outside; those after it are for "spread".
+lab_up "$(part spread && echo $((3 + NODES)) || echo 5)"
 figures=$LAB/figures
 mkdir "$figures"
 
@@ -68,11 +74,12 @@ measure()
       keep "$name.p99" "$(field p99_us <<<"$line")"
     else
       keep "$name.$what" "$(field rate <<<"$line")"
+      [[ $what != packets ]] || keep "$name.cost" "$(field cost_us <<<"$line")"
     fi
   done
 }
 
-declare -A unit=([stream]=Gbit/s [packets]=1000/s [connects]=1/s [p50]=us [p99]=us [ms]=ms [kb]=KiB)
+declare -A unit=([stream]=Gbit/s [packets]=1000/s [connects]=1/s [p50]=us [p99]=us [cost]=us [ms]=ms [kb]=KiB)
 # row CASE FIGURE OURS THEIRS PEER-NAME AIM: the ratio is ours to theirs for rates and theirs to ours
 # for times: above 1 is better than the peer. Rows without a peer compare with the aim alone.
 row()
@@ -83,7 +90,7 @@ row()
   if [[ -e $figures/$4.$2 ]]; then
     theirs=$(median "$figures/$4.$2")
     case $2 in
-    p50 | p99 | ms | kb) ratio=$(awk "BEGIN { printf \"%.2f\", $theirs / $ours }") ;;
+    p50 | p99 | cost | ms | kb) ratio=$(awk "BEGIN { printf \"%.2f\", $theirs / $ours }") ;;
     *) ratio=$(awk "BEGIN { printf \"%.2f\", $ours / $theirs }") ;;
     esac
   fi
@@ -97,6 +104,7 @@ rows()
 {
   row "$1" stream "$2" "$3" "$4" "$5"
   row "$1" packets "$2" "$3" "$4" "$6"
+  row "$1" cost "$2" "$3" "$4" "$6"
   row "$1" connects "$2" "$3" "$4" "$5"
   row "$1" p50 "$2" "$3" "$4" "$5"
   row "$1" p99 "$2" "$3" "$4" ""
@@ -104,7 +112,28 @@ rows()
 
 # ---- the clusters -----------------------------------------------------------------------------
 
-# A hand-made VXLAN between a namespace on h1 and one on h2: the device, its rows, and nothing else.
+bridged()
+{
+  local host=$1 own=1 peer=2 other=h2
+  [[ $host == h1 ]] || { own=2; peer=1; other=h1; }
+  on "$host" ip netns add ns-bridge
+  on "$host" ip netns add ns-behind
+  on "$host" ip link add vx78 type vxlan id 78 dstport 4790 nolearning local "$(ip_of "$host")"
+  on "$host" ip link set vx78 netns ns-bridge
+  on "$host" ip -n ns-bridge link add br0 type bridge
+  on "$host" ip -n ns-bridge link add port netns ns-bridge type veth peer name eth0 netns ns-behind
+  for link in vx78 port; do on "$host" ip -n ns-bridge link set $link master br0 mtu 1450 up; done
+  on "$host" ip -n ns-bridge link set br0 up
+  on "$host" ip netns exec ns-bridge sh -c \
+    'for f in /proc/sys/net/bridge/bridge-nf-call-*; do [ ! -e $f ] || echo 0 >$f; done'
+  on "$host" ip -n ns-behind link set eth0 address 02:42:0a:61:00:0$own mtu 1450 up
+  on "$host" ip -n ns-behind addr add 10.97.0.$own/24 dev eth0
+  on "$host" ip -n ns-behind neigh add 10.97.0.$peer lladdr 02:42:0a:61:00:0$peer dev eth0 nud permanent
+  on "$host" bridge -n ns-bridge fdb append 02:42:0a:61:00:0$peer dev vx78 dst "$(ip_of $other)" self permanent
+}
+
+# Hand-made VXLANs between a namespace on h1 and one on h2: the device, its rows, and nothing else; and
+# another behind a bridge, as containers have it, without a filter.
 by_hand()
 {
   local host name=ns-vxlan
@@ -122,6 +151,7 @@ by_hand()
     on $host ip -n $name neigh add 10.96.0.$peer lladdr 02:42:0a:60:00:0$peer dev vx77 nud permanent
     on $host bridge -n $name fdb append 02:42:0a:60:00:0$peer dev vx77 dst "$(ip_of $other)" self permanent
   done
+  for host in h1 h2; do bridged $host; done
   on h1 ip netns add ns-veth1
   on h1 ip netns add ns-veth2
   on h1 ip link add eth0 netns ns-veth1 type veth peer name eth0 netns ns-veth2
@@ -131,6 +161,7 @@ by_hand()
     on h1 ip -n ns-veth$own link set lo up
   done
   serve_in h2:ns-vxlan
+  serve_in h2:ns-behind
   serve_in h1:ns-veth2
 }
 
@@ -186,9 +217,10 @@ ALL=(stream packets connects trips)
 step "what is compared with: a veth pair and a VXLAN made by hand"
 by_hand
 eventually 10 answers h1:ns-vxlan 10.96.0.2
+eventually 10 answers h1:ns-behind 10.97.0.2
 eventually 10 answers h1:ns-veth1 10.95.0.2
 
-if part paths || part mesh; then
+if part paths || part mesh || part spread; then
   step "two nodes of skepd"
   skep_cluster
   skep_container h1 client
@@ -221,6 +253,7 @@ if part paths; then
     measure skep_near h1:client "$near" "${ALL[@]}"
     measure stock_near h3:client "$stock_near" "${ALL[@]}"
     measure vxlan h1:ns-vxlan 10.96.0.2 "${ALL[@]}"
+    measure bridged h1:ns-behind 10.97.0.2 "${ALL[@]}"
     measure skep_far h1:client "$far" "${ALL[@]}"
     measure stock_far h3:client "$stock_far" "${ALL[@]}"
     measure skep_vip h1:client "$vip" "${ALL[@]}"
@@ -228,6 +261,7 @@ if part paths; then
   rows "one node" skep_near veth "veth pair" "" ""
   rows "one node" skep_near stock_near dockerd 1 1
   rows "across nodes" skep_far vxlan "plain VXLAN" 0.95 0.85
+  rows "across nodes" skep_far bridged "VXLAN and bridge" 0.95 0.95
   rows "across nodes" skep_far stock_far dockerd 1 1
   rows "service address" skep_vip skep_far direct 0.9 ""
 fi
@@ -307,6 +341,61 @@ if part mesh; then
   done
   rows "mesh, task on the node" mesh_near mesh_host "the host itself" "" ""
   rows "mesh, task on another node" mesh_far mesh_host "the host itself" "" ""
+fi
+
+if part spread; then
+  step "$NODES nodes with a container on the network"
+  hosts=(h1 h2)
+  for ((i = 6; i <= 3 + NODES; i++)); do hosts+=("h$i"); done
+  skep_image "${hosts[@]:2}"
+  token=$(manager swarm join-token --quiet worker)
+  for host in "${hosts[@]:2}"; do
+    skep_start "$host"
+    skep "$host" swarm join --token "$token" --advertise-addr "$(ip_of "$host")" "$(ip_of h1):2377" >/dev/null
+  done
+  manager service create --detach --quiet --name seen --network bench --replicas 1 --stop-grace-period 1s \
+    "$LAB_IMAGE" sleep 100000 >/dev/null 2>&1
+  for host in "${hosts[@]}"; do skep_container "$host" eye; done
+  eventually 60 replicas seen 1/1
+  overlay=1-$(manager network inspect -f '{{.Id}}' bench | head -c 10)
+  for host in "${hosts[@]}"; do
+    start "$host" watch-names nsenter --net="$(<"$LAB/$host/ns.eye")" -- python3 "$here/net_watch.py" names \
+      "$figures/names.$host" tasks.seen
+    start "$host" watch-fdb nsenter --net="$LAB/$host/exec/netns/$overlay" -- python3 "$here/net_watch.py" fdb \
+      "$figures/fdb.$host"
+  done
+  # knows N: all nodes' containers find so many tasks.
+  knows() { local host; for host in "${hosts[@]}"; do [[ $(grep names "$figures/names.$host" | tail -1) == *" names $1" ]] || return 1; done; }
+  now() { python3 -c 'import time; print(time.monotonic())'; }
+  # last WHAT FILE...: ms from $begin to the last of the files' last lines about it.
+  last() { local what=$1; shift; tail -qn 400 "$@" | awk -v b="$begin" -v w="$what" '$2 == w && $1 > b && $1 > m { m = $1 } END { print m ? int((m - b) * 1000) : 0 }'; }
+  spread_round()
+  {
+    begin=$(now)
+    manager service scale --detach "seen=$1" >/dev/null
+    eventually 60 knows "$1"
+    sleep 1 # the last of the kernel's events
+    keep "$2-names.ms" "$(last names "$figures"/names.h*)"
+    keep "$2-between.ms" "$(for host in "${hosts[@]}"; do grep names "$figures/names.$host" | tail -1; done |
+      awk 'NR == 1 || $1 < a { a = $1 } $1 > b { b = $1 } END { print int((b - a) * 1000) }')"
+    keep "$2-balancer.ms" "$(last balancer "$figures"/names.h*)"
+    [[ $2 == down ]] || keep "$2-fdb.ms" "$(last fdb "$figures"/fdb.h*)"
+  }
+  eventually 60 knows 1
+  for ((round = 1; round <= ROUNDS; round++)); do
+    step "a task more and a task less, round $round of $ROUNDS"
+    spread_round 2 up
+    spread_round 1 down
+  done
+  for what in names balancer fdb; do
+    row "$NODES nodes, a task more: $what" ms up-$what '' "command to last node" ""
+  done
+  for what in names balancer; do
+    row "$NODES nodes, a task less: $what" ms down-$what '' "command to last node" ""
+  done
+  for way in up down; do
+    row "$NODES nodes, $way: names" ms $way-between '' "first to last node" ""
+  done
 fi
 
 printf '\n%-34s %-9s %10s %10s %6s %6s  %s\n' case unit skep peer ratio aim peer
