@@ -86,8 +86,8 @@ const struct backend_local *errand_local(struct request *request)
     backend->local(ctx, local);
     if (local->crates && local->images && local->volumes)
         return local;
-    request_fail(request, 503, "this node cannot run containers: %s",
-                 str_or(local->lacking, "it is starting"));
+    request_fail(request, 503, "%s",
+                 str_or(local->lacking, "this node cannot run containers: it is starting"));
     return NULL;
 }
 

@@ -282,7 +282,8 @@ static void open_containers(struct station *station)
     }
     if (station->containers && open_crates(station, &containers, &err)) {
         log_error("containers of this node cannot be served", "err=\"%s\"", err.message);
-        str_copy(station->refusal.why, sizeof station->refusal.why, err.message);
+        str_format(station->refusal.why, sizeof station->refusal.why,
+                   "this node cannot run containers: %s", err.message);
     }
     free(state);
     free(logs);
