@@ -79,8 +79,9 @@ static int add_link(struct applying *applying, const struct layout_link *link, s
     int rc = netlink_link_add(applying->home, &made, err);
     if (rc == -ERR_ALREADY_EXISTS && link->kind == LAYOUT_VXLAN)
         return err_set(err, ERR_ALREADY_EXISTS,
-                       "VXLAN number %u is in use on UDP port %u of this host", link->vni,
-                       link->port);
+                       "VXLAN number %u is in use on UDP port %u of this host (left by a Docker "
+                       "engine that ended, umount /run/docker/netns/* frees it)",
+                       link->vni, link->port);
     return rc;
 }
 

@@ -69,6 +69,8 @@ for ((i = count - 1; i >= 0; i--)); do
   down() { skep "$first" node rm "$host"; }
   eventually 60 down
   stock_stop "$host"
+  # An engine now and then forgets the namespace of a network that it left.
+  on "$host" sh -c 'for it in /run/docker/netns/*; do umount "$it" 2>/dev/null; done; :'
   skep_start "$host"
   moved+="$host "
   skep "$host" swarm join --token "$(skep "$first" swarm join-token -q "$(role "$host")")" "$(ip_of "$first"):2377" >/dev/null
