@@ -15,7 +15,8 @@ void heap_settle(void)
 }
 
 // Resident memory that is ours alone and in no piece of the heap that is in use. What malloc says
-// of free bytes does not tell whether they have pages.
+// of free bytes does not tell whether they have pages; nor of its large blocks, which may be room
+// nobody has written to: these count as settled after the first time.
 static size_t waste_bytes(const struct heap *heap)
 {
     char text[128];
@@ -27,8 +28,7 @@ static size_t waste_bytes(const struct heap *heap)
     if (sscanf(text, "%*u %zu %zu", &resident, &shared) != 2 || shared > resident)
         return 0;
     size_t bytes = (resident - shared) * heap->page_bytes;
-    struct mallinfo2 info = mallinfo2();
-    size_t used = info.uordblks + info.hblkhd;
+    size_t used = mallinfo2().uordblks;
     return bytes > used ? bytes - used : 0;
 }
 
