@@ -75,14 +75,21 @@ static void on_bytes_done(struct rpc_request *call, void *ctx, const struct rpc_
     request->bytes_then(request, bytes, size);
 }
 
+// Who is to be asked; NULL when the node was demoted between two steps, and the request is refused.
+static struct rpc_client *manager_of(struct request *request)
+{
+    CHECK(!request->call);
+    if (!request->engine->manager)
+        request_needs_manager(request);
+    return request->engine->manager;
+}
+
 void request_call_bytes(struct request *request, const char *path, const void *bytes, size_t size,
                         request_bytes_then *then)
 {
-    CHECK(!request->call);
-    if (!request->engine->manager) { // demoted between two steps
-        request_needs_manager(request);
+    struct rpc_client *manager = manager_of(request);
+    if (!manager)
         return;
-    }
     request->bytes_then = then;
     struct rpc_request_spec spec = {
         .path = path,
@@ -91,17 +98,15 @@ void request_call_bytes(struct request *request, const char *path, const void *b
         .on_done = on_bytes_done,
         .ctx = request,
     };
-    request->call = rpc_client_call_bytes(request->engine->manager, &spec, bytes, size);
+    request->call = rpc_client_call_bytes(manager, &spec, bytes, size);
 }
 
 void request_call(struct request *request, const char *path, const void *message,
                   request_then *then, request_else *otherwise)
 {
-    CHECK(!request->call);
-    if (!request->engine->manager) { // demoted between two steps
-        request_needs_manager(request);
+    struct rpc_client *manager = manager_of(request);
+    if (!manager)
         return;
-    }
     const struct method *method = method_find(path);
     CHECK(method);
     request->then = then;
@@ -114,7 +119,7 @@ void request_call(struct request *request, const char *path, const void *message
         .on_done = on_call_done,
         .ctx = request,
     };
-    request->call = rpc_client_call(request->engine->manager, &spec, message);
+    request->call = rpc_client_call(manager, &spec, message);
 }
 
 static void on_stream_message(struct rpc_request *call, void *ctx, const ProtobufCMessage *message)
