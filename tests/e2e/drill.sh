@@ -40,7 +40,8 @@ drill()
   start "$host" record "$SKEP_BUILD/tests/interop/interop_record" "$(ip_of "$(skep_host)"):2377" "$LAB/certificates"
   eventually 30 grep -q . "$LAB/$host/record.log"
   python3 "$here/drill.py" "$seconds" "$LAB/$host/record.log" "$(echo "$LAB"/*/skepd.log)" "${sockets[@]}"
-  stop "$host" lead
+  # It goes on until each has led.
+  eventually 90 test -e "$LAB/$host/lead.exit"
   stop "$host" record
   led=$(sed -n 's/^led \(.*\):2377$/\1/p' "$LAB/$host/lead.log")
   echo "leadership moved $(wc -l <<<"$led") times"

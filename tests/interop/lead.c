@@ -2,13 +2,14 @@
 // the next one to campaign, as a leader does that hands over (MsgTimeoutNow), with a manager's
 // certificate and a term above all others'. Under load the one that was asked may lack what the
 // leader just wrote, and gets no votes; then another is asked, until one leads: no member waits for
-// its clock.
+// its clock. The one that led least is asked first, and the last SECONDS are exceeded until each
+// member has led: who was asked in vain by chance has its turn again.
 //
 //   interop_lead ADDR FOLDER SECONDS PAUSE_MS
 //
 // ADDR is a manager's, which knows the members; FOLDER holds a manager's certificate, laid out as
 // dockerd's certificates folder. Prints "asked ADDR" for each move, and "led ADDR" when
-// that member has come to lead.
+// that member has come to lead. Exits 1 when some member never led, MORE_S after SECONDS.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,8 @@
 #define CALL_MS   500
 // How long a member may take to lead once it was asked to, before another is.
 #define LEAD_MS 1500
+// How much longer it goes on for a member that has not led yet.
+#define MORE_S 60
 
 static struct loop loop;
 
@@ -38,6 +41,8 @@ struct member {
     uint64_t raft_id;
     char addr[ADDR_TEXT_BYTES];
     bool leads;
+    size_t led;   // How often it came to lead.
+    bool in_vain; // Asked since somebody came to lead.
 };
 
 static struct member members[MEMBERS_MAX];
@@ -74,10 +79,16 @@ static void on_sent(struct rpc_request *request, void *ctx, const struct rpc_sta
 
 // ---- who there is -------------------------------------------------------------------------------
 
-static int by_id(const void *a, const void *b)
+// Known ones keep what they did; NULL past the most there can be.
+static struct member *member_of(uint64_t raft_id)
 {
-    const struct member *left = a, *right = b;
-    return left->raft_id < right->raft_id ? -1 : left->raft_id > right->raft_id;
+    for (size_t i = 0; i < members_count; i++)
+        if (members[i].raft_id == raft_id)
+            return &members[i];
+    if (members_count == MEMBERS_MAX)
+        return NULL;
+    members[members_count] = (struct member){.raft_id = raft_id};
+    return &members[members_count++];
 }
 
 static void on_nodes(struct rpc_request *request, void *ctx, const struct rpc_status *status,
@@ -90,16 +101,16 @@ static void on_nodes(struct rpc_request *request, void *ctx, const struct rpc_st
         return;
     const Swarm__ListNodesResponse *list =
         (const Swarm__ListNodesResponse *)rpc_request_message(request);
-    members_count = 0;
-    for (size_t i = 0; i < list->n_nodes && members_count < MEMBERS_MAX; i++) {
+    for (size_t i = 0; i < members_count; i++)
+        members[i].leads = false;
+    for (size_t i = 0; i < list->n_nodes; i++) {
         const Swarm__ManagerStatus *manager = list->nodes[i]->manager_status;
-        if (!manager || !manager->raft_id)
+        struct member *member = manager && manager->raft_id ? member_of(manager->raft_id) : NULL;
+        if (!member)
             continue;
-        struct member *member = &members[members_count++];
-        *member = (struct member){.raft_id = manager->raft_id, .leads = manager->leader};
+        member->leads = manager->leader;
         str_copy(member->addr, sizeof member->addr, manager->addr);
     }
-    qsort(members, members_count, sizeof members[0], by_id);
 }
 
 static bool list_members(struct rpc_client *manager)
@@ -124,6 +135,32 @@ static const struct member *leader(void)
         if (members[i].leads)
             return &members[i];
     return NULL;
+}
+
+static bool all_led(void)
+{
+    for (size_t i = 0; i < members_count; i++)
+        if (members[i].led == 0)
+            return false;
+    return members_count > 0;
+}
+
+// Who led least and was not yet asked in vain; NULL when there is nobody.
+static struct member *next_target(void)
+{
+    struct member *best = NULL;
+    for (size_t i = 0; i < members_count; i++) {
+        struct member *it = &members[i];
+        if (!it->leads && !it->in_vain && (!best || it->led < best->led))
+            best = it;
+    }
+    return best;
+}
+
+static void forget_vain(void)
+{
+    for (size_t i = 0; i < members_count; i++)
+        members[i].in_vain = false;
 }
 
 // ---- moving it ----------------------------------------------------------------------------------
@@ -196,28 +233,33 @@ int main(int argc, char **argv)
     struct rpc_client *manager = rpc_client_new(&(struct rpc_client_config){
         .loop = &loop, .addr = addr, .tls = tls, .server_name = SERVER_NAME_MANAGER});
     int64_t length_ns = atoll(argv[3]) * NS_PER_S;
-    uint64_t term = 0;
-    size_t next = 0;
+    uint64_t term = 0, from = 0;
     struct mono begin = loop_now(&loop);
     setvbuf(stdout, NULL, _IOLBF, 0);
-    while (mono_since(loop_now(&loop), begin) < length_ns) {
-        if (!list_members(manager) || !leader()) {
+    for (;;) {
+        int64_t past_ns = mono_since(loop_now(&loop), begin) - length_ns;
+        if (past_ns > 0 && all_led())
+            return 0;
+        if (past_ns > MORE_S * NS_PER_S)
+            return 1;
+        // Without a leader nobody may tell who there is; who there was is asked all the same.
+        list_members(manager);
+        if (leader())
+            from = leader()->raft_id;
+        struct member *target = from ? next_target() : NULL;
+        if (!target) {
+            forget_vain();
             loop_run_until(&loop, never, NULL, 200);
             continue;
         }
-        const struct member present = *leader();
-        if (members[next % members_count].leads)
-            next++;
-        bool led = false;
-        while (!led) {
-            struct member target = members[next++ % members_count];
-            term += TERM_STEP;
-            printf("asked %s\n", target.addr);
-            led = tell(&target, present.raft_id, term, tls) && comes_to_lead(manager, target.addr);
-            if (led)
-                printf("led %s\n", target.addr);
-        }
+        term += TERM_STEP;
+        target->in_vain = true;
+        printf("asked %s\n", target->addr);
+        if (!tell(target, from, term, tls) || !comes_to_lead(manager, target->addr))
+            continue;
+        forget_vain();
+        target->led++;
+        printf("led %s\n", target->addr);
         loop_run_until(&loop, never, NULL, atoll(argv[4]));
     }
-    return 0;
 }
