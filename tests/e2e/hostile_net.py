@@ -1,12 +1,14 @@
 """What a hostile neighbour or container sends; for hostile_net.sh.
 
-  sniff FILE SECONDS            keeps gossip datagrams of this host, a length of 4 bytes before each
+  sniff FILE ENOUGH             keeps gossip datagrams of this host, a length of 4 bytes before each, until
+                                there is a file ENOUGH
   replay FILE ADDRESS           sends them again, from here
   junk ADDRESS                  gossip that nobody sealed: random, cut, oversized, over UDP and TCP
   vxlan ADDRESS VNI MAC IP TEXT a frame with a UDP packet for IP port 9999 in clear text
   spoof IF MAC IP DMAC DIP TEXT the same packet out of an interface, with any addresses
   tell IP TEXT                  an honest one
   hear FILE                     writes what comes on UDP port 9999 to FILE, a line each
+  names FILE                    a name server that knows none, and writes those it is asked for to FILE
   flood SECONDS                 asks 127.0.0.11 for random names as fast as it can
   open ADDRESS PORT...          prints those TCP ports that take a connection
 """
@@ -39,13 +41,12 @@ def frame(source_mac, source, to_mac, to, text):
     return mac(to_mac) + mac(source_mac) + b"\x08\x00" + head + udp
 
 
-def sniff(path, seconds):
+def sniff(path, enough):
     taken = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
     taken.bind(("eth0", 0x0800))
     taken.settimeout(0.2)
-    until = time.monotonic() + float(seconds)
     with open(path, "wb") as out:
-        while time.monotonic() < until:
+        while not os.path.exists(enough):
             try:
                 data = taken.recv(65535)
             except socket.timeout:
@@ -78,7 +79,7 @@ def junk(address):
             to.sendto((first + data)[:65507], (address, GOSSIP))
     for data in (os.urandom(4000), b"\x0a" + b"\xff" * 4 + os.urandom(100), b"\x0a\x00\x00\x00\x00",
                  b"\x06\x83", b"\x0a" + struct.pack(">I", 20 << 20) + os.urandom(5000)):
-        stream = socket.create_connection((address, GOSSIP), 5)
+        stream = socket.create_connection((address, GOSSIP), 30)
         try:
             stream.sendall(data)
             stream.shutdown(socket.SHUT_WR)
@@ -115,6 +116,20 @@ def hear(path):
             print(source[0], data.decode(), file=out, flush=True)
 
 
+def names(path):
+    ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    ear.bind(("", 53))
+    with open(path, "w") as out:
+        while True:
+            data, source = ear.recvfrom(4096)
+            at, labels = 12, []
+            while data[at]:
+                labels.append(data[at + 1:at + 1 + data[at]].decode().lower())
+                at += 1 + data[at]
+            print(".".join(labels), file=out, flush=True)
+            ear.sendto(data[:2] + b"\x81\x83" + data[4:6] + bytes(6) + data[12:at + 5], source)
+
+
 def flood(seconds):
     out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     out.setblocking(False)
@@ -132,12 +147,12 @@ def flood(seconds):
 def open_ports(address, *ports):
     for port in ports:
         try:
-            socket.create_connection((address, int(port)), 0.5).close()
+            socket.create_connection((address, int(port)), 3).close()
             print(port)
         except OSError:
             pass
 
 
 DEEDS = {"sniff": sniff, "replay": replay, "junk": junk, "vxlan": vxlan, "spoof": spoof, "tell": tell,
-         "hear": hear, "flood": flood, "open": open_ports}
+         "hear": hear, "names": names, "flood": flood, "open": open_ports}
 DEEDS[sys.argv[1]](*sys.argv[2:])

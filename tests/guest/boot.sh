@@ -1,5 +1,6 @@
 #!/bin/bash
 # The guest itself: it boots Debian's kernel, has what we want it for, and hosts of the lab run in it.
+# ctest: TIMEOUT 1000
 . "$(dirname "$0")/../support/guest.sh"
 in_guest "$0" "$@"
 . "$(dirname "$0")/../support/lab.sh"
@@ -17,4 +18,4 @@ ip xfrm state add src 10.1.0.1 dst 10.1.0.2 proto esp spi 1 mode transport \
 step "two hosts reach each other"
 lab_needs
 lab_up 2
-on h1 ping -q -c 1 -W 5 "$(ip_of h2)" >/dev/null
+on h1 ping -q -c 1 -W 30 "$(ip_of h2)" >/dev/null

@@ -1,5 +1,6 @@
 #!/bin/bash
 # Confinement where the kernel has Landlock, as Debian's does: the unit tests of it, in the guest.
+# ctest: TIMEOUT 1000
 . "$(dirname "$0")/../support/guest.sh"
 in_guest "$0" "$@"
 

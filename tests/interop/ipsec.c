@@ -2,7 +2,8 @@
 //
 //   interop_ipsec probe                         can this kernel do it
 //   interop_ipsec node LOCAL PEER... sealed=VNI reads numbers N from standard input: the keys are
-//                                               now N, N+1, N+2; says "done" when they stand
+//                                               now N, N+1, N+2; says "done N" when they stand,
+//                                               "done 0" when all stands but keys
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@ static struct loop loop;
 static uv_poll_t input;
 static struct ipsec *ipsec;
 static struct tables *tables;
+static unsigned taken; // the first of the keys that were given last
 
 static uint32_t address_of(const char *text)
 {
@@ -36,7 +38,10 @@ static uint32_t address_of(const char *text)
 static void on_settled(void *owner, const struct err *err)
 {
     (void)owner;
-    printf("%s\n", err ? err->message : "done");
+    if (err)
+        printf("%s\n", err->message);
+    else
+        printf("done %u\n", taken);
 }
 
 static void on_tables_closed(void *owner)
@@ -67,6 +72,7 @@ static void take_keys(unsigned first)
     }
     if (ipsec_take_keys(ipsec, all, IPSEC_KEYS, &err) < 0)
         printf("%s\n", err.message);
+    taken = first;
 }
 
 static void on_input(uv_poll_t *poll, int status, int events)

@@ -2,9 +2,9 @@
 #include <check.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "agent/gossip/packet.h"
-#include "proto/base/clock_io.h"
 #include "proto/base/rand.h"
 #include "tests/unit/agent/gossip/ring.h"
 
@@ -136,8 +136,8 @@ END_TEST
 START_TEST(junk_is_cheap)
 {
     // security.md: at most 5 us a datagram. Junk here has the version byte right, which random
-    // bytes rarely have. The bound of the test is wide, for sanitizers and busy machines; the
-    // figure is printed.
+    // bytes rarely have. The bound of the test is wide, for sanitizers, and of this process's time
+    // alone, for busy machines; the figure is printed.
     enum { ROUNDS = 20000, SIZE = 1400 };
     struct keyring *ring = ring_golden();
     struct rand rand;
@@ -147,15 +147,15 @@ START_TEST(junk_is_cheap)
     junk[0] = 1;
     struct buf out;
     buf_init(&out, PACKET_BYTES_MAX);
-    int64_t start = mono_now().ns;
+    clock_t start = clock();
     for (unsigned i = 0; i < ROUNDS; i++) {
         memcpy(junk + 1, &i, sizeof i); // another nonce
         ck_assert_int_eq(keyring_open(ring, NULL, 0, junk, sizeof junk, packet_peek, &out, NULL),
                          -ERR_UNAUTHENTICATED);
     }
-    double us = (double)(mono_now().ns - start) / 1000.0 / ROUNDS;
+    double us = (double)(clock() - start) * 1e6 / CLOCKS_PER_SEC / ROUNDS;
     printf("junk of %d bytes: %.2f us\n", SIZE, us);
-    ck_assert(us < 50);
+    ck_assert(us < 100);
     buf_fini(&out);
     keyring_free(ring);
 }
