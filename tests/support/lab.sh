@@ -22,7 +22,7 @@ LAB_SUBNET=10.77.0        # every lab has its own switch, so all may use the sam
 LAB_IMAGE=busybox:lab     # what stock_image imports
 LAB_SKIPPED=77            # the exit status that ctest knows as "skipped"
 LAB_DOCKER=/usr/bin/docker # Debian's; a test may choose another version
-LAB_STOP_SECONDS=20       # how long a daemon may take to end when asked to
+LAB_STOP_SECONDS=60       # how long a daemon may take to end when asked to
 LAB_PATIENCE=${LAB_PATIENCE:-1} # all deadlines times this: emulated machines are slow
 LAB=
 LAB_ID=
@@ -60,6 +60,10 @@ eventually()
 
 # within SECONDS COMMAND...: as eventually, but only returns 1 at the deadline.
 within() { (eventually "$@") 2>/dev/null; }
+
+# has PATTERN [grep option...]: what comes in has the pattern. It reads to the end, as grep -q does not:
+# a program that still writes when its reader goes dies of that, which pipefail takes for a failure.
+has() { local said; said=$(cat); grep -q "${@:2}" -e "$1" <<<"$said"; }
 
 # ---- the lab ----------------------------------------------------------------------------------
 
@@ -104,6 +108,8 @@ lab_down()
   for host in "${LAB_HOSTS[@]}"; do host_kill "$host"; done
   # The test's own background jobs; one left would keep its output open for ever.
   for job in $(jobs -p); do kill -KILL "$job"; wait "$job"; done 2>/dev/null
+  # Those that note how daemons ended write into the folder.
+  for job in $(cat "$LAB"/*/*.starter 2>/dev/null); do within 5 gone "$job"; done
   lab_remove "$LAB_ID" "$LAB"
   exit "$status"
 }
@@ -153,16 +159,21 @@ lab_remove()
   rm -rf "$folder"
 }
 
-# Labs of tests that were killed: their hosts are dead already, so only names remain.
+# Labs of tests that were killed: their hosts are dead already, so only names remain. Of tests that start
+# together one sweeps and the others wait; what cannot be removed is left.
 lab_sweep()
 {
-  local folder pid
-  for folder in "${TMPDIR:-/tmp}"/skep-lab.*; do
-    pid=${folder##*.}
-    [[ -d $folder ]] || continue
-    [[ $pid == "$$" || ! -d /proc/$pid ]] || continue
-    LAB_KEEP='' lab_remove "skep$pid" "$folder"
-  done
+  (
+    set +e
+    exec 9>"${TMPDIR:-/tmp}/skep-lab.lock"
+    flock -w 60 9
+    for folder in "${TMPDIR:-/tmp}"/skep-lab.*; do
+      pid=${folder##*.}
+      [[ -d $folder ]] || continue
+      [[ $pid == "$$" || ! -d /proc/$pid ]] || continue
+      LAB_KEEP='' lab_remove "skep$pid" "$folder"
+    done
+  ) </dev/null
 }
 
 # ---- hosts ------------------------------------------------------------------------------------
@@ -195,7 +206,7 @@ host_boot()
   ) </dev/null >"$dir/host.log" 2>&1 &
   echo $! >"$dir/host.keeper"
   disown
-  eventually 10 test -e "$dir/booted"
+  eventually 60 test -e "$dir/booted"
   child_of "$(<"$dir/host.keeper")" >"$dir/host.pid"
 }
 
@@ -323,8 +334,18 @@ host_enter_cgroup()
 }
 
 # pid_of HOST NAME: the daemon's process id as seen from outside. Between us and it stand the shell
-# that notes its exit status, and nsenter.
-pid_of() { child_of "$(child_of "$(<"$LAB/$1/$2.starter")")"; }
+# that notes its exit status, and nsenter; right after its start these may not be there yet.
+pid_of()
+{
+  local starter tries
+  starter=$(<"$LAB/$1/$2.starter")
+  for ((tries = 0; tries < 200; tries++)); do
+    ! child_of "$(child_of "$starter")" || return 0
+    ! gone "$starter" || return 1
+    sleep 0.05
+  done
+  return 1
+}
 
 # alive HOST NAME: the daemon has not ended.
 alive() { [[ -d /proc/$(<"$LAB/$1/$2.starter") ]]; }
@@ -361,14 +382,14 @@ skep_start()
   [[ ! -e $dir/skepd.log ]] || before=$(stat -c %s "$dir/skepd.log")
   start "$host" skepd "$SKEP_BUILD/skepd" --host "unix://$dir/skep.sock" --data-root "$dir/skep" \
     --exec-root "$dir/exec" --pidfile "$dir/skepd.pid" --config-file /dev/null "$@"
-  eventually 20 skep_settled "$host" "$before"
+  eventually 60 skep_settled "$host" "$before"
   alive "$host" skepd || fail "skepd on $host ended"
 }
 
 # skep_settled HOST BYTES: it has ended, or said that it is ready after so many bytes of its log.
 skep_settled()
 {
-  ! alive "$1" skepd || tail -c "+$(($2 + 1))" "$LAB/$1/skepd.log" | grep -q 'skepd is ready'
+  ! alive "$1" skepd || tail -c "+$(($2 + 1))" "$LAB/$1/skepd.log" | has 'skepd is ready'
 }
 
 skep_stop() { stop "$1" skepd; }
