@@ -41,7 +41,7 @@ kill "$reader"
 looks_back()
 {
   docker events --since 5m --until 0s --filter type=service --filter event=remove \
-    --format '{{.Actor.Attributes.name}}' | grep -qx ev
+    --format '{{.Actor.Attributes.name}}' | has ev -x
 }
 eventually 10 looks_back
 same "" "$(docker events --since 5m --until 0s --filter type=service --filter scope=local)" "events of no scope"

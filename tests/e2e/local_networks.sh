@@ -114,7 +114,7 @@ said() { [[ $(cat "$LAB"/h1/skepd*.log) == *'inet other/gate'* ]]; }
 eventually 5 said
 on h1 nft delete table inet other
 d network create shut >/dev/null
-on h1 nft list table ip skep_ports | grep -q '"skep0"' || fail "the guard of loopback addresses went"
+on h1 nft list table ip skep_ports | has '"skep0"' || fail "the guard of loopback addresses went"
 
 step "skepd goes and comes again"
 skep_stop h1

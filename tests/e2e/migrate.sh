@@ -30,7 +30,7 @@ printf s3cret | stock h1 secret create s1 - >/dev/null
 stock h1 service create --detach --quiet --no-resolve-image --name web --mode global --network blue --secret s1 \
   --endpoint-mode dnsrr --publish mode=host,published=8081,target=80 --stop-grace-period 1s "$LAB_IMAGE" \
   sh -c 'mkdir /w; cat /run/secrets/s1 >/w/index.html; exec httpd -f -p 80 -h /w' >/dev/null
-answers() { [[ $(on "$client" curl -s -m 5 "http://$(ip_of "$1"):8081/") == s3cret ]]; }
+answers() { [[ $(on "$client" curl -s -m 15 "http://$(ip_of "$1"):8081/") == s3cret ]]; }
 for host in "${olds[@]}"; do eventually 60 answers "$host"; done
 held() { ask "$1" secret ls -q; ask "$1" network ls -q --no-trunc --filter name=blue; ask "$1" service ls -q; ask "$1" swarm join-token -q worker; ask "$1" swarm join-token -q manager; }
 before=$(held h1)

@@ -2,7 +2,7 @@
 # The native skep command beside the docker command on the same daemons: what it does is seen in the
 # API, what it prints is compared where the forms should be the same. First a stock dockerd, then
 # skepd.
-# ctest: TIMEOUT 300
+# ctest: TIMEOUT 600
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs dockerd docker jq script
 [[ -x ${SKEP_BUILD:-}/skep ]] || fail "SKEP_BUILD names no build with skep in it"
@@ -12,16 +12,10 @@ HOST_SOCKET=
 native() { DOCKER_CONFIG=$LAB/docker-config timeout 60 "$SKEP_BUILD/skep" -H "unix://$HOST_SOCKET" "$@"; }
 docker() { DOCKER_CONFIG=$LAB/docker-config "$LAB_DOCKER" -H "unix://$HOST_SOCKET" "$@"; }
 
-# alike COMMAND...: both commands print the same. Ages of things pass from one second to the next, so
-# it is looked at again.
-alike()
-{
-  local try
-  for try in 1 2 3; do
-    [[ $(docker "$@" 2>&1) != "$(native "$@" 2>&1)" ]] || return 0
-  done
-  same "$(docker "$@" 2>&1)" "$(native "$@" 2>&1)" "output of $* (looked at $try times)"
-}
+# alike COMMAND...: both commands print the same. Ages of things pass from one second to the next, and the
+# daemon goes on with what it was told, so it is looked at again.
+alike() { eventually 20 one_output "$@"; }
+one_output() { same "$(docker "$@" 2>&1)" "$(native "$@" 2>&1)" "output of $*"; }
 
 # status WANTED COMMAND...: the native command ends with that status.
 status()
@@ -111,7 +105,7 @@ class H(http.server.BaseHTTPRequestHandler):
     def log_message(self, *a): pass
 s = http.server.HTTPServer(("127.0.0.1", 0), H); print(s.server_port, flush=True); s.serve_forever()' >"$LAB/port" &
 checker=$!
-eventually 10 test -s "$LAB/port"
+eventually 60 test -s "$LAB/port"
 login() { "$SKEP_BUILD/skep" -H "tcp://127.0.0.1:$(<"$LAB/port")" "$@" 2>&1; }
 [[ $(echo pass | login login -u me --password-stdin reg.test:5000) == *'Login stored'* ]] || fail "login"
 same 'me:pass' "$(jq -r '.auths["reg.test:5000"].auth' "$DOCKER_CONFIG/config.json" | base64 -d)" "in the file"
@@ -190,7 +184,7 @@ created() { jq -S '.[0].Spec | del(.Name)' <<<"$1"; }
 docker service create "${many[@]}" --name full "$LAB_IMAGE" sleep 1000 >/dev/null 2>&1
 theirs=$(docker service inspect full)
 docker service rm full >/dev/null
-within 20 docker network inspect net1 >/dev/null
+within 60 docker network inspect net1 >/dev/null
 native service create "${many[@]}" --name full "$LAB_IMAGE" sleep 1000 >/dev/null
 ours=$(docker service inspect full)
 same "$(created "$theirs")" "$(created "$ours")" "the specification"
@@ -270,7 +264,7 @@ native run -d --name c1 -e COLOUR=red -p 8095:80 --label a=b "$LAB_IMAGE" \
   sh -c 'echo out; echo err >&2; sleep 1000' >/dev/null
 same red "$(native exec c1 sh -c 'echo $COLOUR')" "exec"
 status 3 exec c1 sh -c 'exit 3'
-eventually 10 bash -c "[[ \$('$LAB_DOCKER' -H unix://$HOST_SOCKET logs c1 2>&1 | wc -l) == 2 ]]"
+eventually 60 bash -c "[[ \$('$LAB_DOCKER' -H unix://$HOST_SOCKET logs c1 2>&1 | wc -l) == 2 ]]"
 same out "$(native logs c1 2>/dev/null)" "its output"
 same err "$(native logs c1 2>&1 >/dev/null)" "its errors"
 alike port c1

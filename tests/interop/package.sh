@@ -65,9 +65,9 @@ done
 
 step "the command comes with man pages and completion"
 for page in skep skep-service skep-stack; do
-  zcat "$work/root/usr/share/man/man1/$page.1.gz" | grep -q '^\.SH COMMANDS' || fail "no page $page"
+  zcat "$work/root/usr/share/man/man1/$page.1.gz" | has '^\.SH COMMANDS' || fail "no page $page"
 done
-zcat "$work/root/usr/share/man/man8/skepd.8.gz" | grep -q '^\.B .*data.*root' || fail "no page of skepd"
+zcat "$work/root/usr/share/man/man8/skepd.8.gz" | has '^\.B .*data.*root' || fail "no page of skepd"
 bash -n "$work/root/usr/share/bash-completion/completions/skep"
 [[ -s $work/root/usr/share/zsh/vendor-completions/_skep ]] || fail "no completion for zsh"
 [[ -s $work/root/usr/share/fish/vendor_completions.d/skep.fish ]] || fail "no completion for fish"

@@ -109,7 +109,7 @@ lab_down()
   # The test's own background jobs; one left would keep its output open for ever.
   for job in $(jobs -p); do kill -KILL "$job"; wait "$job"; done 2>/dev/null
   # Those that note how daemons ended write into the folder.
-  for job in $(cat "$LAB"/*/*.starter 2>/dev/null); do within 5 gone "$job"; done
+  for job in "$LAB"/*/*.starter; do [[ ! -e $job ]] || within 5 gone "$(<"$job")"; done
   lab_remove "$LAB_ID" "$LAB"
   exit "$status"
 }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,14 +102,27 @@ const char *support_tmpdir(void)
     return path;
 }
 
+// Below those that outgoing connections and port 0 take, and of a stretch of this process's own, so
+// that no test beside this one takes it before its server does.
+#define PORT_FIRST 10000
+#define PORTS      22000
+#define STRETCH    31
+
 int support_port(void)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CHECK(fd >= 0);
-    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof addr;
-    CHECK(bind(fd, (struct sockaddr *)&addr, size) == 0);
-    CHECK(getsockname(fd, (struct sockaddr *)&addr, &size) == 0);
-    close(fd);
-    return ntohs(addr.sin_port);
+    static int made;
+    for (int tries = 0; tries < PORTS; tries++) {
+        int port = PORT_FIRST + (getpid() * STRETCH + made++) % PORTS;
+        struct sockaddr_in addr = {.sin_family = AF_INET,
+                                   .sin_port = htons((uint16_t)port),
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        CHECK(fd >= 0);
+        bool free = bind(fd, (struct sockaddr *)&addr, sizeof addr) == 0;
+        close(fd);
+        if (free)
+            return port;
+    }
+    CHECK(false);
+    return -1;
 }
