@@ -16,8 +16,9 @@ lab_needs debootstrap git
 
 if [[ ! -d $folder ]]; then
   debootstrap --variant=minbase bookworm "$folder.new"
-  cp -rt "$folder.new/etc/apt" /etc/apt/sources.list.d /etc/apt/apt.conf.d
+  cp -rt "$folder.new/etc/apt" /etc/apt/sources.list* /etc/apt/apt.conf.d
   find "$folder.new/etc/apt/sources.list.d" -type f ! -name 'debian*' -delete
+  [[ -e /etc/apt/sources.list ]] || rm -f "$folder.new/etc/apt/sources.list"
   git clone --quiet --no-hardlinks "$repository" "$folder.new/root/skep"
   mv "$folder.new" "$folder"
 fi
@@ -43,6 +44,7 @@ bare_init()
   mkdir -p old
   pivot_root . old
   umount -l old
+  rmdir old
   host_init_cgroups
   hostname bare
   cd /root/skep
