@@ -433,12 +433,17 @@ d() { if ours; then skep "$@"; else stock "$@"; fi; }
 # stock_start HOST [dockerd option...]: returns when its API answers.
 stock_start()
 {
-  local host=$1; shift
-  start "$host" dockerd dockerd --host "unix://$LAB/$host/docker.sock" \
-    --data-root "$LAB/$host/docker" --exec-root /run/docker --pidfile /run/docker.pid \
-    --userland-proxy=false "$@"
-  eventually 60 stock_settled "$host"
-  alive "$host" dockerd || fail "dockerd on $host ended"
+  local host=$1 tries; shift
+  for tries in 1 2 3; do
+    start "$host" dockerd dockerd --host "unix://$LAB/$host/docker.sock" \
+      --data-root "$LAB/$host/docker" --exec-root /run/docker --pidfile /run/docker.pid \
+      --userland-proxy=false "$@"
+    eventually 60 stock_settled "$host"
+    ! alive "$host" dockerd || return 0
+    # It gives its containerd 15 s, which on a busy machine may not do.
+    tail -n 5 "$LAB/$host/dockerd.log" | has 'timeout waiting for containerd' || break
+  done
+  fail "dockerd on $host ended (start $tries)"
 }
 
 stock_settled() { ! alive "$1" dockerd || stock "$1" version; }
