@@ -47,7 +47,6 @@ answers()
 step "a swarm: two managers and a worker"
 for host in h1 h2 h3; do skep_start $host; done
 type_on h1 swarm init --advertise-addr "$(ip_of h1)"
-type_on h1 swarm update --dispatcher-heartbeat 1s
 type_on h2 swarm join --token "$(skep h1 swarm join-token --quiet manager)" "$(ip_of h1):2377"
 type_on h3 swarm join --token "$(skep h1 swarm join-token --quiet worker)" "$(ip_of h1):2377"
 type_on h2 node ls
@@ -82,6 +81,7 @@ eventually 60 updated
 type_on h1 service ps --filter desired-state=running web
 
 step "h3 loses its power: its tasks move"
+type_on h1 swarm update --dispatcher-heartbeat 2s
 host_kill h3
 down() { [[ $(skep h1 node ls --format '{{.Hostname}} {{.Status}}' | sed -n 's/^h3 //p') == Down ]]; }
 eventually 60 down
