@@ -14,7 +14,7 @@
 #include "proto/wire/wire.h"
 #include "tests/support/support.h"
 
-#define WAIT_MS 5000
+#define WAIT_MS 60000
 
 static struct loop loop;
 static struct loop *loops[] = {&loop};
@@ -515,7 +515,7 @@ Suite *suite_engine_io(void)
 {
     Suite *suite = suite_create("engine_io");
     TCase *tcase = tcase_create("api");
-    tcase_set_timeout(tcase, 20);
+    tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, answers_are_those_of_stock, 0,
                         sizeof exchanges / sizeof exchanges[0]);

@@ -201,7 +201,7 @@ static int use_loops(void)
         return say("listen", &err);
     struct conn_options dial = {0};
     conn_connect(&loop, listener_addr(listener), &dial, &client, NULL);
-    if (!loop_run_until(&loop, all_steps, NULL, 5000)) {
+    if (!loop_run_until(&loop, all_steps, NULL, 30000)) {
 
         return 2;
     }
@@ -237,7 +237,7 @@ static int resolve(void)
     loop_init(&loop);
     loop_work_start(&loop, &work, on_work, on_work_done);
     steps = 4;
-    if (!loop_run_until(&loop, all_steps, NULL, 5000))
+    if (!loop_run_until(&loop, all_steps, NULL, 30000))
         return 2;
     char bytes[4];
     struct sockaddr_storage from;
