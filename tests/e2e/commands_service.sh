@@ -43,11 +43,11 @@ create --name full --constraint node.hostname==h1 --replicas 1 --env A=1 -e B=tw
   --network name=one,alias=other --network two --secret source=s1,target=/run/s1,mode=0400,uid=1,gid=2 --secret s1 --config c1 --config source=c1,target=/etc/c,mode=0440 \
   --mount type=tmpfs,target=/scratch,tmpfs-size=1m,tmpfs-mode=1770 --mount type=volume,source=vol,target=/v,volume-label=x=y \
   --mount "type=bind,source=$LAB/bind,target=/b,readonly" --hostname '{{.Service.Name}}-{{.Task.Slot}}' --workdir /tmp --user root \
-  --stop-grace-period 1s --stop-signal INT --health-cmd 'test -e /bin/sh' --health-interval 1s --health-retries 3 --health-timeout 2s --health-start-period 1s \
+  --stop-grace-period 1s --stop-signal INT --health-cmd 'test -e /bin/sh' --health-interval 1s --health-retries 3 --health-timeout 30s --health-start-period 1s \
   --dns 10.9.9.9 --dns-search ex.test --dns-option ndots:2 --host extra:10.1.1.1 --cap-add NET_ADMIN --cap-drop CHOWN --ulimit nofile=512:1024 \
   --sysctl net.ipv4.ip_unprivileged_port_start=1 --init --read-only --log-driver json-file --log-opt max-size=1m --endpoint-mode vip --group nogroup \
   --tty --replicas-max-per-node 2 "$I" sleep 100000 >/dev/null
-within 20 replicas full 1/1 || fail "$(c ps --no-trunc full)"
+within 60 replicas full 1/1 || fail "$(c ps --no-trunc full)"
 inside full sh -c 'hostname; pwd; id -un; echo "$A $B $C"; cat /run/secrets/s1 /run/s1 /c1 /etc/c; echo; cat /b/f
   stat -c "%a %u %g" /run/s1 /etc/c; stat -c %a /scratch; ulimit -n; ulimit -Hn; cat /proc/sys/net/ipv4/ip_unprivileged_port_start
   touch /no 2>/dev/null || echo read-only; touch /b/no 2>/dev/null || echo bind read-only; touch /v/yes /scratch/yes && echo written
@@ -153,7 +153,7 @@ false
 W
 grep -v '^null$\|^false$' "$LAB/wanted" >"$LAB/wanted.set"
 grep -v '^null$\|^false$' "$LAB/updated" | diff "$LAB/wanted.set" - || fail "the specification"
-one=$(container full | head -1)
+one=$(container full | sed -n 1p)
 same 'plain /etc nobody 9 s3cret conf tmpfs 2000' "$(d h1 exec "$one" sh -c 'echo $(hostname) $PWD $(id -un) $A $(cat /run/again) $(cat /etc/again) \
   $(mount | sed -n "s/^\([a-z]*\) on .t .*/\1/p") $(cut -f1 /proc/sys/net/ipv4/ip_local_port_range)')" "inside of a new task"
 [[ $(c ps full --filter desired-state=running --format '{{.Ports}}') == *'->81/tcp'* ]] || fail "the port of the host"
@@ -162,7 +162,7 @@ c rm full >/dev/null
 step "publish, networks, image and force: the rest of update; rollback"
 create --name web --replicas 3 --constraint node.labels.zone==a --network one -p 8080:80 --publish published=8443,target=443,protocol=udp \
   --update-delay 0s --update-monitor 1s --update-parallelism 0 --stop-grace-period 1s "$I" sleep 100000 >/dev/null
-eventually 40 replicas web 3/3
+eventually 60 replicas web 3/3
 same '8080/tcp->80/ingress 8443/udp->443/ingress ' "$(service web 'range .Endpoint.Ports}}{{.PublishedPort}}/{{.Protocol}}->{{.TargetPort}}/{{.PublishMode}} {{end')" "ports"
 same 2 "$(service web 'len .Endpoint.VirtualIPs')" "addresses of the service"
 same '*:8080->80/tcp, *:8443->443/udp' "$(c ls --filter name=web --format '{{.Ports}}')" "service ls"
@@ -172,18 +172,18 @@ update --network-add two --publish-rm 443/udp --publish-add published=8090,targe
 eventually 60 done_with completed 3/3
 same '8080 8090 ' "$(service web 'range .Endpoint.Ports}}{{.PublishedPort}} {{end')" "ports"
 now() { [[ $(container web | wc -l) == 3 ]]; }
-eventually 30 now
+eventually 60 now
 [[ -z $(comm -12 <(echo "$first") <(container web | sort)) ]] || fail "an update left a task as it was"
-same 1 "$(d h1 exec "$(container web | head -1)" sh -c 'echo $NEW')" "environment"
-[[ $(d h1 exec "$(container web | head -1)" ip addr) == *10.61.0.*10.62.0.* || $(d h1 exec "$(container web | head -1)" ip addr) == *10.62.0.*10.61.0.* ]] || fail "networks"
+same 1 "$(d h1 exec "$(container web | sed -n 1p)" sh -c 'echo $NEW')" "environment"
+[[ $(d h1 exec "$(container web | sed -n 1p)" ip addr) == *10.61.0.*10.62.0.* || $(d h1 exec "$(container web | sed -n 1p)" ip addr) == *10.62.0.*10.61.0.* ]] || fail "networks"
 c rollback --detach web >/dev/null
 eventually 60 done_with rollback_completed 3/3
 same '8080 8443 ' "$(service web 'range .Endpoint.Ports}}{{.PublishedPort}} {{end')" "ports of before"
-eventually 30 now
+eventually 60 now
 first=$(container web | sort)
 update --force web
 eventually 60 done_with completed 3/3
-eventually 30 now
+eventually 60 now
 [[ $(container web | sort) != "$first" && $(spec web TaskTemplate.ForceUpdate) == 1 ]] || fail "not forced"
 d h1 tag "$I" busybox:other
 update --image busybox:other --stop-grace-period 1s web
@@ -195,18 +195,18 @@ same "$I" "$(c ls --filter name=web --format '{{.Image}}')" "image of before"
 
 step "ls, ps, inspect, scale, logs, rm"
 create --stop-grace-period 1s --name small --mode global --constraint node.hostname!=h1 "$I" sh -c 'echo up; sleep 100000' >/dev/null
-eventually 40 replicas small 2/2
+eventually 60 replicas small 2/2
 same 'h2 h3 ' "$(c ps small --format '{{.Node}}' | sort | tr '\n' ' ')" "a global service's nodes"
 same 'small global 2/2' "$(c ls --filter mode=global --format '{{.Name}} {{.Mode}} {{.Replicas}}')" "service ls by mode"
 same 1 "$(c ps small --filter node=h2 -q | wc -l)" "service ps by node"
 same small.h2 "$(c ps small --filter node=h2 --format '{{.Name}}' | sed "s/\.$(d h1 node ls --filter name=h2 -q)/.h2/")" "its name"
-same "$(c ps small -q --no-trunc | sort | head -1)" "$(d h1 inspect --type task "$(c ps small -q --no-trunc | sort | head -1)" --format '{{.ID}}')" "a task by id"
+same "$(c ps small -q --no-trunc | sort | sed -n 1p)" "$(d h1 inspect --type task "$(c ps small -q --no-trunc | sort | sed -n 1p)" --format '{{.ID}}')" "a task by id"
 [[ $(c inspect --pretty web) == *'Service Mode:'*Replicated*'Image:'*"$I"* ]] || fail "inspect --pretty"
 [[ $(c scale --detach web=1 2>&1) == *'web scaled to 1'* ]] || fail "scale"
-eventually 30 replicas web 1/1
+eventually 60 replicas web 1/1
 refused 'scale can only be used with replicated' c scale --detach small=3
 logged() { [[ $(c logs small 2>/dev/null | grep -c '@h[23] .*| up') == 2 ]]; }
-eventually 20 logged
+eventually 60 logged
 same 'small web' "$(d h1 node ps h1 h2 --filter desired-state=running --format '{{.Name}}' | sed 's/\..*//' | sort -u | tr '\n' ' ' | sed 's/ $//')" "node ps"
 refused 'no such service' c ps nosuch
 refused 'no such service|not found' c inspect nosuch
@@ -218,13 +218,13 @@ same '' "$(c ls -q)" "services left"
 step "jobs, dnsrr, and what service create refuses"
 create --name job --mode replicated-job --replicas 2 --max-concurrent 1 "$I" true >/dev/null
 create --name everywhere --mode global-job "$I" true >/dev/null
-eventually 40 replicas job '0/1 (2/2 completed)'
+eventually 60 replicas job '0/1 (2/2 completed)'
 eventually 60 replicas everywhere '0/0 (3/3 completed)'
 create --stop-grace-period 1s --name rr --endpoint-mode dnsrr --network one --replicas 2 --constraint node.hostname==h1 "$I" sleep 100000 >/dev/null
-eventually 40 replicas rr 2/2
+eventually 60 replicas rr 2/2
 same 'dnsrr 0' "$(service rr '.Endpoint.Spec.Mode}} {{len .Endpoint.VirtualIPs')" "no address of its own"
-asked() { [[ $(d h1 exec "$(container rr | head -1)" nslookup rr. | grep -c 'Address.*10\.61\.0\.') == 2 ]]; }
-eventually 10 asked
+asked() { [[ $(d h1 exec "$(container rr | sed -n 1p)" nslookup rr. | grep -c 'Address.*10\.61\.0\.') == 2 ]]; }
+eventually 60 asked
 refused 'published ports.*dnsrr|EndpointSpec.*ingress|port published with ingress mode' create --endpoint-mode dnsrr -p 1:1 "$I"
 refused 'network nosuch not found' create --network nosuch "$I"
 refused 'secret not found' create --secret nosuch "$I"
@@ -264,28 +264,29 @@ echo one >"$LAB/stack/conf"
 stack() { (cd "$LAB/stack" && d h1 stack "$@"); }
 deploy() { stack deploy -c c.yml --resolve-image never "$@" st >/dev/null 2>&1; }
 deploy
-eventually 40 replicas st_web 2/2
+eventually 60 replicas st_web 2/2
 same 'st 2' "$(stack ls --format '{{.Name}} {{.Services}}')" "stack ls"
 same 'st_extra st_web ' "$(stack services st --format '{{.Name}}' | sort | tr '\n' ' ')" "stack services"
-same 3 "$(stack ps st -q | wc -l)" "stack ps"
-same 'red one' "$(d h1 exec "$(container st_web | head -1)" sh -c 'echo $COLOUR $(cat /etc/conf)')" "inside"
+listed() { [[ $(stack ps st -q | wc -l) == 3 ]]; } # of the other service too
+eventually 60 listed
+same 'red one' "$(d h1 exec "$(container st_web | sed -n 1p)" sh -c 'echo $COLOUR $(cat /etc/conf)')" "inside"
 sed -i 's/red/blue/; /^  extra:/,/^    stop/d' "$LAB/stack/c.yml"
 deploy --prune
 same st_web "$(stack services st --format '{{.Name}}')" "pruned"
-blue() { [[ $(d h1 exec "$(container st_web | head -1)" sh -c 'echo $COLOUR') == blue ]]; }
-eventually 40 blue
+blue() { [[ $(d h1 exec "$(container st_web | sed -n 1p)" sh -c 'echo $COLOUR') == blue ]]; }
+eventually 60 blue
 ! stack config --help >/dev/null 2>&1 || [[ $(stack config -c c.yml) == *'COLOUR: blue'* ]] || fail "stack config"
 sed 's/image:/imag:/' "$LAB/stack/c.yml" >"$LAB/stack/bad.yml"
 refused 'imag' stack deploy -c bad.yml st2
 # Its network goes when its last task is on its way out, so that a busy engine wants to be asked twice.
 gone() { stack rm st >/dev/null 2>&1; [[ -z $(stack ls --format '{{.Name}}')$(d h1 config ls -q --filter name=st_)$(d h1 network ls -q --filter name=st_) ]]; }
-eventually 30 gone
+eventually 60 gone
 
 step "containers beside: run -it, exec, ps, logs, inspect, events"
 d h1 run -d --name alpine1 --network one "$I" sh -c 'echo out; sleep 100000' >/dev/null
 d h2 run -d --name alpine2 --network one "$I" sleep 100000 >/dev/null
 heard() { d h1 exec alpine1 ping -c 1 -W 1 alpine2 >/dev/null 2>&1; }
-eventually 15 heard
+eventually 60 heard
 said=$(script -qec "$LAB_DOCKER -H unix://$LAB/h1/$(ours && echo skep || echo docker).sock run -it --rm --name alpine3 --network one $I tty" /dev/null </dev/null)
 [[ $said == */dev/* ]] || fail "run -it: $said"
 same out "$(d h1 logs alpine1)" "logs"

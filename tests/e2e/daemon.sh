@@ -21,7 +21,7 @@ os.execve(sys.argv[2], sys.argv[2:], {**os.environ, 'LISTEN_FDS': '1', 'LISTEN_P
 END
 start h1 skepd python3 "$LAB/hand-over" "$sock" "$SKEP_BUILD/skepd" --host fd:// --data-root "$LAB/h1/skep" \
   --exec-root "$LAB/h1/exec" --config-file /dev/null
-eventually 30 skep_settled h1 0
+eventually 60 skep_settled h1 0
 same h1 "$(docker info --format '{{.Name}}')" "who answers at a socket handed over"
 skep_stop h1
 [[ -S $sock ]] || fail "a socket that is the service manager's was removed"
@@ -75,7 +75,7 @@ docker swarm init --advertise-addr "$(ip_of h1)" >/dev/null
 docker service create --quiet --detach --no-resolve-image --name task "$LAB_IMAGE" sleep 1001 >/dev/null
 tasks() { docker ps -q --filter label=com.docker.swarm.service.name=task; }
 running() { [[ -n $(tasks) ]]; }
-eventually 30 running
+eventually 60 running
 task=$(tasks)
 same '500 600 8192' "$(inside "$task" sh -c 'echo $(ulimit -Sn) $(ulimit -Hn) $(df -k /dev/shm | awk "END {print \$2}")')" "its limits"
 same 'search lab.example,options timeout:3,nameserver 127.0.0.11,options ndots:0,' "$(inside "$task" cat /etc/resolv.conf | tr '\n' ,)" "its resolv.conf"

@@ -22,19 +22,24 @@ mapfile -t storm < <(docker service ls --quiet --filter name=storm)
 docker_rm "${storm[@]}"
 
 step "3, 4: events: open, with what changed, over a reload"
-curl -sN --unix-socket "$sock" 'http://d/events?filters=%7B%22scope%22%3A%5B%22swarm%22%5D%7D' >"$LAB/events" &
+curl -sN --dump-header "$LAB/events.head" --unix-socket "$sock" \
+  'http://d/events?filters=%7B%22scope%22%3A%5B%22swarm%22%5D%7D' >"$LAB/events" &
 reader=$!
 seen() { grep -q "$1" "$LAB/events"; }
-eventually 5 curl -sf --unix-socket "$sock" http://d/_ping
+# Who has the head of the answer hears all that comes.
+follows() { grep -q ' 200 ' "$LAB/events.head"; }
+eventually 60 follows
 docker service create --detach --name ev --constraint node.hostname==nowhere --no-resolve-image busybox:lab >/dev/null
-eventually 10 seen '"Type":"service","Action":"create".*"name":"ev"'
+eventually 60 seen '"Type":"service","Action":"create".*"name":"ev"'
 signal h1 skepd HUP
-docker service scale --detach ev=3 >/dev/null
-eventually 10 seen '"Action":"update".*"replicas.new":"3","replicas.old":"1"'
-docker node update --availability drain "$(docker node ls --quiet)" >/dev/null
-eventually 10 seen '"Type":"node","Action":"update".*"availability.new":"drain","availability.old":"active"'
+eventually 60 grep -q 'configuration was read again' "$LAB/h1/skepd.log"
+# The managers write to services and nodes too: who comes second is refused, and asks again.
+eventually 60 docker service scale --detach ev=3
+eventually 60 seen '"Action":"update".*"replicas.new":"3","replicas.old":"1"'
+eventually 60 docker node update --availability drain "$(docker node ls --quiet)"
+eventually 60 seen '"Type":"node","Action":"update".*"availability.new":"drain","availability.old":"active"'
 docker service rm ev >/dev/null
-eventually 10 seen '"Type":"service","Action":"remove"'
+eventually 60 seen '"Type":"service","Action":"remove"'
 [[ -d /proc/$reader ]] || fail "the stream of events ended"
 kill "$reader"
 # The docker command asks in whole seconds.
@@ -43,5 +48,5 @@ looks_back()
   docker events --since 5m --until 0s --filter type=service --filter event=remove \
     --format '{{.Actor.Attributes.name}}' | has ev -x
 }
-eventually 10 looks_back
+eventually 60 looks_back
 same "" "$(docker events --since 5m --until 0s --filter type=service --filter scope=local)" "events of no scope"

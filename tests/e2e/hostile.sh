@@ -1,11 +1,11 @@
 #!/bin/bash
 # Hostile clients on every endpoint that the router knows: no crash, no leak, and a cluster that is
-# what it was before. SEED=N repeats a run.
+# what it was before. SEED=N makes other ones.
 # ctest: TIMEOUT 180
 here=$(dirname "$0")
 . "$here/../support/lab.sh"
 lab_needs docker curl jq python3
-SEED=${SEED:-$RANDOM}
+SEED=${SEED:-1}
 lab_up 1
 skep_start h1
 skep h1 swarm init --advertise-addr "$(ip_of h1)" >/dev/null
@@ -17,8 +17,15 @@ echo hush | skep h1 secret create one - >/dev/null
 echo text | skep h1 config create two - >/dev/null
 skep h1 network create --driver overlay net1 >/dev/null
 skep h1 volume create vol1 >/dev/null
-settled() { [[ $(api services/web | jq -r '.Version.Index') == $(sleep 0.3; api services/web | jq -r '.Version.Index') ]]; }
-eventually 20 settled
+# What the managers have yet to do: the task of a service that fits nowhere, a node that is ready, networks with
+# their addresses.
+settled()
+{
+  api tasks | jq -e 'length == 1 and .[0].Status.State == "pending" and .[0].Status.Err != null' &&
+    api nodes | jq -e '.[0].Status.State == "ready"' && api networks/net1 | jq -e '.IPAM.Config | length == 1' &&
+    api networks/ingress | jq -e '.IPAM.Config | length == 1'
+}
+eventually 60 settled
 
 # All that clients can see of the cluster, but for what time changes.
 picture()
@@ -29,8 +36,8 @@ picture()
   done
 }
 daemon() { pid_of h1 skepd; }
-family() { echo "$1"; cat "/proc/$1"/task/*/children | tr ' ' '\n' | grep . | sort; }
-files() { find "/proc/$1/fd" -mindepth 1 2>/dev/null | wc -l; }
+family() { echo "$1"; { cat "/proc/$1"/task/*/children || true; } | tr ' ' '\n' | sed '/^$/d' | sort -n; }
+files() { { ls "/proc/$1/fd" 2>/dev/null || true; } | wc -l; }
 memory() { awk '/^Rss:/ { print $2 }' "/proc/$1/smaps_rollup"; }
 
 "$SKEP_BUILD/tests/interop/interop_routes" >"$LAB/routes"
@@ -49,8 +56,10 @@ sweep "$((SEED + 1))" 3
 second=$(memory "$pid")
 ((second < first + 16384)) || fail "the node process grew from $first to $second kB"
 
-picture >"$LAB/after"
-diff "$LAB/before" "$LAB/after" >&2 || fail "SEED=$SEED: the cluster has changed"
-family "$pid" | diff "$LAB/family" - >&2 || fail "SEED=$SEED: a process of skepd has ended"
+same_picture() { picture | diff "$LAB/before" -; }
+eventually 60 same_picture
+# (What an endpoint started may have yet to end, and not each look at children shows them all.)
+same_family() { family "$pid" | diff "$LAB/family" -; }
+eventually 60 same_family
 few_files() { (($(files "$pid") <= before_files + 2)); }
-eventually 20 few_files
+eventually 60 few_files

@@ -9,6 +9,7 @@ that was made. Prints the requests, the failures and the latencies of each kind 
 """
 import http.client
 import json
+import re
 import select
 import socket
 import sys
@@ -102,6 +103,21 @@ def open_stream(target):
     return stream
 
 
+def events_stream():
+    """Returns once the head of the answer is there: from then on everything is heard."""
+    stream, head = open_stream("/events?filters=%7B%22type%22%3A%5B%22service%22%5D%7D"), b""
+    while b"\r\n\r\n" not in head:
+        piece = stream.recv(1)
+        if not piece:
+            sys.exit(f"no events: {head!r}")
+        head += piece
+    return stream
+
+
+def heard(pieces):
+    return set(re.findall(rb'"name":"([^"]*)"', b"".join(pieces)))
+
+
 def follow(streams, seen):
     """Reads all streams until the end; what came is kept as bytes."""
     poll = select.poll()
@@ -139,14 +155,13 @@ def slow(stream):
 def main():
     first = Connection()
     ask(first, "create", "POST", "/services/create", spec("followed", 1))
-    events = [open_stream("/events?filters=%7B%22type%22%3A%5B%22service%22%5D%7D") for _ in range(FOLLOWERS // 2)]
+    events = [events_stream() for _ in range(FOLLOWERS // 2)]
     logs = [open_stream("/services/followed/logs?follow=1&stdout=1") for _ in range(FOLLOWERS - len(events))]
     lazy = [open_stream("/tasks" if i % 2 else "/events") for i in range(SLOW)]
     seen = {"events": {stream.fileno(): [] for stream in events}, "more": True}
     threads = [threading.Thread(target=follow, args=(events + logs, seen), daemon=True)]
     threads += [threading.Thread(target=slow, args=(stream,), daemon=True) for stream in lazy]
     threads += [threading.Thread(target=client, args=(i,), daemon=True) for i in range(CLIENTS)]
-    time.sleep(0.5)
     for thread in threads:
         thread.start()
     time.sleep(SECONDS)
@@ -156,18 +171,14 @@ def main():
     for thread in threads[1 + SLOW:]:
         thread.join()
 
-    def complete():
-        last = made[-1].encode() if made else b""
-        return all(b"".join(pieces).count(last) for pieces in seen["events"].values())
-
-    deadline = time.monotonic() + 20
-    while not complete() and time.monotonic() < deadline:
+    every = {name.encode() for name in made}
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not all(every <= heard(pieces) for pieces in seen["events"].values()):
         time.sleep(0.1)
     seen["more"] = False
     threads[0].join()
     for pieces in seen["events"].values():
-        text = b"".join(pieces)
-        missing = [name for name in made if f'"name":"{name}"'.encode() not in text]
+        missing = sorted(every - heard(pieces))
         if missing:
             failures.append(f"a follower has not heard of {len(missing)} of {len(made)} services: {missing[:3]}")
             break

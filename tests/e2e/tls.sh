@@ -27,7 +27,7 @@ signed stranger other ec 'extendedKeyUsage=clientAuth\n'
 by()
 {
   local program=$1 who=$2; shift 2
-  on h2 env "DOCKER_CONFIG=$LAB/docker-config" timeout 20 "$program" -H "tcp://$(ip_of h1):2376" --tlsverify \
+  on h2 env "DOCKER_CONFIG=$LAB/docker-config" timeout 60 "$program" -H "tcp://$(ip_of h1):2376" --tlsverify \
     --tlscacert "$LAB/ca.pem" --tlscert "$LAB/$who.pem" --tlskey "$LAB/$who.key" "$@" 2>&1
 }
 serve()
@@ -41,15 +41,15 @@ serve server
 for program in "${programs[@]}"; do
   same h1 "$(by "$program" client info --format '{{.Name}}')" "$program"
 done
-same OK "$(on h2 curl -sS --max-time 5 --cacert "$LAB/ca.pem" --cert "$LAB/client.pem" --key "$LAB/client.key" "https://$(ip_of h1):2376/_ping")" "curl"
-same OK "$(on h2 curl -sS --max-time 5 --resolve "manager.test:2376:$(ip_of h1)" --cacert "$LAB/ca.pem" --cert "$LAB/client.pem" \
+same OK "$(on h2 curl -sS --max-time 60 --cacert "$LAB/ca.pem" --cert "$LAB/client.pem" --key "$LAB/client.key" "https://$(ip_of h1):2376/_ping")" "curl"
+same OK "$(on h2 curl -sS --max-time 60 --resolve "manager.test:2376:$(ip_of h1)" --cacert "$LAB/ca.pem" --cert "$LAB/client.pem" \
   --key "$LAB/client.key" "https://manager.test:2376/_ping")" "curl, by name"
 
 step "somebody else's certificate, none, and no TLS"
 for program in "${programs[@]}"; do refused '' by "$program" stranger info; done
-refused '' on h2 curl -sS --max-time 5 --cacert "$LAB/ca.pem" "https://$(ip_of h1):2376/_ping"
-refused '' on h2 curl -sS --max-time 5 "http://$(ip_of h1):2376/_ping"
-refused '' on h2 curl -sS --max-time 5 --cacert "$LAB/other.pem" --cert "$LAB/client.pem" --key "$LAB/client.key" "https://$(ip_of h1):2376/_ping"
+refused '' on h2 curl -sS --max-time 60 --cacert "$LAB/ca.pem" "https://$(ip_of h1):2376/_ping"
+refused '' on h2 curl -sS --max-time 60 "http://$(ip_of h1):2376/_ping"
+refused '' on h2 curl -sS --max-time 60 --cacert "$LAB/other.pem" --cert "$LAB/client.pem" --key "$LAB/client.key" "https://$(ip_of h1):2376/_ping"
 skep_stop h1
 
 step "a server whose certificate has another name is none"
@@ -65,7 +65,7 @@ refused 'without --tlsverify would let anybody' valid --host tcp://127.0.0.1:237
 refused 'tlsverify needs tlscacert' valid --host tcp://127.0.0.1:2376 --tlsverify --tlscert a --tlskey b
 refused 'exclude each other' valid --host tcp://127.0.0.1:2376 --tlsverify --tls=false --tlscacert c --tlscert a --tlskey b
 skep_start h1 --host tcp://127.0.0.1:2375 --tls=false
-same OK "$(on h1 curl -sS --max-time 5 http://127.0.0.1:2375/_ping)" "plain"
+same OK "$(on h1 curl -sS --max-time 60 http://127.0.0.1:2375/_ping)" "plain"
 grep -q 'open to everybody' "$LAB/h1/skepd.log" || fail "no warning"
 same '660 0' "$(stat -c '%a %u' "$LAB/h1/skep.sock")" "who may use the socket"
 skep_stop h1

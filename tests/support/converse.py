@@ -12,7 +12,7 @@ A talk is a list of exchanges:
 must have as many elements, unless its last is "..."; "$name" takes any text and keeps it (or must equal what
 was kept); "~regex" must be found; "*" is any value; {"-": ["Key"]} says which members must not be there. A
 text that is no JSON must be found in the answer. ${name} puts a kept value into a request. Lines that begin
-with blanks continue the one before. `?` instead of `=` asks again, up to 20 s, until the answer fits. `#` begins a comment.
+with blanks continue the one before. `?` instead of `=` asks again, up to 60 s, until the answer fits. `#` begins a comment.
 
 Every JSON answer is also searched for addresses that are not written in the one canonical way, every list is
 asked for under each version of the API that is served, and every request with filters in both of their forms.
@@ -20,7 +20,7 @@ asked for under each version of the API that is served, and every request with f
 import http.client, ipaddress, json, re, socket, sys, time
 
 VERSIONS = ['1.24', '1.25', '1.37', '1.41', '1.44', '1.50']
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 # Members that hold addresses, prefixes or lists of them.
 ADDRESS_KEYS = {'HostIp', 'IP', 'Gateway', 'IPv6Gateway', 'VIP', 'EndpointIP', 'IPv4Address', 'IPv6Address', 'Subnet',
@@ -170,10 +170,14 @@ def same_in_both_forms(path, target):
     other = other_form(target)
     if other is None:
         return
-    for _ in range(5):     # what is listed may change meanwhile
+    end = time.time() + PATIENCE_S
+    while True:     # what is listed may change meanwhile
         first, second = ask(path, 'GET', target, None), ask(path, 'GET', other, None)
         if first[0] == second[0] and first[2] == second[2]:
             return
+        if time.time() > end:
+            break
+        time.sleep(0.1)
     raise Wrong('filters of the other form give another answer: %s: %d %.200s' % (other, second[0], second[2]))
 
 
