@@ -10,13 +10,28 @@ async function talk(options) {
   const swarm = await docker.swarmInspect();
   assert.strictEqual(swarm.Spec.Name, 'default');
   const events = await docker.getEvents({ filters: JSON.stringify({ type: ['service'] }) });
-  const created = new Promise((resolve) => events.once('data', (bytes) => resolve(JSON.parse(bytes.toString().split('\n')[0]))));
+  // What was before may be heard of late, so each event is looked at: the first of our service counts.
+  const heard = [];
+  let tell, rest = '';
+  events.on('data', (bytes) => {
+    const lines = (rest + bytes).split('\n');
+    rest = lines.pop();
+    heard.push(...lines.filter(Boolean).map((line) => JSON.parse(line)));
+    if (tell) tell();
+  });
+  const firstOf = (id) => new Promise((resolve) => {
+    tell = () => {
+      const event = heard.find((it) => it.Actor.ID === id);
+      if (event) resolve(event);
+    };
+    tell();
+  });
   const service = await docker.createService({
     Name: 'js', Labels: { made: 'js' },
     TaskTemplate: { ContainerSpec: { Image: 'busybox:lab' }, Placement: { Constraints: ['node.hostname==nowhere'] } },
     Mode: { Replicated: { Replicas: 1 } },
   });
-  const event = await created;
+  const event = await firstOf(service.id);
   assert.strictEqual(event.Action, 'create');
   assert.strictEqual(event.Actor.Attributes.name, 'js');
   events.destroy();

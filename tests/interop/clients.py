@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What docker-py, which nobody here wrote, makes of our API.  clients.py SOCKET NODE-ADDRESS"""
 import sys
+import time
 
 import docker
 from docker.types import EndpointSpec, ServiceMode
@@ -32,6 +33,18 @@ def in_sequence(service, change):
             if 'update out of sequence' not in str(error):
                 raise
     sys.exit('FAIL: always out of sequence')
+
+
+def removed(network):
+    """A network goes when its last task is on its way out."""
+    end = time.monotonic() + 60
+    while True:
+        try:
+            return network.remove()
+        except docker.errors.APIError as error:
+            if 'is in use by task' not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.1)
 
 
 def services(client):
@@ -103,7 +116,7 @@ def main():
     client.swarm.reload()
     same(7, client.swarm.attrs['Spec']['Orchestration']['TaskHistoryRetentionLimit'], 'history')
     for network in client.networks.list(names=['py']):
-        network.remove()
+        removed(network)
     print('docker-py %s is content' % docker.__version__)
 
 

