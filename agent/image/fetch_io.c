@@ -96,8 +96,6 @@ static void tell_layer(struct fetch *fetch, size_t i, const char *status, uint64
 
 // ---- the end ------------------------------------------------------------------------------------
 
-static void fetch_next(struct images *images);
-
 static void fetch_free(struct fetch *fetch)
 {
     if (fetch->auth_fd >= 0)
@@ -122,7 +120,7 @@ static void fetch_end(struct fetch *fetch, const struct image *image)
         err_set(&fetch->err, ERR_DEADLINE_EXCEEDED, "the registry sent nothing for %lld s",
                 (long long)(images->stall_ms / 1000));
     if (fetch->has_slot)
-        images->pulls_free++;
+        images->pulls--;
     images->ops--;
     images->writers--;
     images_done *done = fetch->done;
@@ -497,14 +495,14 @@ static void fetch_run(struct loop_later *later)
         inspect(fetch, NULL, false, got_manifest);
 }
 
-static void fetch_next(struct images *images)
+void fetch_next(struct images *images)
 {
-    while (images->pulls_free) {
+    while (images->pulls < images->pulls_max) {
         struct list *link = list_pop_front(&images->fetch_queue);
         if (!link)
             return;
         struct fetch *fetch = LIST_ENTRY(link, struct fetch, link);
-        images->pulls_free--;
+        images->pulls++;
         fetch->has_slot = true;
         loop_later_ask(&fetch->later);
     }

@@ -28,6 +28,8 @@ struct fetch *fetch_start(struct images *images, const struct fetch_spec *spec);
 
 // Ends it as soon as possible; done runs with CANCELLED.
 void fetch_cancel(struct fetch *fetch);
+// Those that wait start, as many as may run at once.
+void fetch_next(struct images *images);
 
 // The authentication file as a descriptor (a memory file): secrets are in no command line and on no
 // disk. -code on failure.

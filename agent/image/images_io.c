@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/image/blobs_io.h"
+#include "agent/image/fetch_io.h"
 #include "agent/image/images_priv_io.h"
 #include "agent/image/rootfs_io.h"
 #include "proto/base/check.h"
@@ -92,6 +93,23 @@ static int make_folders(const struct images *images, struct err *err)
     return rc;
 }
 
+static void set_pulls(struct images *images, const char *const *insecure, size_t count,
+                      unsigned pulls_max)
+{
+    images->pulls_max = pulls_max ? pulls_max : PULLS_AT_ONCE;
+    map_clear(&images->insecure);
+    for (size_t i = 0; i < count; i++)
+        map_put_str(&images->insecure, insecure[i], images);
+}
+
+void images_reload(struct images *images, const char *const *insecure_registries, size_t count,
+                   unsigned pulls_max)
+{
+    MAGIC_CHECK(images, IMAGES_MAGIC);
+    set_pulls(images, insecure_registries, count, pulls_max);
+    fetch_next(images);
+}
+
 int images_open(const struct images_config *config, struct images **out, struct err *err)
 {
     CHECK(config->loop);
@@ -107,14 +125,12 @@ int images_open(const struct images_config *config, struct images **out, struct 
     images->skopeo = str_dup(str_or(config->skopeo, "skopeo"));
     images->umoci = str_dup(str_or(config->umoci, "umoci"));
     images->certs_dir = str_dup(config->certs_dir);
-    images->pulls_free = config->pulls_max ? config->pulls_max : PULLS_AT_ONCE;
     images->stall_ms = config->pull_timeout_ms ? config->pull_timeout_ms : STALL_MS;
     map_init(&images->insecure);
     map_init(&images->unpacks);
     map_init(&images->fetches);
     list_init(&images->fetch_queue);
-    for (size_t i = 0; i < config->insecure_count; i++)
-        map_put_str(&images->insecure, config->insecure_registries[i], images);
+    set_pulls(images, config->insecure_registries, config->insecure_count, config->pulls_max);
     int rc = make_folders(images, err);
     char path[IMAGES_PATH_BYTES];
     if (!rc)

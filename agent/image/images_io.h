@@ -33,6 +33,9 @@ struct images_config {
 };
 
 int images_open(const struct images_config *config, struct images **out, struct err *err);
+// These three of the configuration change; what is being pulled goes on as it began.
+void images_reload(struct images *images, const char *const *insecure_registries, size_t count,
+                   unsigned pulls_max);
 // No operation may be under way (images_busy): cancel pulls first.
 void images_close(struct images *images);
 bool images_busy(const struct images *images);

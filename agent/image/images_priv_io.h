@@ -19,7 +19,8 @@ struct images {
     char *umoci;
     char *certs_dir;     // NULL: skopeo's own choice
     struct map insecure; // host:port
-    unsigned pulls_free; // fetches that may still start now
+    unsigned pulls_max;  // fetches that may run at once
+    unsigned pulls;      // those that run
     int64_t stall_ms;
     struct library *library;
     struct map unpacks;      // id -> struct unpack under way

@@ -135,6 +135,10 @@ void station_reload(struct station *station)
     struct pairs labels = station->labels, generic = station->generic;
     take_pairs(&station->labels, &station->config->labels);
     take_pairs(&station->generic, &station->config->generic_resources);
+    if (station->images)
+        images_reload(
+            station->images, (const char *const *)station->config->insecure_registries.items,
+            station->config->insecure_registries.count, (unsigned)station->config->downloads_max);
     if (station->agent)
         agent_describe(station->agent, station->labels.list, station->labels.count,
                        station->generic.list, station->generic.count);

@@ -70,6 +70,57 @@ same 'json-file 0 4194304' "$(docker inspect --format '{{.HostConfig.LogConfig.T
 docker network create pooled >/dev/null
 same 10.45.0.0/26 "$(docker network inspect pooled --format '{{(index .IPAM.Config 0).Subnet}}')" "a network's subnet"
 
+step "a reload: registries without certificates, downloads at once; and what waits for a restart"
+cat >"$LAB/registry.py" <<'END'
+# A registry that knows every image and never says what it is made of.
+import http.server, time
+class Registry(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if "/manifests/" in self.path:
+            print("asked", self.path, flush=True)
+            time.sleep(1000)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    do_HEAD = do_GET
+    def log_message(self, *words):
+        pass
+http.server.ThreadingHTTPServer(("0.0.0.0", 5000), Registry).serve_forever()
+END
+start h1 registry python3 "$LAB/registry.py"
+registry=$(ip_of h1):5000
+listens() { on h1 curl -sf "http://$registry/v2/"; }
+eventually 60 listens
+asked() { [[ $(grep '^asked' "$LAB/h1/registry.log" | sort -u | wc -l) == "$1" ]]; }
+# reload JQ-EXPRESSION: changes the file, and returns when it was read.
+reload()
+{
+  local before
+  before=$(grep -c 'configuration was read again' "$LAB/h1/skepd.log") || true
+  jq "$1" "$LAB/daemon.json" >"$LAB/changed.json"
+  cp "$LAB/changed.json" "$LAB/daemon.json"
+  signal h1 skepd HUP
+  again() { (($(grep -c 'configuration was read again' "$LAB/h1/skepd.log") > before)); }
+  eventually 60 again
+}
+refused '' docker pull "$registry/one:1"
+asked 0 || fail "a registry was asked without TLS"
+reload ".[\"insecure-registries\"] += [\"$registry\"] | .[\"max-concurrent-downloads\"] = 1"
+same false "$(docker info --format "{{(index .RegistryConfig.IndexConfigs \"$registry\").Secure}}")" "the registry"
+pulls=()
+for name in one two; do
+  docker pull "$registry/$name:1" >/dev/null 2>&1 &
+  pulls+=($!)
+done
+eventually 60 asked 1
+reload '.["max-concurrent-downloads"] = 2'
+eventually 60 asked 2
+kill "${pulls[@]}"
+reload '.["default-runtime"] = "runc"'
+grep -q 'default-runtime changes only with a restart' "$LAB/h1/skepd.log" || fail "a runtime that changes silently"
+reload 'del(.["default-runtime"])'
+stop h1 registry
+
 step "tasks get the same"
 docker swarm init --advertise-addr "$(ip_of h1)" >/dev/null
 docker service create --quiet --detach --no-resolve-image --name task "$LAB_IMAGE" sleep 1001 >/dev/null
