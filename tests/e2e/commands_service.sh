@@ -3,7 +3,7 @@
 # them: each with what it brings about inside of the container or the API, and what is refused; by the
 # newest docker command of this machine against three nodes. SKEP_E2E_ENGINE=stock runs the same on
 # stock engines, to show that the script itself is honest.
-# ctest: TIMEOUT 400
+# ctest: TIMEOUT 600
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox nft jq script
 lab_commands

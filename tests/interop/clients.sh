@@ -2,7 +2,7 @@
 # Clients that nobody here wrote, against our API: docker-py, Debian's Prometheus with its dockerswarm
 # discovery, Ansible, whose second run changes nothing, and the two versions of dockerode that dashboards
 # use (./dev setup fetches them where there is npm).
-# ctest: TIMEOUT 400
+# ctest: TIMEOUT 600
 here=$(dirname "$0")
 . "$here/../support/lab.sh"
 lab_needs docker curl python3
