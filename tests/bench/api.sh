@@ -15,7 +15,7 @@ GENERATOR=$SKEP_BUILD/tests/bench/bench_api
 ROUNDS=${ROUNDS:-3}
 SERVICES=${SERVICES:-1000}
 TASKS=${TASKS:-10000}
-IDLE_SECONDS=${IDLE_SECONDS:-10}
+IDLE_SECONDS=${IDLE_SECONDS:-40}
 ROWS=${ROWS:-idle create list pending restart group failover}
 wanted() { [[ " $ROWS " == *" $1 "* ]]; }
 
@@ -230,6 +230,7 @@ idle_group()
 {
   local host cpu
   step "idle for $IDLE_SECONDS s"
+  sleep 30 # what joining leaves to do comes to its end: the first audit of networks is after half a minute
   for host in h4 h7; do cpu[${host#h}]=$(cpu_of $host); done
   sleep "$IDLE_SECONDS"
   # Of one follower, in percent of a processor.

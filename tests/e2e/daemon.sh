@@ -109,7 +109,7 @@ reload ".[\"insecure-registries\"] += [\"$registry\"] | .[\"max-concurrent-downl
 same false "$(docker info --format "{{(index .RegistryConfig.IndexConfigs \"$registry\").Secure}}")" "the registry"
 pulls=()
 for name in one two; do
-  docker pull "$registry/$name:1" >/dev/null 2>&1 &
+  DOCKER_CONFIG=$LAB/docker-config "$LAB_DOCKER" --host "unix://$sock" pull "$registry/$name:1" >/dev/null 2>&1 &
   pulls+=($!)
 done
 eventually 60 asked 1

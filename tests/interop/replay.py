@@ -17,11 +17,11 @@ A tape is a request a line, as a JSON object with the status, the kind and the b
 written ${name} there too. What differs from run to run is written as what it is: <time>, <id>, <hex>, <ip>, <mac>,
 <number>, <text> and so on. An answer fits when it has the status, every member with its type, and every value that is none of these;
 members that are not on the tape are not looked at, and lists of objects are in any order. Answers to GET are asked
-for again, up to 30 s, until they fit: what happens in a cluster happens later.
+for again, up to 90 s, until they fit: what happens in a cluster happens later.
 """
 import http.client, json, os, re, socket, sys, time
 
-PATIENCE_S = float(os.environ.get('REPLAY_PATIENCE_S', 30))
+PATIENCE_S = float(os.environ.get('REPLAY_PATIENCE_S', 90))
 
 # Members whose values are the machine's, the engine's or the moment's.
 ITS_OWN = {'Index', 'Pid', 'PID', 'NCPU', 'MemTotal', 'NanoCPUs', 'MemoryBytes', 'Size', 'SizeRw', 'SizeRootFs', 'VirtualSize',

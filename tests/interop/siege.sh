@@ -1,7 +1,7 @@
 #!/bin/bash
 # A gRPC server over TLS before crowds of OpenSSL clients: silent sessions, and ten thousand that only
 # exist. What crowds cost the users of a manager is siege_api.sh.
-# ctest: TIMEOUT 600
+# ctest: TIMEOUT 900
 . "$(dirname "$0")/../support/lab.sh"
 . "$(dirname "$0")/../support/certs.sh"
 ours=$SKEP_BUILD/tests/interop/grpc/interop_grpc
@@ -41,7 +41,7 @@ crowd_start()
   python3 "$crowd" "$@" <"$folder/crowd.in" >"$folder/crowd.out" 7>&- 8>&- &
   crowd_pid=$!
   pids+=("$crowd_pid")
-  eventually 400 grep -q standing "$folder/crowd.out"
+  eventually 550 grep -q standing "$folder/crowd.out"
 }
 crowd_end() { exec 8>&-; wait "$crowd_pid" || fail "the crowd failed"; tail -1 "$folder/crowd.out"; }
 

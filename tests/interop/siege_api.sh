@@ -10,11 +10,15 @@ crowd=$(dirname "$(realpath "$0")")/siege.py
 ulimit -n "$(ulimit -Hn)"
 (($(ulimit -n) > 3000)) || skip "needs 3,000 open files"
 
+# (Not each look at the children of a process shows them all.)
 manager_of()
 {
-  local pid node; node=$(pid_of "$1" skepd)
-  for pid in $(<"/proc/$node/task/$node/children"); do
-    if [[ $(cat "/proc/$pid/comm" 2>/dev/null) == "skepd: manager" ]]; then echo "$pid"; return; fi
+  local pid node deadline=$((SECONDS + 60)); node=$(pid_of "$1" skepd)
+  while ((SECONDS < deadline)); do
+    for pid in $(<"/proc/$node/task/$node/children"); do
+      if [[ $(cat "/proc/$pid/comm" 2>/dev/null) == "skepd: manager" ]]; then echo "$pid"; return; fi
+    done
+    sleep 0.1
   done
   fail "no manager on $1"
 }
