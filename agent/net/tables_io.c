@@ -230,6 +230,18 @@ static void finish(struct tables *tables)
         free_now(tables);
 }
 
+// Has all looked at after that time at most: what was to be looked at sooner still is, whatever is
+// wished meanwhile.
+static bool look_within(struct tables *tables, int64_t ms)
+{
+    struct mono now = loop_now(tables->config.loop);
+    if (loop_timer_running(&tables->timer) &&
+        mono_since(tables->timer.timer.due, now) <= ms * NS_PER_MS)
+        return false;
+    loop_timer_start(&tables->timer, ms);
+    return true;
+}
+
 static void done(struct loop_work *work)
 {
     struct tables *tables = CONTAINER_OF(work, struct tables, work);
@@ -262,9 +274,9 @@ static void done(struct loop_work *work)
             slot->drop = true;
         slot->dropping = false;
     }
-    loop_timer_start(&tables->timer, failed            ? TABLES_RETRY_MS
-                                     : tables->noticed ? TABLES_SPACING_MS
-                                                       : TABLES_AUDIT_MS);
+    look_within(tables, failed            ? TABLES_RETRY_MS
+                        : tables->noticed ? TABLES_SPACING_MS
+                                          : TABLES_AUDIT_MS);
     tables->noticed = false;
     if (!failed && (wishes(tables) || tables->audit_due))
         start(tables);
@@ -315,11 +327,8 @@ static void on_change(uv_poll_t *poll, int status, int events)
         return;
     int64_t since_ms = mono_since(loop_now(tables->config.loop), tables->looked_at) / NS_PER_MS;
     int64_t wait_ms = since_ms >= TABLES_SPACING_MS ? TABLES_NOTICED_MS : TABLES_SPACING_MS;
-    if (loop_timer_running(&tables->timer) &&
-        mono_since(tables->timer.timer.due, loop_now(tables->config.loop)) / NS_PER_MS <= wait_ms)
-        return;
-    tables->looked_at = mono_add(loop_now(tables->config.loop), wait_ms * NS_PER_MS);
-    loop_timer_start(&tables->timer, wait_ms);
+    if (look_within(tables, wait_ms))
+        tables->looked_at = mono_add(loop_now(tables->config.loop), wait_ms * NS_PER_MS);
 }
 
 static int watch_open(struct tables *tables, struct err *err)
