@@ -15,17 +15,17 @@ stock h2 swarm join --token "$token" --advertise-addr "$(ip_of h2)" "$(ip_of h1)
 
 ready_nodes() { stock h1 node ls --format '{{.Hostname}} {{.Status}}' | sort | tr '\n' ' '; }
 both_ready() { [[ $(ready_nodes) == 'h1 Ready h2 Ready ' ]]; }
-eventually 20 both_ready
+eventually 60 both_ready
 
 step "a task runs on each of them"
 stock_image h1 h2
 stock h1 service create --quiet --detach --mode global --name sleeper "$LAB_IMAGE" sleep 1000 >/dev/null
 running() { [[ $(stock h1 service ps sleeper --format '{{.CurrentState}}' | grep -c '^Running') == 2 ]]; }
-eventually 40 running
+eventually 60 running
 
 step "a cut cable is noticed"
 cut_link h2
 node_down() { [[ $(ready_nodes) == 'h1 Ready h2 Down ' ]]; }
-eventually 40 node_down
+eventually 60 node_down
 heal_link h2
-eventually 40 both_ready
+eventually 60 both_ready
