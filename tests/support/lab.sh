@@ -146,8 +146,9 @@ lab_nets()
 lab_remove()
 {
   local id=$1 folder=$2 name mount group
-  for name in $(ip netns list | awk -v p="^$id(sw|h)" '$1 ~ p {print $1}'); do
-    ip netns del "$name" || true
+  # (ip netns list ends at a name that somebody is just about to make or remove.)
+  for name in /run/netns/"$id"{sw,h*}; do
+    [[ ! -e $name ]] || ip netns del "${name##*/}" || true
   done
   while read -r group; do
     within 5 rmdir "$group" || echo "lab: cannot remove $group" >&2
@@ -169,10 +170,10 @@ lab_sweep()
     flock -w 60 9
     for folder in "${TMPDIR:-/tmp}"/skep-lab.*; do
       pid=${folder##*.}
-      [[ -d $folder ]] || continue
-      [[ $pid == "$$" || ! -d /proc/$pid ]] || continue
-      LAB_KEEP='' lab_remove "skep$pid" "$folder"
+      [[ ! -d $folder || -d /proc/$pid ]] || LAB_KEEP='' lab_remove "skep$pid" "$folder"
     done
+    # What has this test's own name is another's that had the same number.
+    LAB_KEEP='' lab_remove "skep$$" "${TMPDIR:-/tmp}/skep-lab.$$"
   ) </dev/null
 }
 
