@@ -18,7 +18,7 @@
 #include "proto/base/str.h"
 #include "tests/support/support.h"
 
-#define WAIT_MS 60000
+#define WAIT_MS 90000
 
 static struct fixture {
     char dir[256];
@@ -80,7 +80,7 @@ static void shell(const char *format, const char *a, const char *b)
 static void open_images(void)
 {
     struct err err = ERR_INIT;
-    struct images_config config = {.loop = &fx.loop, .root = fx.store, .pull_timeout_ms = 20000};
+    struct images_config config = {.loop = &fx.loop, .root = fx.store, .pull_timeout_ms = 60000};
     ck_assert_msg(images_open(&config, &fx.images, &err) == 0, "%s", err.message);
 }
 
@@ -302,7 +302,7 @@ static void start_registry(bool locked)
         execl("/usr/bin/docker-registry", "docker-registry", "serve", config, NULL);
         _exit(127);
     }
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < 1200; i++) {
         if (system("bash -c 'exec 3<>/dev/tcp/127.0.0.1/5055' 2>/dev/null") == 0)
             return;
         usleep(50000);
@@ -472,7 +472,7 @@ static Suite *suite_image(void)
     Suite *suite = suite_create("image");
     TCase *tcase = tcase_create("local");
     tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_set_timeout(tcase, 90);
+    tcase_set_timeout(tcase, 180);
     tcase_add_test(tcase, an_imported_tar_becomes_a_root_file_system);
     tcase_add_test(tcase, a_container_layer_tells_its_changes);
     tcase_add_test(tcase, the_library_outlives_us_and_knows_all_names);
