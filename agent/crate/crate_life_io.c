@@ -187,6 +187,9 @@ void crate_exited(struct crate *crate, const struct runtime_exit *end)
     if (crate->task) {
         if (crate->stopped_by_user)
             crate_tell(crate, "stop", NULL);
+        // It is kept for its history, and need not be mounted for that.
+        if (!crate->life->root_users)
+            rootfs_unmount(images_root(crate->crates->images), crate->id, NULL);
         crate_waits_tell(crate, false);
         return;
     }

@@ -629,7 +629,8 @@ void crate_root_close(struct crate *crate)
     struct crate_life *life = crate->life;
     if (life->root_users == 0 || --life->root_users > 0)
         return;
-    // One that runs by now needs it.
-    if (!crate_running(crate) && !life->running_op && !crate->task)
+    // One that runs by now needs it, and a task that is about to.
+    if (!crate_running(crate) && !life->running_op &&
+        (!crate->task || crate->state == CRATE_EXITED))
         rootfs_unmount(images_root(crate->crates->images), crate->id, NULL);
 }

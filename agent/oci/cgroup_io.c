@@ -19,6 +19,7 @@
 #define FILE_BYTES      (256u << 10)
 #define DEPTH_MAX       16
 #define PATH_BYTES      1024
+#define ID_CHARS        64
 // Where crun 1.8 makes a stray folder on a v1 machine, from the "0::" line of /proc/self/cgroup.
 #define STRAY_ROOT "/sys/fs/cgroup/unified"
 
@@ -492,4 +493,41 @@ int cgroup_remove(const struct cgroup *cgroup, const char *path, struct err *err
     if (failed)
         return err_set_errno(err, failed, "remove cgroup %s", path);
     return 0;
+}
+
+static void sweep_one(const char *dir)
+{
+    struct pid_list list = {NULL, 0, 0};
+    int ignored = 0;
+    each_group(dir, 0, collect_pids, &list);
+    if (!list.count)
+        each_group(dir, 0, remove_group, &ignored);
+}
+
+static void sweep_below(const char *dir, bool (*known)(void *owner, const char *id), void *owner)
+{
+    DIR *stream = opendir(dir);
+    struct dirent *entry;
+    while (stream && (entry = readdir(stream))) {
+        char child[PATH_BYTES];
+        bool named = strlen(entry->d_name) == ID_CHARS &&
+                     strspn(entry->d_name, "0123456789abcdef") == ID_CHARS;
+        if (named && entry->d_type == DT_DIR && !known(owner, entry->d_name) &&
+            str_format(child, sizeof child, "%s/%s", dir, entry->d_name))
+            sweep_one(child);
+    }
+    if (stream)
+        closedir(stream);
+}
+
+void cgroup_sweep(const struct cgroup *cgroup, const char *parent,
+                  bool (*known)(void *owner, const char *id), void *owner)
+{
+    char dir[PATH_BYTES];
+    for (size_t i = 0; i < CGROUP_CONTROLLERS_COUNT; i++)
+        if (group_dir(cgroup, i, parent, dir))
+            sweep_below(dir, known, owner);
+    if (cgroup->layout != CGROUP_V2 &&
+        str_format(dir, sizeof dir, "/sys/fs/cgroup/systemd%s", parent))
+        sweep_below(dir, known, owner);
 }

@@ -86,4 +86,9 @@ bool cgroup_frozen(const struct cgroup *cgroup, const char *path);
 // leaves below /sys/fs/cgroup/unified on a v1 machine. A group that is gone is no error.
 int cgroup_remove(const struct cgroup *cgroup, const char *path, struct err *err);
 
+// Removes the groups right below `parent` that are named like containers (64 hex digits), that
+// `known` does not know, and that hold no process: whose the others are nobody can tell.
+void cgroup_sweep(const struct cgroup *cgroup, const char *parent,
+                  bool (*known)(void *owner, const char *id), void *owner);
+
 #endif

@@ -348,6 +348,18 @@ bool monitor_exit(const char *dir, int *code, bool *oom, struct wall *at)
     return true;
 }
 
+int monitor_note_oom(const char *dir, struct err *err)
+{
+    char path[PATH_BYTES];
+    if (!str_format(path, sizeof path, "%s/" MONITOR_PERSIST_DIR "/oom", dir))
+        return err_set(err, ERR_INVALID_ARGUMENT, "path of container state is too long");
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_set_errno(err, errno, "make %s", path);
+    close(fd);
+    return 0;
+}
+
 // ---- telling it things -------------------------------------------------------------------------
 
 static int control(const char *dir, const char *command, struct err *err)

@@ -45,6 +45,9 @@ pid_t monitor_find(const char *dir, const char *id);
 // The exit status conmon left, if it did: true and *code (0..255), *oom and the time.
 bool monitor_exit(const char *dir, int *code, bool *oom, struct wall *at);
 
+// Notes an OOM kill that conmon missed as it would have, so that monitor_exit tells it from now on.
+int monitor_note_oom(const char *dir, struct err *err);
+
 // Both through the control fifo; FAILED_PRECONDITION when conmon is gone.
 int monitor_resize(const char *dir, unsigned rows, unsigned columns, struct err *err);
 int monitor_reopen_log(const char *dir, struct err *err);

@@ -218,11 +218,18 @@ static void take_exit(struct container *container)
     if (!monitor_exit(container->dir, &container->exit.code, &oom, &container->exit.at)) {
         container_lost(container);
     } else {
+        const struct cgroup *cgroup = &container->runtime->cgroup;
         struct cgroup_stats stats;
+        int rc = 0;
         // conmon may miss the event of a group that dies with it; the group's own count stays.
-        if (cgroup_read_stats(&container->runtime->cgroup, container->cgroup_path, &stats, NULL) ==
-            0)
-            oom |= stats.oom_kills > 0 && container->exit.code == 137;
+        if (!oom && cgroup_read_stats(cgroup, container->cgroup_path, &stats, NULL) == 0) {
+            oom = stats.oom_kills > 0 && container->exit.code == 137;
+            rc = oom ? monitor_note_oom(container->dir, NULL) : 0;
+        }
+        // A container that is kept for its history keeps no groups of the kernel's memory. One that
+        // shared the host's processes may have left some in there: they go with the container.
+        if (!rc)
+            cgroup_remove(cgroup, container->cgroup_path, NULL);
     }
     container->exit.oom_killed = oom;
     container->state = RUNTIME_EXITED;
@@ -405,6 +412,11 @@ static int adopt_one(struct runtime *runtime, const char *id, runtime_found *fou
     return 0;
 }
 
+static bool is_known(void *owner, const char *id)
+{
+    return runtime_container(owner, id) != NULL;
+}
+
 int runtime_adopt(struct runtime *runtime, runtime_found *found, void *owner, struct err *err)
 {
     MAGIC_CHECK(runtime, RUNTIME_MAGIC);
@@ -421,7 +433,10 @@ int runtime_adopt(struct runtime *runtime, runtime_found *found, void *owner, st
         rc = adopt_one(runtime, entry->d_name, found, owner, err);
         count++;
     }
+    bool all = !rc && !entry;
     closedir(dir);
+    if (all)
+        cgroup_sweep(&runtime->cgroup, runtime->cgroup_parent, is_known, runtime);
     return rc;
 }
 

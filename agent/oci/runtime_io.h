@@ -77,7 +77,8 @@ bool runtime_busy(const struct runtime *runtime);
 
 // Finds the containers of an earlier life, each with its present state; `found` runs during the
 // call. Those that ended meanwhile are found as RUNTIME_EXITED and `exited` is not called for them.
-// Leavings that are no whole container are cleaned away. Call once, right after open.
+// Leavings that are no whole container are cleaned away, and so are empty cgroups of containers
+// that nothing else is left of. Call once, right after open.
 typedef void runtime_found(void *owner, const struct runtime_status *status);
 int runtime_adopt(struct runtime *runtime, runtime_found *found, void *owner, struct err *err);
 

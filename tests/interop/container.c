@@ -2,9 +2,13 @@
 // an empty folder and must leave nothing behind but the image and what it asked to keep.
 #include <check.h>
 #include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/container_io.h"
@@ -16,7 +20,7 @@
 #include "tests/support/busybox_root.h"
 #include "tests/support/support.h"
 
-#define WAIT_MS 20000
+#define WAIT_MS 60000
 
 static struct fixture {
     char dir[256];
@@ -162,7 +166,7 @@ static void open_containers(void)
         .volumes = fx.volumes,
         .runtime = {.program = getenv("SKEP_TEST_RUNTIME"),
                     .state_dir = fx.paths[STATE],
-                    .cgroup_parent = "/skep-test"},
+                    .cgroup_parent = getenv("SKEP_TEST_CGROUP")},
         .log_dir = fx.paths[LOGS],
         .rotate_ms = 50,
     };
@@ -484,7 +488,7 @@ END_TEST
 
 START_TEST(a_running_task_is_found_after_a_restart)
 {
-    start_script("sleep 2; exit 4");
+    start_script("until [ -e /tmp/end ]; do sleep 0.05; done; exit 4");
     ck_assert_int_gt(fx.container.pid, 0);
     close_task();
     containers_close(fx.containers);
@@ -495,6 +499,7 @@ START_TEST(a_running_task_is_found_after_a_restart)
     must();
     ck_assert_int_eq(fx.found, EXECUTOR_RUNNING);
     ck_assert_int_gt(fx.container.pid, 0);
+    check("CMD-SHELL", "touch /tmp/end", 10 * NS_PER_S);
     await_exit(4);
     close_task();
     containers_close(fx.containers);
@@ -504,6 +509,74 @@ START_TEST(a_running_task_is_found_after_a_restart)
     must();
     ck_assert_int_eq(fx.found, EXECUTOR_EXITED);
     ck_assert_int_eq(fx.exit.code, 4);
+    remove_task();
+}
+END_TEST
+
+static const char *group_path(const char *id)
+{
+    static char path[400];
+    bool v2 = file_exists("/sys/fs/cgroup/cgroup.procs");
+    str_format(path, sizeof path, "/sys/fs/cgroup/%s%s/%s", v2 ? "" : "memory",
+               getenv("SKEP_TEST_CGROUP"), id);
+    return path;
+}
+
+static bool group_exists(const char *id)
+{
+    return file_exists(group_path(id));
+}
+
+static pid_t start_process_in(const char *id)
+{
+    char text[16], file[420];
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (!pid)
+        for (;;)
+            pause();
+    str_format(file, sizeof file, "%s/cgroup.procs", group_path(id));
+    str_format(text, sizeof text, "%d", (int)pid);
+    int fd = open(file, O_WRONLY | O_CLOEXEC);
+    ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+    return pid;
+}
+
+// An OOM kill is known after our restart too. What is empty and named like a container that nobody
+// knows goes with that; what has processes stays, for whose they are nobody can tell.
+START_TEST(what_ended_keeps_no_cgroup_and_strays_are_swept)
+{
+    static const char empty[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    static const char lives[] = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+    Swarm__ResourceRequirements *resources =
+        wire_new(&swarm__resource_requirements__descriptor, &fx.arena);
+    resources->limits = wire_new(&swarm__resources__descriptor, &fx.arena);
+    resources->limits->memory_bytes = 16 << 20;
+    fx.order->spec->resources = resources;
+    start_script("x=$(head -c 100000000 /dev/zero | tr '\\0' x); echo ${#x}");
+    await_exit(137);
+    ck_assert(fx.exit.oom_killed);
+    ck_assert(!group_exists(fx.container.id));
+    ck_assert_int_eq(mkdir(group_path(empty), 0755), 0);
+    ck_assert_int_eq(mkdir(group_path(lives), 0755), 0);
+    ck_assert_int_eq(mkdir(group_path("other"), 0755), 0); // no name of ours
+    pid_t pid = start_process_in(lives);
+    close_task();
+    containers_close(fx.containers);
+    open_containers();
+    ck_assert(!group_exists(empty));
+    ck_assert(group_exists(lives));
+    kill(pid, SIGKILL);
+    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+    ck_assert_int_eq(rmdir(group_path(lives)), 0);
+    ck_assert_int_eq(rmdir(group_path("other")), 0);
+    open_task();
+    ask()->find(fx.task);
+    must();
+    ck_assert_int_eq(fx.found, EXECUTOR_EXITED);
+    ck_assert_int_eq(fx.exit.code, 137);
+    ck_assert(fx.exit.oom_killed);
     remove_task();
 }
 END_TEST
@@ -576,7 +649,7 @@ static Suite *suite_container(void)
     Suite *suite = suite_create("container");
     TCase *tcase = tcase_create("life");
     tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_set_timeout(tcase, 60);
+    tcase_set_timeout(tcase, 180);
     tcase_add_test(tcase, a_task_runs_to_its_exit_code);
     tcase_add_test(tcase, an_absent_image_is_a_fatal_pull);
     tcase_add_test(tcase, a_prepare_that_fails_leaves_nothing);
@@ -585,6 +658,7 @@ static Suite *suite_container(void)
     tcase_add_test(tcase, stop_sends_the_signal_and_kills_after_the_grace_period);
     tcase_add_test(tcase, health_checks_run_inside);
     tcase_add_test(tcase, a_running_task_is_found_after_a_restart);
+    tcase_add_test(tcase, what_ended_keeps_no_cgroup_and_strays_are_swept);
     tcase_add_test(tcase, volumes_are_filled_kept_and_given_back);
     tcase_add_test(tcase, a_task_without_networks_has_its_loopback_only);
     tcase_add_test(tcase, logs_are_rotated);

@@ -7,17 +7,6 @@ for program in conmon busybox crun umoci; do
     command -v "$program" >/dev/null || { echo "SKIP: needs $program"; exit 77; }
 done
 
-# What a failed test leaves running.
-clean()
-{
-    local tree
-    for tree in /sys/fs/cgroup/*/skep-test /sys/fs/cgroup/skep-test; do
-        [[ -d $tree ]] || continue
-        find "$tree" -name cgroup.procs -exec cat {} + | xargs -r kill -9 2>/dev/null || true
-        sleep 0.2
-        find "$tree" -depth -type d -exec rmdir {} + 2>/dev/null || true
-    done
-}
-trap clean EXIT
+cgroup_folder
 
 SKEP_TEST_RUNTIME=crun in_plain_cgroups "$SKEP_BUILD/tests/interop/interop_container"

@@ -25,7 +25,7 @@
 #include "tests/support/busybox_root.h"
 #include "tests/support/support.h"
 
-#define WAIT_MS 20000
+#define WAIT_MS 60000
 
 static struct fixture {
     char dir[256];
@@ -65,7 +65,7 @@ static void open_runtime(void)
         .loop = &fx.loop,
         .program = getenv("SKEP_TEST_RUNTIME"),
         .state_dir = fx.state,
-        .cgroup_parent = "/skep-test",
+        .cgroup_parent = getenv("SKEP_TEST_CGROUP"),
         .exited = on_exited,
     };
     int rc = runtime_open(&config, &fx.runtime, &err);
@@ -239,7 +239,8 @@ static void no_trace(void)
     DIR *controllers = opendir("/sys/fs/cgroup");
     struct dirent *entry;
     while ((entry = readdir(controllers))) {
-        str_format(path, sizeof path, "/sys/fs/cgroup/%s/skep-test", entry->d_name);
+        str_format(path, sizeof path, "/sys/fs/cgroup/%s%s", entry->d_name,
+                   getenv("SKEP_TEST_CGROUP"));
         ck_assert_msg(!file_exists(path) || rmdir(path) == 0, "%s is not empty", path);
     }
     closedir(controllers);
@@ -325,6 +326,16 @@ START_TEST(stop_asks_first_and_kills_after_the_grace_period)
 }
 END_TEST
 
+// Waits for the end of a container's monitor, which nobody watches meanwhile.
+static void await_monitor_end(const char *id)
+{
+    char dir[400];
+    str_format(dir, sizeof dir, "%s/containers/%s", fx.state, id);
+    for (int i = 0; i < WAIT_MS / 20 && monitor_find(dir, id); i++)
+        usleep(20000);
+    ck_assert_int_eq(monitor_find(dir, id), 0);
+}
+
 struct adopted {
     struct runtime_status *seen;
     size_t *count;
@@ -345,6 +356,7 @@ START_TEST(a_container_survives_our_restart)
     runtime_close(fx.runtime);
     loop_fini(&fx.loop);
     await_ready();
+    await_monitor_end("brief");
     loop_init(&fx.loop);
     open_runtime();
     struct runtime_status seen[4];
@@ -382,7 +394,7 @@ START_TEST(a_killed_monitor_ends_its_container_with_a_reason)
     ck_assert_int_eq(fx.exit.code, -1);
     ck_assert_ptr_nonnull(strstr(fx.exit.message, "conmon"));
     delete ("orphan");
-    for (int i = 0; i < 100 && kill(status.pid, 0) == 0; i++)
+    for (int i = 0; i < WAIT_MS / 20 && kill(status.pid, 0) == 0; i++)
         usleep(20000);
     ck_assert(kill(status.pid, 0) < 0);
 }
@@ -676,8 +688,8 @@ END_TEST
 
 START_TEST(a_terminal_is_resized_and_read_through_attach)
 {
-    struct oci_container spec = SHELL(
-        "tty", "read x; until stty size 2>/dev/null | grep .; do sleep 0.1; done; echo $TERM");
+    struct oci_container spec =
+        SHELL("tty", "read x; until stty size | grep '44 99'; do sleep 0.1; done; echo $TERM");
     spec.tty = true;
     spec.open_stdin = true;
     struct answer answer;
@@ -846,27 +858,12 @@ START_TEST(fifty_start_at_once_and_go_without_a_trace)
 }
 END_TEST
 
-START_TEST(one_starts_quickly)
-{
-    int64_t best_ns = INT64_MAX;
-    for (int i = 0; i < 5; i++) {
-        struct oci_container spec = SHELL("one", "exec sleep 100");
-        struct mono begin = mono_now();
-        create_and_start(&spec);
-        int64_t took = mono_since(mono_now(), begin);
-        best_ns = took < best_ns ? took : best_ns;
-        delete ("one");
-    }
-    printf("one container: create to running in %.1f ms\n", (double)best_ns / 1e6);
-}
-END_TEST
-
 static Suite *suite_oci(void)
 {
     Suite *suite = suite_create("oci");
     TCase *tcase = tcase_create("life");
     tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_set_timeout(tcase, 60);
+    tcase_set_timeout(tcase, 180);
     tcase_add_test(tcase, output_and_exit_code_are_kept);
     tcase_add_test(tcase, the_end_is_told_after_the_start);
     tcase_add_test(tcase, a_missing_program_is_said_in_words);
@@ -884,7 +881,6 @@ static Suite *suite_oci(void)
     tcase_add_test(tcase, a_terminal_is_resized_and_read_through_attach);
     tcase_add_test(tcase, logs_are_followed_through_rotation_and_cut_to_their_tail);
     tcase_add_test(tcase, fifty_start_at_once_and_go_without_a_trace);
-    tcase_add_test(tcase, one_starts_quickly);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -4,6 +4,8 @@
 #
 #   . cgroup_view.sh
 #   in_plain_cgroups COMMAND...     runs the command there, as root; its mounts vanish with it
+#   cgroup_folder                   names a folder of the test's own for cgroups, $SKEP_TEST_CGROUP;
+#                                   what it holds at the test's end is killed and removed
 #
 # Exits 77 with a line on why where that cannot be.
 
@@ -40,4 +42,28 @@ in_plain_cgroups()
         '. "$0"; cgroup_view_enter "$@"' "${BASH_SOURCE[0]}" "$new" "$@" || status=$?
     rmdir "$new"
     return "$status"
+}
+
+cgroup_folder()
+{
+    local tree
+    for tree in /sys/fs/cgroup/*/skep-test.* /sys/fs/cgroup/skep-test.*; do
+        # Of a test that was killed.
+        [[ ! -d $tree || -d /proc/${tree##*.} ]] || cgroup_folder_clean "/${tree##*/}"
+    done
+    export SKEP_TEST_CGROUP=/skep-test.$$
+    trap 'cgroup_folder_clean "$SKEP_TEST_CGROUP"' EXIT
+}
+
+cgroup_folder_clean()
+{
+    local tree i
+    for tree in /sys/fs/cgroup/*"$1" "/sys/fs/cgroup$1"; do
+        for ((i = 0; i < 100; i++)); do
+            [[ -d $tree ]] || break
+            find "$tree" -name cgroup.procs -exec cat {} + 2>/dev/null | xargs -r kill -9 2>/dev/null || true
+            find "$tree" -depth -type d -exec rmdir {} + 2>/dev/null && break
+            sleep 0.1
+        done
+    done
 }
