@@ -10,14 +10,15 @@
 
 static void health_wake(struct crate *crate);
 
+static const char *const names[] = {
+    [HEALTH_NONE] = NULL,
+    [HEALTH_STARTING] = "starting",
+    [HEALTH_HEALTHY] = "healthy",
+    [HEALTH_UNHEALTHY] = "unhealthy",
+};
+
 static void tell_state(struct crate *crate)
 {
-    static const char *const names[] = {
-        [HEALTH_NONE] = NULL,
-        [HEALTH_STARTING] = "starting",
-        [HEALTH_HEALTHY] = "healthy",
-        [HEALTH_UNHEALTHY] = "unhealthy",
-    };
     const char *now = names[crate->life->health_state.state];
     char action[64];
     crate->health_failing = crate->life->health_state.failing;
@@ -25,6 +26,7 @@ static void tell_state(struct crate *crate)
     crate->health = now;
     if (!changed || !now || str_equal(now, "starting"))
         return;
+    crate_save(crate, NULL);
     str_format(action, sizeof action, "health_status: %s", now);
     crate_tell(crate, action, NULL);
 }
@@ -140,6 +142,51 @@ void crate_health_begin(struct crate *crate)
     if (crate->task)
         health_stop(&life->health_state);
     health_wake(crate);
+}
+
+static enum health_state state_of(const char *name)
+{
+    enum health_state state = HEALTH_UNHEALTHY;
+    while (state != HEALTH_NONE && !str_equal(names[state], name))
+        state--;
+    return state;
+}
+
+void crate_health_resume(struct crate *crate)
+{
+    struct crate_life *life = crate->life;
+    enum health_state known = state_of(crate->health);
+    int failing = crate->health_failing;
+    crate_health_begin(crate);
+    if (known == HEALTH_NONE || life->health_state.state == HEALTH_NONE)
+        return;
+    health_resume(&life->health_state, known, failing, wall_since(wall_now(), crate->started),
+                  mono_now());
+    crate->health = names[known];
+    crate->health_failing = failing;
+    health_wake(crate);
+}
+
+void crate_health_write(const struct crate *crate, struct json_out *out)
+{
+    if (!crate->health)
+        return;
+    json_out_object(out, "Health");
+    json_out_str(out, "Status", crate->health);
+    json_out_int(out, "FailingStreak", crate->health_failing);
+    if (crate->health_log)
+        json_out_value(out, "Log", crate->health_log);
+    json_out_end(out);
+}
+
+void crate_health_take(struct crate *crate, const json_t *record)
+{
+    const json_t *health = config_of(record, "Health"), *log = config_of(health, "Log");
+    crate->health = names[state_of(config_str(health, "Status"))];
+    crate->health_failing = (int)config_int(health, "FailingStreak");
+    crate->health_log = json_array_size(log) && json_array_size(log) <= CRATE_HEALTH_LOG_MAX
+                            ? json_deep_copy(log)
+                            : NULL;
 }
 
 void crate_health_end(struct crate *crate)

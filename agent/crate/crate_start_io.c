@@ -182,9 +182,9 @@ static void start_started(void *owner, const struct err *err)
     if (runtime_inspect(crate->crates->runtime, crate->id, &status, NULL) == 0)
         crate->pid = (int32_t)status.pid;
     crate_link_sandbox(crate);
-    crate_save(crate, NULL);
     crate_tell(crate, "start", NULL);
     crate_health_begin(crate);
+    crate_save(crate, NULL);
     crate_op_end(crate);
 }
 

@@ -70,6 +70,7 @@ int crate_save(const struct crate *crate, struct err *err)
     json_out_value(&out, "Points", crate->points);
     json_out_value(&out, "Endpoints", crate->endpoints);
     write_chosen(crate, &out);
+    crate_health_write(crate, &out);
     json_out_end(&out);
     int rc = json_out_done(&out) ? file_write_atomic(path, text.data, text.len, 0600, err)
                                  : err_set(err, ERR_RESOURCE_EXHAUSTED,
@@ -113,6 +114,7 @@ static bool record_take(struct crates *crates, const json_t *record, struct err 
     const json_t *chosen = config_of(record, "Ports");
     crate->chosen =
         json_is_array(chosen) && json_array_size(chosen) ? json_deep_copy(chosen) : NULL;
+    crate_health_take(crate, record);
     // What really is, crate_adopt looks up; this says what should be.
     crate->state = config_bool(record, "Running") ? CRATE_RESTARTING
                    : crate->started.ns            ? CRATE_EXITED
@@ -377,7 +379,7 @@ static void adopt(struct crate *crate)
         crate->state = status.state == RUNTIME_PAUSED ? CRATE_PAUSED : CRATE_RUNNING;
         crate->pid = (int32_t)status.pid;
         crate_link_sandbox(crate);
-        crate_health_begin(crate);
+        crate_health_resume(crate);
         return;
     }
     if (rc == 0) { // ended, or never started
@@ -498,6 +500,8 @@ void crates_quiesce(struct crates *crates)
     LIST_EACH (it, &crates->all) {
         struct crate *crate = LIST_ENTRY(it, struct crate, link);
         loop_timer_stop(&crate->life->restart);
+        if (crate->health && crate_running(crate))
+            crate_save(crate, NULL); // before its end looks like that of its health
         crate_health_end(crate);
     }
     crates_attaches_end(crates);

@@ -157,6 +157,10 @@ void crate_execs_forget(struct crate *crate);
 
 // crate_health_io.c
 void crate_health_begin(struct crate *crate);
+void crate_health_resume(struct crate *crate); // one that ran while we were away
+// What of it is kept in the record, and that back again.
+void crate_health_write(const struct crate *crate, struct json_out *out);
+void crate_health_take(struct crate *crate, const json_t *record);
 void crate_health_end(struct crate *crate);
 // A check of it was run.
 void crate_health_checked(struct crate *crate, const struct check_result *result);

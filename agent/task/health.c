@@ -56,6 +56,19 @@ void health_start(struct health *health, struct mono now)
     schedule(health, now);
 }
 
+void health_resume(struct health *health, enum health_state state, int32_t failing, int64_t age_ns,
+                   struct mono now)
+{
+    CHECK(state != HEALTH_NONE);
+    if (health->state == HEALTH_NONE)
+        return;
+    health->started = mono_add(now, age_ns > 0 ? -age_ns : 0);
+    health->checked = now;
+    health->failing = failing > 0 ? failing : 0;
+    health->state = state;
+    schedule(health, now);
+}
+
 void health_stop(struct health *health)
 {
     health->due = MONO_NEVER;

@@ -49,6 +49,11 @@ void health_init(struct health *health, const Swarm__HealthConfig *config);
 // The container runs.
 void health_start(struct health *health, struct mono now);
 
+// It has run for `age_ns` already, under another life of ours, and this is what was known then:
+// starting, healthy or unhealthy.
+void health_resume(struct health *health, enum health_state state, int32_t failing, int64_t age_ns,
+                   struct mono now);
+
 // The container ended: no more checks.
 void health_stop(struct health *health);
 

@@ -153,10 +153,13 @@ size=$(docker system df -v --format "{{range .Volumes}}{{if eq .Name \"sized\"}}
 docker volume rm sized >/dev/null
 
 step "skepd goes and comes: containers run on"
-docker run -d --name keep --network none --restart always "$I" sleep 1000 >/dev/null
+docker run -d --name keep --network none --restart always --health-cmd 'echo well' --health-interval 200ms \
+  "$I" sleep 1000 >/dev/null
 docker run -d --name lost --network none "$I" sleep 1000 >/dev/null
 pid=$(field keep .State.Pid)
 ending=$(field lost .State.Pid)
+eventually 60 health keep healthy
+known() { same 'healthy well' "$(docker inspect keep | jq -r '.[0].State.Health | .Status + " " + .Log[0].Output')" "its health"; }
 kill9 h1 skepd
 on h1 kill -KILL "$ending"
 skep_start h1
@@ -164,9 +167,11 @@ skep_start h1
 has_ended() { [[ $(field lost '.State.Status}} {{.State.ExitCode') == 'exited 137' ]]; }
 eventually 60 has_ended
 same "running $pid" "$(field keep .State.Status) $(field keep .State.Pid)" "one that ran on"
+known
 same hi "$(docker exec keep echo hi)" "exec after the restart"
 skep_stop h1
 skep_start h1
+known
 same "running $pid" "$(field keep .State.Status) $(field keep .State.Pid)" "one that ran on"
 
 step "events"

@@ -94,6 +94,32 @@ START_TEST(a_success_ends_the_start_period)
 }
 END_TEST
 
+START_TEST(what_was_known_goes_on)
+{
+    config.start_period = seconds(0, 60);
+    config.interval = seconds(1, 10);
+    config.start_interval = seconds(2, 2);
+    config.retries = 3;
+    health_init(&health, &config);
+    health_resume(&health, HEALTH_HEALTHY, 2, NS_PER_H, now);
+    ck_assert_int_eq(health.state, HEALTH_HEALTHY);
+    ck_assert_int_eq(mono_since(health.due, now), 10 * NS_PER_S);
+    health_result(&health, false, now);
+    ck_assert_int_eq(health.state, HEALTH_UNHEALTHY);
+    // Of the start period is left what was left.
+    health_init(&health, &config);
+    health_resume(&health, HEALTH_STARTING, 0, 59 * NS_PER_S, now);
+    ck_assert_int_eq(mono_since(health.due, now), 2 * NS_PER_S);
+    ck_assert(health_take_due(&health, mono_add(now, 2 * NS_PER_S)));
+    health_result(&health, false, mono_add(now, 2 * NS_PER_S));
+    ck_assert_int_eq(health.failing, 1);
+    // Whose check is gone has no health any more.
+    health_init(&health, NULL);
+    health_resume(&health, HEALTH_UNHEALTHY, 1, 0, now);
+    ck_assert_int_eq(health.state, HEALTH_NONE);
+}
+END_TEST
+
 Suite *suite_health(void);
 Suite *suite_health(void)
 {
@@ -104,6 +130,7 @@ Suite *suite_health(void)
     tcase_add_test(tcase, zeros_are_the_engines_defaults);
     tcase_add_test(tcase, failures_in_the_start_period_do_not_count);
     tcase_add_test(tcase, a_success_ends_the_start_period);
+    tcase_add_test(tcase, what_was_known_goes_on);
     suite_add_tcase(suite, tcase);
     return suite;
 }
