@@ -6,6 +6,7 @@
 #include "agent/crate/sample_io.h"
 #include "agent/engine/containers.h"
 #include "agent/engine/engine.h"
+#include "agent/crate/view_io.h"
 #include "agent/engine/errand_files.h"
 #include "agent/image/rootfs_io.h"
 #include "proto/base/check.h"
@@ -340,6 +341,7 @@ struct carrying {
     char id[CONTAINER_ID_BYTES];
     char root[4096];
     char path[4096];
+    json_t *points; // what to mount below a root that only we mounted; NULL: nothing
     bool whole;
     bool keep_kind;
     bool root_open;
@@ -354,6 +356,7 @@ static void carrying_fini(struct errand_files *files)
         carrying->root_open ? crates_find(carrying->crates, carrying->id, NULL) : NULL;
     if (crate)
         crate_root_close(crate);
+    json_decref(carrying->points);
     if (carrying->crates)
         crates_release(carrying->crates);
 }
@@ -381,6 +384,8 @@ static struct carrying *carrying_new(struct request *request, const char *path)
         return NULL;
     }
     carrying->root_open = true;
+    if (!crate_running(crate) && json_array_size(crate->points))
+        carrying->points = json_deep_copy(crate->points);
     if (!str_format(carrying->path, sizeof carrying->path, path[0] == '/' ? "%s" : "/%s", path)) {
         request_fail(request, 400, "the path is too long");
         return NULL;
@@ -422,13 +427,27 @@ static void put_stat_header(struct request *request, const struct archive_stat *
     buf_fini(&text);
 }
 
-static void get_work(struct loop_work *work)
+// Runs it with the container's volumes where they belong.
+static void carry(struct carrying *carrying, void (*run)(void *ctx))
 {
-    struct carrying *carrying = CONTAINER_OF(work, struct carrying, work);
+    if (carrying->points)
+        view_run(carrying->root, carrying->points, run, carrying, &carrying->files.err);
+    else
+        run(carrying);
+}
+
+static void get_run(void *ctx)
+{
+    struct carrying *carrying = ctx;
     struct err *err = &carrying->files.err;
     if (!carrying->whole && archive_stat(carrying->root, carrying->path, &carrying->stat, err))
         return;
     archive_write(carrying->root, carrying->path, carrying->whole, carrying->files.path, err);
+}
+
+static void get_work(struct loop_work *work)
+{
+    carry(CONTAINER_OF(work, struct carrying, work), get_run);
 }
 
 static void get_done(struct loop_work *work)
@@ -465,13 +484,21 @@ static void export_it(struct request *request)
     if (!carrying)
         return;
     carrying->whole = true;
+    // Volumes are no part of what is exported.
+    json_decref(carrying->points);
+    carrying->points = NULL;
     carry_out(request, carrying);
+}
+
+static void head_run(void *ctx)
+{
+    struct carrying *carrying = ctx;
+    archive_stat(carrying->root, carrying->path, &carrying->stat, &carrying->files.err);
 }
 
 static void head_work(struct loop_work *work)
 {
-    struct carrying *carrying = CONTAINER_OF(work, struct carrying, work);
-    archive_stat(carrying->root, carrying->path, &carrying->stat, &carrying->files.err);
+    carry(CONTAINER_OF(work, struct carrying, work), head_run);
 }
 
 static void head_done(struct loop_work *work)
@@ -496,11 +523,16 @@ static void archive_head(struct request *request)
     loop_work_start(request_loop(request), &carrying->work, head_work, head_done);
 }
 
-static void put_work(struct loop_work *work)
+static void put_run(void *ctx)
 {
-    struct carrying *carrying = CONTAINER_OF(work, struct carrying, work);
+    struct carrying *carrying = ctx;
     archive_read(carrying->root, carrying->path, carrying->files.path, carrying->keep_kind,
                  &carrying->files.err);
+}
+
+static void put_work(struct loop_work *work)
+{
+    carry(CONTAINER_OF(work, struct carrying, work), put_run);
 }
 
 static void put_done(struct loop_work *work)
