@@ -3,7 +3,7 @@
 # and prune, with dockerd's words where something is refused.
 # ctest: TIMEOUT 240
 . "$(dirname "$0")/../support/lab.sh"
-lab_needs docker conmon crun umoci skopeo busybox docker-registry jq
+lab_needs docker conmon crun umoci skopeo busybox docker-registry jq python3
 lab_up 1
 docker() { skep h1 "$@"; }
 skep_start h1
@@ -92,7 +92,7 @@ http: {addr: "127.0.0.1:5000"}
 Y
 start h1 registry docker-registry serve "$LAB/registry.yml"
 skep_stop h1
-skep_start h1 --insecure-registry 127.0.0.1:5000
+skep_start h1 --insecure-registry 127.0.0.1:5000 --insecure-registry 127.0.0.1:5001
 docker tag bb:1 127.0.0.1:5000/some/bb:1
 answers() { on h1 bash -c 'exec 3<>/dev/tcp/127.0.0.1/5000'; }
 eventually 60 answers
@@ -106,6 +106,43 @@ grep -q 'Image is up to date' <<<"$(docker pull 127.0.0.1:5000/some/bb:1)" || fa
 refused 'not found|unknown|manifest' docker pull 127.0.0.1:5000/some/bb:9
 docker run --rm --network none 127.0.0.1:5000/some/bb:1 >/dev/null
 same "$id" "$(field 127.0.0.1:5000/some/bb:1 .Id)" "the same image from the registry"
+
+step "a registry that goes away in the middle of a layer: said, and nothing is left"
+mkdir "$LAB/big"
+head -c 5000000 /dev/urandom >"$LAB/big/random"
+tar -C "$LAB/big" -c random | docker import - 127.0.0.1:5000/some/big:1 >/dev/null
+docker push 127.0.0.1:5000/some/big:1 >/dev/null
+docker rmi 127.0.0.1:5000/some/big:1 >/dev/null
+# Stands before the registry until it has passed on a part of the layer.
+cat >"$LAB/gate.py" <<'P'
+import os, socket, threading
+left = 1000000
+def pump(source, target, counted):
+    global left
+    while data := source.recv(65536):
+        left -= len(data) if counted else 0
+        if left < 0:
+            os._exit(0)
+        target.sendall(data)
+    target.shutdown(socket.SHUT_WR)
+gate = socket.create_server(("127.0.0.1", 5001))
+print("ready", flush=True)
+while True:
+    client, _ = gate.accept()
+    registry = socket.create_connection(("127.0.0.1", 5000))
+    threading.Thread(target=pump, args=(client, registry, False), daemon=True).start()
+    threading.Thread(target=pump, args=(registry, client, True), daemon=True).start()
+P
+start h1 gate python3 "$LAB/gate.py"
+eventually 60 grep ready "$LAB/h1/gate.log"
+stored() { find "$LAB/h1/skep/images/blobs" -type f | sort; }
+before=$(stored)
+refused 'unexpected EOF|connection refused|connection reset' docker pull 127.0.0.1:5001/some/big:1
+same "$before" "$(stored)" "what is stored after half a layer"
+same '' "$(find "$LAB/h1/skep/images/tmp" -mindepth 1)" "half layers"
+refused 'No such image' docker image inspect 127.0.0.1:5001/some/big:1
+docker pull 127.0.0.1:5000/some/big:1 >/dev/null
+docker rmi 127.0.0.1:5000/some/big:1 >/dev/null
 
 step "what it all takes"
 grep -qE '^Images +2 ' <<<"$(docker system df)" || grep -qE '^Images +1 ' <<<"$(docker system df)" || fail "df: $(docker system df)"
