@@ -368,14 +368,19 @@ void netdb_sync_end(struct netdb *db, struct mono now, struct netdb_sync *sync, 
         network->heard += good && network->heard < NETDB_FIRST_SYNCS;
         if (!good && network->asks_count == 0 && (sync->again || network->heard == 0))
             ask_peers(db, now, network, 1, RETRY_NS);
-        else if (network->asks_count > 0)
-            want_asks(db, now, good ? ASKS_NS : RETRY_NS);
     }
     sync_free(db, sync);
+    // Networks that it did not cover may have waited for this node.
+    MAP_EACH (entry, &db->networks)
+        if (((const struct netdb_network *)entry->value)->asks_count > 0)
+            want_asks(db, now, good ? ASKS_NS : RETRY_NS);
 }
 
 void netdb_asks_run(struct netdb *db, struct mono now)
 {
+    // What waits for one that is under way is looked at when that ends; one that cannot even begin
+    // asks for a later run.
+    db->asks_at = MONO_NEVER;
     MAP_EACH (entry, &db->networks) {
         struct netdb_network *network = entry->value;
         if (network->newcomers > 0 && network->heard < NETDB_FIRST_SYNCS)
@@ -383,16 +388,18 @@ void netdb_asks_run(struct netdb *db, struct mono now)
         if (network->newcomers > 0)
             netdb_ask(db, now, network, network->newcomer, COUNT_OF(network->asks));
         network->newcomers = 0;
-        while (network->asks_count > 0 && network->syncs < NETDB_SYNCS_AT_ONCE) {
-            char *name = network->asks[--network->asks_count];
+        // One that is asked already, for other networks, is asked for this one after that.
+        for (size_t i = network->asks_count; i-- > 0 && network->syncs < NETDB_SYNCS_AT_ONCE;) {
+            char *name = network->asks[i];
             struct netdb_node *node = map_get_str(&db->nodes, name);
+            if (node && netdb_is_attached(node, network->id) && map_has_str(&db->syncs, name))
+                continue;
+            network->asks[i] = network->asks[--network->asks_count];
             if (node && netdb_is_attached(node, network->id))
                 sync_begin(db, now, node, false);
             free(name);
         }
     }
-    // What waits for one that is under way is looked at when that ends.
-    db->asks_at = MONO_NEVER;
 }
 
 void netdb_sync_round(struct netdb *db, struct mono now)

@@ -512,6 +512,50 @@ START_TEST(a_bulk_sync_is_answered_with_all_rows)
 }
 END_TEST
 
+// A network joined while a node is being asked about others: it is asked again, after that.
+static void hear_answer(void)
+{
+    Networkdb__BulkSyncMessage answer = NETWORKDB__BULK_SYNC_MESSAGE__INIT;
+    answer.l_time = 600;
+    answer.node_name = "a";
+    hear(NETWORKDB__MESSAGE_TYPE__BULK_SYNC, &answer, false);
+}
+
+static void hear_join_of(const char *network)
+{
+    Networkdb__NetworkEvent event = NETWORKDB__NETWORK_EVENT__INIT;
+    event.type = JOINS;
+    event.l_time = 50;
+    event.node_name = "a";
+    event.network_id = network;
+    hear(NETWORKDB__MESSAGE_TYPE__NETWORK_EVENT, &event, false);
+}
+
+START_TEST(a_sync_under_way_puts_off_the_next_one)
+{
+    up("a", 2);
+    hear_join_of("net2");
+    hear_network("a", JOINS, 5);
+    pass(NS_PER_S / 10);
+    ck_assert(did("stream>a"));
+    said[0] = 0;
+    ck_assert_int_eq(netdb_network_join(db, now, "net2", NULL), 0);
+    pass(NS_PER_S / 2);
+    ck_assert(!did("stream>a"));
+    hear_answer();
+    pass(NS_PER_S / 10);
+    ck_assert(did("stream>a"));
+    // And when the answer never comes, too.
+    said[0] = 0;
+    ck_assert_int_eq(netdb_network_join(db, now, "net3", NULL), 0);
+    hear_join_of("net3");
+    pass(NS_PER_S);
+    ck_assert(!did("stream>a"));
+    pass(NETDB_ANSWER_NS + NS_PER_S);
+    ck_assert(did("stream>a"));
+}
+END_TEST
+
 START_TEST(nothing_is_put_past_its_limits)
 {
     char name[GOSSIP_ID_BYTES + 2];
@@ -590,6 +634,7 @@ Suite *suite_netdb(void)
     tcase_add_test(rules, own_rows_are_nobody_elses);
     tcase_add_test(rules, rows_are_gossiped_in_one_packet_a_few_times);
     tcase_add_test(rules, a_bulk_sync_is_answered_with_all_rows);
+    tcase_add_test(rules, a_sync_under_way_puts_off_the_next_one);
     tcase_add_test(rules, nothing_is_put_past_its_limits);
     tcase_add_test(rules, bootstrap_addresses_are_joined_until_one_lives);
     tcase_add_test(rules, leaving_says_so_first);
