@@ -120,6 +120,9 @@ static void done_net(struct nets *nets, struct job_place *place)
     } else {
         net->made = !place->remove;
         net->dirty |= place->remove;
+        net->again |= place->again;
+        if (place->again)
+            retry_later(nets);
     }
 }
 

@@ -133,14 +133,19 @@ static int apply_text(struct job_place *place, struct err *err)
     return rc ? rc : nft_apply(place->nft, buf_cstr(&place->text), err);
 }
 
-// A kernel without nftables for bridges carries traffic all the same; it is told once a life.
-static int apply_guard(struct job_place *place)
+// A kernel without nftables for bridges carries traffic all the same; it is told once a life. Where
+// the guard could be set before, the one that stays knows nothing of who is new, and would drop
+// what they say: it is tried again.
+static void apply_guard(struct job_place *place)
 {
-    static atomic_bool told;
+    static atomic_bool told, able;
     struct err err = ERR_INIT;
-    if (apply_text(place, &err) && !atomic_exchange(&told, true))
+    bool failed = apply_text(place, &err) != 0;
+    if (!failed && place->text.len)
+        atomic_store(&able, true);
+    place->again = failed && atomic_load(&able);
+    if (place->again || (failed && !atomic_exchange(&told, true)))
         log_warn("containers' own addresses are not checked", "err=\"%s\"", err.message);
-    return 0;
 }
 
 // Nothing is to be balanced and nothing was: most sandboxes of services without a network.
@@ -318,8 +323,10 @@ static int bring_place(struct job_place *place, struct err *err)
     layout_settle(&place->wanted);
     if (!rc)
         rc = apply_layout(&apply, NULL, &place->steps, err);
-    if (!rc)
-        rc = place->kind == JOB_NET ? apply_guard(place) : apply_text(place, err);
+    if (!rc && place->kind == JOB_NET)
+        apply_guard(place);
+    else if (!rc)
+        rc = apply_text(place, err);
     if (!rc && place->kind == JOB_BOX)
         rc = finish_box(place, err);
     return rc;

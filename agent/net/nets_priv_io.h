@@ -53,6 +53,7 @@ struct net {
 struct net_record {
     const char *key;  // the row's
     const char *node; // owner's gossip name; NULL: this node
+    bool early;       // of a container that is about to start: a name here, and no backend
     struct records_endpoint endpoint;
 };
 
@@ -284,6 +285,7 @@ struct job_place {
     struct dns_sockets sockets;
     // What came of it.
     struct err err;
+    bool again; // good, but not whole
     size_t steps, flows_cut;
     size_t kinds[PLAN_COUNT]; // of steps
     size_t balancers;         // tables of the balancer that were not right
