@@ -22,6 +22,8 @@
 #define ORDER_BYTES_MAX (64u << 20) // a task with its files, decoded
 #define MADE_BYTES_MAX  (64u << 20)
 #define RESOLV_CONF     "/etc/resolv.conf"
+#define NAMES_LOOK_MS   2    // between looks whether the resolver knows the task's names
+#define NAMES_WAIT_MS   1000 // it may be starting anew: then the task does not wait for it
 
 // ---- tasks and their callbacks -----------------------------------------------------------------
 
@@ -293,11 +295,30 @@ static void op_done(void *owner, const struct err *err)
     container_answer(task);
 }
 
+static void start_now(struct executor_task *task)
+{
+    task->pending++;
+    runtime_start(task->containers->runtime, task->id, op_done, task);
+}
+
+static void on_names(struct loop_timer *timer)
+{
+    struct executor_task *task = CONTAINER_OF(timer, struct executor_task, names);
+    if (!container_net_named(task) && mono_before(loop_now(timer->loop), task->names_by))
+        loop_timer_start(timer, NAMES_LOOK_MS);
+    else
+        start_now(task);
+}
+
 static void container_start(struct executor_task *task)
 {
     container_begin(task, CONTAINER_START);
-    task->pending++;
-    runtime_start(task->containers->runtime, task->id, op_done, task);
+    if (!container_net_starting(task)) {
+        start_now(task);
+        return;
+    }
+    task->names_by = mono_add(loop_now(task->containers->loop), NAMES_WAIT_MS * NS_PER_MS);
+    loop_timer_start(&task->names, NAMES_LOOK_MS);
 }
 
 static int stop_signal(const struct executor_task *task)
@@ -401,6 +422,7 @@ static void container_close(struct executor_task *task)
     container_check_drop(task);
     loop_later_cancel(&task->answer);
     loop_timer_stop(&task->drain);
+    loop_timer_stop(&task->names);
     if (map_get_str(&task->containers->by_id, task->id) == task)
         map_remove_str(&task->containers->by_id, task->id);
     task->closed = true;
@@ -427,6 +449,7 @@ static struct executor_task *container_open(struct executor *executor,
     list_push_back(&containers->tasks, &task->link);
     loop_later_init(&task->answer, containers->loop, answer_run);
     loop_timer_init(&task->drain, containers->loop, on_drained);
+    loop_timer_init(&task->names, containers->loop, on_names);
     struct container_node node = {.hostname = containers->hostname,
                                   .init = containers->init,
                                   .defaults = containers->defaults,

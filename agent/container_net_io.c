@@ -50,6 +50,19 @@ void container_net_adopt(struct executor_task *task)
         nets_sandbox_serve(task->containers->nets, task->id, NETS_SERVE_READY);
 }
 
+bool container_net_starting(struct executor_task *task)
+{
+    if (!container_net_wanted(task) || is_checked(task) || task->order.task->n_networks == 0)
+        return false;
+    nets_sandbox_serve(task->containers->nets, task->id, NETS_SERVE_SELF);
+    return true;
+}
+
+bool container_net_named(const struct executor_task *task)
+{
+    return nets_names_told(task->containers->nets);
+}
+
 void container_net_started(struct executor_task *task)
 {
     if (container_net_wanted(task) && !is_checked(task))

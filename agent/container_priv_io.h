@@ -74,6 +74,8 @@ struct executor_task {
     struct list logs;        // executor_log_stream.link
     bool attaching;          // a prepare waits for its sandbox
     struct loop_timer drain; // of a stop under way
+    struct loop_timer names; // of a start under way
+    struct mono names_by;
     int64_t grace_ns;
 };
 
@@ -118,6 +120,10 @@ int container_net_make(struct executor_task *task, const char *resolv, bool adop
                        struct err *err);
 // Takes over the sandbox of a container found running, which serves from before.
 void container_net_adopt(struct executor_task *task);
+// It is about to start: its first instruction may ask for the names of its service, its own among
+// them. True when that is to be waited for, until they are told.
+bool container_net_starting(struct executor_task *task);
+bool container_net_named(const struct executor_task *task);
 // It runs; and its health check passed.
 void container_net_started(struct executor_task *task);
 void container_net_healthy(struct executor_task *task);

@@ -453,6 +453,14 @@ bool nets_sandbox_is_served(const struct nets *nets, const char *container_id)
     return box && box->serve == NETS_SERVE_READY;
 }
 
+bool nets_names_told(const struct nets *nets)
+{
+    MAP_EACH (entry, &nets->nets)
+        if (((const struct net *)entry->value)->stale)
+            return false;
+    return !nets->feed || dns_feed_settled(nets->feed);
+}
+
 struct answer {
     struct loop_post post;
     nets_done *done;

@@ -96,6 +96,7 @@ int nets_sandbox_make(struct nets *nets, const struct order *order, bool adopt, 
 
 enum nets_serve {
     NETS_SERVE_NOT,   // it has an address, and no name
+    NETS_SERVE_SELF,  // its names answer on this node; nobody's connections are led to it yet
     NETS_SERVE_READY, // its names answer and its services' connections reach it
     NETS_SERVE_DRAIN, // no new connections; open ones go on
 };
@@ -103,6 +104,9 @@ enum nets_serve {
 // Harmless for a container without sandbox.
 void nets_sandbox_serve(struct nets *nets, const char *container_id, enum nets_serve serve);
 bool nets_sandbox_is_served(const struct nets *nets, const char *container_id);
+
+// Whether the resolver was told the names of all that was said until now.
+bool nets_names_told(const struct nets *nets);
 
 // Takes the sandbox away, at once from others' sight. One that is not there is no error. `done`
 // (may be NULL) runs once.

@@ -80,7 +80,7 @@ static struct mesh_state_service *services_of(const struct net *net, size_t *cou
     map_init(&by_key);
     for (size_t i = 0; i < net->records_count; i++) {
         const struct records_endpoint *endpoint = &net->records[i].endpoint;
-        if (endpoint->ports_count == 0)
+        if (endpoint->ports_count == 0 || net->records[i].early)
             continue;
         char *key = service_key(endpoint);
         struct mesh_state_service *service = map_get_str(&by_key, key);

@@ -113,6 +113,12 @@ static bool is_named(const struct box *box)
            strcmp(box->id, NETS_INGRESS_BOX) != 0;
 }
 
+// Others hear of it.
+static bool is_served(const struct box *box)
+{
+    return is_named(box) && box->serve != NETS_SERVE_SELF;
+}
+
 static void endpoint_of(const struct box *box, const struct order_network *network,
                         struct records_endpoint *out)
 {
@@ -154,6 +160,7 @@ static void local_records(struct walk *walk)
         struct net_record *record = record_add(walk);
         if (record) {
             record->node = NULL;
+            record->early = !is_served(box);
             record->key = arena_strdup(&net->made_of, key);
             if (!buf_ok(&bytes) || records_parse_endpoint(bytes.data, bytes.len, &net->made_of,
                                                           &record->endpoint, NULL))
@@ -209,6 +216,7 @@ static uint64_t records_digest(const struct net *net)
     for (size_t i = 0; i < net->records_count; i++) {
         buf_clear(&bytes);
         buf_put_str(&bytes, net->records[i].key);
+        buf_put_u8(&bytes, net->records[i].early);
         records_pack_endpoint(&net->records[i].endpoint, &bytes);
         for (size_t k = 0; k < bytes.len; k++)
             digest = (digest ^ bytes.data[k]) * UINT64_C(1099511628211);
@@ -424,7 +432,7 @@ static bool has_row(const struct nets *nets, const struct net *net, const char *
     MAP_EACH (entry, &nets->boxes) {
         const struct box *box = entry->value;
         if (!network_in(box, net) || box->state != BOX_MADE ||
-            strcmp(box->id, NETS_INGRESS_BOX) == 0 || (endpoint && !is_named(box)))
+            strcmp(box->id, NETS_INGRESS_BOX) == 0 || (endpoint && !is_served(box)))
             continue;
         row_key(nets, box->id, net, own);
         if (strcmp(own, key) == 0)
@@ -492,7 +500,7 @@ static void put_rows(struct nets *nets, struct net *net)
         if (!network || box->state != BOX_MADE || strcmp(box->id, NETS_INGRESS_BOX) == 0)
             continue;
         put_peer(nets, net, box->id, &network->ip, network->mac, &bytes);
-        if (!is_named(box))
+        if (!is_served(box))
             continue;
         char key[SANDBOX_ENDPOINT_BYTES];
         struct records_endpoint endpoint;

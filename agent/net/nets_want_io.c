@@ -112,7 +112,8 @@ static void balance_net(const struct net *net, const struct order_network *own,
     size_t count = 0;
     for (size_t i = 0; i < net->records_count; i++) {
         const struct records_endpoint *endpoint = &net->records[i].endpoint;
-        if (ipnet_is_set(&endpoint->vip) && is_virtual(&net->overlay, &endpoint->vip) &&
+        if (!net->records[i].early && ipnet_is_set(&endpoint->vip) &&
+            is_virtual(&net->overlay, &endpoint->vip) &&
             !ipnet_same_ip(&endpoint->vip, &endpoint->ip))
             picks[count++] = (struct pick){ipnet_u32(&endpoint->vip), ipnet_u32(&endpoint->ip),
                                            endpoint->disabled};
