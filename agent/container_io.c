@@ -425,6 +425,11 @@ static void container_close(struct executor_task *task)
     loop_timer_stop(&task->names);
     if (map_get_str(&task->containers->by_id, task->id) == task)
         map_remove_str(&task->containers->by_id, task->id);
+    // A stop under way may take as long as the container pleases: it goes on without us, and a life
+    // that comes finds it asked for again.
+    if (task->op == CONTAINER_STOP &&
+        runtime_stop_forget(task->containers->runtime, task->id, op_done, task))
+        task->pending--;
     task->closed = true;
     container_give_up(task);
     if (!task->pending)

@@ -104,6 +104,10 @@ int runtime_signal(struct runtime *runtime, const char *id, int signal, struct e
 void runtime_stop(struct runtime *runtime, const char *id, int signal, int64_t grace_ms,
                   runtime_done *done, void *owner);
 
+// Nobody waits for that stop any more: its `done` is not called, and it does not count as under
+// way. The container's end comes all the same while this lives. False: there is no such stop.
+bool runtime_stop_forget(struct runtime *runtime, const char *id, runtime_done *done, void *owner);
+
 // Takes it away: state, cgroup, processes left (force: also when it runs), secret files. The log
 // file stays. NOT_FOUND is not an error.
 void runtime_delete(struct runtime *runtime, const char *id, bool force, runtime_done *done,

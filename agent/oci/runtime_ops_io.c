@@ -486,6 +486,23 @@ void runtime_stop(struct runtime *runtime, const char *id, int signal, int64_t g
         syscall(SYS_pidfd_send_signal, container->pidfd, signal, NULL, 0);
 }
 
+bool runtime_stop_forget(struct runtime *runtime, const char *id, runtime_done *done, void *owner)
+{
+    struct container *container = runtime_container(runtime, id);
+    if (!container)
+        return false;
+    LIST_EACH_SAFE (link, &container->stops) {
+        struct stop_wait *wait = LIST_ENTRY(link, struct stop_wait, link);
+        if (wait->done != done || wait->owner != owner)
+            continue;
+        list_remove(link);
+        free(wait);
+        runtime->ops--;
+        return true;
+    }
+    return false;
+}
+
 // ---- delete ------------------------------------------------------------------------------------
 
 static void delete_done(void *owner, const struct process_result *result)

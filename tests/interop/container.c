@@ -462,6 +462,34 @@ START_TEST(stop_sends_the_signal_and_kills_after_the_grace_period)
 }
 END_TEST
 
+// A node that ends does not wait out a task's grace period; its next life goes on with it.
+START_TEST(who_closes_a_task_does_not_wait_for_its_stop)
+{
+    fx.spec->stop_signal = "SIGUSR1";
+    start_script("trap 'echo heard' USR1; echo ready; while :; do sleep 0.05; done");
+    struct executor_log_stream *stream = open_logs(true);
+    while (!strstr(fx.text, "ready") && loop_run_until(&fx.loop, is_answered, NULL, 20) == false)
+        ;
+    ask()->stop(fx.task, 1000 * NS_PER_S);
+    while (!strstr(fx.text, "heard") && loop_run_until(&fx.loop, is_answered, NULL, 20) == false)
+        ;
+    ask()->logs_close(stream);
+    ask()->close(fx.task);
+    fx.task = NULL;
+    ck_assert(!containers_busy(fx.containers));
+    containers_close(fx.containers);
+    open_containers();
+    open_task();
+    ask()->find(fx.task);
+    must();
+    ck_assert_int_eq(fx.found, EXECUTOR_RUNNING);
+    ask()->stop(fx.task, 300 * NS_PER_MS);
+    must();
+    ck_assert_int_eq(fx.exit.code, 128 + 9);
+    remove_task();
+}
+END_TEST
+
 static void check(const char *kind, const char *script, int64_t timeout_ns)
 {
     const char *test[] = {kind, script};
@@ -656,6 +684,7 @@ static Suite *suite_container(void)
     tcase_add_test(tcase, an_abort_answers_cancelled_or_success);
     tcase_add_test(tcase, a_program_that_is_not_there_fails_the_start);
     tcase_add_test(tcase, stop_sends_the_signal_and_kills_after_the_grace_period);
+    tcase_add_test(tcase, who_closes_a_task_does_not_wait_for_its_stop);
     tcase_add_test(tcase, health_checks_run_inside);
     tcase_add_test(tcase, a_running_task_is_found_after_a_restart);
     tcase_add_test(tcase, what_ended_keeps_no_cgroup_and_strays_are_swept);
