@@ -22,13 +22,13 @@ manager service create --detach --quiet --name web --publish mode=host,published
 eventually 60 running web
 
 # ask FROM ADDRESS PORT: who is seen (without the dress of an IPv6 socket), and by whom.
-ask() { on "$1" curl -sS --max-time 3 "http://$2:$3/cgi-bin/who" | sed 's/\[::ffff:\(.*\)\]/\1/'; }
+ask() { on "$1" curl -sS --max-time "${4:-10}" "http://$2:$3/cgi-bin/who" | sed 's/\[::ffff:\(.*\)\]/\1/'; }
 answers() { [[ $(ask "$1" "$2" "$3") == *" $4" ]]; }
 
 step "docker service ps tells the ports"
 told() { manager service ps web --filter desired-state=running --format '{{.Ports}}'; }
-eventually 10 told
-[[ $(told) =~ \*:8081-\>80/tcp ]] || fail "no port is told: $(told)"
+is_told() { local ports; ports=$(told); [[ $ports =~ \*:8081-\>80/tcp ]] || { echo "no port is told: $ports"; return 1; }; }
+eventually 60 is_told
 free=$(told | grep -oE '[0-9]+->80' | grep -v '^8081' | cut -d- -f1)
 ((free > 1023)) || fail "no chosen port is told: $(told)"
 
@@ -58,15 +58,15 @@ step "a port that another service has: its task waits; one that a program has: t
 manager service create --detach --quiet --name second --publish mode=host,published=8081,target=80 \
   "$LAB_IMAGE" sleep 1000 >/dev/null 2>&1
 pending() { [[ $(manager service ps second --no-trunc --format '{{.CurrentState}} {{.Error}}') == Pending*"host-mode port already in use on 1 node"* ]]; }
-eventually 20 pending
+eventually 60 pending
 start h1 holder python3 -c 'import socket, time
 s = socket.socket(); s.bind(("", 8083)); s.listen(); time.sleep(1000)'
 held() { [[ $(on h1 ss -Hltn sport = :8083) == *8083* ]]; }
-eventually 10 held
+eventually 60 held
 manager service create --detach --quiet --name third --restart-condition none \
   --publish mode=host,published=8083,target=80 "$LAB_IMAGE" sleep 1000 >/dev/null 2>&1
 clashed() { [[ $(manager service ps third --no-trunc --format '{{.CurrentState}} {{.Error}}') == *"port is already allocated"* ]]; }
-eventually 30 clashed
+eventually 60 clashed
 stop h1 holder
 
 step "an update: the new task has the port"
@@ -80,7 +80,7 @@ eventually 60 answers h2 "$(ip_of h1)" 8082 blue
 step "skepd restarts: no request fails, the chosen port stays"
 (
   for ((i = 0; i < 60; i++)); do
-    ask h2 "$(ip_of h1)" 8081 >/dev/null || echo "failed: $i"
+    ask h2 "$(ip_of h1)" 8081 30 >/dev/null || echo "failed: $i"
     sleep 0.05
   done
 ) >"$LAB/during" &
@@ -89,7 +89,7 @@ skep_stop h1
 skep_start h1
 wait "$asking"
 same "" "$(<"$LAB/during")" "requests during the restart"
-eventually 30 running web
+eventually 60 running web
 eventually 60 answers h2 "$(ip_of h1)" 8081 web
 eventually 60 answers h2 "$(ip_of h1)" "$free" web
 eventually 60 answers h2 "$(ip_of h1)" 8082 blue
@@ -102,7 +102,7 @@ manager service rm second >/dev/null
 free_port() { on h1 python3 -c 'import socket; socket.socket().bind(("", 8081))'; }
 eventually 60 free_port
 forgotten() { [[ $(on h1 nft list ruleset) != *"6 . 8081"* && $(on h1 nft list ruleset) != *"tcp . 8081"* ]]; }
-eventually 10 forgotten
+eventually 60 forgotten
 
 step "what the package's removal ends: all that runs on, not what lasts"
 manager network create -d overlay net >/dev/null

@@ -7,20 +7,20 @@ lab_up 2 # h2 is outside
 skep_image h1
 skep_start h1
 d() { skep h1 "$@"; }
-outside() { on h2 curl -sS --max-time 3 "http://$(ip_of h1):$1/"; }
-reaches() { [[ $(outside "$1") == "$2" ]]; }
+outside() { on h2 curl -sS --max-time "${2:-3}" "http://$(ip_of h1):$1/"; }
+reaches() { [[ $(outside "$1" "${3:-}") == "$2" ]]; }
 
 step "docker run -p: from outside, from the host, and out"
 d run -d --name web -p 8080:80 -p 127.0.0.1:9090:80 "$LAB_IMAGE" \
   sh -c 'mkdir /w; echo web >/w/index.html; exec httpd -f -p 80 -h /w' >/dev/null
-eventually 10 reaches 8080 web
-same web "$(on h1 curl -sS --max-time 3 http://127.0.0.1:9090/)" "localhost"
+eventually 60 reaches 8080 web
+same web "$(on h1 curl -sS --max-time 20 http://127.0.0.1:9090/)" "localhost"
 same "0.0.0.0:8080" "$(d port web 80/tcp | head -1)" "docker port"
 [[ $(d ps --format '{{.Ports}}') == *'0.0.0.0:8080->80/tcp'* ]] || fail "docker ps: $(d ps)"
 ip=$(d inspect -f '{{.NetworkSettings.IPAddress}}' web)
 [[ $ip == 172.* ]] || fail "docker inspect: $ip"
 same web "$(d run --rm "$LAB_IMAGE" wget -q -O - "http://$ip/")" "a neighbour"
-d run --rm "$LAB_IMAGE" ping -c 1 -W 2 "$(ip_of h2)" >/dev/null || fail "no way out"
+d run --rm "$LAB_IMAGE" ping -c 1 -W 5 "$(ip_of h2)" >/dev/null || fail "no way out"
 refused 'port is already allocated' d run -d -p 8080:80 "$LAB_IMAGE" sleep 60
 
 step "a user's network, with a fixed address"
@@ -29,7 +29,7 @@ refused 'already exists' d network create blue
 d run -d --name fixed --network blue --ip 10.40.0.77 "$LAB_IMAGE" sleep 1000 >/dev/null
 same 10.40.0.77 "$(d inspect -f '{{.NetworkSettings.Networks.blue.IPAddress}}' fixed)" "the address"
 [[ $(d exec fixed cat /etc/hosts) == *10.40.0.77* ]] || fail "hosts file"
-d run --rm --network blue "$LAB_IMAGE" ping -c 1 -W 2 10.40.0.77 >/dev/null || fail "no way on blue"
+d run --rm --network blue "$LAB_IMAGE" ping -c 1 -W 5 10.40.0.77 >/dev/null || fail "no way on blue"
 d run --rm --network blue "$LAB_IMAGE" ping -c 1 -W 1 "$ip" >/dev/null && fail "networks are not apart"
 refused 'active endpoints' d network rm blue
 [[ $(d network ls --format '{{.Name}}/{{.Driver}}') == *blue/bridge* ]] || fail "network ls"
@@ -39,7 +39,7 @@ refused 'not found' d run --rm --network nowhere "$LAB_IMAGE" true
 step "names on a user's network"
 d run -d --name other --network blue --network-alias second "$LAB_IMAGE" sleep 1000 >/dev/null
 for name in other second "$(d inspect -f '{{.Id}}' other | head -c 12)" fixed; do
-  d exec fixed ping -c 1 -W 2 "$name" >/dev/null || fail "no way to $name by name"
+  d exec fixed ping -c 1 -W 5 "$name" >/dev/null || fail "no way to $name by name"
 done
 [[ $(d exec fixed cat /etc/resolv.conf) == *127.0.0.11* ]] || fail "resolv.conf"
 
@@ -48,7 +48,7 @@ d network create --subnet 10.41.0.0/24 red >/dev/null
 d network connect --ip 10.41.0.9 --alias here red other
 [[ $(d exec other ip addr show eth1) == *10.41.0.9* ]] || fail "no second interface"
 same 10.41.0.9 "$(d inspect -f '{{.NetworkSettings.Networks.red.IPAddress}}' other)" "the second address"
-same "other" "$(d run --rm --network red "$LAB_IMAGE" sh -c 'ping -c 1 -W 2 here >/dev/null && echo other')" "by alias"
+same "other" "$(d run --rm --network red "$LAB_IMAGE" sh -c 'ping -c 1 -W 5 here >/dev/null && echo other')" "by alias"
 refused 'already exists' d network connect red other
 d network disconnect red other
 [[ $(d exec other ip addr) != *10.41.0.9* ]] || fail "the second interface stays"
@@ -85,12 +85,12 @@ same 10.42.0.16 "$(d inspect -f '{{.NetworkSettings.Networks.six.IPAddress}}' s1
 same 10.42.0.18 "$(d inspect -f '{{.NetworkSettings.Networks.six.IPAddress}}' s2)" "the next that is nobody's"
 same fd00:42::3 "$(d inspect -f '{{.NetworkSettings.Networks.six.GlobalIPv6Address}}' s1)" "IPv6"
 same fd00:42::77 "$(d inspect -f '{{.NetworkSettings.Networks.six.GlobalIPv6Address}}' s2)" "the fixed IPv6 address"
-d exec s1 ping -6 -c 1 -W 2 fd00:42::77 >/dev/null || fail "no way by IPv6"
-d exec s1 ping -6 -c 1 -W 2 s2 >/dev/null || fail "no way by name and IPv6"
+d exec s1 ping -6 -c 1 -W 5 fd00:42::77 >/dev/null || fail "no way by IPv6"
+d exec s1 ping -6 -c 1 -W 5 s2 >/dev/null || fail "no way by name and IPv6"
 on h2 ip -6 addr add fd00:77::2/64 dev eth0 nodad
 on h1 ip -6 addr add fd00:77::1/64 dev eth0 nodad
 v6_out() { d exec s1 ping -6 -c 1 -W 1 fd00:77::2 >/dev/null; }
-eventually 5 v6_out
+eventually 60 v6_out
 d rm -f s1 s2 >/dev/null
 d network rm six >/dev/null
 
@@ -101,32 +101,32 @@ step "host and none"
 step "a firewall that drops what it does not know: ports and the way out go on"
 on h1 iptables -P FORWARD DROP
 out() { d exec web ping -c 1 -W 1 "$(ip_of h2)" >/dev/null; }
-eventually 5 reaches 8080 web
-eventually 5 out
+eventually 60 reaches 8080 web
+eventually 60 out
 on h1 iptables -F FORWARD
 on h1 iptables -A FORWARD -j REJECT
-eventually 5 reaches 8080 web
-eventually 5 out
+eventually 60 reaches 8080 web
+eventually 60 out
 [[ $(on h1 iptables -S SKEP-FORWARD) == *'-i skep0 -j ACCEPT'* ]] || fail "iptables: $(on h1 iptables -S)"
 on h1 nft add table inet other
 on h1 nft add chain inet other gate '{ type filter hook forward priority 10; policy drop; }'
 said() { [[ $(cat "$LAB"/h1/skepd*.log) == *'inet other/gate'* ]]; }
-eventually 5 said
+eventually 60 said
 on h1 nft delete table inet other
 d network create shut >/dev/null
 on h1 nft list table ip skep_ports | has '"skep0"' || fail "the guard of loopback addresses went"
 
 step "skepd goes and comes again"
 skep_stop h1
-reaches 8080 web || fail "the port is gone with skepd"
+reaches 8080 web 20 || fail "the port is gone with skepd"
 skep_start h1
-reaches 8080 web || fail "the port is gone after skepd came again"
+reaches 8080 web 20 || fail "the port is gone after skepd came again"
 same 10.40.0.77 "$(d inspect -f '{{.NetworkSettings.Networks.blue.IPAddress}}' fixed)" "the address"
 
 step "stopped and removed: nothing is left"
-d exec fixed ping -c 1 -W 2 other >/dev/null || fail "names are gone after skepd came again"
+d exec fixed ping -c 1 -W 5 other >/dev/null || fail "names are gone after skepd came again"
 d rm -f web fixed other >/dev/null
 d network rm blue >/dev/null
 same "" "$(on h1 ls "$LAB/h1/exec/netns-local")" "namespaces"
 closed() { ! outside 8080 >/dev/null; }
-eventually 5 closed
+eventually 60 closed

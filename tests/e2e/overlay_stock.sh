@@ -34,6 +34,9 @@ manager swarm init --advertise-addr "$(ip_of h1)" >/dev/null
 token=$(manager swarm join-token --quiet worker)
 skep h2 swarm join --token "$token" --advertise-addr "$(ip_of h2)" "$(ip_of h1):2377" >/dev/null
 stock h3 swarm join --token "$token" --advertise-addr "$(ip_of h3)" "$(ip_of h1):2377" >/dev/null
+# A task goes to nodes that are ready: who counts tasks waits for that.
+ready() { [[ $(manager node ls --format '{{.Status}}' | grep -c '^Ready$') == "$1" ]]; }
+eventually 60 ready 3
 manager network create --driver overlay --subnet 10.20.0.0/24 blue >/dev/null
 manager service create --detach --quiet --name web --network blue --replicas 6 --no-resolve-image \
   --stop-grace-period 1s "$LAB_IMAGE" sleep 100000 >/dev/null 2>&1
@@ -46,16 +49,16 @@ reach()
   local host name to all
   mapfile -t all < <(for host in "$@"; do addresses "$host"; done)
   for host in "$@"; do for name in $(sandboxes "$host"); do for to in "${all[@]}"; do
-    enter "$host" "$name" ping -c 1 -W 1 "$to" >/dev/null || { echo "$host $name to $to"; return 1; }
+    enter "$host" "$name" ping -c 1 -W 2 "$to" >/dev/null || { echo "$host $name to $to"; return 1; }
   done; done; done
 }
-eventually 15 reach h1 h2 h3
+eventually 60 reach h1 h2 h3
 same 6 "$({ addresses h1; addresses h2; addresses h3; } | sort -u | wc -l)" "addresses"
 
 step "names: the stock node finds our tasks, we find its"
 names() { [[ $("$1" "$2" exec "$("$1" "$2" ps -q | sed -n 1p)" nslookup tasks.web. 127.0.0.11 2>/dev/null | grep -c "Address.*10\.20\.0\.") == 6 ]]; }
-eventually 15 names stock h3
-eventually 15 names skep h1
+eventually 60 names stock h3
+eventually 60 names skep h1
 
 # rows HOST: MAC addresses that the host sends into tunnels. Those of nodes' own addresses stand beside the
 # tasks', so tasks' rows are told by their last byte.
@@ -76,39 +79,39 @@ right()
 step "endpoints come and go"
 manager service scale --detach "web=$ENDPOINTS" >/dev/null
 eventually $((60 + 3 * ENDPOINTS)) replicas web "$ENDPOINTS/$ENDPOINTS"
-eventually 15 right h1 h2 h3
-eventually 15 right h2 h1 h3
-((ENDPOINTS > 20)) || eventually 10 reach h1 h2 h3
+eventually 60 right h1 h2 h3
+eventually 60 right h2 h1 h3
+((ENDPOINTS > 20)) || eventually 60 reach h1 h2 h3
 manager service scale --detach web=4 >/dev/null
 eventually $((60 + 3 * ENDPOINTS)) replicas web 4/4
-eventually 15 right h1 h2 h3
-eventually 15 right h2 h1 h3
-eventually 15 reach h1 h2 h3
+eventually 60 right h1 h2 h3
+eventually 60 right h2 h1 h3
+eventually 60 reach h1 h2 h3
 
 step "network keys are renewed on demand: gossip and the network go on"
 keys_changed() { grep -c 'gossip key changed' "$LAB/$1/skepd.log" || true; }
 before1=$(keys_changed h1) before2=$(keys_changed h2)
 "$SKEP_BUILD/skep" --host "unix://$LAB/h1/skep.sock" swarm update --rotate-network-keys >/dev/null
 renewed() { (($(keys_changed "$1") > $2)); }
-eventually 30 renewed h1 "$before1"
-eventually 30 renewed h2 "$before2"
+eventually 60 renewed h1 "$before1"
+eventually 60 renewed h2 "$before2"
 manager service scale --detach web=6 >/dev/null
 eventually 60 replicas web 6/6
-eventually 30 right h1 h2 h3
-eventually 30 right h2 h1 h3
-eventually 30 reach h1 h2 h3
+eventually 60 right h1 h2 h3
+eventually 60 right h2 h1 h3
+eventually 60 reach h1 h2 h3
 
 step "a node dies: its rows go everywhere; it returns, and they come"
 manager swarm update --dispatcher-heartbeat 1s >/dev/null
 cut_link h2
 lost() { ! rows "$1" | grep -q "$(mac_of "$2")"; }
 gone=$(addresses h2 | sed -n 1p)
-eventually 40 lost h1 "$gone"
+eventually 60 lost h1 "$gone"
 heal_link h2
 eventually 60 replicas web 6/6
-eventually 40 right h1 h2 h3
-eventually 40 right h2 h1 h3
-eventually 15 reach h1 h2 h3
+eventually 60 right h1 h2 h3
+eventually 60 right h2 h1 h3
+eventually 60 reach h1 h2 h3
 if grep -iE 'level=(error|warning).*(decode|decrypt|unmarshal|invalid peer)' "$LAB/h3/dockerd.log"; then
   fail "the stock node does not understand our rows"
 fi

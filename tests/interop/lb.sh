@@ -41,7 +41,7 @@ done
 for host in 21 22 23; do
   exec_in_ns "$host" "$lb" serve "$port" &
   programs+=($!)
-  eventually 10 in_ns 10 "$lb" count "10.88.0.$host" "$port" 1
+  eventually 60 in_ns 10 "$lb" count "10.88.0.$host" "$port" 1
 done
 
 client() { in_ns 10 "$lb" "$@"; }
@@ -75,8 +75,8 @@ step "a drained backend keeps its open connection and gets no new one"
 client set "$vip" 10.88.0.23=1
 coproc HOLD { exec_in_ns 10 "$lb" hold "$vip" "$port"; }
 holder=$HOLD_PID
-say() { echo "$1" >&"${HOLD[1]}"; read -r -t 10 answer <&"${HOLD[0]}" || fail "no echo of $1"; same "$1" "$answer" echo; }
-read -r -t 10 who <&"${HOLD[0]}" || fail "no greeting"
+say() { echo "$1" >&"${HOLD[1]}"; read -r -t 60 answer <&"${HOLD[0]}" || fail "no echo of $1"; same "$1" "$answer" echo; }
+read -r -t 60 who <&"${HOLD[0]}" || fail "no greeting"
 same 23 "$who" "the only backend"
 say before
 client set "$vip" 10.88.0.21=1 10.88.0.22=1 10.88.0.23=0

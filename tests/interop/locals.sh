@@ -17,7 +17,7 @@ command_()
   local before; before=$(wc -l <"$LAB/h1/said")
   echo "$*" >&"$fd"
   answered() { (($(wc -l <"$LAB/h1/said") > before)); }
-  eventually 10 answered
+  eventually 60 answered
   said=$(tail -1 "$LAB/h1/said")
 }
 works() { command_ "$@"; [[ $said != failed* ]] || fail "$*: $said"; }
@@ -41,10 +41,10 @@ start h1 serve1 nsenter --net="$LAB/h1/ns/l-$(container 1 | head -c 12)" -- "$as
 start h2 serve2 "$ask" serve 90 outside
 seen() { same "$1" "$("${@:2}")" "who is seen: ${*:2}"; }
 up() { in_box 2 "$ask" ask tcp "$one" 80; }
-eventually 10 up
-in_box 2 ping -c 1 -W 2 "$one" >/dev/null || fail "neighbours do not reach each other"
+eventually 60 up
+in_box 2 ping -c 1 -W 5 "$one" >/dev/null || fail "neighbours do not reach each other"
 out() { in_box 2 "$ask" ask tcp "$(ip_of h2)" 90; }
-eventually 10 out
+eventually 60 out
 seen "outside $(ip_of h1)" in_box 2 "$ask" ask tcp "$(ip_of h2)" 90
 seen "one $(ip_of h2)" on h2 "$ask" ask tcp "$(ip_of h1)" 8080
 on h1 "$ask" ask tcp 127.0.0.1 8080 >/dev/null || fail "no way by localhost"
@@ -66,9 +66,9 @@ works show blue
 same "10.30.0.128/24" "$(jq -r ".Containers[\"$(container 4)\"].IPv4Address" <<<"$said")" "an address of the range"
 same "b 10.30.0.9" "$(jq -r '.Labels.a + " " + .IPAM.Config[0].Gateway' <<<"$said")" "what was asked for"
 works attach "$(container 5)" blue
-in_box 5 ping -c 1 -W 2 10.30.0.128 >/dev/null || fail "no way on a user's network"
+in_box 5 ping -c 1 -W 5 10.30.0.128 >/dev/null || fail "no way on a user's network"
 in_box 5 ping -c 1 -W 1 "$one" >/dev/null && fail "a way from one network to another"
-in_box 4 ping -c 1 -W 2 "$one" >/dev/null || fail "a container on two networks reaches only one"
+in_box 4 ping -c 1 -W 5 "$one" >/dev/null || fail "a container on two networks reaches only one"
 refuses 'active endpoints' remove blue
 
 step "internal, and without icc"
@@ -79,10 +79,10 @@ for i in 6 7; do
   works attach "$(container 1$i)" apart
 done
 address() { in_box "$1" ip -4 -o addr show eth0 | sed 's|.*inet \([0-9.]*\)/.*|\1|'; }
-in_box 6 ping -c 1 -W 2 "$(address 7)" >/dev/null || fail "no way on an internal network"
+in_box 6 ping -c 1 -W 5 "$(address 7)" >/dev/null || fail "no way on an internal network"
 in_box 6 ping -c 1 -W 1 "$(ip_of h2)" >/dev/null 2>&1 && fail "a way out of an internal network"
 in_box 16 ping -c 1 -W 1 "$(address 17)" >/dev/null && fail "neighbours without icc reach each other"
-in_box 16 ping -c 1 -W 2 "$(ip_of h2)" >/dev/null || fail "no way out without icc"
+in_box 16 ping -c 1 -W 5 "$(ip_of h2)" >/dev/null || fail "no way out without icc"
 
 step "macvlan on the host's interface"
 refuses 'parent' create '{"Name":"mac","Driver":"macvlan"}'
@@ -92,7 +92,7 @@ if [[ $said == failed* ]]; then
   [[ $said =~ support ]] || fail "macvlan: $said"
   echo "this kernel has no macvlan: $said"
 else
-  in_box 8 ping -c 1 -W 2 "$(ip_of h2)" >/dev/null || fail "no way by macvlan"
+  in_box 8 ping -c 1 -W 5 "$(ip_of h2)" >/dev/null || fail "no way by macvlan"
   works detach "$(container 8)"
 fi
 works remove mac
@@ -113,4 +113,4 @@ for name in blue inner apart; do works remove $name; done
 same "" "$(on h1 ip -o link show | grep -o 'skepl[^@:]*\|br-[0-9a-f]*' || true)" "links"
 same "" "$(on h1 ls "$LAB/h1/ns")" "namespaces"
 refuse() { ! on h2 "$ask" ask tcp "$(ip_of h1)" 8080; }
-eventually 5 refuse
+eventually 60 refuse

