@@ -89,7 +89,7 @@ static bool theirs_got(void *ctx)
 
 static void wait_for(unsigned messages)
 {
-    ck_assert(loop_run_until(&loop, theirs_got, &messages, 5000));
+    ck_assert(loop_run_until(&loop, theirs_got, &messages, 30000));
 }
 
 static int send_number(uint8_t number)
@@ -160,7 +160,7 @@ START_TEST(channel_tells_the_end)
 {
     channel_close(ours.channel);
     ours.channel = NULL;
-    ck_assert(loop_run_until(&loop, theirs_closed, NULL, 5000));
+    ck_assert(loop_run_until(&loop, theirs_closed, NULL, 30000));
     ck_assert_int_eq(theirs.why.code, ERR_OK);
     ck_assert_int_eq(channel_send(theirs.channel, NUMBER, "1234", 4, NULL, 0, NULL),
                      -ERR_UNAVAILABLE);
@@ -173,7 +173,7 @@ START_TEST(channel_delivers_what_came_before_the_end)
     ck_assert_int_eq(send_number(1), 0);
     channel_close(ours.channel);
     ours.channel = NULL;
-    ck_assert(loop_run_until(&loop, theirs_closed, NULL, 5000));
+    ck_assert(loop_run_until(&loop, theirs_closed, NULL, 30000));
     ck_assert_uint_eq(theirs.messages, 1);
 }
 END_TEST
@@ -182,7 +182,7 @@ END_TEST
 START_TEST(channel_ends_at_a_forbidden_message)
 {
     ck_assert_int_eq(channel_send(ours.channel, NUMBER, "12345", 5, NULL, 0, NULL), 0);
-    ck_assert(loop_run_until(&loop, theirs_closed, NULL, 5000));
+    ck_assert(loop_run_until(&loop, theirs_closed, NULL, 30000));
     ck_assert_int_eq(theirs.why.code, ERR_OUT_OF_RANGE);
     ck_assert_uint_eq(theirs.messages, 0);
 }
@@ -221,7 +221,7 @@ static enum err_code end_of_raw(const void *packet, size_t size, const int *fds,
         memcpy(CMSG_DATA(rights), fds, sizeof(int) * count);
     }
     ck_assert_int_eq(sendmsg(pair[1], &header, 0), (ssize_t)size);
-    ck_assert(loop_run_until(&loop, theirs_closed, NULL, 5000));
+    ck_assert(loop_run_until(&loop, theirs_closed, NULL, 30000));
     close(pair[1]);
     ck_assert_uint_eq(theirs.messages, 0);
     return theirs.why.code;

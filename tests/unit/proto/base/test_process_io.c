@@ -188,7 +188,7 @@ Suite *suite_process_io(void)
 {
     Suite *suite = suite_create("process_io");
     TCase *tcase = tcase_create("process");
-    tcase_set_timeout(tcase, 30);
+    tcase_set_timeout(tcase, 100);
     tcase_add_test(tcase, output_and_exit_code_come_back);
     tcase_add_test(tcase, the_error_is_the_last_line_it_wrote);
     tcase_add_test(tcase, a_signal_is_told_apart_from_an_exit);

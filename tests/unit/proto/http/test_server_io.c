@@ -9,7 +9,7 @@
 #include "proto/http/server_io.h"
 #include "tests/support/support.h"
 
-#define WAIT_MS 4000
+#define WAIT_MS 30000
 
 static struct loop loop;
 static struct listener *listener;
@@ -157,7 +157,7 @@ static void setup(void)
     struct http_server_options options = {.routes = routes,
                                           .routes_count = sizeof routes / sizeof routes[0],
                                           .context = &loop,
-                                          .head_ms = 300,
+                                          .head_ms = 1500,
                                           .headers = common,
                                           .headers_count = 1};
     char path[200];
@@ -599,7 +599,7 @@ Suite *suite_server_io(void)
 {
     Suite *suite = suite_create("server_io");
     TCase *tcase = tcase_create("raw");
-    tcase_set_timeout(tcase, 20);
+    tcase_set_timeout(tcase, 100);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, answers_carry_headers_and_connections_are_kept);
     tcase_add_test(tcase, requests_sent_ahead_are_answered_in_order);
@@ -615,7 +615,7 @@ Suite *suite_server_io(void)
     tcase_add_test(tcase, hijacked_connection_is_raw_both_ways);
     suite_add_tcase(suite, tcase);
     tcase = tcase_create("client");
-    tcase_set_timeout(tcase, 20);
+    tcase_set_timeout(tcase, 100);
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, client_gets_bodies_in_one_piece_and_in_chunks);
     tcase_add_test(tcase, client_streams_a_body_up);

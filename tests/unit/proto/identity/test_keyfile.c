@@ -235,7 +235,7 @@ Suite *suite_keyfile(void)
 {
     Suite *suite = suite_create("keyfile");
     TCase *tcase = tcase_create("keyfile");
-    tcase_set_timeout(tcase, 20);
+    tcase_set_timeout(tcase, 100);
     tcase_add_test(tcase, an_unlocked_stock_file_opens);
     tcase_add_test(tcase, a_locked_stock_file_opens_with_its_key_only);
     tcase_add_test(tcase, locking_and_unlocking_keeps_everything);

@@ -364,7 +364,7 @@ Suite *suite_rootca(void)
     Suite *suite = suite_create("rootca");
     TCase *tcase = tcase_create("rootca");
     tcase_add_checked_fixture(tcase, set_up, tear_down);
-    tcase_set_timeout(tcase, 20);
+    tcase_set_timeout(tcase, 100);
     tcase_add_test(tcase, a_new_root_has_the_fields_of_a_stock_root);
     tcase_add_test(tcase, a_node_certificate_has_the_fields_of_a_stock_one);
     tcase_add_test(tcase, openssl_and_we_verify_what_was_issued);

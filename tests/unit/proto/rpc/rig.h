@@ -18,7 +18,7 @@
 #define TEST_FLOOD   "/test.Echo/Flood"   // server streaming: messages without end, as room allows
 #define TEST_GUARDED "/test.Echo/Guarded" // unary, for managers only
 
-#define RIG_WAIT_MS 10000
+#define RIG_WAIT_MS 30000
 
 struct rig_options {
     bool tcp;         // else an abstract unix socket

@@ -105,7 +105,7 @@ START_TEST(nobody_there_is_tried_again_until_the_deadline)
     close(bare.fd);
     bare.fd = -1;
     bare_client(&bare, &(struct rpc_client_config){0});
-    struct rig_call *patient = rig_call(&bare.rig, TEST_ECHO, RPC_UNARY, "", 0, 300);
+    struct rig_call *patient = rig_call(&bare.rig, TEST_ECHO, RPC_UNARY, "", 0, 1500);
     rig_wait(&bare.rig, patient);
     ended(patient, ERR_DEADLINE_EXCEEDED, "connection error");
     bare_stop(&bare);
@@ -116,8 +116,8 @@ START_TEST(server_without_settings_is_no_server)
 {
     struct bare bare;
     bare_start(&bare);
-    bare_client(&bare, &(struct rpc_client_config){.connect_ms = 100});
-    struct rig_call *call = rig_call(&bare.rig, TEST_ECHO, RPC_UNARY, "", 0, 400);
+    bare_client(&bare, &(struct rpc_client_config){.connect_ms = 200});
+    struct rig_call *call = rig_call(&bare.rig, TEST_ECHO, RPC_UNARY, "", 0, 1500);
     bare_accept(&bare);
     rig_idle(&bare.rig, 50);
     ck_assert(!rpc_client_connected(bare.rig.client));
@@ -150,7 +150,7 @@ START_TEST(server_that_speaks_another_protocol_is_unavailable)
     struct bare bare;
     bare_start(&bare);
     bare_client(&bare, &(struct rpc_client_config){0});
-    struct rig_call *call = rig_call(&bare.rig, TEST_ECHO, RPC_UNARY, "", 0, 300);
+    struct rig_call *call = rig_call(&bare.rig, TEST_ECHO, RPC_UNARY, "", 0, 1500);
     bare_accept(&bare);
     bare_say(&bare, "HTTP/1.1 400 Bad Request\r\n\r\n", 28);
     rig_wait(&bare.rig, call);
