@@ -3,7 +3,9 @@
 //
 //   serve FOLDER HOST:PORT STOCK   joins the managers at STOCK (or goes on as the member it was)
 //                                  and serves until SIGTERM; says what becomes of it
-//   eager FOLDER HOST:PORT STOCK   the same, and is first to stand when a leader is lost
+//   stand FOLDER HOST:PORT ID FROM TERM
+//                                  tells the member ID there to stand for election in a term after
+//                                  TERM at once, as a leader FROM does that hands over
 //   dump FOLDER                    prints the store as it lies on disk, also while it is served
 //   ask FOLDER                     prints the services as the local socket tells them, wherever the
 //                                  leader is
@@ -25,6 +27,8 @@
 #include "proto/identity/rng_io.h"
 #include "proto/rpc/client_io.h"
 #include "proto/wire/control.pb-c.h"
+#include "proto/wire/names.h"
+#include "proto/wire/raft.pb-c.h"
 #include "proto/wire/wire.h"
 #include "raft/disk/logdb_io.h"
 
@@ -122,7 +126,7 @@ static void on_signal(uv_signal_t *signal, int number)
     loop_stop(&loop);
 }
 
-static int serve(const char *advertise, const char *stock, bool eager)
+static int serve(const char *advertise, const char *stock)
 {
     struct served served = {0};
     struct loop_thread serving;
@@ -154,9 +158,6 @@ static int serve(const char *advertise, const char *stock, bool eager)
         .stopped = on_stopped,
         .ctx = &served,
     };
-    // Stock members wait for 10 to 20 s: whoever waits for less is the first to stand.
-    if (eager)
-        config.patient = (struct raft_pace){.heartbeat_ms = 1000, .election_ms = 4000};
     if (addr_parse(advertise, 0, &config.listen, &err) ||
         manager_start(&config, &served.manager, &err))
         die(&err);
@@ -267,10 +268,10 @@ static void on_client_closed(void *ctx)
     ((struct asked *)ctx)->done = true;
 }
 
-static void *call(const char *path, const wire_type *response, const ProtobufCMessage *request)
+// One call by a client that is closed after it.
+static void *call(struct rpc_client *client, const char *path, const wire_type *response,
+                  const ProtobufCMessage *request)
 {
-    struct rpc_client *client =
-        rpc_client_new(&(struct rpc_client_config){.loop = &loop, .addr = local_addr()});
     struct asked asked = {0};
     struct rpc_request_spec spec = {.path = path,
                                     .kind = RPC_UNARY,
@@ -293,10 +294,44 @@ static int ask(void)
 {
     Swarm__ListServicesRequest request = SWARM__LIST_SERVICES_REQUEST__INIT;
     Swarm__ListServicesResponse *reply =
-        call("/docker.swarmkit.v1.Control/ListServices", &swarm__list_services_response__descriptor,
+        call(rpc_client_new(&(struct rpc_client_config){.loop = &loop, .addr = local_addr()}),
+             "/docker.swarmkit.v1.Control/ListServices", &swarm__list_services_response__descriptor,
              &request.base);
     for (size_t i = 0; i < reply->n_services; i++)
         print_service(reply->services[i]);
+    return 0;
+}
+
+// ---- standing -----------------------------------------------------------------------------------
+
+static int stand(const char *at, uint64_t id, uint64_t from, uint64_t term)
+{
+    struct err err = ERR_INIT;
+    struct addr addr;
+    struct credentials credentials;
+    struct keyfile file;
+    if (addr_parse(at, 0, &addr, &err) || certdir_load(folder, NULL, &credentials, &file, &err))
+        die(&err);
+    keyfile_fini(&file);
+    struct tls_options options = {
+        .verify = TLS_VERIFY_REQUIRED, .alpn = TLS_ALPN_H2, .rng = &rng_kernel};
+    struct tls_config *tls = tls_config_of(&credentials, &options, &err);
+    if (!tls)
+        die(&err);
+    struct rpc_client *client = rpc_client_new(&(struct rpc_client_config){
+        .loop = &loop, .addr = addr, .tls = tls, .server_name = SERVER_NAME_MANAGER});
+    Raftpb__Message message = RAFTPB__MESSAGE__INIT;
+    message.has_type = message.has_to = message.has_from = message.has_term = true;
+    message.type = RAFTPB__MESSAGE_TYPE__MsgTimeoutNow;
+    message.to = id;
+    message.from = from;
+    message.term = term + 1;
+    Swarm__ProcessRaftMessageRequest request = SWARM__PROCESS_RAFT_MESSAGE_REQUEST__INIT;
+    request.message = &message;
+    call(client, "/docker.swarmkit.v1.Raft/ProcessRaftMessage",
+         &swarm__process_raft_message_response__descriptor, &request.base);
+    tls_config_unref(tls);
+    credentials_fini(&credentials);
     return 0;
 }
 
@@ -304,8 +339,11 @@ static int run(int argc, char **argv)
 {
     const char *verb = argv[1];
     folder = argv[2];
-    if (argc == 5 && (str_equal(verb, "serve") || str_equal(verb, "eager")))
-        return serve(argv[3], argv[4], str_equal(verb, "eager"));
+    if (argc == 5 && str_equal(verb, "serve"))
+        return serve(argv[3], argv[4]);
+    if (argc == 7 && str_equal(verb, "stand"))
+        return stand(argv[3], strtoull(argv[4], NULL, 10), strtoull(argv[5], NULL, 16),
+                     strtoull(argv[6], NULL, 10));
     if (argc == 3 && str_equal(verb, "dump"))
         return dump();
     if (argc == 3 && str_equal(verb, "ask"))
