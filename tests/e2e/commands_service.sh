@@ -212,7 +212,7 @@ eventually 60 logged
 same 'small web' "$(d h1 node ps h1 h2 --filter desired-state=running --format '{{.Name}}' | sed 's/\..*//' | sort -u | tr '\n' ' ' | sed 's/ $//')" "node ps"
 refused 'no such service' c ps nosuch
 refused 'no such service|not found' c inspect nosuch
-refused 'not found' c rm nosuch
+refused 'No such service|not found' c rm nosuch
 refused 'no such service|No such|not found' c update --detach --image x nosuch
 c rm web small >/dev/null
 same '' "$(c ls -q)" "services left"
