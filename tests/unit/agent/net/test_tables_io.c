@@ -59,8 +59,11 @@ static bool is_there_again(void *ctx)
 
 static void on_wishing(struct loop_timer *timer)
 {
-    back = is_there();
-    wish();
+    // (Not while a worker has to do with the library.)
+    if (!tables_busy(tables)) {
+        back = is_there();
+        wish();
+    }
     loop_timer_start(timer, 20);
 }
 
