@@ -24,9 +24,11 @@ key=$(grep -o 'SWMKEY-1-[A-Za-z0-9+/]*' <<<"$said")
 [[ -n $key ]] || fail "init said: $said"
 locked h1 || fail "the key file is in clear"
 same drain "$(skep h1 node inspect self --format '{{.Spec.Availability}}')" "availability"
-skep h1 node update --availability active h1 >/dev/null
+eventually 60 skep h1 node update --availability active h1
 skep h1 service create --detach --quiet --name web --replicas 1 "$LAB_IMAGE" sleep 100000 >/dev/null 2>&1
-eventually 30 replicas web 1/1
+eventually 60 replicas web 1/1
+runs() { [[ $(sleepers "$1" | wc -l) == "$2" ]]; } # a task runs a moment before its program does
+eventually 60 runs h1 1
 tasks=$(sleepers h1)
 refused 'swarm is not locked' skep h1 swarm unlock <<<"$key"
 
@@ -40,17 +42,17 @@ same "$tasks" "$(sleepers h1)" "the tasks of a locked node"
 refused 'invalid key' unlock h1 "SWMKEY-1-$(head -c 32 /dev/zero | base64 | tr -d =)"
 refused 'invalid key' unlock h1 nonsense
 unlock h1 "$key" >/dev/null
-eventually 20 replicas web 1/1
+eventually 60 replicas web 1/1
 same "$tasks" "$(sleepers h1)" "the tasks of the unlocked node"
 
 step "another manager gets the lock too; a worker has none"
 skep h2 swarm join --token "$(skep h1 swarm join-token --quiet manager)" "$(ip_of h1):2377" >/dev/null
-eventually 20 two_managers h2
+eventually 60 two_managers h2
 locked h2 || fail "h2's key file is in clear"
-eventually 10 skep h1 node demote h2
-eventually 30 clear_key h2
-eventually 10 skep h1 node promote h2
-eventually 30 two_managers h2
+eventually 60 skep h1 node demote h2
+eventually 60 clear_key h2
+eventually 60 skep h1 node promote h2
+eventually 60 two_managers h2
 locked h2 || fail "h2's key file is in clear after its promotion"
 
 step "a new key for all"
@@ -61,12 +63,12 @@ same "$key" "$(skep h2 swarm unlock-key --quiet)" "the key, asked of h2"
 # Both have taken it: the version of the cluster object that brought it is in the file's head.
 version=$(skep h1 system info --format '{{.Swarm.Cluster.Version.Index}}')
 taken() { grep -q "^kek-version: $version\$" "$(key_file "$1")"; }
-for host in h1 h2; do eventually 10 taken $host; done
+for host in h1 h2; do eventually 60 taken $host; done
 skep_stop h2
 skep_start h2
 refused 'invalid key' unlock h2 "$old"
 unlock h2 "$key" >/dev/null
-eventually 20 two_managers h2
+eventually 60 two_managers h2
 
 step "a new root for all"
 before=$(skep h1 swarm ca)
@@ -78,14 +80,14 @@ for host in h1 h2; do
     "$LAB/$host/skep/swarm/certificates/swarm-node.crt" >/dev/null
 done
 locked h1 || fail "h1's key file is in clear"
-eventually 20 two_managers h2
+eventually 60 two_managers h2
 
 step "unlocked for good"
 skep h2 swarm update --autolock=false >/dev/null
-for host in h1 h2; do eventually 10 clear_key $host; done
+for host in h1 h2; do eventually 60 clear_key $host; done
 skep_stop h2
 skep_start h2
-eventually 20 two_managers h2
+eventually 60 two_managers h2
 same "$tasks" "$(sleepers h1)" "the tasks after all that"
 
 step "locked again: what stood in clear, data key and node key, is replaced"
@@ -97,22 +99,22 @@ deks=("$(dek h1)" "$(dek h2)")
 node_key=$(node_key h1)
 key=$(skep h1 swarm update --autolock | grep -o 'SWMKEY-1-[A-Za-z0-9+/]*')
 # One manager crashes on the way: it goes on where it was.
-eventually 10 locked h2
+eventually 60 locked h2
 kill9 h2 skepd
 skep_start h2
-eventually 10 is_state h2 locked
+eventually 60 is_state h2 locked
 unlock h2 "$key" >/dev/null
-for host in h1 h2; do eventually 20 settled $host; done
-eventually 20 two_managers h2
-eventually 20 has_other_key h1 "$node_key"
+for host in h1 h2; do eventually 60 settled $host; done
+eventually 60 two_managers h2
+eventually 60 has_other_key h1 "$node_key"
 skep h1 swarm update --autolock=false >/dev/null
-for host in h1 h2; do eventually 10 clear_key $host; done
+for host in h1 h2; do eventually 60 clear_key $host; done
 for i in 0 1; do
   [[ $(dek "h$((i + 1))") != "${deks[i]}" ]] || fail "h$((i + 1)) still has the data key that stood in clear"
   skep_stop "h$((i + 1))"
   skep_start "h$((i + 1))"
 done
-eventually 20 two_managers h2
+eventually 60 two_managers h2
 same "$tasks" "$(sleepers h1)" "the tasks after that"
 
 step "one of two managers is lost: the other founds the cluster anew, with all it had"
@@ -120,15 +122,15 @@ service=$(skep h1 service inspect web --format '{{.ID}} {{.CreatedAt}}')
 host_kill h2
 skep h1 swarm init --force-new-cluster --advertise-addr "$(ip_of h1)" >/dev/null
 managers() { [[ $(skep h1 node ls --format '{{.ManagerStatus}}' | sort | tr '\n' ,) == ',Leader,' ]]; }
-eventually 20 managers
+eventually 60 managers
 same "$service" "$(skep h1 service inspect web --format '{{.ID}} {{.CreatedAt}}')" "the service"
 same "$tasks" "$(sleepers h1)" "its tasks"
 skep h1 service scale --detach web=2 >/dev/null
-eventually 40 replicas web 2/2
+eventually 90 replicas web 2/2
 skep_stop h1
 skep_start h1
-eventually 20 managers
-eventually 20 replicas web 2/2
+eventually 60 managers
+eventually 60 replicas web 2/2
 skep h1 swarm leave --force >/dev/null
 same '' "$(sleepers h1)" "tasks of a node that left"
 refused 'only a manager' skep h1 swarm init --force-new-cluster

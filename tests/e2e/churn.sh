@@ -58,7 +58,7 @@ live()
 
 step "a first round, which makes what stays"
 live 4
-eventually 60 settled before
+eventually 120 settled before
 
 step "$LIVES lives"
 begin=$(date +%s%3N)
@@ -79,4 +79,4 @@ docker service rm crowd >/dev/null
 
 step "nothing is left of any of them"
 alike() { settled after && diff "$LAB/before" "$LAB/after"; }
-eventually 60 alike
+eventually 120 alike

@@ -14,6 +14,7 @@ LOGS (names with blanks between) tell when ours led.
 """
 import http.client
 import json
+import os
 import random
 import re
 import socket
@@ -23,8 +24,9 @@ import time
 
 PACE = 0.2          # seconds between two changes through one manager
 KEEP = 15           # services of one manager alive at a time, at most: the mesh has 254 addresses
-SETTLE = 90         # seconds that all may take to agree in the end
+SETTLE = 180        # seconds that all may take to agree in the end
 CALL = 12           # seconds that one call may take
+EXTRA = 120         # seconds that a slow machine may take longer until there was a load
 
 broken = []
 
@@ -63,9 +65,9 @@ def spec(name, network, replicas):
 class User(threading.Thread):
     """Who changes things through one manager."""
 
-    def __init__(self, number, manager, network, end):
+    def __init__(self, number, manager, network, goes_on):
         super().__init__()
-        self.number, self.manager, self.network, self.end = number, manager, network, end
+        self.number, self.manager, self.network, self.goes_on = number, manager, network, goes_on
         self.alive = {}         # name -> id, acknowledged and not asked to go
         self.gone = {}          # the same, acknowledged to be gone
         self.uncertain = set()  # names whose fate nobody told us
@@ -121,7 +123,7 @@ class User(threading.Thread):
             self.failed += 1
 
     def run(self):
-        while time.monotonic() < self.end:
+        while self.goes_on():
             dice = random.random()
             known = len(self.alive) + len(self.doubted)
             if self.doubted and (dice < 0.2 or known >= KEEP):
@@ -224,14 +226,22 @@ class Doubled:
         return isinstance(thing[1], str) and f'{thing[0][:6]}/{thing[1]}' in self.by_stock
 
 
-def watch(managers, facts, end):
-    while time.monotonic() < end:
+def watch(managers, facts, users):
+    while any(user.is_alive() for user in users):
         manager = random.choice(managers)
         status, services = manager.call('GET', '/services')
         status2, tasks = manager.call('GET', '/tasks')
         if status == status2 == 200:
             facts.look(services, tasks)
         time.sleep(0.5)
+
+
+def wait_for_record(path):
+    """Nothing changes any more, so that it ends; on a busy machine it may have fallen behind."""
+    size, deadline = -1, time.monotonic() + 60
+    while size != os.path.getsize(path) and time.monotonic() < deadline:
+        size = os.path.getsize(path)
+        time.sleep(1)
 
 
 def settled(managers, users):
@@ -251,7 +261,7 @@ def settled(managers, users):
             wanted = service['Spec']['Mode']['Replicated']['Replicas']
             if len(live.get(service['ID'], [])) != wanted:
                 return f"{service['Spec']['Name']} has {len(live.get(service['ID'], []))} tasks of {wanted}", None
-            if len([vip for vip in service['Endpoint'].get('VirtualIPs') or [] if vip.get('Addr')]) != 2:
+            if len([vip for vip in (service.get('Endpoint') or {}).get('VirtualIPs') or [] if vip.get('Addr')]) != 2:
                 return f"{service['Spec']['Name']} has no addresses", None
         if state is not None and set(now.items()) != set(state[0].items()):
             return 'managers differ', None
@@ -263,21 +273,42 @@ def settled(managers, users):
         for name, id in user.gone.items():
             if id in state[0]:
                 return f'{name} was acknowledged to be gone and is there', None
+        for service in state[1]:
+            wanted = user.replicas.get(service['ID'])
+            if wanted and service['Spec']['Mode']['Replicated']['Replicas'] != wanted:
+                return f"{service['Spec']['Name']} was scaled to {wanted}, which is lost", None
     return None, state
+
+
+def make_network(manager):
+    """Leadership moves already: what was not acknowledged may be there."""
+    deadline = time.monotonic() + 60
+    while True:
+        status, said = manager.call('POST', '/networks/create', {
+            'Name': 'drill', 'Driver': 'overlay', 'IPAM': {'Config': [{'Subnet': '10.200.0.0/16'}]}})
+        if status == 201:
+            return said['Id']
+        status, network = manager.call('GET', '/networks/drill')
+        if status == 200:
+            return network['Id']
+        if time.monotonic() > deadline:
+            sys.exit(f'no network: {said}')
+        time.sleep(0.2)
 
 
 def main():
     seconds, managers = int(sys.argv[1]), [Manager(path) for path in sys.argv[4:]]
-    status, network = managers[0].call('POST', '/networks/create', {
-        'Name': 'drill', 'Driver': 'overlay', 'IPAM': {'Config': [{'Subnet': '10.200.0.0/16'}]}})
-    if status != 201:
-        sys.exit(f'no network: {network}')
+    network = make_network(managers[0])
     end = time.monotonic() + seconds
-    facts = Facts()
-    users = [User(number, manager, network['Id'], end) for number, manager in enumerate(managers)]
+    facts, users = Facts(), []
+
+    def goes_on():
+        late = time.monotonic() - end
+        return late < 0 or (late < EXTRA and sum(user.made for user in users) < seconds)
+    users.extend(User(number, manager, network, goes_on) for number, manager in enumerate(managers))
     for user in users:
         user.start()
-    watch(managers, facts, end)
+    watch(managers, facts, users)
     for user in users:
         user.join()
     deadline = time.monotonic() + SETTLE
@@ -293,11 +324,7 @@ def main():
         facts.look(state[1], state[2])
         attempted = {name for user in users for name in (*user.alive, *user.uncertain)}
         broken.extend(f'{name} was never asked for' for name in state[0].values() if name not in attempted)
-        for user in users:
-            for service in state[1]:
-                wanted = user.replicas.get(service['ID'])
-                if wanted and service['Spec']['Mode']['Replicated']['Replicas'] != wanted:
-                    broken.append(f"{service['Spec']['Name']} was scaled to {wanted}, which is lost")
+    wait_for_record(sys.argv[2])
     doubled = Doubled(sys.argv[2], sys.argv[3].split())
     facts.judge(doubled)
     print(f"made {sum(u.made for u in users)} scaled {sum(u.scaled for u in users)} removed {sum(u.removed for u in users)} "

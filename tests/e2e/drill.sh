@@ -6,6 +6,7 @@
 here=$(dirname "$0")
 . "$here/../support/lab.sh"
 lab_needs docker dockerd python3
+LAB_STOP_SECONDS=60
 seconds=${DRILL_SECONDS:-10}
 pause_ms=${DRILL_PAUSE_MS:-1500}
 forms=${DRILL_FORMS:-stock,stock,skep skep,skep,stock}
@@ -28,7 +29,7 @@ drill()
     ask "$host" swarm join --token "$token" "$(ip_of "${hosts[0]}"):2377" >/dev/null
   done
   for host in "${hosts[@]}"; do
-    eventually 30 settled "$host"
+    eventually 60 settled "$host"
     sockets+=("$(socket_of "$host")")
   done
   # One that moves leadership needs a manager's certificate; each kind keeps it in the same layout.
@@ -38,10 +39,11 @@ drill()
     "$LAB/certificates" "$seconds" "$pause_ms"
   # Its commits are numbered as those in the logs of our managers.
   start "$host" record "$SKEP_BUILD/tests/interop/interop_record" "$(ip_of "$(skep_host)"):2377" "$LAB/certificates"
-  eventually 30 grep -q . "$LAB/$host/record.log"
+  eventually 60 grep -q . "$LAB/$host/record.log"
   python3 "$here/drill.py" "$seconds" "$LAB/$host/record.log" "$(echo "$LAB"/*/skepd.log)" "${sockets[@]}"
   # It goes on until each has led.
   eventually 90 test -e "$LAB/$host/lead.exit"
+  alive "$host" record || fail "the record ended"
   stop "$host" record
   led=$(sed -n 's/^led \(.*\):2377$/\1/p' "$LAB/$host/lead.log")
   echo "leadership moved $(wc -l <<<"$led") times"

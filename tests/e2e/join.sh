@@ -24,7 +24,9 @@ step "what cannot be joined is said, and changes nothing"
 skep_start h1
 skep_start h2
 manager swarm init --advertise-addr "$(ip_of h1)" >/dev/null
-manager swarm update --dispatcher-heartbeat 1s >/dev/null
+# A worker that is away for three heartbeats is down, and its tasks are replaced: on a busy machine a
+# start may take long.
+eventually 60 manager swarm update --dispatcher-heartbeat 20s
 token=$(manager swarm join-token --quiet worker)
 refused 'invalid join token' skep h2 swarm join --token nonsense "$(ip_of h1):2377"
 refused 'InvalidArgument.*A valid join token is necessary to join this cluster' \
@@ -49,9 +51,9 @@ refused 'not a swarm manager' skep h2 node ls
 refused 'already part of a swarm' skep h2 swarm join --token "$token" "$(ip_of h1):2377"
 refused 'already part of a swarm' skep h2 swarm init
 manager service create --detach --quiet --name web --replicas 4 "$LAB_IMAGE" sleep 100000 >/dev/null 2>&1
-eventually 30 replicas web 4/4
-count h1 2 || fail "the tasks are not spread"
-count h2 2 || fail "the tasks are not spread"
+eventually 60 replicas web 4/4
+# Spread, and a task runs a moment before its program does.
+for host in h1 h2; do eventually 60 count $host 2; done
 
 step "the worker is started again, then killed; the manager is killed: the processes run on"
 before=$(sleepers h2)
@@ -62,18 +64,19 @@ kill9 h2 skepd
 kill9 h1 skepd
 skep_start h2
 skep_start h1
-eventually 20 is h2 Ready
-eventually 20 replicas web 4/4
+eventually 60 is h2 Ready
+eventually 60 replicas web 4/4
 same "$before" "$(sleepers h2)" "processes after all that"
 
 step "drained and active again"
-manager node update --availability drain h2 >/dev/null
-eventually 30 count h2 0
-eventually 30 replicas web 4/4
-manager node update --availability active h2 >/dev/null
+manager swarm update --dispatcher-heartbeat 5s >/dev/null # seen at the next beat
+eventually 60 manager node update --availability drain h2
+eventually 60 count h2 0
+eventually 60 replicas web 4/4
+eventually 60 manager node update --availability active h2
 manager service scale --detach web=6 >/dev/null
-eventually 30 replicas web 6/6
-count h2 2 || fail "an active node gets tasks: $(manager service ps web)"
+eventually 60 replicas web 6/6
+eventually 60 count h2 2
 
 step "leaving takes the containers away; the node is down, and can be removed"
 refused "is not down and can't be removed" manager node rm h2
@@ -82,8 +85,8 @@ skep h2 swarm leave >/dev/null
 nothing_left h2
 same inactive "$(skep h2 info --format '{{.Swarm.LocalNodeState}}')" "h2's state"
 refused 'This node is not part of a swarm' skep h2 swarm leave
-eventually 30 is h2 Down
-eventually 30 replicas web 6/6
+eventually 120 is h2 Down
+eventually 60 replicas web 6/6
 manager node rm "$node" >/dev/null
 same h1 "$(manager node ls --format '{{.Hostname}}')" "nodes"
 

@@ -5,6 +5,7 @@
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker dockerd conmon crun umoci busybox
 TASKS=${TASKS:-8}
+LAB_STOP_SECONDS=60
 lab_up 2
 skep_image h2
 mkdir "$LAB/build"
@@ -22,7 +23,6 @@ update_is() { [[ $(manager service inspect web --format '{{.UpdateStatus.State}}
 step "it joins, and says truly what it is"
 stock_start h1
 manager swarm init --advertise-addr "$(ip_of h1)" --availability drain >/dev/null
-manager swarm update --dispatcher-heartbeat 1s >/dev/null
 skep_start h2
 skep h2 swarm join --token "$(manager swarm join-token --quiet worker)" "$(ip_of h1):2377" >/dev/null
 node=$(skep h2 info --format '{{.Swarm.NodeID}}')
@@ -87,13 +87,14 @@ eventually 90 update_is rollback_completed
 eventually 60 moved 1
 
 step "paused it gets nothing new; drained it gives up all; active again it has its own"
-manager node update --availability pause "$node" >/dev/null
+# What the node says of itself meanwhile changes its version, and who comes too late asks again.
+eventually 60 manager node update --availability pause "$node"
 manager service scale --detach web=3 >/dev/null
 eventually 60 said web '^Pending.*no suitable node'
 count 2 || fail "a paused node: $(sleepers)"
-manager node update --availability drain "$node" >/dev/null
+eventually 60 manager node update --availability drain "$node"
 eventually 60 count 0
-manager node update --availability active "$node" >/dev/null
+eventually 60 manager node update --availability active "$node"
 eventually 60 settled 3
 manager service scale --detach web=2 >/dev/null
 eventually 60 settled 2
@@ -105,8 +106,10 @@ before=$(sleepers)
 manager swarm update --dispatcher-heartbeat 20s >/dev/null
 create --name echo --publish mode=host,published=7000,target=7 "$LAB_IMAGE" nc -ll -p 7 -e cat
 eventually 60 replicas echo 1/1
+listens() { [[ $(echo heard | on h1 timeout 5 busybox nc "$(ip_of h2)" 7000) == heard ]]; }
+eventually 60 listens # its program does a moment after it runs
 coproc talk { on h1 busybox nc "$(ip_of h2)" 7000; }
-answers() { echo "$1" >&"${talk[1]}" && read -r -t 30 said <&"${talk[0]}" && same "$1" "$said" "the echo"; }
+answers() { echo "$1" >&"${talk[1]}" && read -r -t 60 said <&"${talk[0]}" && same "$1" "$said" "the echo"; }
 answers 'before'
 cp "$SKEP_BUILD/skepd" "$LAB/new"
 echo 'another build' >>"$LAB/new"
@@ -130,11 +133,11 @@ eventually 90 is ready
 eventually 60 settled 2
 same "$before" "$(sleepers)" "processes after the crash and the restart"
 manager service rm echo >/dev/null
-manager swarm update --dispatcher-heartbeat 1s >/dev/null
+manager swarm update --dispatcher-heartbeat 5s >/dev/null
 
 step "promoted and demoted by the stock command; its tasks run on"
 controls() { [[ $(skep h2 info --format '{{.Swarm.ControlAvailable}}') == "$1" ]]; }
-manager node promote "$node" >/dev/null
+eventually 60 manager node promote "$node"
 eventually 60 controls true
 sees() { [[ $(skep h2 service ls --format '{{.Name}}') == web ]]; }
 eventually 60 sees
@@ -143,7 +146,7 @@ eventually 60 controls false
 same "$before" "$(sleepers)" "processes after promotion and demotion"
 
 step "it leaves, and leaves nothing"
-skep h2 swarm leave >/dev/null
+eventually 60 skep h2 swarm leave # the demotion ends first
 same "" "$(sleepers)" "processes"
 same "" "$(on h2 pgrep conmon)" "monitors"
 [[ ! -e $LAB/h2/skep/swarm && ! -e $LAB/h2/skep/node.json ]] || fail "leaving left files: $(ls -R "$LAB/h2/skep")"

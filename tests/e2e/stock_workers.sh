@@ -21,7 +21,7 @@ said=$(docker swarm init --advertise-addr "$(ip_of h1)")
 same active "$(docker info --format '{{.Swarm.LocalNodeState}}')" "after"
 refused 'already part of a swarm' docker swarm init --advertise-addr "$(ip_of h1)"
 same 1 "$(docker node ls --format '{{.ManagerStatus}}' | grep -c Leader)" "leaders"
-docker node update --availability drain h1 >/dev/null
+eventually 60 docker node update --availability drain h1
 
 step "stock dockerds join as workers"
 token=$(docker swarm join-token --quiet worker)
@@ -31,7 +31,7 @@ for host in h2 h3; do
   stock $host swarm join --token "$token" --advertise-addr "$(ip_of $host)" "$(ip_of h1):2377" >/dev/null
 done
 ready() { [[ $(docker node ls --format '{{.Hostname}} {{.Status}}' | grep -c 'h[23] Ready') == 2 ]]; }
-eventually 30 ready
+eventually 60 ready
 
 step "an overlay network and a service on it"
 docker network create --driver overlay --subnet 10.0.0.0/24 mynet >/dev/null
@@ -49,27 +49,27 @@ same green "$(stock h2 inspect --format '{{range .Config.Env}}{{println .}}{{end
 
 step "scale, update, inspect"
 docker service scale --detach web=4 >/dev/null
-eventually 60 replicas 4/4
+eventually 90 replicas 4/4
 docker service update --detach --env-add SHAPE=round --update-parallelism 2 web >/dev/null
 updated() { [[ $(docker service inspect web --format '{{.UpdateStatus.State}}') == completed ]]; }
 eventually 90 updated
-eventually 30 replicas 4/4
+eventually 60 replicas 4/4
 refused 'no such service' docker service inspect nosuch
 refused 'already exists' docker service create --detach --name web "$LAB_IMAGE"
 
 step "skepd is started again: the swarm goes on"
 skep_stop h1
 skep_start h1
-eventually 30 ready
-eventually 30 replicas 4/4
+eventually 60 ready
+eventually 60 replicas 4/4
 same "$token" "$(docker swarm join-token --quiet worker)" "the join token"
 
 step "the service and the network go"
 docker service rm web >/dev/null
 empty() { (($(stock h2 ps -q | wc -l) + $(stock h3 ps -q | wc -l) == 0)); }
 eventually 60 empty
-gone_network() { docker network rm mynet; }
-eventually 30 gone_network
+gone_network() { docker network rm mynet || [[ -z $(docker network ls -q --filter name=mynet) ]]; }
+eventually 60 gone_network
 
 step "leaving needs force, and leaves nothing"
 refused 'last manager erases|--force' docker swarm leave

@@ -33,10 +33,10 @@ subject=$(openssl x509 -in "$node/swarm-node.crt" -noout -subject)
 [[ $subject == *"OU = swarm-worker, CN = $id" ]] || fail "subject: $subject"
 
 step "a session with heartbeats: Ready for 60 s"
-start h2 agent "$SKEP_BUILD/tests/interop/interop_join_stock" session "$node" "$manager" 75
+start h2 agent "$SKEP_BUILD/tests/interop/interop_join_stock" session "$node" "$manager" 300
 status() { stock h1 node inspect "$id" --format '{{.Status.State}}'; }
 is_ready() { [[ $(status) == ready ]]; }
-eventually 10 is_ready
+eventually 60 is_ready
 same h2 "$(stock h1 node inspect "$id" --format '{{.Description.Hostname}}')" "the host name"
 same x86_64 "$(stock h1 node inspect "$id" --format '{{.Description.Platform.Architecture}}')" "the platform"
 same "$(nproc)000000000" "$(stock h1 node inspect "$id" --format '{{.Description.Resources.NanoCPUs}}')" "the processors"
@@ -61,10 +61,10 @@ client root
 stock h1 swarm ca --rotate --detach --quiet --ca-cert "$node/ca.crt" --ca-key "$node/ca.key"
 # The rotation ends once every node has a certificate of the new root; ours is removed and comes anew.
 node_down() { [[ $(status) == down ]]; }
-eventually 40 node_down
+eventually 90 node_down
 stock h1 node rm --force "$id" >/dev/null
 rotated() { [[ $(stock h1 swarm ca) == "$(<"$node/ca.crt")" ]]; }
-eventually 60 rotated
+eventually 90 rotated
 id=$(client join "$manager" "$(stock h1 swarm join-token --quiet worker)")
 refused 'INVALID_ARGUMENT: session invalid|NOT_FOUND: node not registered' \
   client call "$manager" /docker.swarmkit.v1.Dispatcher/Heartbeat

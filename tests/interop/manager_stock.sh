@@ -16,14 +16,14 @@ serve()
   # shellcheck disable=SC2016 # expands on the host
   start h1 manager bash -c 'exec "$0" serve "$1" "$2" <"$3"' "$program" "$data" "$manager" \
     "$LAB/h1/stdin"
-  eventually 30 grep -q ^leading "$LAB/h1/manager.log"
+  eventually 60 grep -q ^leading "$LAB/h1/manager.log"
 }
 
 step "our manager on h1, stock dockerds on h2 and h3"
 mkfifo "$LAB/h1/stdin"
 exec 7<>"$LAB/h1/stdin"
 serve
-eventually 10 ask token
+eventually 60 ask token
 token=$(ask token)
 for host in h2 h3; do
   stock_start $host
@@ -35,7 +35,7 @@ for host in h2 h3; do
   stock $host swarm join --token "$token" --advertise-addr "$(ip_of $host)" "$manager" >/dev/null
 done
 ready() { [[ $(ask nodes | grep -c ' ready worker ') == 2 ]]; }
-eventually 30 ready
+eventually 60 ready
 node_h2=$(ask nodes | awk '$4 == "h2" { print $1 }')
 [[ -n $node_h2 ]] || fail "no node is called h2: $(ask nodes)"
 
@@ -50,7 +50,7 @@ step "a service runs on both"
 ask create web "$LAB_IMAGE" 4 sleep 100000 >/dev/null
 eventually 60 running 4
 same 2 "$(stock h2 ps -q | wc -l)" "containers on h2"
-name=$(stock h2 ps --format '{{.Names}}' | head -1)
+name=$(stock h2 ps --format '{{.Names}}' | sed -n 1p)
 [[ $name =~ ^web\.[1-4]\.[0-9a-z]{25}$ ]] || fail "a container is called $name"
 
 step "it scales"
@@ -66,7 +66,7 @@ eventually 90 alone
 ask active "$node_h2"
 
 step "a container that dies is replaced"
-stock h3 kill "$(stock h3 ps -q | head -1)" >/dev/null
+stock h3 kill "$(stock h3 ps -q | sed -n 1p)" >/dev/null
 replaced() { running 2 && [[ $(ask tasks web | grep -c ' failed ') -ge 1 ]]; }
 eventually 60 replaced
 

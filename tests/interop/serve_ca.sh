@@ -11,7 +11,7 @@ exec 7<>"$LAB/h1/stdin"
 # shellcheck disable=SC2016 # expands on the host
 start h1 ca bash -c 'exec "$0" "$1" <"$2"' "$SKEP_BUILD/tests/interop/interop_serve_ca" \
   "$(ip_of h1):2377" "$LAB/h1/stdin"
-eventually 10 grep -q ^SWMTKN-1- "$LAB/h1/ca.log"
+eventually 60 grep -q ^SWMTKN-1- "$LAB/h1/ca.log"
 token=$(grep ^SWMTKN-1- "$LAB/h1/ca.log")
 stock_start h2
 
@@ -31,7 +31,8 @@ step "the right token brings a certificate"
 join "$token" >"$LAB/h2/join.log" 2>&1 & # it waits for a dispatcher, which we are not
 joining=$!
 certificates=$LAB/h2/docker/swarm/certificates
-eventually 30 test -s "$certificates/swarm-node.key"
+kept() { local file; for file in root-ca.crt node.crt node.key; do test -s "$certificates/swarm-$file" || return 1; done; }
+eventually 60 kept
 node=$(awk '/^issued/ { id = $2 } END { print id }' "$LAB/h1/ca.log")
 
 step "what lies on its disk verifies"

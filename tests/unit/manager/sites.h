@@ -11,7 +11,7 @@
 #include "proto/wire/wire.h"
 
 #define SITES         3
-#define SITES_WAIT_MS 30000
+#define SITES_WAIT_MS 60000
 
 struct site {
     int number;

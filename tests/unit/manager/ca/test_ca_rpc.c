@@ -18,7 +18,7 @@
 #include "tests/support/fake_log.h"
 #include "tests/support/fake_objects.h"
 
-#define WAIT_MS 10000
+#define WAIT_MS 60000
 
 static struct fake_log log_;
 static struct loop loop;

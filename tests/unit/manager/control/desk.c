@@ -10,7 +10,7 @@
 #include "proto/wire/methods.h"
 #include "proto/wire/wire.h"
 
-#define WAIT_MS 10000
+#define WAIT_MS 60000
 
 struct desk desk;
 
