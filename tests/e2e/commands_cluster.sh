@@ -18,6 +18,8 @@ engines h1 h2 h3
 
 step "swarm init with all its flags"
 refused 'not a swarm manager' d h1 node ls
+! ours || refused 'external CAs are not supported' d h1 swarm init --external-ca protocol=cfssl,url=https://ca.test
+same inactive "$(info h1 .Swarm.LocalNodeState)" "after what was refused"
 refused 'advertise address must be a non-zero IP address or network interface' d h1 swarm init --advertise-addr nosuch0
 said=$(d h1 swarm init --advertise-addr "$(ip_of h1)" --listen-addr "$(ip_of h1):2377" --data-path-addr eth0 --data-path-port 5789 \
   --default-addr-pool 10.60.0.0/16 --default-addr-pool-mask-length 26 --availability drain --task-history-limit 2 --cert-expiry 48h \
@@ -60,6 +62,11 @@ same "$(d h1 swarm unlock-key -q)" "$(d h2 swarm unlock-key -q)" "the unlock key
 d h1 swarm update --autolock=false >/dev/null
 refused 'not locked|swarm is not locked' d h1 swarm unlock <<<SWMKEY-1-x
 [[ $(d h1 swarm ca) == *'BEGIN CERTIFICATE'* ]] || fail "no root certificate"
+if ours; then # a stock engine would ask there
+  refused 'external CAs are not supported' d h1 swarm update --external-ca protocol=cfssl,url=https://ca.test
+  refused 'external CAs are not supported' d h1 swarm ca --rotate --external-ca protocol=cfssl,url=https://ca.test
+  same '[]' "$(spec CAConfig.ExternalCAs)" "external CAs"
+fi
 
 step "node ls, ps, inspect, update, promote, demote, rm"
 # The new key has the managers connect anew.
@@ -117,6 +124,8 @@ refused 'already exists' d h1 network create -d overlay full
 refused 'no matching subnet|gateway' d h1 network create -d overlay --subnet 10.45.0.0/24 --gateway 10.46.0.1 wrong
 refused 'invalid CIDR|invalid .*10.45.0.0|ParseAddr|netip' d h1 network create -d overlay --subnet 10.45.0.0/64 wrong
 refused 'plugin|driver' d h1 network create -d nosuch wrong
+# Volumes of the cluster's came with a later API than this one.
+refused 'API version 1.42|cluster volumes are not supported' d h1 volume create --type mount --sharing all --scope single wide
 if ours; then
   # What the guides promise and stock engines do not do.
   d h1 network create -d overlay --subnet 10.44.0.0/24 --opt com.docker.network.driver.overlay.vxlanid=100 hundred >/dev/null
@@ -152,6 +161,8 @@ refused 'invalid name' d h1 config create 'bad name' "$LAB/conf"
 head -c 600000 /dev/zero >"$LAB/large"
 refused 'size|secret data must be larger than 0 and less than 512000 bytes' d h1 secret create large "$LAB/large"
 refused 'No such secret|not found' d h1 secret rm nosuch
+refused 'nosuch.*not found' d h1 secret create --driver nosuch s2
+same s1 "$(d h1 secret ls --format '{{.Name}}')" "secrets after what was refused"
 d h1 secret rm s1 >/dev/null
 d h1 config rm c1 >/dev/null
 same '' "$(d h1 secret ls -q)$(d h1 config ls -q)" "what is left"

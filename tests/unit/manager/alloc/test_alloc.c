@@ -247,6 +247,48 @@ START_TEST(what_a_stock_leader_stored_is_honoured)
 }
 END_TEST
 
+static void check_attachment(const Swarm__NetworkAttachment *attachment)
+{
+    ck_assert_ptr_nonnull(attachment->network);
+    ck_assert_ptr_nonnull(attachment->network->driver_state);
+    ck_assert_ptr_nonnull(attachment->network->ipam);
+    ck_assert_ptr_nonnull(attachment->network->ipam->driver);
+    ck_assert_uint_eq(attachment->network->ipam->n_configs, 1);
+    ck_assert_ptr_null(strchr(attachment->network->ipam->configs[0]->gateway, '/'));
+    ck_assert_uint_eq(attachment->n_addresses, 1);
+    ck_assert_ptr_nonnull(strchr(attachment->addresses[0], '/'));
+}
+
+// A stock agent takes these for given, and its daemon ends where one is missing; a stock leader
+// claims the addresses again as they stand there.
+START_TEST(what_stock_daemons_read_unasked_is_there)
+{
+    create(OBJECT_NETWORK, ingress_network());
+    create(OBJECT_NETWORK, fake_network(&arena, "mine"));
+    create(OBJECT_NODE, fake_node(&arena, "n1"));
+    Swarm__Service *service = fake_service(&arena, "web");
+    publish(service, 80, 8080);
+    attach(service->spec->task, "mine", NULL);
+    create(OBJECT_SERVICE, service);
+    Swarm__Task *task = task_of("t1", service);
+    task->node_id = "n1";
+    create(OBJECT_TASK, task);
+    settle();
+    Swarm__Task *allocated = get(OBJECT_TASK, "t1");
+    ck_assert_uint_eq(allocated->n_networks, 2);
+    for (size_t i = 0; i < allocated->n_networks; i++)
+        check_attachment(allocated->networks[i]);
+    Swarm__Node *node = get(OBJECT_NODE, "n1");
+    ck_assert_uint_eq(node->n_attachments, 2);
+    for (size_t i = 0; i < node->n_attachments; i++)
+        check_attachment(node->attachments[i]);
+    Swarm__Service *reachable = get(OBJECT_SERVICE, "web");
+    ck_assert_uint_eq(reachable->endpoint->n_virtual_ips, 2);
+    for (size_t i = 0; i < reachable->endpoint->n_virtual_ips; i++)
+        ck_assert_ptr_nonnull(strchr(reachable->endpoint->virtual_ips[i]->addr, '/'));
+}
+END_TEST
+
 // A network as a leader stored it, with addresses .2 to .14.
 static Swarm__Network *allocated_network(const char *id)
 {
@@ -813,6 +855,7 @@ Suite *suite_alloc(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, ingress_comes_from_the_far_end_and_users_from_the_near);
     tcase_add_test(tcase, what_a_stock_leader_stored_is_honoured);
+    tcase_add_test(tcase, what_stock_daemons_read_unasked_is_there);
     tcase_add_test(tcase, addresses_are_serial_and_in_swarmkits_order);
     tcase_add_test(tcase, address_that_stock_gave_twice_is_exchanged_where_no_agent_knows_it);
     tcase_add_test(tcase, address_of_a_full_network_stays_with_who_is_left_of_two);

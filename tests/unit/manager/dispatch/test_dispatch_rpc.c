@@ -160,8 +160,7 @@ static bool t1_runs(void *ctx)
     (void)ctx;
     fake_commit_all(&log_);
     struct view view = store_pin(log_.store);
-    bool runs =
-        object_task(view_get(view, OBJECT_TASK, "t1"))->state == SWARM__TASK_STATE__RUNNING;
+    bool runs = object_task(view_get(view, OBJECT_TASK, "t1"))->state == SWARM__TASK_STATE__RUNNING;
     store_unpin(view);
     return runs;
 }
