@@ -30,6 +30,7 @@
 // Elections raise the term by one each, so that a step like this is above all of them.
 #define TERM_STEP 50
 #define CALL_MS   500
+#define ENDS_MS   60000 // by which a call has ended, also where this process was held up
 // How long a member may take to lead once it was asked to, before another is.
 #define LEAD_MS 1500
 // How much longer it goes on for a member that has not led yet.
@@ -125,7 +126,7 @@ static bool list_members(struct rpc_client *manager)
                                     .on_done = on_nodes,
                                     .ctx = &asked};
     rpc_client_call(manager, &spec, &request.base);
-    CHECK(loop_run_until(&loop, is_done, &asked, CALL_MS * 2));
+    CHECK(loop_run_until(&loop, is_done, &asked, ENDS_MS));
     return asked.ok && members_count > 0;
 }
 
@@ -195,7 +196,7 @@ static bool tell(const struct member *target, uint64_t from, uint64_t term, stru
     struct rpc_request *call = rpc_client_call(client, &spec, NULL);
     rpc_request_send(call, &request.base, NULL);
     rpc_request_end(call);
-    CHECK(loop_run_until(&loop, is_done, &asked, CALL_MS * 2));
+    CHECK(loop_run_until(&loop, is_done, &asked, ENDS_MS));
     rpc_client_close(client, NULL, NULL);
     return asked.ok;
 }

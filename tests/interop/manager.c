@@ -23,7 +23,7 @@
 #include "proto/wire/names.h"
 #include "proto/wire/wire.h"
 
-#define CALL_MS 20000
+#define CALL_MS 60000
 
 static struct loop loop;
 static struct arena arena;
