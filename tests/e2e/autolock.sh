@@ -59,7 +59,8 @@ step "a new key for all"
 old=$key
 key=$(skep h1 swarm unlock-key --rotate --quiet)
 [[ $key != "$old" ]] || fail "the same key"
-same "$key" "$(skep h2 swarm unlock-key --quiet)" "the key, asked of h2"
+told() { same "$key" "$(skep h2 swarm unlock-key --quiet)" "the key, asked of h2"; }
+eventually 60 told
 # Both have taken it: the version of the cluster object that brought it is in the file's head.
 version=$(skep h1 system info --format '{{.Swarm.Cluster.Version.Index}}')
 taken() { grep -q "^kek-version: $version\$" "$(key_file "$1")"; }
