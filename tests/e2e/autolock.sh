@@ -75,8 +75,9 @@ step "a new root for all"
 before=$(skep h1 swarm ca)
 skep h1 swarm ca --rotate --quiet >/dev/null
 [[ $(skep h2 swarm ca) != "$before" ]] || fail "the same root"
+has_root() { same "$(skep h1 swarm ca)" "$(<"$LAB/$1/skep/swarm/certificates/swarm-root-ca.crt")" "the root on $1"; }
 for host in h1 h2; do
-  same "$(skep h1 swarm ca)" "$(<"$LAB/$host/skep/swarm/certificates/swarm-root-ca.crt")" "the root on $host"
+  eventually 60 has_root $host
   openssl verify -CAfile "$LAB/$host/skep/swarm/certificates/swarm-root-ca.crt" \
     "$LAB/$host/skep/swarm/certificates/swarm-node.crt" >/dev/null
 done
@@ -84,7 +85,7 @@ locked h1 || fail "h1's key file is in clear"
 eventually 60 two_managers h2
 
 step "unlocked for good"
-skep h2 swarm update --autolock=false >/dev/null
+eventually 60 skep h2 swarm update --autolock=false
 for host in h1 h2; do eventually 60 clear_key $host; done
 skep_stop h2
 skep_start h2
@@ -108,7 +109,7 @@ unlock h2 "$key" >/dev/null
 for host in h1 h2; do eventually 60 settled $host; done
 eventually 60 two_managers h2
 eventually 60 has_other_key h1 "$node_key"
-skep h1 swarm update --autolock=false >/dev/null
+eventually 60 skep h1 swarm update --autolock=false
 for host in h1 h2; do eventually 60 clear_key $host; done
 for i in 0 1; do
   [[ $(dek "h$((i + 1))") != "${deks[i]}" ]] || fail "h$((i + 1)) still has the data key that stood in clear"

@@ -72,7 +72,8 @@ listening=$(another "$lost")
 curl -sN --unix-socket "$LAB/$listening/skep.sock" http://d/events >"$LAB/events" &
 listener=$!
 hears() { grep -q "\"Type\":\"config\",\"Action\":\"create\".*\"name\":\"$1\"" "$LAB/events"; }
-echo 1 | skep h1 config create before - >/dev/null
+makes() { echo 1 | skep "$1" config create "$2" - || skep "$1" config inspect "$2"; } # also where an election came between
+eventually 60 makes h1 before
 eventually 60 hears before
 
 step "the leader is lost: the others write again"
@@ -87,11 +88,11 @@ eventually 60 three_managers h1
 leader=$(leader h1)
 other=$(another "$leader")
 cut_link "$leader"
-writes_again $other "its cable was pulled"
+writes_again "$other" "its cable was pulled"
 heal_link "$leader"
 eventually 60 three_managers "$leader"
 eventually 60 replicas h1 web 3/3
-echo 1 | skep h3 config create after - >/dev/null
+eventually 60 makes h3 after
 eventually 60 hears after
 [[ -d /proc/$listener ]] || fail "the stream of events ended"
 kill "$listener"
