@@ -101,7 +101,9 @@ struct raft {
     struct mono election_at; // next election timeout
     struct mono patient_at;  // a real election may start from here, whatever is known of peers
     struct mono wake_at;     // as handed out last
+    struct mono ask_at;      // a (pre-)candidate asks again those of ours that have not answered
     bool graced;             // the grace for waking late was used
+    bool gave_way;           // to another's pre-vote, since a leader was heard or a vote given
     int own_vote;            // as in progress.vote
     uint64_t own_vote_write; // the write that makes it durable
     bool transfer_election;  // this candidacy follows a transfer
@@ -224,6 +226,7 @@ void election_reset_timer(struct raft *raft);
 void election_leader_heard(struct raft *raft);
 bool election_is_promotable(const struct raft *raft);
 bool election_in_lease(const struct raft *raft);
+struct mono election_wake_at(const struct raft *raft);
 void election_tick(struct raft *raft);
 void election_campaign(struct raft *raft, bool transfer);
 void election_own_vote_durable(struct raft *raft);

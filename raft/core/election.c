@@ -34,6 +34,7 @@ void election_leader_heard(struct raft *raft)
         raft->pace_known = true;
     }
     raft->heard = raft->now;
+    raft->gave_way = false;
     election_reset_timer(raft);
     reset_patience(raft);
 }
@@ -137,6 +138,13 @@ static void tally(struct raft *raft)
 
 // ---- asking for votes ---------------------------------------------------------------------------
 
+// Rule 7: a lost question, or one that came while the voter's lease still ran, costs a heartbeat's
+// time and not a whole wait.
+static void set_ask_again(struct raft *raft)
+{
+    raft->ask_at = mono_add(raft->now, pace_waiting(raft).heartbeat_ms * NS_PER_MS);
+}
+
 static void ask(struct raft *raft, enum raft_message_type type, uint64_t id, bool transfer)
 {
     struct raft_message message = raft_message_init(raft, type, id);
@@ -168,6 +176,8 @@ static void campaign_now(struct raft *raft, bool transfer)
     for (size_t i = 0; i < raft->peers_count; i++)
         if (raft_conf_is_voter(&raft->conf, raft->peers[i].id))
             ask(raft, RAFT_MSG_VOTE, raft->peers[i].id, transfer);
+    raft->transfer_election = transfer;
+    set_ask_again(raft);
 }
 
 static void pre_campaign(struct raft *raft, bool all_ours)
@@ -182,7 +192,22 @@ static void pre_campaign(struct raft *raft, bool all_ours)
         if (raft_conf_is_voter(&raft->conf, id) && (all_ours || pace_is_ours(raft, id)))
             ask(raft, RAFT_MSG_PRE_VOTE, id, false);
     }
+    set_ask_again(raft);
     tally(raft);
+}
+
+static void ask_again(struct raft *raft)
+{
+    set_ask_again(raft);
+    bool pre = raft->role == RAFT_PRE_CANDIDATE;
+    // Before the own vote is durable the first questions have not left either.
+    for (size_t i = 0; i < raft->peers_count && raft->own_vote != 0; i++) {
+        const struct progress *peer = &raft->peers[i];
+        if (peer->vote == 0 && raft_conf_is_voter(&raft->conf, peer->id) &&
+            pace_is_ours(raft, peer->id))
+            ask(raft, pre ? RAFT_MSG_PRE_VOTE : RAFT_MSG_VOTE, peer->id,
+                !pre && raft->transfer_election);
+    }
 }
 
 void election_campaign(struct raft *raft, bool transfer)
@@ -214,10 +239,28 @@ static bool is_graced(struct raft *raft, uint32_t heartbeat_ms)
     return true;
 }
 
+static bool is_asking(const struct raft *raft)
+{
+    return raft->role == RAFT_PRE_CANDIDATE || raft->role == RAFT_CANDIDATE;
+}
+
+struct mono election_wake_at(const struct raft *raft)
+{
+    if (!election_is_promotable(raft))
+        return MONO_NEVER;
+    bool sooner = is_asking(raft) && mono_before(raft->ask_at, raft->election_at);
+    return sooner ? raft->ask_at : raft->election_at;
+}
+
 void election_tick(struct raft *raft)
 {
-    if (!election_is_promotable(raft) || mono_before(raft->now, raft->election_at))
+    if (!election_is_promotable(raft))
         return;
+    if (mono_before(raft->now, raft->election_at)) {
+        if (is_asking(raft) && !mono_before(raft->now, raft->ask_at))
+            ask_again(raft);
+        return;
+    }
     struct raft_pace pace = pace_waiting(raft);
     if (is_graced(raft, pace.heartbeat_ms))
         return;
@@ -242,6 +285,24 @@ void election_tick(struct raft *raft)
 
 // ---- voting -------------------------------------------------------------------------------------
 
+// Rule 8: who grants a pre-vote lets the other go first, by the time of a vote; of two that ask
+// each other, the one with the smaller id does. Else both would stand in one term, each with its
+// own vote, and a whole wait would pass. Only once: the other may be one whom no answer reaches.
+static void give_way(struct raft *raft, uint64_t to)
+{
+    bool asks = raft->role == RAFT_PRE_CANDIDATE;
+    if (raft->gave_way || raft->role == RAFT_CANDIDATE || (asks && to < raft->config.id))
+        return;
+    int64_t heartbeat_ns = pace_waiting(raft).heartbeat_ms * NS_PER_MS;
+    int64_t wait_ns = rand_between(&raft->rand, heartbeat_ns, 2 * heartbeat_ns);
+    struct mono at = mono_add(raft->now, wait_ns);
+    raft->gave_way = true;
+    if (asks)
+        election_become_follower(raft, raft->hard.term, 0);
+    if (asks || mono_before(raft->election_at, at))
+        raft->election_at = at;
+}
+
 void election_vote_request(struct raft *raft, const struct raft_message *message)
 {
     bool pre = message->type == RAFT_MSG_PRE_VOTE;
@@ -260,9 +321,11 @@ void election_vote_request(struct raft *raft, const struct raft_message *message
     if (pre) {
         // The grant repeats the term asked about: the asker ignores earlier ones.
         raft_send(raft, answer, message->from)->term = message->term;
+        give_way(raft, message->from);
         return;
     }
     raft->hard.vote = message->from;
+    raft->gave_way = false;
     election_reset_timer(raft);
     reset_patience(raft);
     struct raft_message granted = raft_message_init(raft, answer, message->from);

@@ -392,7 +392,7 @@ static void emit_facts(struct raft *raft, struct raft_update *update)
     if (raft->role == RAFT_LEADER)
         update->wake_at = leader_wake_at(raft);
     else
-        update->wake_at = election_is_promotable(raft) ? raft->election_at : MONO_NEVER;
+        update->wake_at = election_wake_at(raft);
     raft->wake_at = update->wake_at;
 }
 

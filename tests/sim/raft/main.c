@@ -1,4 +1,4 @@
-// sim_raft --seeds N --seed S [--trace] [--bug NAME] [--list-bugs]
+// sim_raft --seeds N --seed S [--trace] [--failover] [--bug NAME | --all-bugs]
 //
 // Runs N seeds from S on. A failure prints its seed; `sim_raft --seeds 1 --seed THAT --trace`
 // replays it exactly and tells the story. The build with planted bugs has --bug and --all-bugs.
@@ -97,8 +97,65 @@ static int find_bugs(const char *only, uint64_t first, uint64_t count)
 }
 #endif
 
+// ---- fail-over ----------------------------------------------------------------------------------
+
+static const struct {
+    const char *name;
+    struct sim_failover terms;
+    int64_t p99_ms; // no more than this
+} failovers[] = {
+    {"3 members", {3, 5, 1000, 0}, 900},
+    {"5 members", {5, 5, 1000, 0}, 900},
+    {"7 members", {7, 5, 1000, 0}, 900},
+    {"3 members, slow disks", {3, 60, 1000, 0}, 900},
+    {"3 members far apart", {3, 5, 40000, 0}, 900},
+    {"3 members, 5 % lost", {3, 5, 1000, 5}, 900},
+};
+
+static int by_value(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static bool measure_failover(size_t at, uint64_t first, uint64_t count,
+                             const struct sim_options *options)
+{
+    static struct sim sim;
+    int64_t *took = malloc(count * sizeof *took);
+    CHECK(took);
+    for (uint64_t i = 0; i < count; i++) {
+        seed_running = first + i;
+        took[i] = sim_failover(&sim, first + i, options, &failovers[at].terms) / NS_PER_MS;
+        if (sim.failed) {
+            printf("seed %llu: %s\n", (unsigned long long)(first + i), sim.message);
+            free(took);
+            return false;
+        }
+        if (options->trace)
+            printf("seed %llu: %lld ms\n", (unsigned long long)(first + i), (long long)took[i]);
+    }
+    qsort(took, count, sizeof *took, by_value);
+    int64_t p99_ms = took[count * 99 / 100];
+    bool good = p99_ms <= failovers[at].p99_ms;
+    printf("%-24s p50 %4lld  p90 %4lld  p99 %4lld  worst %4lld ms: %s\n", failovers[at].name,
+           (long long)took[count / 2], (long long)took[count * 9 / 10], (long long)p99_ms,
+           (long long)took[count - 1], good ? "good" : "TOO SLOW");
+    free(took);
+    return good;
+}
+
+static int measure_failovers(uint64_t first, uint64_t count, const struct sim_options *options)
+{
+    size_t slow = 0;
+    for (size_t i = 0; i < COUNT_OF(failovers); i++)
+        slow += !measure_failover(i, first, count, options);
+    return slow == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 int main(int argc, char **argv)
 {
+    bool failover = false;
     uint64_t seeds = 100;
     uint64_t seed = 1;
     const char *bug = NULL;
@@ -111,13 +168,16 @@ int main(int argc, char **argv)
             seed = strtoull(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--trace") == 0)
             options.trace = true;
+        else if (strcmp(argv[i], "--failover") == 0)
+            failover = true;
         else if (strcmp(argv[i], "--bug") == 0 && i + 1 < argc)
             bug = argv[++i];
         else if (strcmp(argv[i], "--all-bugs") == 0)
             all_bugs = true;
         else {
             fprintf(stderr,
-                    "usage: %s [--seeds N] [--seed S] [--trace] [--bug NAME | --all-bugs]\n",
+                    "usage: %s [--seeds N] [--seed S] [--trace] [--failover] [--bug NAME | "
+                    "--all-bugs]\n",
                     argv[0]);
             return EXIT_FAILURE;
         }
@@ -132,6 +192,8 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
 #endif
+    if (failover)
+        return measure_failovers(seed, seeds, &options);
     struct totals totals = {0};
     bool good = run_seeds(seed, seeds, &options, &totals) == seeds;
     printf("%llu seeds, %llu steps, %llu writes acknowledged, %llu reads answered: %s\n",

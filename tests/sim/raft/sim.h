@@ -239,7 +239,21 @@ void sim_trace(struct sim *sim, const char *format, ...) __attribute__((format(p
 // Runs one seed; true when every rule held. The message of a failure is in sim->message.
 bool sim_run(struct sim *sim, uint64_t seed, const struct sim_options *options);
 
+// What the members of a fail-over are like.
+struct sim_failover {
+    uint32_t members;
+    int64_t disk_ms;  // longest sync
+    int64_t delay_us; // longest way of a packet
+    uint32_t lose_percent;
+};
+
+// failover.c: the time from the death of a group's leader until the next one has committed, in ns;
+// a rule that broke is in sim->message.
+int64_t sim_failover(struct sim *sim, uint64_t seed, const struct sim_options *options,
+                     const struct sim_failover *terms);
+
 // world.c: time and events.
+void sim_happen(struct sim *sim, struct sim_event *event);
 struct sim_event *sim_schedule(struct sim *sim, int64_t delay_ns, enum sim_event_type type,
                                uint64_t node);
 bool sim_next(struct sim *sim, struct sim_event *event);

@@ -149,7 +149,7 @@ static void begin(struct sim *sim)
         sim_schedule(sim, NS_PER_S, SIM_MEMBER, 0);
 }
 
-static void happen(struct sim *sim, struct sim_event *event)
+void sim_happen(struct sim *sim, struct sim_event *event)
 {
     switch (event->type) {
     case SIM_FAULT:
@@ -202,7 +202,7 @@ bool sim_run(struct sim *sim, uint64_t seed, const struct sim_options *options)
     struct sim_event event;
     while (!sim->failed && sim_next(sim, &event)) {
         sim->steps++;
-        happen(sim, &event);
+        sim_happen(sim, &event);
         if (sim->quiet_phase && check_converged(sim))
             break;
         if (sim->now_ns > sim->deadline_ns)

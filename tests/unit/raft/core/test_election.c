@@ -270,6 +270,76 @@ START_TEST(a_stale_grant_of_a_prevote_counts_for_nothing)
 }
 END_TEST
 
+// Three of ours whose leader, 1, died so long ago that its lease is over; nobody has stood yet.
+static struct group *leaderless(void)
+{
+    struct group *group = group_new();
+    group_found(group, 3);
+    group_elect(group, 1);
+    group_run(group, 300);
+    group_crash(group, 1);
+    group_pass(group, RAFT_QUICK_ELECTION_MS);
+    group_drop(group, 0, 0);
+    return group;
+}
+
+// Passes time in steps of 10 ms, with messages that stay where they are.
+static bool pass_until(struct group *group, uint64_t id, enum raft_role wanted, int ms)
+{
+    for (; ms > 0 && role(group, id) != wanted; ms -= 10)
+        group_pass(group, 10);
+    return role(group, id) == wanted;
+}
+
+START_TEST(two_that_ask_each_other_do_not_split_the_votes)
+{
+    struct group *group = leaderless();
+    ck_assert(pass_until(group, 2, RAFT_PRE_CANDIDATE, RAFT_QUICK_ELECTION_MS));
+    ck_assert(pass_until(group, 3, RAFT_PRE_CANDIDATE, RAFT_QUICK_ELECTION_MS));
+    group_settle(group);
+    ck_assert_int_eq(role(group, 2), RAFT_FOLLOWER);
+    ck_assert_int_eq(role(group, 3), RAFT_LEADER);
+    ck_assert_uint_eq(raft_term(group_raft(group, 3)), 3);
+    group_free(group);
+}
+END_TEST
+
+START_TEST(a_lost_question_is_asked_again_after_a_heartbeat)
+{
+    struct group *group = leaderless();
+    uint64_t id = pass_until(group, 2, RAFT_PRE_CANDIDATE, 2 * RAFT_QUICK_ELECTION_MS) ? 2 : 3;
+    group_drop(group, 0, 0);
+    group_pass(group, RAFT_QUICK_HEARTBEAT_MS + 1);
+    ck_assert_ptr_nonnull(group_find(group, id, 5 - id, RAFT_MSG_PRE_VOTE));
+    group_deliver(group, id, 5 - id);
+    group_deliver(group, 5 - id, id);
+    ck_assert_int_eq(role(group, id), RAFT_CANDIDATE);
+    group_drop(group, 0, 0);
+    group_pass(group, RAFT_QUICK_HEARTBEAT_MS + 1);
+    ck_assert_ptr_nonnull(group_find(group, id, 5 - id, RAFT_MSG_VOTE));
+    group_settle(group);
+    ck_assert_int_eq(role(group, id), RAFT_LEADER);
+    group_free(group);
+}
+END_TEST
+
+START_TEST(one_whom_no_answer_reaches_is_given_way_to_once)
+{
+    struct group *group = leaderless();
+    struct raft_message ask = message_to(group, RAFT_MSG_PRE_VOTE, 3, 2, 3);
+    ask.index = 2;
+    ask.log_term = 2;
+    int ms = 0;
+    for (; ms < 2000 && role(group, 2) == RAFT_FOLLOWER; ms += 20) {
+        group_message(group, &ask, NULL);
+        group_pass(group, 20);
+        group_drop(group, 0, 0);
+    }
+    ck_assert_int_le(ms, RAFT_QUICK_ELECTION_MS + 2 * RAFT_QUICK_HEARTBEAT_MS + 20);
+    group_free(group);
+}
+END_TEST
+
 START_TEST(a_member_outside_its_configuration_does_not_campaign)
 {
     struct group *group = group_new();
@@ -374,6 +444,9 @@ Suite *suite_election(void)
     tcase_add_test(tcase, prevotes_move_no_term_and_are_refused_to_worse_logs);
     tcase_add_test(tcase, a_prevote_of_an_old_term_is_told_the_term);
     tcase_add_test(tcase, a_stale_grant_of_a_prevote_counts_for_nothing);
+    tcase_add_test(tcase, two_that_ask_each_other_do_not_split_the_votes);
+    tcase_add_test(tcase, a_lost_question_is_asked_again_after_a_heartbeat);
+    tcase_add_test(tcase, one_whom_no_answer_reaches_is_given_way_to_once);
     tcase_add_test(tcase, a_member_outside_its_configuration_does_not_campaign);
     tcase_add_test(tcase, a_member_with_an_unapplied_membership_change_does_not_campaign);
     tcase_add_test(tcase, timeout_now_is_obeyed_by_followers_only);
