@@ -378,8 +378,11 @@ void netdb_down(struct netdb *db, struct mono now, const char *name, bool left)
     struct netdb_node *node = node_find(db, name);
     if (!node || node == db->self)
         return;
-    if (node->state == NETDB_ACTIVE)
-        netdb_node_set(db, now, node, left ? NETDB_LEFT : NETDB_FAILED);
+    // One that was replaced has no site to give back, however late SWIM finds out: of two
+    // restarts within seconds, the first life's death must not bring back the second.
+    if (node->state != NETDB_ACTIVE)
+        return;
+    netdb_node_set(db, now, node, left ? NETDB_LEFT : NETDB_FAILED);
     // Word of a former life can come late, and then takes the site from the node that lives there.
     // Now that SWIM has found out, that node gets it back.
     MAP_EACH (entry, &db->nodes) {

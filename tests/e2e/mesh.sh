@@ -79,9 +79,7 @@ for end in skep_stop kill9; do
   same "" "$(cat "$LAB"/during.h?)" "requests during the restart"
   # One may be on its way to the node at the moment its rows are taken anew.
   lost=$(($(again) - $(full) - before))
-  # After a kill the others may take the life before for the one that is there, until they find out
-  # (late word of it in gossip, 5 s): connections may have to ask again then, and none fails.
-  [[ $end == kill9 ]] || ((lost <= 1)) || fail "$lost connections had to be asked for again"
+  ((lost <= 1)) || fail "$lost connections had to be asked for again"
   eventually 60 spread h2
 done
 

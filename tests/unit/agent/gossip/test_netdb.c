@@ -292,6 +292,24 @@ START_TEST(a_new_name_at_an_address_replaces_the_old_one)
 }
 END_TEST
 
+// A node that starts twice within seconds: memberlist finds its first life dead when the third one
+// is there, and still believes in the second.
+START_TEST(the_death_of_one_replaced_before_changes_nothing)
+{
+    up("a", 2);
+    up("b", 2);
+    up("c", 2);
+    hear_network("c", JOINS, 5);
+    hear_row(CREATES, 5, "v");
+    said[0] = 0;
+    netdb_down(db, now, "a", false);
+    netdb_down(db, now, "b", false);
+    ck_assert_str_eq(said, "");
+    netdb_down(db, now, "c", false);
+    ck_assert(did("failed>c"));
+}
+END_TEST
+
 START_TEST(network_events_need_a_newer_time_and_are_relayed_once)
 {
     drain();
@@ -626,6 +644,7 @@ Suite *suite_netdb(void)
     tcase_add_checked_fixture(rules, setup, teardown);
     tcase_add_test(rules, nodes_follow_memberlist_and_their_own_word);
     tcase_add_test(rules, a_new_name_at_an_address_replaces_the_old_one);
+    tcase_add_test(rules, the_death_of_one_replaced_before_changes_nothing);
     tcase_add_test(rules, network_events_need_a_newer_time_and_are_relayed_once);
     tcase_add_test(rules, what_comes_too_early_waits_a_little);
     tcase_add_test(rules, a_state_counts_as_events);
