@@ -16,12 +16,14 @@
 #include "proto/wire/ca.pb-c.h"
 #include "proto/wire/control.pb-c.h"
 #include "proto/wire/defaults.h"
+#include "proto/wire/skep.pb-c.h"
 #include "proto/wire/times.h"
 #include "proto/wire/wire.h"
 
-#define GET_UNLOCK_KEY "/docker.swarmkit.v1.CA/GetUnlockKey"
-#define DATA_PATH_PORT 4789 // where the cluster does not say
-#define ROOT_PEM_BYTES (64 * 1024)
+#define GET_UNLOCK_KEY      "/docker.swarmkit.v1.CA/GetUnlockKey"
+#define ROTATE_NETWORK_KEYS "/skep.NetworkKeys/RotateNetworkKeys"
+#define DATA_PATH_PORT      4789 // where the cluster does not say
+#define ROOT_PEM_BYTES      (64 * 1024)
 
 // ---- showing -----------------------------------------------------------------------------------
 
@@ -105,19 +107,42 @@ static void inspect(struct request *request)
 
 // ---- updating ----------------------------------------------------------------------------------
 
-// Leaders that know of network keys show the clock of the last one; a Docker engine that leads
-// skips what was asked of it.
-static void updated(struct request *request, const void *response)
+static void keys_renewed(struct request *request, const void *response)
 {
-    const Swarm__UpdateClusterRequest *asked = request_kept(request);
-    const Swarm__UpdateClusterResponse *answer = response;
-    if (asked->rotation->network_keys && answer->cluster &&
-        answer->cluster->encryption_key_lamport_clock == 0)
+    (void)response;
+    request_empty(request, 200);
+}
+
+static void keys_not_renewed(struct request *request, const struct err *err)
+{
+    if (err->code == ERR_UNIMPLEMENTED)
         request_fail(request, 501,
                      "network keys are not renewed: the leader of this swarm is a Docker engine, "
                      "which renews them by itself, every 12 hours, and not when asked");
     else
+        request_fail_err(request, err);
+}
+
+// Docker's API has no such thing, nor have its managers: a flag and a service of our own.
+static bool wants_network_keys(struct request *request, bool *wanted)
+{
+    return request_strict_flag(request, "rotateNetworkKeys", wanted);
+}
+
+static void updated(struct request *request, const void *response)
+{
+    (void)response;
+    const Swarm__UpdateClusterRequest *asked = request_kept(request);
+    bool network_keys;
+    if (!wants_network_keys(request, &network_keys))
+        return;
+    if (!network_keys) {
         request_empty(request, 200);
+        return;
+    }
+    Skep__RotateNetworkKeysRequest *message = request_message(request, ROTATE_NETWORK_KEYS);
+    message->cluster_id = asked->cluster_id;
+    request_call(request, ROTATE_NETWORK_KEYS, message, keys_renewed, keys_not_renewed);
 }
 
 // The body is a whole spec; what it leaves out falls back to the present one's, as in dockerd.
@@ -158,12 +183,11 @@ static void update(struct request *request)
     if (!request_strict_flag(request, "rotateWorkerToken", &worker) ||
         !request_strict_flag(request, "rotateManagerToken", &manager) ||
         !request_strict_flag(request, "rotateManagerUnlockKey", &unlock_key) ||
-        !request_strict_flag(request, "rotateNetworkKeys", &network_keys))
+        !wants_network_keys(request, &network_keys))
         return;
     rotation->worker_join_token = worker;
     rotation->manager_join_token = manager;
     rotation->manager_unlock_key = unlock_key;
-    rotation->network_keys = network_keys; // Docker's API has no such thing
     message->rotation = rotation;
     message->cluster_version = wire_new(&swarm__version__descriptor, arena);
     message->cluster_version->index = index;

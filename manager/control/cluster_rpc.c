@@ -8,6 +8,7 @@
 #include "proto/wire/control.pb-c.h"
 #include "proto/wire/defaults.h"
 #include "proto/wire/names.h"
+#include "proto/wire/skep.pb-c.h"
 #include "proto/wire/times.h"
 #include "proto/wire/wire.h"
 
@@ -122,8 +123,6 @@ static int change(const struct control_desk *desk, Swarm__Cluster *cluster,
     if (locks(cluster->spec) != locked_before ||
         (rotation && rotation->manager_unlock_key && locks(cluster->spec)))
         desk->rotate_unlock_key(cluster, desk->rng, arena);
-    if (rotation && rotation->network_keys)
-        desk->rotate_network_keys(cluster, desk->rng, arena);
     return rotate_root(desk, cluster, before, arena, err);
 }
 
@@ -156,4 +155,29 @@ void handle_update_cluster(struct rpc_call *call)
         answer_err(call, txn, &err);
     else
         answer_commit(call, txn, OBJECT_CLUSTER, request->cluster_id, redacted);
+}
+
+void handle_rotate_network_keys(struct rpc_call *call)
+{
+    const Skep__RotateNetworkKeysRequest *request =
+        (const Skep__RotateNetworkKeysRequest *)rpc_call_message(call);
+    if (str_empty(request->cluster_id)) {
+        rpc_call_failf(call, ERR_INVALID_ARGUMENT, CONTROL_ERR_ARGUMENT);
+        return;
+    }
+    struct txn *txn = answer_begin(call);
+    if (!txn)
+        return;
+    Swarm__Cluster *cluster = txn_edit(txn, OBJECT_CLUSTER, request->cluster_id);
+    if (!cluster) {
+        answer_fail(call, txn, ERR_NOT_FOUND, "cluster %s not found", request->cluster_id);
+        return;
+    }
+    const struct control_desk *desk = rpc_call_ctx(call);
+    struct err err = ERR_INIT;
+    desk->rotate_network_keys(cluster, desk->rng, txn_arena(txn));
+    if (txn_update(txn, OBJECT_CLUSTER, cluster, &err))
+        answer_err(call, txn, &err);
+    else
+        answer_commit(call, txn, OBJECT_CLUSTER, NULL, NULL);
 }

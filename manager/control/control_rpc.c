@@ -3,6 +3,7 @@
 #include "manager/control/service_rpc.h"
 #include "proto/base/check.h"
 #include "proto/wire/control.pb-c.h"
+#include "proto/wire/skep.pb-c.h"
 
 // What this manager keeps but does not offer to change (CSI volumes, and the extension objects that
 // only plugins use): said, and not left for the caller to find out.
@@ -19,6 +20,11 @@ static void handle_unsupported(struct rpc_call *call)
     }
 
 static const struct rpc_method methods[] = {
+    {.path = "/skep.NetworkKeys/RotateNetworkKeys",
+     .kind = RPC_UNARY,
+     .roles = ROLE_MANAGER,
+     .request = &skep__rotate_network_keys_request__descriptor,
+     .handle = handle_rotate_network_keys},
     ROW("GetNode", get_node, handle_get_node),
     ROW("ListNodes", list_nodes, handle_list_nodes),
     ROW("UpdateNode", update_node, handle_update_node),

@@ -13,6 +13,7 @@
 #include "proto/wire/names.h"
 #include "proto/wire/raft.pb-c.h"
 #include "proto/wire/resource.pb-c.h"
+#include "proto/wire/skep.pb-c.h"
 #include "proto/wire/watch.pb-c.h"
 
 #define PACKAGE "docker.swarmkit.v1."
@@ -233,6 +234,12 @@ const struct method method_table[] = {
     ROW(Watch, Watch, METHOD_SERVER_STREAM,
         swarm__watch_request, swarm__watch_message,
         METHOD_ANSWERED, METHOD_MANAGERS, METHOD_LOCAL_LOCAL),
+    // Our own (skep.proto)
+    {.path = "/skep.NetworkKeys/RotateNetworkKeys", .service = "skep.NetworkKeys",
+     .name = "RotateNetworkKeys",
+     .request = &skep__rotate_network_keys_request__descriptor,
+     .response = &skep__rotate_network_keys_response__descriptor, .kind = METHOD_UNARY,
+     .follower = METHOD_ANSWERED, .callers = METHOD_MANAGERS, .local = METHOD_LOCAL_FORWARD},
 };
 // clang-format on
 

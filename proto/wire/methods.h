@@ -1,6 +1,6 @@
-// Every gRPC method of a swarm: what it takes and gives, who may call it, and who answers. Servers
-// and clients route, decode, authorise and forward by this table and by nothing else
-// (swarmkit.md, sections 7 and 20 to 23).
+// Every gRPC method of a swarm, and ours beside them (skep.proto): what it takes and gives, who may
+// call it, and who answers. Servers and clients route, decode, authorise and forward by this table
+// and by nothing else (swarmkit.md, sections 7 and 20 to 23).
 #ifndef PROTO_WIRE_METHODS_H
 #define PROTO_WIRE_METHODS_H
 

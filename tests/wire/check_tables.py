@@ -22,8 +22,6 @@ except ImportError:
 HERE = os.path.dirname(os.path.abspath(__file__))
 FAMILIES = ("swarmkit", "gossip")
 FIELD = descriptor_pb2.FieldDescriptorProto
-# Fields with numbers from here on are our own additions; peers that do not know them skip them.
-OWN_FIELDS = 1001
 
 
 def rows(name):
@@ -77,8 +75,6 @@ def add_message(facts, scope, message):
     maps = {f".{name}.{n.name}": n for n in message.nested_type if n.options.map_entry}
     oneofs = {}
     for field in message.field:
-        if field.number >= OWN_FIELDS:
-            continue
         entry = maps.get(field.type_name)
         if entry:
             label, kind = "map", "map<%s>" % ",".join(type_of(part) for part in entry.field)

@@ -1,6 +1,8 @@
-// Prints the method table of proto/wire in the form of swarmkit-services.csv, for check_tables.py.
+// Prints SwarmKit's part of proto/wire's method table in the form of swarmkit-services.csv, for
+// check_tables.py.
 #include <stdio.h>
 
+#include "proto/base/str.h"
 #include "proto/wire/methods.h"
 
 int main(void)
@@ -18,6 +20,8 @@ int main(void)
     };
     for (size_t i = 0; i < method_table_count; i++) {
         const struct method *method = &method_table[i];
+        if (!str_starts(method->service, "docker.swarmkit.v1."))
+            continue;
         printf("%s,%s,%s,%s,%s,%s,%s,%s\n", method->path, method->request->name,
                method->response->name, method->kind == METHOD_CLIENT_STREAM ? "true" : "false",
                method->kind == METHOD_SERVER_STREAM ? "true" : "false", callers[method->callers],

@@ -13,6 +13,7 @@
 #include "proto/wire/names.h"
 #include "proto/wire/raft.pb-c.h"
 #include "proto/wire/resource.pb-c.h"
+#include "proto/wire/skep.pb-c.h"
 #include "proto/wire/watch.pb-c.h"
 
 static const ProtobufCServiceDescriptor *services[] = {
@@ -27,6 +28,7 @@ static const ProtobufCServiceDescriptor *services[] = {
     &swarm__raft_membership__descriptor,
     &swarm__resource_allocator__descriptor,
     &swarm__watch__descriptor,
+    &skep__network_keys__descriptor,
 };
 
 START_TEST(every_rpc_of_every_service_is_in_the_table)
