@@ -455,29 +455,6 @@ json_t *exec_config_read(const json_t *object, struct err *err)
     return read_table(object, &exec_table, err);
 }
 
-// What can be changed while a container runs, and its restart policy.
-static const char *const changeable[] = {
-    "CpuShares",  "Memory",     "NanoCpus",   "BlkioWeight",       "CpuPeriod", "CpuQuota",
-    "CpusetCpus", "CpusetMems", "MemorySwap", "MemoryReservation", "PidsLimit",
-};
-
-int host_config_change(json_t *host, const json_t *object, struct err *err)
-{
-    json_t *wanted = host_config_read(object, err);
-    if (!wanted)
-        return -ERR_INVALID_ARGUMENT;
-    for (size_t i = 0; i < COUNT_OF(changeable); i++) {
-        json_t *value = json_object_get(wanted, changeable[i]);
-        if (value && !is_empty(value))
-            json_object_set(host, changeable[i], value);
-    }
-    const json_t *restart = json_object_get(wanted, "RestartPolicy");
-    if (!str_empty(config_str(restart, "Name")))
-        json_object_set(host, "RestartPolicy", json_object_get(wanted, "RestartPolicy"));
-    json_decref(wanted);
-    return 0;
-}
-
 // ---- merging -----------------------------------------------------------------------------------
 
 static void merge_words(json_t *config, const char *key, const char **words, size_t count)
@@ -659,6 +636,32 @@ static int check_unsupported(const json_t *host, struct err *err)
                        config_str(host, "UsernsMode"));
     if (json_object_size(config_of(host, "StorageOpt")) > 0)
         return err_set(err, ERR_UNIMPLEMENTED, "the option StorageOpt is not supported by Skep");
+    return 0;
+}
+
+// What can be changed while a container runs, and its restart policy.
+static const char *const changeable[] = {
+    "CpuShares",  "Memory",     "NanoCpus",   "BlkioWeight",       "CpuPeriod", "CpuQuota",
+    "CpusetCpus", "CpusetMems", "MemorySwap", "MemoryReservation", "PidsLimit",
+};
+
+int host_config_change(json_t *host, const json_t *object, struct err *err)
+{
+    json_t *wanted = host_config_read(object, err);
+    int rc = wanted ? check_unsupported(wanted, err) : -ERR_INVALID_ARGUMENT;
+    if (rc) {
+        json_decref(wanted);
+        return rc;
+    }
+    for (size_t i = 0; i < COUNT_OF(changeable); i++) {
+        json_t *value = json_object_get(wanted, changeable[i]);
+        if (value && !is_empty(value))
+            json_object_set(host, changeable[i], value);
+    }
+    const json_t *restart = json_object_get(wanted, "RestartPolicy");
+    if (!str_empty(config_str(restart, "Name")))
+        json_object_set(host, "RestartPolicy", json_object_get(wanted, "RestartPolicy"));
+    json_decref(wanted);
     return 0;
 }
 

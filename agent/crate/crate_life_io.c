@@ -357,12 +357,18 @@ static void pause_begin(struct crate *crate)
 static void update_ended(void *owner, const struct err *err)
 {
     struct crate *crate = owner;
+    struct crate_op *op = crate_op_now(crate);
     crate_op_back(crate);
-    if (err)
-        crate_op_now(crate)->err = *err;
-    else
+    if (err) {
+        // Nothing has changed, and nothing is shown as if it had.
+        json_t *refused = crate->host;
+        crate->host = op->body;
+        op->body = refused;
+        op->err = *err;
+    } else {
         crate_tell(crate, "update", NULL);
-    crate_save(crate, NULL);
+        crate_save(crate, NULL);
+    }
     crate_op_end(crate);
 }
 
@@ -381,7 +387,8 @@ static void update_begin(struct crate *crate)
         crate_op_end(crate);
         return;
     }
-    json_decref(crate->host);
+    json_decref(op->body);
+    op->body = crate->host; // what it was, until it is known that the new one can be
     crate->host = host;
     crate->crates->pending++;
     if (crate_running(crate)) {

@@ -71,7 +71,11 @@ docker rename c1 c2
 same /c2 "$(field c2 .Name)" "name"
 docker update --memory 96m --memory-swap 192m c2 >/dev/null
 same 100663296 "$(field c2 .HostConfig.Memory)" "memory after an update"
-docker rm c2 >/dev/null
+refused 'CpuRealtimePeriod is not supported' docker update --cpu-rt-period 1000 c2
+docker start c2 >/dev/null
+refused . docker update --memory 80m --cpuset-cpus 4000 c2
+same '100663296 ' "$(field c2 '.HostConfig.Memory}} {{.HostConfig.CpusetCpus')" "limits after a refused update"
+docker rm -f c2 >/dev/null
 
 step "restart policies"
 docker run -d --name again --network none --restart on-failure:2 "$I" sh -c 'exit 3' >/dev/null
