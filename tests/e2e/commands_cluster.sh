@@ -137,8 +137,8 @@ refused 'already exists' d h1 network create -d overlay full
 refused 'no matching subnet|gateway' d h1 network create -d overlay --subnet 10.45.0.0/24 --gateway 10.46.0.1 wrong
 refused 'invalid CIDR|invalid .*10.45.0.0|ParseAddr|netip' d h1 network create -d overlay --subnet 10.45.0.0/64 wrong
 refused 'plugin|driver' d h1 network create -d nosuch wrong
-# Volumes of the cluster's came with a later API than this one.
-refused 'API version 1.42|cluster volumes are not supported' d h1 volume create --type mount --sharing all --scope single wide
+# Volumes of the cluster's came with a later API than this one, and its flags with a later command.
+refused 'unknown flag|API version 1.42|cluster volumes are not supported' d h1 volume create --type mount --sharing all --scope single wide
 if ours; then
   # What the guides promise and stock engines do not do.
   d h1 network create -d overlay --subnet 10.44.0.0/24 --opt com.docker.network.driver.overlay.vxlanid=100 hundred >/dev/null
