@@ -126,6 +126,18 @@ static int change(const struct control_desk *desk, Swarm__Cluster *cluster,
     return rotate_root(desk, cluster, before, arena, err);
 }
 
+// The cluster within a new transaction; NULL when the call is answered already.
+static Swarm__Cluster *edit(struct rpc_call *call, const char *id, struct txn **txn)
+{
+    *txn = answer_begin(call);
+    if (!*txn)
+        return NULL;
+    Swarm__Cluster *cluster = txn_edit(*txn, OBJECT_CLUSTER, id);
+    if (!cluster)
+        answer_fail(call, *txn, ERR_NOT_FOUND, "cluster %s not found", id);
+    return cluster;
+}
+
 void handle_update_cluster(struct rpc_call *call)
 {
     const Swarm__UpdateClusterRequest *request =
@@ -139,14 +151,10 @@ void handle_update_cluster(struct rpc_call *call)
         rpc_call_fail(call, &err);
         return;
     }
-    struct txn *txn = answer_begin(call);
-    if (!txn)
+    struct txn *txn;
+    Swarm__Cluster *cluster = edit(call, request->cluster_id, &txn);
+    if (!cluster)
         return;
-    Swarm__Cluster *cluster = txn_edit(txn, OBJECT_CLUSTER, request->cluster_id);
-    if (!cluster) {
-        answer_fail(call, txn, ERR_NOT_FOUND, "cluster %s not found", request->cluster_id);
-        return;
-    }
     cluster->meta->version->index = request->cluster_version->index;
     int result = change(rpc_call_ctx(call), cluster, request, txn_arena(txn), &err);
     if (!result)
@@ -165,14 +173,10 @@ void handle_rotate_network_keys(struct rpc_call *call)
         rpc_call_failf(call, ERR_INVALID_ARGUMENT, CONTROL_ERR_ARGUMENT);
         return;
     }
-    struct txn *txn = answer_begin(call);
-    if (!txn)
+    struct txn *txn;
+    Swarm__Cluster *cluster = edit(call, request->cluster_id, &txn);
+    if (!cluster)
         return;
-    Swarm__Cluster *cluster = txn_edit(txn, OBJECT_CLUSTER, request->cluster_id);
-    if (!cluster) {
-        answer_fail(call, txn, ERR_NOT_FOUND, "cluster %s not found", request->cluster_id);
-        return;
-    }
     const struct control_desk *desk = rpc_call_ctx(call);
     struct err err = ERR_INIT;
     desk->rotate_network_keys(cluster, desk->rng, txn_arena(txn));
