@@ -166,7 +166,7 @@ lab_sweep()
 {
   (
     set +e
-    exec 9>"${TMPDIR:-/tmp}/skep-lab.lock"
+    exec 9<"${TMPDIR:-/tmp}" # the folder itself: a lock file would stay
     flock -w 60 9
     for folder in "${TMPDIR:-/tmp}"/skep-lab.*; do
       pid=${folder##*.}
