@@ -105,6 +105,8 @@ int container_log_option_check(const char *driver, const char *key, struct err *
     if (str_equal(driver, "none") || listed(kept, key) ||
         (!str_equal(driver, "local") && listed(marks, key)))
         return 0;
-    return err_set(err, ERR_INVALID_ARGUMENT, "unknown log opt '%.100s' for %s log driver", key,
-                   driver);
+    return err_set(err, ERR_INVALID_ARGUMENT,
+                   str_equal(driver, "local") ? "unknown log opt '%.100s' for log driver %s"
+                                              : "unknown log opt '%.100s' for %s log driver",
+                   key, driver);
 }

@@ -454,29 +454,106 @@ static int make_notes(struct making *making)
     return 0;
 }
 
+// As Go's strconv.ParseBool.
+static bool read_bool(const char *text, bool *out)
+{
+    static const char *const yes[] = {"1", "t", "T", "true", "TRUE", "True"};
+    static const char *const no[] = {"0", "f", "F", "false", "FALSE", "False"};
+    for (size_t i = 0; i < COUNT_OF(yes); i++) {
+        *out = str_equal(text, yes[i]);
+        if (*out || str_equal(text, no[i]))
+            return true;
+    }
+    return false;
+}
+
 int container_log_option(struct container_log *log, const char *key, const char *value,
                          struct err *err)
 {
     uint64_t files = 0;
-    bool good = true;
-    if (str_equal(key, "max-size")) {
+    const char **mark = log_marks_option(&log->marks, key);
+    value = str_or(value, "");
+    if (mark) {
+        *mark = value;
+    } else if (str_equal(key, "max-size")) {
         bool unlimited = str_equal(value, "-1");
-        good = unlimited || container_size_parse(value, &log->bytes_max);
+        if (!unlimited && !container_size_parse(value, &log->bytes_max))
+            return err_set(err, ERR_INVALID_ARGUMENT, "max-size: invalid size: '%.64s'", value);
         if (unlimited)
             log->bytes_max = 0;
     } else if (str_equal(key, "max-file")) {
-        good = str_to_u64(value, CONTAINER_LOG_FILES_MAX, &files) && files;
+        if (!str_to_u64(value, UINT32_MAX, &files) || !files)
+            return err_set(err, ERR_INVALID_ARGUMENT, "max-file cannot be less than 1");
+        if (files > CONTAINER_LOG_FILES_MAX)
+            return err_set(err, ERR_INVALID_ARGUMENT, "max-file cannot be more than %d",
+                           CONTAINER_LOG_FILES_MAX);
         log->files_max = (unsigned)files;
     } else if (str_equal(key, "mode")) {
-        good = str_empty(value) || str_equal(value, "blocking") || str_equal(value, "non-blocking");
-    } else if (str_equal(key, "compress")) {
-        good = str_equal(value, "true") || str_equal(value, "false");
+        log->mode = value;
+    } else if (str_equal(key, "max-buffer-size")) {
+        log->buffer_size = value;
+    } else if (str_equal(key, "compress") && !read_bool(value, &log->compress)) {
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "strconv.ParseBool: parsing \"%.64s\": invalid syntax", value);
     }
-    // The others say how lines are marked when they are read with details.
-    if (!good)
-        return err_set(err, ERR_INVALID_ARGUMENT, "invalid value \"%.64s\" of log option %s", value,
-                       key);
     return 0;
+}
+
+int container_log_check(const struct container_log *log, const char *driver, struct err *err)
+{
+    uint64_t size;
+    if (log->none)
+        return 0;
+    bool gathers = str_equal(log->mode, "non-blocking");
+    if (!gathers && !str_empty(log->mode) && !str_equal(log->mode, "blocking"))
+        return err_set(err, ERR_INVALID_ARGUMENT, "logger: logging mode not supported: %.64s",
+                       log->mode);
+    // A writer is never held up by who reads its log here, so both modes are one; still they have
+    // to make sense.
+    if (log->buffer_size && !gathers)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "logger: max-buffer-size option is only supported with 'mode=non-blocking'");
+    if (log->buffer_size && !container_size_parse(log->buffer_size, &size))
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "error parsing option max-buffer-size: invalid size: '%.64s'",
+                       log->buffer_size);
+    if (log->compress && (log->files_max < 2 || !log->bytes_max))
+        return err_set(err, ERR_INVALID_ARGUMENT, "%s",
+                       str_equal(driver, "local")
+                           ? "compression cannot be enabled when max file count is 1"
+                           : "compress cannot be true when max-file is less than 2 or max-size is "
+                             "not set");
+    return log_marks_check(&log->marks, err);
+}
+
+struct log_marks_container container_marked(const struct container_spec *spec, const char *image_id,
+                                            struct arena *arena)
+{
+    const struct oci_container *container = &spec->container;
+    const size_t prefix = sizeof CONTAINER_LABEL_PREFIX - 1;
+    struct oci_pair *labels =
+        arena_alloc_array(arena, container->annotations_count, sizeof *labels);
+    struct buf command;
+    size_t count = 0;
+    buf_init(&command, LOG_MARKS_TAG_BYTES);
+    for (size_t i = 0; labels && i < container->annotations_count; i++)
+        if (str_starts(container->annotations[i].key, CONTAINER_LABEL_PREFIX))
+            labels[count++] = (struct oci_pair){container->annotations[i].key + prefix,
+                                                container->annotations[i].value};
+    for (size_t i = 0; i < container->args.count; i++)
+        buf_printf(&command, "%s%s", i ? " " : "", container->args.items[i]);
+    struct log_marks_container marked = {
+        .id = container->id,
+        .name = spec->name,
+        .image = spec->image,
+        .image_id = image_id,
+        .command = arena_strndup(arena, (const char *)command.data, command.len),
+        .labels = labels,
+        .labels_count = count,
+        .env = container->env,
+    };
+    buf_fini(&command);
+    return marked;
 }
 
 // One option, by its name and value, with the driver that it is for.
@@ -508,13 +585,13 @@ static int make_log(struct making *making)
     const char *name = container_defaults_log(defaults, driver ? driver->name : NULL, &with);
     int rc = container_log_driver_check(name, making->err);
     log->none = str_equal(name, "none");
-    for (size_t i = 0; driver && i < driver->n_options && !rc; i++)
+    for (size_t i = 0; driver && i < driver->n_options && !rc && !log->none; i++)
         rc = take_log_option(making, name, driver->options[i]->key, driver->options[i]->value);
     for (size_t i = 0; with && i < defaults->log_options_count && !rc; i++)
         if (!says_option(driver, defaults->log_options[i].key))
             rc = take_log_option(making, name, defaults->log_options[i].key,
                                  defaults->log_options[i].value);
-    return rc;
+    return rc ? rc : container_log_check(log, name, making->err);
 }
 
 // ---- all of it ---------------------------------------------------------------------------------

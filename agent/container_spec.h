@@ -14,6 +14,7 @@
 
 #include "agent/container_defaults.h"
 #include "agent/image/manifest.h"
+#include "agent/log_marks.h"
 #include "agent/oci/bundle.h"
 #include "agent/task/executor.h"
 #include "proto/base/arena.h"
@@ -53,6 +54,9 @@ struct container_log {
     bool none; // output is thrown away
     uint64_t bytes_max;
     unsigned files_max;
+    bool compress;                  // what was rotated away
+    struct log_marks_options marks; // borrowed
+    const char *mode, *buffer_size; // as written; container_log_check looks at them together
 };
 
 struct container_spec {
@@ -83,9 +87,16 @@ int container_spec_make(const struct executor_order *order, const struct image_c
                         const struct container_node *node, struct arena *arena,
                         struct container_spec *out, struct err *err);
 
-// Sets what one option of the log ("max-size", "max-file") says; others change nothing here, but
-// their values are looked at. INVALID_ARGUMENT.
+// Sets what one option of the log ("max-size", "max-file", ...) says. INVALID_ARGUMENT.
 int container_log_option(struct container_log *log, const char *key, const char *value,
                          struct err *err);
+
+// When all options were set: whether they go together, and expressions and template can be.
+// INVALID_ARGUMENT in dockerd's words.
+int container_log_check(const struct container_log *log, const char *driver, struct err *err);
+
+// What the log's marks are made from; in the arena.
+struct log_marks_container container_marked(const struct container_spec *spec, const char *image_id,
+                                            struct arena *arena);
 
 #endif

@@ -5,7 +5,8 @@
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 
-#define STREAM_MAGIC 0x6c6f6773u
+#define STREAM_MAGIC    0x6c6f6773u
+#define MARKS_BYTES_MAX (1u << 20)
 
 // ---- health checks -----------------------------------------------------------------------------
 
@@ -61,6 +62,9 @@ struct executor_log_stream {
     void (*done)(void *owner, const struct err *err);
     void *owner;
     struct buf text;
+    struct arena arena;
+    struct executor_mark *marks; // in it
+    size_t marks_count;
 };
 
 static void stream_line(void *owner, const struct log_line *line)
@@ -74,7 +78,9 @@ static void stream_line(void *owner, const struct log_line *line)
     struct executor_log log = {.at = line->at,
                                .stream = (int)line->stream,
                                .bytes = stream->text.data,
-                               .size = stream->text.len};
+                               .size = stream->text.len,
+                               .marks = stream->marks,
+                               .marks_count = stream->marks_count};
     stream->line(stream->owner, &log);
 }
 
@@ -83,6 +89,22 @@ static void stream_ended(void *owner, const struct err *err)
     struct executor_log_stream *stream = owner;
     MAGIC_CHECK(stream, STREAM_MAGIC);
     stream->done(stream->owner, err);
+}
+
+// Options that cannot be were refused when the container was made: there is nothing to tell here.
+static void make_marks(const struct executor_task *task, struct executor_log_stream *stream)
+{
+    static_assert(LOG_MARKS_MAX <= EXECUTOR_MARKS_MAX, "all marks fit");
+    struct oci_pair *marks;
+    size_t count;
+    arena_init_small(&stream->arena, MARKS_BYTES_MAX);
+    struct log_marks_container container =
+        container_marked(&task->spec, task->image_id, &stream->arena);
+    if (log_marks_make(&task->spec.log.marks, &container, &stream->arena, &marks, &count, NULL))
+        return;
+    stream->marks = arena_alloc_array(&stream->arena, count, sizeof *stream->marks);
+    for (size_t i = 0; stream->marks && i < count; i++)
+        stream->marks[stream->marks_count++] = (struct executor_mark){marks[i].key, marks[i].value};
 }
 
 struct executor_log_stream *
@@ -117,8 +139,10 @@ container_logs(struct executor_task *task, const struct executor_log_options *op
     stream->done = done;
     stream->owner = owner;
     buf_init(&stream->text, CONTAINER_LOG_BYTES_MAX);
+    make_marks(task, stream);
     if (logs_open(task->containers->loop, task->log_path, &query, &events, stream, &stream->reader,
                   err)) {
+        arena_fini(&stream->arena);
         MAGIC_CLEAR(stream);
         free(stream);
         return NULL;
@@ -139,6 +163,7 @@ void container_logs_close(struct executor_log_stream *stream)
     logs_close(stream->reader);
     list_remove(&stream->link);
     buf_fini(&stream->text);
+    arena_fini(&stream->arena);
     MAGIC_CLEAR(stream);
     free(stream);
 }

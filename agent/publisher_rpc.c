@@ -142,6 +142,16 @@ static void source_line(void *owner, const struct executor_log *log)
                                       : SWARM__LOG_STREAM__LOG_STREAM_STDOUT;
     message.data.data = (uint8_t *)(uintptr_t)log->bytes;
     message.data.len = log->size;
+    Swarm__LogAttr attrs[EXECUTOR_MARKS_MAX], *listed[EXECUTOR_MARKS_MAX];
+    CHECK(log->marks_count <= EXECUTOR_MARKS_MAX);
+    for (size_t i = 0; i < log->marks_count; i++) {
+        swarm__log_attr__init(&attrs[i]);
+        attrs[i].key = (char *)(uintptr_t)log->marks[i].key;
+        attrs[i].value = (char *)(uintptr_t)log->marks[i].value;
+        listed[i] = &attrs[i];
+    }
+    message.attrs = listed;
+    message.n_attrs = log->marks_count;
     publish(subscribed, &message, false);
 }
 

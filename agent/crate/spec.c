@@ -338,12 +338,14 @@ static int make_log(struct making *making)
     json_t *value;
     json_object_foreach(json_object_get(log, "Config"), key, value)
     {
-        int rc =
-            container_log_option(&making->out->log, key, json_string_value(value), making->err);
+        int rc = making->out->log.none
+                     ? 0
+                     : container_log_option(&making->out->log, key, json_string_value(value),
+                                            making->err);
         if (rc)
             return rc;
     }
-    return 0;
+    return container_log_check(&making->out->log, config_str(log, "Type"), making->err);
 }
 
 int crate_spec_make(const struct crate_plan *plan, struct arena *arena, struct container_spec *out,

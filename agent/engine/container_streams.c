@@ -7,13 +7,13 @@
 #include "agent/engine/containers.h"
 #include "agent/engine/engine.h"
 #include "agent/engine/errand.h"
+#include "agent/engine/log_entry.h"
 #include "agent/engine/stamp.h"
 #include "agent/engine/stream.h"
+#include "agent/log_marks.h"
 #include "agent/oci/logs_io.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
-
-#define NOTED_BYTES_MAX (64u << 10) // of the details that each line of a log shows
 
 // ---- attach ------------------------------------------------------------------------------------
 
@@ -329,8 +329,9 @@ struct reading {
     struct crate_wait wait; // for the end of a container that is followed
     bool waiting;
     bool paused;
-    bool tty, timestamps, details;
-    struct buf noted; // the details of every line
+    struct log_style style;
+    struct log_detail marks[LOG_MARKS_MAX]; // of every line
+    size_t marks_count;
     struct buf text;
 };
 
@@ -342,40 +343,78 @@ static void reading_gone(struct errand *errand)
     if (reading->reader)
         logs_close(reading->reader);
     reading->reader = NULL;
-    buf_fini(&reading->noted);
     buf_fini(&reading->text);
 }
 
-static void note(struct buf *out, const char *key, size_t key_bytes, const char *value)
+// ["K=V", ...] as texts, in the arena.
+static struct oci_strings texts_of(const json_t *list, struct arena *arena)
 {
-    if (out->len)
-        buf_put_u8(out, ',');
-    buf_put(out, key, key_bytes);
-    buf_put_u8(out, '=');
-    buf_put_str(out, value);
+    size_t count = json_array_size(list);
+    const char **items = arena_alloc_array(arena, count, sizeof *items);
+    for (size_t i = 0; items && i < count; i++)
+        items[i] = str_or(json_string_value(json_array_get(list, i)), "");
+    return (struct oci_strings){items, items ? count : 0};
 }
 
-// Labels and variables that the log's options name, as json-file has them.
-static void note_details(const struct crate *crate, struct buf *out)
+static struct oci_pair *pairs_of(json_t *object, struct arena *arena, size_t *count)
 {
-    const json_t *options = config_of(config_of(crate->host, "LogConfig"), "Config");
-    const json_t *labels = config_of(crate->config, "Labels"),
-                 *env = config_of(crate->config, "Env");
-    const char *names = config_str(options, "labels"), *variables = config_str(options, "env");
-    struct str_part name;
-    char key[256];
-    while (!str_empty(names) && str_split(&names, ',', &name)) {
-        str_format(key, sizeof key, "%.*s", (int)name.len, name.at);
-        const char *value = json_string_value(json_object_get(labels, key));
-        if (value)
-            note(out, key, strlen(key), value);
+    struct oci_pair *pairs = arena_alloc_array(arena, json_object_size(object), sizeof *pairs);
+    const char *key;
+    json_t *value;
+    *count = 0;
+    if (pairs)
+        json_object_foreach(object, key, value) pairs[(*count)++] =
+            (struct oci_pair){key, json_string_value(value)};
+    return pairs;
+}
+
+static const char *command_of(const struct crate *crate, struct arena *arena)
+{
+    static const char *const parts[] = {"Entrypoint", "Cmd"};
+    const char *text = "";
+    for (size_t part = 0; part < COUNT_OF(parts); part++) {
+        const json_t *list = config_of(crate->config, parts[part]);
+        for (size_t i = 0; i < json_array_size(list); i++)
+            text = str_or(arena_printf(arena, "%s%s%s", text, *text ? " " : "",
+                                       str_or(json_string_value(json_array_get(list, i)), "")),
+                          "");
     }
-    while (!str_empty(variables) && str_split(&variables, ',', &name))
-        for (size_t i = 0; i < json_array_size(env); i++) {
-            const char *pair = str_or(json_string_value(json_array_get(env, i)), "");
-            if (name.len && strncmp(pair, name.at, name.len) == 0 && pair[name.len] == '=')
-                note(out, pair, name.len, pair + name.len + 1);
-        }
+    return text;
+}
+
+// What the log's options name, as json-file has it. They were looked at when the container was
+// made.
+static void note_marks(struct request *request, const struct crate *crate, struct reading *reading)
+{
+    struct arena *arena = request_arena(request);
+    struct log_marks_options options = {0};
+    const char *key;
+    json_t *value;
+    json_object_foreach(json_object_get(json_object_get(crate->host, "LogConfig"), "Config"), key,
+                        value)
+    {
+        const char **option = log_marks_option(&options, key);
+        if (option)
+            *option = json_string_value(value);
+    }
+    struct log_marks_container container = {
+        .id = crate->id,
+        .name = crate->name,
+        .image = config_str(crate->config, "Image"),
+        .image_id = crate->image_id,
+        .env = texts_of(config_of(crate->config, "Env"), arena),
+    };
+    if (!str_empty(options.tag))
+        container.command = command_of(crate, arena);
+    container.labels =
+        pairs_of(json_object_get(crate->config, "Labels"), arena, &container.labels_count);
+    struct oci_pair *marks;
+    size_t count;
+    if (log_marks_make(&options, &container, arena, &marks, &count, NULL))
+        return;
+    for (size_t i = 0; i < count; i++)
+        reading->marks[i] = (struct log_detail){marks[i].key, marks[i].value};
+    reading->marks_count = count;
 }
 
 static void reading_drain(struct errand *errand)
@@ -387,37 +426,22 @@ static void reading_drain(struct errand *errand)
     }
 }
 
-// Nine digits of the second, always.
-static void put_time(struct buf *out, struct wall at)
-{
-    char text[WALL_TEXT_BYTES];
-    wall_format((struct wall){at.ns - at.ns % NS_PER_S}, text);
-    buf_printf(out, "%.19s.%09lldZ ", text, (long long)(at.ns % NS_PER_S));
-}
-
 static void reading_line(void *owner, const struct log_line *line)
 {
     struct reading *reading = owner;
     struct request *request = reading->errand.request;
     struct buf *text = &reading->text;
+    const struct log_entry entry = {
+        .stream = line->stream == LOG_STREAM_STDERR ? LOG_STDERR : LOG_STDOUT,
+        .at = line->at,
+        .text = line->data,
+        .bytes = line->size,
+        .newline = !line->partial,
+        .details = reading->marks,
+        .details_count = reading->marks_count,
+    };
     buf_clear(text);
-    if (!reading->tty)
-        buf_put(text, (uint8_t[]){(uint8_t)line->stream, 0, 0, 0, 0, 0, 0, 0}, 8);
-    if (reading->timestamps)
-        put_time(text, line->at);
-    if (reading->details) {
-        buf_put(text, reading->noted.data, reading->noted.len);
-        buf_put_u8(text, ' ');
-    }
-    buf_put(text, line->data, line->size);
-    if (!line->partial)
-        buf_put_u8(text, '\n');
-    if (!reading->tty) {
-        size_t size = text->len - 8;
-        uint8_t length[4] = {(uint8_t)(size >> 24), (uint8_t)(size >> 16), (uint8_t)(size >> 8),
-                             (uint8_t)size};
-        memcpy(text->data + 4, length, 4);
-    }
+    log_entry_put(text, &entry, &reading->style);
     if (text->len)
         request_stream_write(request, text->data, text->len);
     if (request_room(request) == 0) {
@@ -487,20 +511,21 @@ static void logs(struct request *request)
     struct reading *reading = errand_new(request, sizeof *reading);
     reading->errand.gone = reading_gone;
     reading->errand.drain = reading_drain;
-    reading->tty = config_bool(crate->config, "Tty");
-    reading->timestamps = request_flag(request, "timestamps");
-    reading->details = request_flag(request, "details");
+    reading->style = (struct log_style){
+        .raw = config_bool(crate->config, "Tty"),
+        .timestamps = request_flag(request, "timestamps"),
+        .details = request_flag(request, "details"),
+    };
     buf_init(&reading->text, CONTAINER_LOG_BYTES_MAX);
-    buf_init(&reading->noted, NOTED_BYTES_MAX);
-    if (reading->details)
-        note_details(crate, &reading->noted);
+    if (reading->style.details)
+        note_marks(request, crate, reading);
     if (logs_open(request_loop(request), crate->log_path, &query, &events, reading,
                   &reading->reader, &err)) {
         errand_fail(request, &err);
         return;
     }
     request_stream(request, 200,
-                   !reading->tty && request_minor(request) >= 42
+                   !reading->style.raw && request_minor(request) >= 42
                        ? "application/vnd.docker.multiplexed-stream"
                        : "application/vnd.docker.raw-stream");
     if (query.follow) {

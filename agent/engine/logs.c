@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "agent/engine/engine.h"
-#include "agent/engine/log_line.h"
+#include "agent/engine/log_entry.h"
 #include "agent/engine/noun.h"
 #include "agent/engine/stamp.h"
 #include "proto/base/check.h"
@@ -29,7 +29,7 @@ static void put_line(struct buf *out, const Swarm__LogMessage *message,
                      const struct log_style *style)
 {
     struct log_detail details[LOG_DETAILS_MAX];
-    struct log_line line = {
+    struct log_entry entry = {
         .stream = message->stream == SWARM__LOG_STREAM__LOG_STREAM_STDERR ? LOG_STDERR : LOG_STDOUT,
         .at = timestamp_to_wall(message->timestamp),
         .text = message->data.data,
@@ -41,12 +41,12 @@ static void put_line(struct buf *out, const Swarm__LogMessage *message,
         details[0] = (struct log_detail){"com.docker.swarm.node.id", context->node_id};
         details[1] = (struct log_detail){"com.docker.swarm.service.id", context->service_id};
         details[2] = (struct log_detail){"com.docker.swarm.task.id", context->task_id};
-        line.details_count = 3;
+        entry.details_count = 3;
     }
-    for (size_t i = 0; i < message->n_attrs && line.details_count < LOG_DETAILS_MAX; i++)
-        details[line.details_count++] =
+    for (size_t i = 0; i < message->n_attrs && entry.details_count < LOG_DETAILS_MAX; i++)
+        details[entry.details_count++] =
             (struct log_detail){message->attrs[i]->key, message->attrs[i]->value};
-    log_line_put(out, &line, style);
+    log_entry_put(out, &entry, style);
 }
 
 static void on_lines(struct request *request, const void *response)
@@ -72,9 +72,9 @@ static void on_lines_end(struct request *request, const struct err *err)
         struct buf out;
         rpc_status_text(err, call, sizeof call);
         str_format(text, sizeof text, "Error grabbing logs: %s\n", call);
-        struct log_line line = {.stream = LOG_SYSTEM_ERROR, .text = text, .bytes = strlen(text)};
+        struct log_entry entry = {.stream = LOG_SYSTEM_ERROR, .text = text, .bytes = strlen(text)};
         buf_init(&out, sizeof text + 64);
-        log_line_put(&out, &line, &reading->style);
+        log_entry_put(&out, &entry, &reading->style);
         request_stream_write(request, out.data, out.len);
         buf_fini(&out);
     }

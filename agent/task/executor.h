@@ -80,12 +80,22 @@ struct executor_events {
 struct executor_task;
 struct executor;
 
+// A mark of a log, for readers that ask for details: one of the labels or variables, or the tag.
+struct executor_mark {
+    const char *key;
+    const char *value;
+};
+
+#define EXECUTOR_MARKS_MAX 48 // of one log
+
 // A line, its newline included, or part of one that a container wrote.
 struct executor_log {
     struct wall at;
     int stream; // 1 standard output, 2 standard error
     const void *bytes;
     size_t size;
+    const struct executor_mark *marks; // the same for all lines of a stream
+    size_t marks_count;                // at most EXECUTOR_MARKS_MAX
 };
 
 struct executor_log_options {

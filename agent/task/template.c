@@ -16,10 +16,18 @@ struct value {
     bool is_labels;
 };
 
+enum {
+    OF_SPECS = 1 << 0,
+    OF_PAYLOADS = 1 << 1,
+    OF_NAMES = 1 << 2,
+};
+
 // The state of one expansion.
 struct expansion {
-    const struct template_context *context;
-    bool payload;
+    unsigned kind;                          // which functions there are
+    const struct template_context *context; // NULL: the fields are those of `field`
+    const char *(*field)(void *owner, struct str_part path);
+    void *owner;
     char task_name[NAME_TASK_BYTES];
     char slot[32];
     struct arena arena; // unquoted literals and path copies
@@ -105,6 +113,13 @@ static struct value label_of(struct expansion *expansion, const char *key, size_
 static int get_field(struct expansion *expansion, struct str_part path, struct value *out)
 {
     const size_t labels_size = sizeof labels_path - 1;
+    if (!expansion->context) {
+        const char *text = expansion->field(expansion->owner, path);
+        if (!text)
+            return fail(expansion, "no such field", path);
+        *out = (struct value){.text = text, .size = strlen(text)};
+        return 0;
+    }
     if (str_part_is(path, labels_path)) {
         *out = (struct value){.is_labels = true};
         return 0;
@@ -214,14 +229,41 @@ static int call_env(struct expansion *expansion, const struct value *args, size_
     return 0;
 }
 
+static int call_case(struct expansion *expansion, const struct value *args, size_t count,
+                     struct buf *out, int (*to)(int letter))
+{
+    if (count != 1)
+        return err_set(expansion->err, ERR_INVALID_ARGUMENT, "template: one text has one case");
+    for (size_t i = 0; i < args[0].size; i++)
+        buf_put_u8(out, (uint8_t)to((unsigned char)args[0].text[i]));
+    return 0;
+}
+
+static int call_lower(struct expansion *expansion, const struct value *args, size_t count,
+                      struct buf *out)
+{
+    return call_case(expansion, args, count, out, tolower);
+}
+
+static int call_upper(struct expansion *expansion, const struct value *args, size_t count,
+                      struct buf *out)
+{
+    return call_case(expansion, args, count, out, toupper);
+}
+
 static const struct function {
     const char *name;
-    bool payload_only;
+    unsigned kinds;
     int (*call)(struct expansion *expansion, const struct value *args, size_t count,
                 struct buf *out);
 } functions[] = {
-    {"index", false, call_index},  {"join", false, call_join}, {"secret", true, call_secret},
-    {"config", true, call_config}, {"env", true, call_env},
+    {"index", OF_SPECS | OF_PAYLOADS, call_index},
+    {"join", OF_SPECS | OF_PAYLOADS | OF_NAMES, call_join},
+    {"secret", OF_PAYLOADS, call_secret},
+    {"config", OF_PAYLOADS, call_config},
+    {"env", OF_PAYLOADS, call_env},
+    {"lower", OF_NAMES, call_lower},
+    {"upper", OF_NAMES, call_upper},
 };
 
 // ---- parsing -----------------------------------------------------------------------------------
@@ -296,8 +338,7 @@ static int take_value(struct expansion *expansion, struct str_part *rest, struct
 static const struct function *find_function(const struct expansion *expansion, struct str_part name)
 {
     for (size_t i = 0; i < COUNT_OF(functions); i++)
-        if (str_part_is(name, functions[i].name) &&
-            (expansion->payload || !functions[i].payload_only))
+        if (str_part_is(name, functions[i].name) && (functions[i].kinds & expansion->kind))
             return &functions[i];
     return NULL;
 }
@@ -410,17 +451,30 @@ static int expand(struct expansion *expansion, const char *at, const char *end, 
     }
 }
 
+static int expand_all(struct expansion *expansion, const char *text, size_t size, struct buf *out)
+{
+    arena_init(&expansion->arena, 4 * TEMPLATE_PAYLOAD_BYTES);
+    int result = expand(expansion, text, text + size, out);
+    if (!result && !buf_ok(out))
+        result = err_set(expansion->err, ERR_RESOURCE_EXHAUSTED,
+                         "template expands to more than %zu bytes", out->limit);
+    arena_fini(&expansion->arena);
+    return result;
+}
+
 int template_expand(const struct template_context *context, const char *text, size_t size,
                     bool payload, struct buf *out, struct err *err)
 {
-    struct expansion expansion = {.context = context, .payload = payload, .err = err};
-    arena_init(&expansion.arena, 4 * TEMPLATE_PAYLOAD_BYTES);
-    int result = expand(&expansion, text, text + size, out);
-    if (!result && !buf_ok(out))
-        result = err_set(err, ERR_RESOURCE_EXHAUSTED, "template expands to more than %zu bytes",
-                         out->limit);
-    arena_fini(&expansion.arena);
-    return result;
+    struct expansion expansion = {
+        .kind = payload ? OF_PAYLOADS : OF_SPECS, .context = context, .err = err};
+    return expand_all(&expansion, text, size, out);
+}
+
+int template_expand_names(const char *(*field)(void *owner, struct str_part path), void *owner,
+                          const char *text, size_t size, struct buf *out, struct err *err)
+{
+    struct expansion expansion = {.kind = OF_NAMES, .field = field, .owner = owner, .err = err};
+    return expand_all(&expansion, text, size, out);
 }
 
 // ---- a task's spec -----------------------------------------------------------------------------

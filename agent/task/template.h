@@ -15,6 +15,7 @@
 #include "proto/base/arena.h"
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
+#include "proto/base/str.h"
 #include "proto/wire/objects.pb-c.h"
 
 // Largest text one template may expand to in a spec, and in a secret or config.
@@ -41,6 +42,11 @@ struct template_context {
 // INVALID_ARGUMENT with the reason; RESOURCE_EXHAUSTED past out's limit.
 int template_expand(const struct template_context *context, const char *text, size_t size,
                     bool payload, struct buf *out, struct err *err);
+
+// The same language over other fields, without labels but with the functions lower and upper:
+// `field` answers for ".Name", NULL where there is none of that name.
+int template_expand_names(const char *(*field)(void *owner, struct str_part path), void *owner,
+                          const char *text, size_t size, struct buf *out, struct err *err);
 
 // A copy of the task in `arena` with every template of its container spec expanded, for a settled
 // task. NULL and *err, which names the field, when one cannot be.

@@ -104,7 +104,8 @@ static int make_log(struct making *making)
 {
     const struct config *config = making->config;
     struct container_defaults *out = &making->out->containers;
-    struct container_log ignored = {0};
+    // Files and size may still come from the container.
+    struct container_log tried = {.bytes_max = 1, .files_max = CONTAINER_LOG_FILES_MAX};
     const char *driver = str_or(config->log_driver, LOG_DRIVER_DEFAULT);
     struct oci_pair *options =
         arena_alloc_array(&making->out->arena, config->log_opts.count + 1, sizeof *options);
@@ -118,8 +119,10 @@ static int make_log(struct making *making)
         options[i].value = text + size + 1;
         rc = container_log_option_check(driver, options[i].key, making->err);
         if (!rc)
-            rc = container_log_option(&ignored, options[i].key, options[i].value, making->err);
+            rc = container_log_option(&tried, options[i].key, options[i].value, making->err);
     }
+    if (!rc)
+        rc = container_log_check(&tried, driver, making->err);
     out->log_driver = driver;
     out->log_options = options;
     out->log_options_count = config->log_opts.count;

@@ -24,6 +24,31 @@ step "one task's lines"
 task=$(docker service ps talk -q | head -1)
 same 3 "$(docker service logs --raw "$task" 2>/dev/null | wc -l)" "lines of a task"
 
+step "details: what the options of the log name"
+docker service create -d --name told --label no=1 --container-label cl=2 --container-label x.q=3 \
+  --env FOO=bar --env 'PLACE=a b' --log-driver json-file --log-opt labels=cl,no \
+  --log-opt labels-regex='^x\.' --log-opt env=FOO --log-opt tag='{{.Name}}' \
+  "$LAB_IMAGE" sh -c 'echo hi; sleep 100000' >/dev/null
+told() { [[ $(docker service logs --raw --details told 2>/dev/null) == *" hi" ]]; }
+eventually 60 told
+task=$(docker service ps told -q --no-trunc)
+same "FOO=bar,cl=2,tag=told.1.$task,x.q=3 hi" \
+  "$(docker service logs --details told | sed 's/^[^|]*| //')" "details"
+same "FOO=bar,cl=2,tag=told.1.$task,x.q=3 hi" \
+  "$(docker logs --details "told.1.$task")" "details of the task's container"
+id=$(docker create --label x.y=1 --label xz=2 --env 'BAR=a b,c' --log-opt env-regex='^B' \
+  --log-opt labels=x.y --log-opt tag='{{.ImageName}}/{{.Command}}/{{upper .DaemonName}}' \
+  "$LAB_IMAGE" echo hi)
+docker start -a "$id" >/dev/null
+same "BAR=a+b%2Cc,tag=busybox%3Alab%2Fecho+hi%2FDOCKER,x.y=1 hi" "$(docker logs --details "$id")" \
+  "details of a container"
+refused "error parsing regexp" docker create --log-opt labels-regex='(' "$LAB_IMAGE"
+refused "log-tag: template" docker create --log-opt tag='{{.Bad}}' "$LAB_IMAGE"
+refused "unknown log opt 'tag' for log driver local" \
+  docker create --log-driver local --log-opt tag=x "$LAB_IMAGE"
+docker rm "$id" >/dev/null
+docker service rm told >/dev/null
+
 step "followed: a task that comes later joins"
 docker service logs -f --raw talk >"$LAB/followed" 2>&1 &
 follower=$!

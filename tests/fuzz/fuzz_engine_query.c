@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "agent/engine/event_match.h"
-#include "agent/engine/log_line.h"
+#include "agent/engine/log_entry.h"
 #include "agent/engine/stamp.h"
 #include "manager/control/reference.h"
 #include "proto/base/check.h"
@@ -49,11 +49,11 @@ static void event(const char *text)
 static void line(const char *text, size_t size)
 {
     struct log_detail details[] = {{text, text}, {"a", text}};
-    struct log_line line = {
+    struct log_entry line = {
         .stream = LOG_STDOUT, .text = text, .bytes = size, .details = details, .details_count = 2};
     struct buf out;
     buf_init(&out, 64 * (size + 64));
-    log_line_put(&out, &line, &(struct log_style){.timestamps = true, .details = true});
+    log_entry_put(&out, &line, &(struct log_style){.timestamps = true, .details = true});
     CHECK(buf_cstr(&out));
     buf_fini(&out);
 }

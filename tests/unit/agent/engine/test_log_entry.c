@@ -2,21 +2,21 @@
 #include <check.h>
 #include <string.h>
 
-#include "agent/engine/log_line.h"
+#include "agent/engine/log_entry.h"
 #include "agent/engine/stamp.h"
 #include "proto/base/check.h"
 
 static const char *text_of(struct buf *out, const struct log_style *style, size_t skip)
 {
     struct log_detail details[] = {{"b", "x y"}, {"a", "1,2"}};
-    struct log_line line = {.stream = LOG_STDERR,
-                            .at = {1500000000000000050},
-                            .text = "hello\n",
-                            .bytes = 6,
-                            .details = details,
-                            .details_count = 2};
+    struct log_entry entry = {.stream = LOG_STDERR,
+                              .at = {1500000000000000050},
+                              .text = "hello\n",
+                              .bytes = 6,
+                              .details = details,
+                              .details_count = 2};
     buf_init(out, 1024);
-    log_line_put(out, &line, style);
+    log_entry_put(out, &entry, style);
     return buf_cstr(out) + skip;
 }
 
@@ -60,10 +60,10 @@ START_TEST(moments_are_seconds_with_a_fraction)
 }
 END_TEST
 
-Suite *suite_log_line(void);
-Suite *suite_log_line(void)
+Suite *suite_log_entry(void);
+Suite *suite_log_entry(void)
 {
-    Suite *suite = suite_create("log_line");
+    Suite *suite = suite_create("log_entry");
     TCase *tcase = tcase_create("all");
     tcase_add_test(tcase, a_frame_has_the_stream_and_the_length);
     tcase_add_test(tcase, the_time_has_nine_digits_and_details_are_sorted_and_escaped);

@@ -1,4 +1,4 @@
-#include "agent/engine/log_line.h"
+#include "agent/engine/log_entry.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,42 +43,37 @@ static int by_key(const void *a, const void *b)
     return str_compare(((const struct log_detail *)a)->key, ((const struct log_detail *)b)->key);
 }
 
-static void put_details(struct buf *out, const struct log_line *line)
+static void put_details(struct buf *out, const struct log_entry *entry)
 {
-    size_t count = line->details_count < LOG_DETAILS_MAX ? line->details_count : LOG_DETAILS_MAX;
+    size_t count = entry->details_count < LOG_DETAILS_MAX ? entry->details_count : LOG_DETAILS_MAX;
     if (count)
-        qsort(line->details, count, sizeof *line->details, by_key);
+        qsort(entry->details, count, sizeof *entry->details, by_key);
     for (size_t i = 0; i < count; i++) {
         if (i > 0)
             buf_put_u8(out, ',');
-        put_escaped(out, line->details[i].key);
+        put_escaped(out, entry->details[i].key);
         buf_put_u8(out, '=');
-        put_escaped(out, line->details[i].value);
+        put_escaped(out, entry->details[i].value);
     }
     buf_put_u8(out, ' ');
 }
 
-void log_line_put(struct buf *out, const struct log_line *line, const struct log_style *style)
+void log_entry_put(struct buf *out, const struct log_entry *entry, const struct log_style *style)
 {
-    struct buf body;
-    size_t details_bytes = 0;
-    for (size_t i = 0; i < line->details_count; i++)
-        details_bytes += 3 * (strlen(str_or(line->details[i].key, "")) +
-                              strlen(str_or(line->details[i].value, ""))) +
-                         2;
-    buf_init(&body, WALL_TEXT_BYTES + 16 + details_bytes + line->bytes);
-    bool system = line->stream == LOG_SYSTEM_ERROR; // of ours, not of the container
+    const size_t start = out->len;
+    const bool system = entry->stream == LOG_SYSTEM_ERROR; // of ours, not of the container
+    if (!style->raw)
+        buf_put(out, (uint8_t[HEAD_BYTES]){(uint8_t)entry->stream}, HEAD_BYTES);
     if (style->timestamps && !system)
-        put_time(&body, line->at);
+        put_time(out, entry->at);
     if (style->details && !system)
-        put_details(&body, line);
-    buf_put(&body, line->text, line->bytes);
-    if (!style->raw) {
-        uint8_t head[HEAD_BYTES] = {(uint8_t)line->stream};
+        put_details(out, entry);
+    buf_put(out, entry->text, entry->bytes);
+    if (entry->newline)
+        buf_put_u8(out, '\n');
+    if (!style->raw && buf_ok(out)) {
+        uint32_t size = (uint32_t)(out->len - start - HEAD_BYTES);
         for (int i = 0; i < 4; i++)
-            head[4 + i] = (uint8_t)((uint32_t)body.len >> (24 - 8 * i));
-        buf_put(out, head, sizeof head);
+            out->data[start + 4 + (size_t)i] = (uint8_t)(size >> (24 - 8 * i));
     }
-    buf_put(out, body.data, body.len);
-    buf_fini(&body);
 }

@@ -1,6 +1,6 @@
 // Lines of logs as Docker sends them: the multiplexed frame, the time, the details.
-#ifndef AGENT_ENGINE_LOG_LINE_H
-#define AGENT_ENGINE_LOG_LINE_H
+#ifndef AGENT_ENGINE_LOG_ENTRY_H
+#define AGENT_ENGINE_LOG_ENTRY_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -9,7 +9,7 @@
 #include "proto/base/buf.h"
 #include "proto/base/clock.h"
 
-enum log_stream {
+enum log_entry_stream {
     LOG_STDOUT = 1,
     LOG_STDERR = 2,
     LOG_SYSTEM_ERROR = 3,
@@ -22,11 +22,12 @@ struct log_detail {
     const char *value;
 };
 
-struct log_line {
-    enum log_stream stream;
+struct log_entry {
+    enum log_entry_stream stream;
     struct wall at;
-    const void *text; // with its newline
+    const void *text;
     size_t bytes;
+    bool newline;               // which the text has not got, goes behind it
     struct log_detail *details; // sorted in place; past LOG_DETAILS_MAX the rest is left out
     size_t details_count;
 };
@@ -38,6 +39,6 @@ struct log_style {
 };
 
 // Appends the line.
-void log_line_put(struct buf *out, const struct log_line *line, const struct log_style *style);
+void log_entry_put(struct buf *out, const struct log_entry *line, const struct log_style *style);
 
 #endif
