@@ -88,6 +88,8 @@ struct backend_local {
     const char *init_program;
     const char *const *insecure_registries; // names and CIDRs
     size_t insecure_registries_count;
+    const char *const *registry_mirrors; // of docker.io
+    size_t registry_mirrors_count;
 };
 
 struct backend {

@@ -8,6 +8,7 @@
 #include "agent/crate/config.h"
 #include "agent/crate/crates_io.h"
 #include "agent/image/images_io.h"
+#include "agent/image/mirrors.h"
 #include "proto/base/buf.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
@@ -155,12 +156,25 @@ static void write_plugins(struct json_out *out)
     json_out_end(out);
 }
 
-static void write_index(struct json_out *out, const char *name, bool official)
+// With the slash at the end that dockerd gives them.
+static void write_mirrors(const struct backend_local *local, struct json_out *out)
 {
-    static const char *const none[] = {NULL};
+    char text[MIRRORS_BYTES_MAX + 2];
+    json_out_array(out, "Mirrors");
+    for (size_t i = 0; local && i < local->registry_mirrors_count; i++) {
+        const char *mirror = local->registry_mirrors[i];
+        str_format(text, sizeof text, "%s%s", mirror, str_ends(mirror, "/") ? "" : "/");
+        json_out_str(out, NULL, text);
+    }
+    json_out_end(out);
+}
+
+static void write_index(const struct backend_local *mirrors, struct json_out *out, const char *name,
+                        bool official)
+{
     json_out_object(out, name);
     json_out_str(out, "Name", name);
-    write_texts(out, "Mirrors", none);
+    write_mirrors(mirrors, out);
     json_out_bool(out, "Secure", official);
     json_out_bool(out, "Official", official);
     json_out_end(out);
@@ -173,18 +187,19 @@ static void write_registries(const struct backend_local *local, struct json_out 
     write_texts(out, "AllowNondistributableArtifactsCIDRs", none);
     write_texts(out, "AllowNondistributableArtifactsHostnames", none);
     json_out_array(out, "InsecureRegistryCIDRs");
+    json_out_str(out, NULL, "127.0.0.0/8"); // always (mirrors.h)
     for (size_t i = 0; i < local->insecure_registries_count; i++)
         if (strchr(local->insecure_registries[i], '/'))
             json_out_str(out, NULL, local->insecure_registries[i]);
     json_out_end(out);
     json_out_object(out, "IndexConfigs");
-    write_index(out, "docker.io", true);
+    write_index(local, out, MIRRORS_DOMAIN, true);
     for (size_t i = 0; i < local->insecure_registries_count; i++)
         if (!strchr(local->insecure_registries[i], '/') &&
             !str_equal(local->insecure_registries[i], "docker.io"))
-            write_index(out, local->insecure_registries[i], false);
+            write_index(NULL, out, local->insecure_registries[i], false);
     json_out_end(out);
-    write_texts(out, "Mirrors", none);
+    write_mirrors(local, out);
     json_out_end(out);
 }
 

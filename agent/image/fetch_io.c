@@ -51,6 +51,7 @@ struct fetch {
     bool has_slot;
     bool is_new; // layers were brought
     bool insecure;
+    bool mirrored; // the file of mirrors says what is insecure
     struct reference reference;
     char os[PLATFORM_BYTES];
     char architecture[PLATFORM_BYTES];
@@ -198,6 +199,10 @@ static int run_skopeo(struct fetch *fetch, const char *const *args, int64_t time
     const char *argv[ARGS_MAX] = {fetch->images->skopeo, "--override-os", fetch->os,
                                   "--override-arch", fetch->architecture};
     size_t count = 5;
+    if (fetch->mirrored) {
+        argv[count++] = "--registries-conf";
+        argv[count++] = fetch->images->mirrors_conf;
+    }
     if (*fetch->variant) {
         argv[count++] = "--override-variant";
         argv[count++] = fetch->variant;
@@ -228,7 +233,8 @@ static void inspect(struct fetch *fetch, const char *digest, bool config, proces
     if (fetch->registry) {
         args[count++] = "--authfile";
         args[count++] = FETCH_AUTH_PATH;
-        args[count++] = fetch->insecure ? "--tls-verify=false" : "--tls-verify=true";
+        if (!fetch->mirrored)
+            args[count++] = fetch->insecure ? "--tls-verify=false" : "--tls-verify=true";
         if (fetch->images->certs_dir) {
             args[count++] = "--cert-dir";
             args[count++] = fetch->images->certs_dir;
@@ -384,7 +390,8 @@ static void copy_layers(struct fetch *fetch)
     if (fetch->registry) {
         args[count++] = "--src-authfile";
         args[count++] = FETCH_AUTH_PATH;
-        args[count++] = fetch->insecure ? "--src-tls-verify=false" : "--src-tls-verify=true";
+        if (!fetch->mirrored)
+            args[count++] = fetch->insecure ? "--src-tls-verify=false" : "--src-tls-verify=true";
         if (fetch->images->certs_dir) {
             args[count++] = "--src-cert-dir";
             args[count++] = fetch->images->certs_dir;
@@ -553,6 +560,8 @@ struct fetch *fetch_start(struct images *images, const struct fetch_spec *spec)
         fetch->reference = *spec->reference;
         fetch->named = true;
         fetch->insecure = fetch_insecure(images, fetch->reference.domain);
+        fetch->mirrored = fetch->registry && images->mirrors.urls_count &&
+                          str_equal(fetch->reference.domain, MIRRORS_DOMAIN);
     }
     take_platform(fetch, spec->platform);
     fetch->auth_fd = fetch_auth_fd(fetch->reference.domain, spec->auth, &fetch->err);

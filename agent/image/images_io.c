@@ -18,8 +18,9 @@
 #include "proto/base/log.h"
 #include "proto/base/str.h"
 
-#define PULLS_AT_ONCE 3
-#define STALL_MS      (10 * 60 * 1000)
+#define PULLS_AT_ONCE          3
+#define MIRRORS_TEXT_BYTES_MAX (1u << 20)
+#define STALL_MS               (10 * 60 * 1000)
 
 // ---- shared helpers -----------------------------------------------------------------------------
 
@@ -93,21 +94,53 @@ static int make_folders(const struct images *images, struct err *err)
     return rc;
 }
 
-static void set_pulls(struct images *images, const char *const *insecure, size_t count,
-                      unsigned pulls_max)
+static const char *const *copy_texts(struct arena *arena, const char *const *texts, size_t count)
 {
-    images->pulls_max = pulls_max ? pulls_max : PULLS_AT_ONCE;
-    map_clear(&images->insecure);
-    for (size_t i = 0; i < count; i++)
-        map_put_str(&images->insecure, insecure[i], images);
+    const char **copy = arena_alloc_array(arena, count, sizeof *copy);
+    for (size_t i = 0; copy && i < count; i++)
+        copy[i] = arena_strdup(arena, texts[i]);
+    return copy;
 }
 
-void images_reload(struct images *images, const char *const *insecure_registries, size_t count,
-                   unsigned pulls_max)
+static int set_mirrors(struct images *images, const struct mirrors *mirrors, struct err *err)
+{
+    struct arena arena;
+    arena_init(&arena, MIRRORS_TEXT_BYTES_MAX);
+    struct mirrors copy = {
+        .urls = copy_texts(&arena, mirrors->urls, mirrors->urls_count),
+        .urls_count = mirrors->urls_count,
+        .insecure = copy_texts(&arena, mirrors->insecure, mirrors->insecure_count),
+        .insecure_count = mirrors->insecure_count,
+    };
+    int rc = arena_overflowed(&arena)
+                 ? err_set(err, ERR_RESOURCE_EXHAUSTED, "names of registries are too long")
+                 : 0;
+    if (!rc && copy.urls_count) {
+        struct buf conf;
+        buf_init(&conf, MIRRORS_CONF_BYTES);
+        mirrors_conf(&copy, &conf);
+        CHECK(buf_ok(&conf));
+        rc = file_write_atomic(images->mirrors_conf, conf.data, conf.len, 0600, err);
+        buf_fini(&conf);
+    }
+    if (rc) {
+        arena_fini(&arena);
+        return rc;
+    }
+    arena_fini(&images->mirrors_text);
+    images->mirrors_text = arena;
+    images->mirrors = copy;
+    return 0;
+}
+
+int images_reload(struct images *images, const struct mirrors *mirrors, unsigned pulls_max,
+                  struct err *err)
 {
     MAGIC_CHECK(images, IMAGES_MAGIC);
-    set_pulls(images, insecure_registries, count, pulls_max);
+    images->pulls_max = pulls_max ? pulls_max : PULLS_AT_ONCE;
+    int rc = set_mirrors(images, mirrors, err);
     fetch_next(images);
+    return rc;
 }
 
 int images_open(const struct images_config *config, struct images **out, struct err *err)
@@ -126,12 +159,15 @@ int images_open(const struct images_config *config, struct images **out, struct 
     images->umoci = str_dup(str_or(config->umoci, "umoci"));
     images->certs_dir = str_dup(config->certs_dir);
     images->stall_ms = config->pull_timeout_ms ? config->pull_timeout_ms : STALL_MS;
-    map_init(&images->insecure);
+    images->mirrors_conf = str_printf("%s/registries.conf", config->root);
+    images->pulls_max = config->pulls_max ? config->pulls_max : PULLS_AT_ONCE;
+    arena_init(&images->mirrors_text, MIRRORS_TEXT_BYTES_MAX);
     map_init(&images->unpacks);
     map_init(&images->fetches);
     list_init(&images->fetch_queue);
-    set_pulls(images, config->insecure_registries, config->insecure_count, config->pulls_max);
     int rc = make_folders(images, err);
+    if (!rc)
+        rc = set_mirrors(images, &config->mirrors, err);
     char path[IMAGES_PATH_BYTES];
     if (!rc)
         rc = images_path(path, err, "%s/library", images->root);
@@ -152,13 +188,14 @@ void images_close(struct images *images)
     CHECK(!images->ops);
     if (images->library)
         library_close(images->library);
-    map_fini(&images->insecure);
+    arena_fini(&images->mirrors_text);
     map_fini(&images->unpacks);
     map_fini(&images->fetches);
     free(images->root);
     free(images->skopeo);
     free(images->umoci);
     free(images->certs_dir);
+    free(images->mirrors_conf);
     MAGIC_CLEAR(images);
     free(images);
 }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "agent/image/library_io.h"
+#include "agent/image/mirrors.h"
 #include "agent/image/reference.h"
 #include "proto/base/err.h"
 #include "proto/base/json.h"
@@ -22,20 +23,20 @@ struct images;
 
 struct images_config {
     struct loop *loop;
-    const char *root;   // below --data-root; made 0700. No ':' or ',' or '\' in it (overlayfs)
-    const char *skopeo; // NULL: found in PATH; missing: pulls fail with that reason
-    const char *umoci;  // likewise
-    const char *const *insecure_registries; // "host:port"; plain http or unchecked certificates
-    size_t insecure_count;
+    const char *root;        // below --data-root; made 0700. No ':' or ',' or '\' in it (overlayfs)
+    const char *skopeo;      // NULL: found in PATH; missing: pulls fail with that reason
+    const char *umoci;       // likewise
+    struct mirrors mirrors;  // checked
     const char *certs_dir;   // <dir>/<host:port>/ca.crt ...; NULL: /etc/docker/certs.d by skopeo
     unsigned pulls_max;      // at once; 0: 3
     int64_t pull_timeout_ms; // without any progress; 0: 10 minutes
 };
 
 int images_open(const struct images_config *config, struct images **out, struct err *err);
-// These three of the configuration change; what is being pulled goes on as it began.
-void images_reload(struct images *images, const char *const *insecure_registries, size_t count,
-                   unsigned pulls_max);
+// These of the configuration change; what is being pulled goes on as it began. The mirrors' errors
+// are those of writing them down for skopeo: they stay as they were then.
+int images_reload(struct images *images, const struct mirrors *mirrors, unsigned pulls_max,
+                  struct err *err);
 // No operation may be under way (images_busy): cancel pulls first.
 void images_close(struct images *images);
 bool images_busy(const struct images *images);

@@ -3,6 +3,7 @@
 #define AGENT_IMAGE_IMAGES_PRIV_IO_H
 
 #include "agent/image/images_io.h"
+#include "proto/base/arena.h"
 #include "proto/base/buf.h"
 #include "proto/base/list.h"
 #include "proto/base/map.h"
@@ -17,10 +18,12 @@ struct images {
     char *root;
     char *skopeo;
     char *umoci;
-    char *certs_dir;     // NULL: skopeo's own choice
-    struct map insecure; // host:port
-    unsigned pulls_max;  // fetches that may run at once
-    unsigned pulls;      // those that run
+    char *certs_dir;           // NULL: skopeo's own choice
+    struct arena mirrors_text; // what `mirrors` points to
+    struct mirrors mirrors;
+    char *mirrors_conf; // the file that says them to skopeo, written while there are mirrors
+    unsigned pulls_max; // fetches that may run at once
+    unsigned pulls;     // those that run
     int64_t stall_ms;
     struct library *library;
     struct map unpacks;      // id -> struct unpack under way

@@ -110,8 +110,5 @@ int fetch_auth_fd(const char *domain, const struct registry_auth *auth, struct e
 
 bool fetch_insecure(const struct images *images, const char *domain)
 {
-    // As docker has it: this machine's own registries need no certificates.
-    return map_has_str(&images->insecure, domain) || str_equal(domain, "localhost") ||
-           str_starts(domain, "localhost:") || str_starts(domain, "127.") ||
-           str_starts(domain, "[::1]");
+    return mirrors_insecure(&images->mirrors, domain);
 }

@@ -74,6 +74,8 @@ static void on_local(void *ctx, struct backend_local *out)
     out->init_program = parts->config->init_path;
     out->insecure_registries = (const char *const *)parts->config->insecure_registries.items;
     out->insecure_registries_count = parts->config->insecure_registries.count;
+    out->registry_mirrors = (const char *const *)parts->config->registry_mirrors.items;
+    out->registry_mirrors_count = parts->config->registry_mirrors.count;
 }
 
 // What happens to containers goes onto the bus with their labels, as dockerd has it.

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/image/mirrors.h"
 #include "cmd/skepd/defaults.h"
 #include "cmd/skepd/options.h"
 #include "proto/base/check.h"
@@ -473,6 +474,10 @@ int config_settle(struct config *config, struct err *err)
         result = check_pairs(&config->runtimes, "add-runtime", false, err);
     if (!result)
         result = check_exec_opts(&config->exec_opts, err);
+    const struct mirrors mirrors = {.urls = (const char *const *)config->registry_mirrors.items,
+                                    .urls_count = config->registry_mirrors.count};
+    if (!result)
+        result = mirrors_check(&mirrors, err);
     return result ? result : check_defaults(config, err);
 }
 

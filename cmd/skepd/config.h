@@ -56,6 +56,7 @@ struct config {
 
     // Images.
     struct config_list insecure_registries;
+    struct config_list registry_mirrors;
     int64_t downloads_max; // at one time; 3
 
     // What containers get when nothing else is said.

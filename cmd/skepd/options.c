@@ -63,6 +63,8 @@ const struct option options[] = {
 
     USED("insecure-registry", 0, "insecure-registries", LIST, insecure_registries, true,
          "registry that may be used without verified TLS"),
+    USED("registry-mirror", 0, "registry-mirrors", LIST, registry_mirrors, true,
+         "registry asked for docker.io's images first: https://host:port"),
     USED("max-concurrent-downloads", 0, "max-concurrent-downloads", NUMBER, downloads_max, true,
          "images pulled at one time"),
 
@@ -118,7 +120,6 @@ const struct option options[] = {
     NONE("ip-masq", 0, "ip-masq", BOOL, OWN_RULES),
     NONE("experimental", 0, "experimental", BOOL, "there are no experimental features"),
     NONE("raw-logs", 0, "raw-logs", BOOL, "logs have no colours"),
-    NONE("registry-mirror", 0, "registry-mirrors", LIST, "images come from their own registries"),
     NONE("max-download-attempts", 0, "max-download-attempts", NUMBER, "skopeo tries again itself"),
     NONE("max-concurrent-uploads", 0, "max-concurrent-uploads", NUMBER,
          "skopeo has limits of its own"),

@@ -129,16 +129,27 @@ static void free_pairs(struct pairs *pairs)
     free(pairs->list);
 }
 
+static struct mirrors mirrors_of(const struct config *config)
+{
+    return (struct mirrors){
+        .urls = (const char *const *)config->registry_mirrors.items,
+        .urls_count = config->registry_mirrors.count,
+        .insecure = (const char *const *)config->insecure_registries.items,
+        .insecure_count = config->insecure_registries.count,
+    };
+}
+
 void station_reload(struct station *station)
 {
+    struct err err = ERR_INIT;
+    const struct mirrors mirrors = mirrors_of(station->config);
     station_of(station);
     struct pairs labels = station->labels, generic = station->generic;
     take_pairs(&station->labels, &station->config->labels);
     take_pairs(&station->generic, &station->config->generic_resources);
-    if (station->images)
-        images_reload(
-            station->images, (const char *const *)station->config->insecure_registries.items,
-            station->config->insecure_registries.count, (unsigned)station->config->downloads_max);
+    if (station->images &&
+        images_reload(station->images, &mirrors, (unsigned)station->config->downloads_max, &err))
+        log_error("registries stay as they were", "err=\"%s\"", err.message);
     if (station->agent)
         agent_describe(station->agent, station->labels.list, station->labels.count,
                        station->generic.list, station->generic.count);
@@ -153,8 +164,7 @@ static int open_images(struct station *station, struct err *err)
     struct images_config images = {
         .loop = station->loop,
         .root = root,
-        .insecure_registries = (const char *const *)config->insecure_registries.items,
-        .insecure_count = config->insecure_registries.count,
+        .mirrors = mirrors_of(config),
         .pulls_max = (unsigned)config->downloads_max,
     };
     int result = images_open(&images, &station->images, err);

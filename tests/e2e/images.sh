@@ -107,6 +107,38 @@ refused 'not found|unknown|manifest' docker pull 127.0.0.1:5000/some/bb:9
 docker run --rm --network none 127.0.0.1:5000/some/bb:1 >/dev/null
 same "$id" "$(field 127.0.0.1:5000/some/bb:1 .Id)" "the same image from the registry"
 
+step "mirrors: docker.io's images come from there first, by a reload too"
+docker tag 127.0.0.1:5000/some/bb:1 127.0.0.1:5000/library/mirrored:1
+docker push 127.0.0.1:5000/library/mirrored:1 >/dev/null
+docker rmi 127.0.0.1:5000/library/mirrored:1 >/dev/null
+refused . docker pull mirrored:1
+conf=$LAB/h1/daemon.json
+echo '{"registry-mirrors": ["http://127.0.0.1:5999", "http://127.0.0.1:5000"], "insecure-registries": ["10.0.0.0/8"]}' >"$conf"
+skep_stop h1
+skep_start h1 --config-file "$conf"
+docker pull mirrored:1 >/dev/null
+same "$id" "$(field mirrored:1 .Id)" "the image, under its own name"
+same '[http://127.0.0.1:5999/ http://127.0.0.1:5000/] [127.0.0.0/8 10.0.0.0/8]' \
+  "$(docker info --format '{{.RegistryConfig.Mirrors}} {{.RegistryConfig.InsecureRegistryCIDRs}}')" "info"
+docker rmi mirrored:1 >/dev/null
+refused 'not found|unknown|no such host|lookup|refused|unreachable' docker pull mirrored:9
+echo '{"registry-mirrors": []}' >"$conf"
+signal h1 skepd HUP
+no_mirrors() { [[ $(docker info --format '{{.RegistryConfig.Mirrors}}') == '[]' ]]; }
+eventually 60 no_mirrors
+refused . docker pull mirrored:1
+echo '{"registry-mirrors": ["ftp://127.0.0.1:5000"]}' >"$conf"
+signal h1 skepd HUP
+eventually 60 grep -q 'invalid mirror: unsupported scheme' "$LAB/h1/skepd.log"
+same '[]' "$(docker info --format '{{.RegistryConfig.Mirrors}}')" "mirrors after a refused reload"
+echo '{"registry-mirrors": ["http://127.0.0.1:5000"]}' >"$conf"
+signal h1 skepd HUP
+mirrored() { docker pull mirrored:1; }
+eventually 60 mirrored
+docker rmi mirrored:1 >/dev/null
+skep_stop h1
+skep_start h1 --insecure-registry 127.0.0.1:5000 --insecure-registry 127.0.0.1:5001
+
 step "a registry that goes away in the middle of a layer: said, and nothing is left"
 mkdir "$LAB/big"
 head -c 5000000 /dev/urandom >"$LAB/big/random"
