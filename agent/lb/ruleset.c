@@ -5,13 +5,14 @@
 
 #include "proto/base/check.h"
 #include "proto/base/json.h"
+#include "proto/base/rand.h"
 #include "proto/base/str.h"
 
 #define TABLE "ip skep_lb"
 
 // Marks our rules. It changes whenever the frame does, so that a newer daemon replaces the table an
 // older one left.
-#define RULE_COMMENT "skep-1"
+#define RULE_COMMENT "skep-2"
 #define COMMENT      " comment \"" RULE_COMMENT "\"\n"
 
 // The slots' key says "numgen" to give its second half the type a drawn number has.
@@ -49,7 +50,10 @@ static const struct frame_chain {
                     {"idle_out", "filter", "output", 0, 1},
                     {"idle_forward", "filter", "forward", 0, 1}};
 
-#define PICK_RULES_COUNT 2
+#define PICK_RULES_COUNT 3
+
+// One connection in so many is drawn, not counted.
+#define PICK_DRAWN_OF 8
 
 void ruleset_init(struct ruleset *ruleset)
 {
@@ -95,17 +99,45 @@ static uint32_t common_divisor(uint32_t a, uint32_t b)
     return a;
 }
 
-static void service_compile(struct ruleset *out, const struct service *service)
+// Where a backend stands among others.
+static uint64_t rank_of(uint64_t order, uint32_t address)
 {
+    struct rand rand;
+    if (order == RULESET_BY_ADDRESS)
+        return address;
+    rand_init(&rand, order ^ address);
+    return rand_u64(&rand);
+}
+
+struct ranked {
+    uint64_t rank;
+    struct backend backend;
+};
+
+static int rank_order(const void *a, const void *b)
+{
+    const struct ranked *left = (const struct ranked *)a, *right = (const struct ranked *)b;
+    if (left->rank != right->rank)
+        return left->rank < right->rank ? -1 : 1;
+    return left->backend.address < right->backend.address ? -1 : 1;
+}
+
+static void service_compile(struct ruleset *out, const struct service *service, uint64_t order)
+{
+    struct ranked ranked[SERVICES_BACKENDS_COUNT_MAX];
     uint32_t divisor = 0;
     uint64_t sum = 0;
     for (size_t i = 0; i < service->backends_count; i++) {
         divisor = common_divisor(divisor, service->backends[i].weight);
         sum += service->backends[i].weight;
+        ranked[i] =
+            (struct ranked){rank_of(order, service->backends[i].address), service->backends[i]};
     }
+    if (order != RULESET_BY_ADDRESS && service->backends_count > 1)
+        qsort(ranked, service->backends_count, sizeof ranked[0], rank_order);
     uint32_t number = 0;
     for (size_t i = 0; i < service->backends_count; i++) {
-        uint64_t weight = service->backends[i].weight;
+        uint64_t weight = ranked[i].backend.weight;
         if (weight == 0)
             continue;
         uint64_t slots = weight / divisor;
@@ -114,7 +146,7 @@ static void service_compile(struct ruleset *out, const struct service *service)
         if (slots == 0)
             slots = 1;
         while (slots--)
-            slots_add(out, service->vip, number++, service->backends[i].address);
+            slots_add(out, service->vip, number++, ranked[i].backend.address);
     }
     CHECK(number <= RULESET_SLOTS_MAX);
     vips_add(out, service->vip, number);
@@ -122,12 +154,12 @@ static void service_compile(struct ruleset *out, const struct service *service)
         out->pick[number] = true;
 }
 
-void ruleset_compile(struct ruleset *out, const struct services *services)
+void ruleset_compile(struct ruleset *out, const struct services *services, uint64_t order)
 {
     CHECK(out->vips_count == 0);
     const struct service **sorted = services_sorted(services);
     for (size_t i = 0; i < services_count(services); i++)
-        service_compile(out, sorted[i]);
+        service_compile(out, sorted[i], order);
     free((void *)sorted);
     out->present = true;
     out->sound = true;
@@ -228,11 +260,13 @@ static void put_picks(struct buf *out, const struct ruleset *actual, const struc
     for (unsigned n = 1; n <= RULESET_SLOTS_MAX; n++) {
         if (!wanted->pick[n] || actual->pick[n])
             continue;
-        buf_printf(out,
-                   "table " TABLE " {\nchain pick_%u {\n"
-                   "dnat to ip daddr . numgen random mod %u map @slots" COMMENT
-                   "dnat to ip daddr . numgen random mod 1 map @slots" COMMENT "}\n}\n",
-                   n, n);
+        buf_printf(
+            out,
+            "table " TABLE " {\nchain pick_%u {\n"
+            "numgen random mod %u 0 dnat to ip daddr . numgen random mod %u map @slots" COMMENT
+            "dnat to ip daddr . numgen inc mod %u map @slots" COMMENT
+            "dnat to ip daddr . numgen random mod 1 map @slots" COMMENT "}\n}\n",
+            n, PICK_DRAWN_OF, n, n);
     }
 }
 

@@ -5,6 +5,7 @@
 
 #include "agent/net/ports.h"
 #include "proto/base/check.h"
+#include "proto/base/rand.h"
 #include "proto/base/str.h"
 
 #define ADDRESS_BYTES 16
@@ -125,19 +126,25 @@ static bool has_open_backend(const struct mesh_service *service)
     return false;
 }
 
-static size_t put_slots(struct nftable *table, const struct mesh_service *service,
-                        const struct mesh_port *port)
+// Each node begins to count at another of the tasks (agent/lb/ruleset.h tells why it counts).
+static size_t put_slots(struct nftable *table, const struct mesh_sandbox *sandbox,
+                        const struct mesh_service *service, const struct mesh_port *port)
 {
     char key[NFTABLE_KEY_BYTES], address[ADDRESS_BYTES];
-    size_t number = 0;
+    struct rand rand;
+    size_t slots = 0;
+    for (size_t i = 0; i < service->backends_count; i++)
+        slots += !service->backends[i].draining;
+    rand_init(&rand, sandbox->address);
+    size_t number = (size_t)rand_below(&rand, slots);
     for (size_t i = 0; i < service->backends_count; i++) {
         if (service->backends[i].draining)
             continue;
         (void)str_format(key, sizeof key, "%u . %u . %zu", port->protocol, port->published, number);
         nftable_element(table, "slots", key, address_text(service->backends[i].address, address));
-        number++;
+        number = (number + 1) % slots;
     }
-    return number;
+    return slots;
 }
 
 struct nftable *mesh_sandbox_table(const struct mesh_sandbox *sandbox,
@@ -171,7 +178,7 @@ struct nftable *mesh_sandbox_table(const struct mesh_sandbox *sandbox,
         for (size_t k = 0; k < service->ports_count; k++) {
             if (!owns_port(open, open_count, i, k))
                 continue;
-            size_t slots = put_slots(table, service, &service->ports[k]);
+            size_t slots = put_slots(table, sandbox, service, &service->ports[k]);
             pick[slots] = true;
             char verdict[32];
             (void)str_format(verdict, sizeof verdict, "goto pick_%zu", slots);
@@ -198,8 +205,11 @@ struct nftable *mesh_sandbox_table(const struct mesh_sandbox *sandbox,
         char name[NFTABLE_NAME_BYTES];
         (void)str_format(name, sizeof name, "pick_%zu", n);
         nftable_chain(table, name, NULL);
-        nftable_rule(table, "dnat to meta l4proto . th dport . numgen random mod %zu map @slots",
+        nftable_rule(table,
+                     "numgen random mod 8 0 dnat to meta l4proto . th dport"
+                     " . numgen random mod %zu map @slots",
                      n);
+        nftable_rule(table, "dnat to meta l4proto . th dport . numgen inc mod %zu map @slots", n);
         nftable_rule(table, "dnat to meta l4proto . th dport . numgen random mod 1 map @slots");
     }
     free(open);

@@ -160,6 +160,15 @@ static void want_removal(struct nets_job *job, struct box *box)
                               "add table ip skep_dns\ndelete table ip skep_dns\n");
 }
 
+// Each box numbers a service's backends in an order of its own, and in the same after a restart.
+static uint64_t order_of(const struct box *box)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); // FNV-1a
+    for (const char *at = box->id; *at; at++)
+        hash = (hash ^ (uint8_t)*at) * UINT64_C(0x100000001b3);
+    return hash == RULESET_BY_ADDRESS ? 1 : hash;
+}
+
 static void want_box(struct nets *nets, struct nets_job *job, struct box *box)
 {
     struct job_place *place = nets_job_place(job, JOB_BOX, box->id, box->path);
@@ -175,7 +184,7 @@ static void want_box(struct nets *nets, struct nets_job *job, struct box *box)
     }
     for (size_t i = 0; i < box->order->networks_count && box->adopted; i++)
         place->keep_rules |= nets_holds(nets, nets_net(nets, box->order->networks[i].overlay.id));
-    ruleset_compile(&place->rules_wanted, &services);
+    ruleset_compile(&place->rules_wanted, &services, order_of(box));
     services_fini(&services);
     place->nft = box->nft;
     place->rules = box->rules;

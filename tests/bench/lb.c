@@ -47,7 +47,7 @@ static void bring(void)
     struct buf buf;
     ruleset_init(&wanted);
     buf_init(&buf, RULESET_TEXT_BYTES_MAX);
-    ruleset_compile(&wanted, &services);
+    ruleset_compile(&wanted, &services, RULESET_BY_ADDRESS);
     if (ruleset_diff(&actual, &wanted, &buf) && nft_apply(nft, buf_cstr(&buf), &err) < 0) {
         fprintf(stderr, "%s\n", err.message);
         exit(1);

@@ -275,7 +275,7 @@ static void balance(uint32_t services_count, uint32_t backends_count)
     ruleset_init(&wanted);
     ruleset_init(&none);
     buf_init(&text, RULESET_TEXT_BYTES_MAX);
-    ruleset_compile(&wanted, &services);
+    ruleset_compile(&wanted, &services, RULESET_BY_ADDRESS);
     (void)ruleset_diff(&none, &wanted, &text);
     need(nft_apply(nft, buf_cstr(&text), &err) == 0, err.message);
     printf("ms %.1f\n", s_since(start) * 1000);

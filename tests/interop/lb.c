@@ -3,7 +3,8 @@
 //   interop_lb serve PORT                  answers each TCP connection with a byte, echoes what
 //                                          comes after
 //   interop_lb set [VIP [BACKEND=WEIGHT...]]...   brings this namespace to these services
-//   interop_lb count VIP PORT N            N connections, how many reached which peer
+//   interop_lb count VIP[,VIP] PORT N      N connections (to each in turn), how many reached
+//                                          which peer
 //   interop_lb hold VIP PORT               one connection; echoes each line of stdin through it
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,7 +21,7 @@
 #include "proto/base/str.h"
 
 #define SERVE_FDS_MAX 64
-#define IO_TIMEOUT_S  5
+#define IO_TIMEOUT_S  60
 
 static _Noreturn void die(const char *what)
 {
@@ -90,7 +91,7 @@ static int bring(const struct services *services)
     ruleset_init(&actual);
     ruleset_init(&wanted);
     buf_init(&buf, RULESET_TEXT_BYTES_MAX);
-    ruleset_compile(&wanted, services);
+    ruleset_compile(&wanted, services, RULESET_BY_ADDRESS);
     struct nft *nft = nft_open(NFT_NETNS_OWN, &err);
     int rc = nft ? nft_read(nft, &actual, &err) : -1;
     if (rc == 0 && ruleset_diff(&actual, &wanted, &buf))
@@ -145,13 +146,17 @@ static int dial(uint32_t vip, uint16_t port, uint8_t *who)
     return -1;
 }
 
-static int count(uint32_t vip, uint16_t port, int n)
+static int count(char *vips, uint16_t port, int n)
 {
     unsigned seen[256] = {0};
+    char *second = strchr(vips, ',');
+    if (second)
+        *second++ = '\0';
+    uint32_t to[] = {address_of(vips), address_of(second ? second : vips)};
     for (int i = 0; i < n; i++) {
         uint8_t who;
         struct linger reset = {.l_onoff = 1};
-        int fd = dial(vip, port, &who);
+        int fd = dial(to[i % 2], port, &who);
         if (fd < 0)
             die("connect");
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
@@ -192,7 +197,7 @@ int main(int argc, char **argv)
     if (str_equal(verb, "set"))
         return set(argc - 2, argv + 2);
     if (str_equal(verb, "count") && argc == 5)
-        return count(address_of(argv[2]), (uint16_t)atoi(argv[3]), atoi(argv[4]));
+        return count(argv[2], (uint16_t)atoi(argv[3]), atoi(argv[4]));
     if (str_equal(verb, "hold") && argc == 4)
         return hold(address_of(argv[2]), (uint16_t)atoi(argv[3]));
     fprintf(stderr, "usage: interop_lb serve|set|count|hold ...\n");

@@ -1,7 +1,9 @@
 #!/bin/bash
 # A service's virtual address on real packets: a client and three backends in namespaces on a bridge.
 # New connections spread by weight, a drained backend gets none while open ones go on, a service
-# without a backend refuses at once, and the backend sees the client's own address.
+# without a backend refuses at once, and the backend sees the client's own address. 100,000 connections
+# over ten backends are within 2 % of even; services called in turn do not fall into step.
+# ctest: TIMEOUT 300
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs nft ping
 lb=$SKEP_BUILD/tests/interop/interop_lb
@@ -103,6 +105,20 @@ RULES
 vip=10.88.0.3 spread 5 21 5 5
 seen=$(in_ns 21 nft list set ip seen from)
 [[ $seen =~ elements' '=' '\{' '10\.88\.0\.10' '\} ]] || fail "another source: $seen"
+
+step "100,000 connections over ten backends: within 2 % of even"
+# (That is six standard deviations of the eighth that is drawn by lot.)
+ten=() bounds=()
+for ((host = 31; host <= 40; host++)); do
+  ip -n "${id}21" addr add "10.88.0.$host/24" dev eth0
+  ten+=("10.88.0.$host=1") bounds+=("$host" 9800 10200)
+done
+client set "$vip" "${ten[@]}"
+spread 100000 "${bounds[@]}"
+
+step "two services called in turn: each uses both of its backends"
+client set 10.88.0.2 10.88.0.31=1 10.88.0.32=1 10.88.0.3 10.88.0.33=1 10.88.0.34=1
+vip=10.88.0.2,10.88.0.3 spread 4000 31 750 1250 32 750 1250 33 750 1250 34 750 1250
 
 step "balancing in the middle of changes: no connection fails"
 exec_in_ns 10 "$lb" count "$vip" "$port" 4000 >/dev/null &

@@ -65,7 +65,7 @@ static bool bring(void)
     struct buf buf;
     ruleset_init(&wanted);
     buf_init(&buf, RULESET_TEXT_BYTES_MAX);
-    ruleset_compile(&wanted, &services);
+    ruleset_compile(&wanted, &services, RULESET_BY_ADDRESS);
     bool some = ruleset_diff(&actual, &wanted, &buf);
     if (some) {
         int rc = nft_apply(nft, buf_cstr(&buf), &err);

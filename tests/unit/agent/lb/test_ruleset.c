@@ -110,7 +110,7 @@ static char *bring(struct ruleset *actual, const struct services *services, stru
     struct buf buf;
     ruleset_init(&wanted);
     buf_init(&buf, RULESET_TEXT_BYTES_MAX);
-    ruleset_compile(&wanted, services);
+    ruleset_compile(&wanted, services, RULESET_BY_ADDRESS);
     bool some = ruleset_diff(actual, &wanted, &buf);
     ck_assert(some == (buf.len > 0));
     if (model)
@@ -194,13 +194,16 @@ START_TEST(draining_touches_only_its_service)
     free(bring(&actual, &services, NULL));
     ck_assert_int_eq(services_set_weight(&services, 0x0a000103, 0x0a000202, 0, &err), 0);
     char *drain = bring(&actual, &services, NULL);
-    ck_assert_str_eq(drain, "table ip skep_lb {\nchain pick_1 {\n"
-                            "dnat to ip daddr . numgen random mod 1 map @slots comment \"skep-1\"\n"
-                            "dnat to ip daddr . numgen random mod 1 map @slots comment \"skep-1\"\n"
-                            "}\n}\n"
-                            "delete element ip skep_lb slots { 10.0.1.3 . 1 }\n"
-                            "delete element ip skep_lb vips { 10.0.1.3 }\n"
-                            "add element ip skep_lb vips { 10.0.1.3 : goto pick_1 }\n");
+    ck_assert_str_eq(drain,
+                     "table ip skep_lb {\nchain pick_1 {\n"
+                     "numgen random mod 8 0 dnat to ip daddr . numgen random mod 1 map @slots"
+                     " comment \"skep-2\"\n"
+                     "dnat to ip daddr . numgen inc mod 1 map @slots comment \"skep-2\"\n"
+                     "dnat to ip daddr . numgen random mod 1 map @slots comment \"skep-2\"\n"
+                     "}\n}\n"
+                     "delete element ip skep_lb slots { 10.0.1.3 . 1 }\n"
+                     "delete element ip skep_lb vips { 10.0.1.3 }\n"
+                     "add element ip skep_lb vips { 10.0.1.3 : goto pick_1 }\n");
     ck_assert_int_eq(services_set_weight(&services, 0x0a000103, 0x0a000201, 0, &err), 0);
     char *idle = bring(&actual, &services, NULL);
     ck_assert_str_eq(idle, "delete element ip skep_lb slots { 10.0.1.3 . 0 }\n"
@@ -229,7 +232,7 @@ START_TEST(weights_become_shares)
     ruleset_init(&ruleset);
     struct backend exact[] = {{1, 50}, {2, 30}, {3, 20}, {4, 0}};
     set(&services, 100, exact, 4);
-    ruleset_compile(&ruleset, &services);
+    ruleset_compile(&ruleset, &services, RULESET_BY_ADDRESS);
     ck_assert_uint_eq(ruleset.vips[0].slots_count, 10);
     ck_assert_uint_eq(slots_of(&ruleset, 1), 5);
     ck_assert_uint_eq(slots_of(&ruleset, 2), 3);
@@ -238,11 +241,46 @@ START_TEST(weights_become_shares)
     ruleset_fini(&ruleset);
     struct backend rounded[] = {{1, 40001}, {2, 20000}, {3, 1}};
     set(&services, 100, rounded, 3);
-    ruleset_compile(&ruleset, &services);
+    ruleset_compile(&ruleset, &services, RULESET_BY_ADDRESS);
     ck_assert_uint_eq(slots_of(&ruleset, 1), 683);
     ck_assert_uint_eq(slots_of(&ruleset, 2), 341);
     ck_assert_uint_eq(slots_of(&ruleset, 3), 1);
     ruleset_fini(&ruleset);
+    services_fini(&services);
+}
+END_TEST
+
+// Of many sandboxes each begins with a backend of its own, and the same one always.
+START_TEST(each_order_numbers_the_backends_its_own_way)
+{
+    enum { BACKENDS = 10, SANDBOXES = 1000 };
+    struct services services;
+    struct ruleset ruleset, again;
+    size_t first[BACKENDS] = {0};
+    struct backend backends[BACKENDS];
+    services_init(&services);
+    for (uint32_t i = 0; i < BACKENDS; i++)
+        backends[i] = (struct backend){0x0a000201 + i, 1};
+    set(&services, 0x0a000101, backends, BACKENDS);
+    for (uint64_t order = 1; order <= SANDBOXES; order++) {
+        ruleset_init(&ruleset);
+        ruleset_init(&again);
+        ruleset_compile(&ruleset, &services, order);
+        ruleset_compile(&again, &services, order);
+        ck_assert_uint_eq(ruleset.slots_count, BACKENDS);
+        for (size_t i = 0; i < BACKENDS; i++) {
+            ck_assert_uint_eq(slots_of(&ruleset, backends[i].address), 1);
+            ck_assert_uint_eq(ruleset.slots[i].number, i);
+            ck_assert_uint_eq(ruleset.slots[i].backend, again.slots[i].backend);
+        }
+        first[ruleset.slots[0].backend - backends[0].address]++;
+        ruleset_fini(&ruleset);
+        ruleset_fini(&again);
+    }
+    for (size_t i = 0; i < BACKENDS; i++) {
+        ck_assert_uint_gt(first[i], SANDBOXES / BACKENDS / 2);
+        ck_assert_uint_lt(first[i], SANDBOXES / BACKENDS * 3 / 2);
+    }
     services_fini(&services);
 }
 END_TEST
@@ -257,7 +295,7 @@ START_TEST(the_most_backends_with_the_worst_weights_fit)
     for (uint32_t i = 0; i < COUNT_OF(many); i++)
         many[i] = (struct backend){i + 1, i == 0 ? SERVICES_WEIGHT_MAX : 1};
     set(&services, 5000, many, COUNT_OF(many));
-    ruleset_compile(&ruleset, &services);
+    ruleset_compile(&ruleset, &services, RULESET_BY_ADDRESS);
     ck_assert_uint_le(ruleset.vips[0].slots_count, RULESET_SLOTS_MAX);
     for (uint32_t i = 0; i < COUNT_OF(many); i++)
         ck_assert_uint_ge(slots_of(&ruleset, i + 1), 1);
@@ -312,6 +350,7 @@ Suite *suite_ruleset(void)
     tcase_add_test(tcase, nothing_to_do_gives_no_commands);
     tcase_add_test(tcase, draining_touches_only_its_service);
     tcase_add_test(tcase, weights_become_shares);
+    tcase_add_test(tcase, each_order_numbers_the_backends_its_own_way);
     tcase_add_test(tcase, the_most_backends_with_the_worst_weights_fit);
     tcase_add_test(tcase, a_listing_that_is_not_ours_is_unsound);
     tcase_add_test(tcase, what_is_no_listing_is_an_error);

@@ -2,6 +2,7 @@
 // should is for tests/interop/mesh.sh.)
 #include <check.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "agent/net/mesh.h"
 #include "proto/base/check.h"
@@ -19,14 +20,36 @@ START_TEST(each_open_backend_has_a_slot_in_each_port)
     struct nftable *table = mesh_sandbox_table(&sandbox, &service, 1);
     ck_assert_str_eq(nftable_find(table, "published", "6 . 8080"), "goto pick_2");
     ck_assert_str_eq(nftable_find(table, "published", "17 . 8080"), "goto pick_2");
-    ck_assert_str_eq(nftable_find(table, "slots", "6 . 8080 . 0"), "10.0.0.6");
-    ck_assert_str_eq(nftable_find(table, "slots", "6 . 8080 . 1"), "10.0.0.8");
+    const char *first = nftable_find(table, "slots", "6 . 8080 . 0");
+    const char *second = nftable_find(table, "slots", "6 . 8080 . 1");
+    const char *earlier = strcmp(first, second) < 0 ? first : second;
+    ck_assert_str_eq(earlier, "10.0.0.6");
+    ck_assert_str_eq(earlier == first ? second : first, "10.0.0.8");
     ck_assert_uint_eq(nftable_elements_count(table, "slots"), 4);
     ck_assert_ptr_nonnull(nftable_find(table, "keeps", "10.0.0.6"));
     ck_assert_ptr_null(nftable_find(table, "keeps", "10.0.0.8"));
     ck_assert_ptr_nonnull(nftable_find(table, "hidden", "172.18.0.0/16"));
     ck_assert_ptr_nonnull(nftable_find(table, "hidden", "10.0.0.0/24"));
     nftable_free(table);
+}
+END_TEST
+
+START_TEST(nodes_begin_with_different_backends)
+{
+    const struct mesh_backend backends[] = {
+        {0x0a000006, false, true}, {0x0a000007, false, true}, {0x0a000008, false, true}};
+    const struct mesh_service service = {web, 2, backends, 3};
+    unsigned first[3] = {0};
+    for (uint32_t node = 1; node <= 90; node++) {
+        struct mesh_sandbox at = sandbox;
+        at.address += node;
+        struct nftable *table = mesh_sandbox_table(&at, &service, 1);
+        const char *address = nftable_find(table, "slots", "6 . 8080 . 0");
+        first[address[strlen(address) - 1] - '6']++;
+        nftable_free(table);
+    }
+    for (size_t i = 0; i < COUNT_OF(first); i++)
+        ck_assert_uint_ge(first[i], 15);
 }
 END_TEST
 
@@ -118,6 +141,7 @@ Suite *suite_mesh(void)
     Suite *suite = suite_create("mesh");
     TCase *tcase = tcase_create("mesh");
     tcase_add_test(tcase, each_open_backend_has_a_slot_in_each_port);
+    tcase_add_test(tcase, nodes_begin_with_different_backends);
     tcase_add_test(tcase, a_port_of_two_services_belongs_to_the_later_that_has_a_task);
     tcase_add_test(tcase, a_task_knows_nodes_by_their_frames);
     tcase_add_test(tcase, wrong_services_are_refused);
