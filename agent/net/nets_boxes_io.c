@@ -211,6 +211,9 @@ static int check_encrypted(struct nets *nets, const struct order *order, bool *k
     return 0;
 }
 
+// How often a box waits again for the kernel's answer whether it encrypts.
+#define ENCRYPTION_WAITS 4
+
 // Nothing was made yet, or what was is to go.
 void nets_box_end(struct box *box, const struct err *why)
 {
@@ -227,11 +230,24 @@ static void on_wait_over(struct loop_timer *timer)
 {
     struct box *box = CONTAINER_OF(timer, struct box, wait);
     struct err err = ERR_INIT;
+    bool known;
     if (box->state != BOX_WAITING)
         return;
-    err_set(&err, ERR_DEADLINE_EXCEEDED,
-            "node is missing network attachments, ip addresses may be "
-            "exhausted");
+    // Whether the kernel encrypts may be long in coming on a slow machine, and says nothing of
+    // addresses.
+    if (check_encrypted(box->nets, box->order, &known, &err) == 0) {
+        if (!known && box->waits++ < ENCRYPTION_WAITS) {
+            loop_timer_start(timer, box->nets->wait_ms);
+            return;
+        }
+        if (!known)
+            err_set(&err, ERR_DEADLINE_EXCEEDED,
+                    "a network is encrypted, and the kernel has not shown in time whether it can "
+                    "do that");
+        else
+            err_set(&err, ERR_DEADLINE_EXCEEDED,
+                    "node is missing network attachments, ip addresses may be exhausted");
+    }
     nets_box_end(box, &err);
 }
 

@@ -78,6 +78,7 @@ struct box {
     bool dirty, asked, again;
     bool adopted; // it was there before, and its balancer works
     struct loop_timer wait;
+    unsigned waits; // how often it began again
     nets_made *tell_made;
     void *tell_owner;
     nets_done *tell_done;
