@@ -11,6 +11,7 @@
 #include "cmd/skep/format.h"
 #include "cmd/skep/interrupt_io.h"
 #include "cmd/skep/logs.h"
+#include "cmd/skep/prune.h"
 #include "cmd/skep/text.h"
 #include "proto/base/str.h"
 
@@ -399,24 +400,14 @@ static int run_logs(struct cli *cli)
 
 static int run_prune(struct cli *cli)
 {
-    const char *filters = filters_part(cli);
-    if (!filters)
-        return failed(cli);
-    if (!args_on(&cli->args, "force") &&
-        !cli_confirm(cli, "WARNING! This will remove all stopped containers.\nAre you sure you "
-                          "want to continue?"))
-        return 0;
-    json_t *gone = api(cli, "POST", textf(cli, "/containers/prune?%s", filters), NULL), *id;
-    size_t i;
-    if (!gone)
-        return failed(cli);
-    if (json_array_size(at(gone, "ContainersDeleted")))
-        say(cli, "Deleted Containers:\n");
-    json_array_foreach(at(gone, "ContainersDeleted"), i, id)
-        say(cli, "%s\n", str_or(json_string_value(id), ""));
-    say(cli, "\nTotal reclaimed space: %s\n",
-        text_size((double)number_at(gone, "SpaceReclaimed"), &cli->arena));
-    return 0;
+    static const struct prune containers = {
+        .target = "/containers/prune",
+        .list = "ContainersDeleted",
+        .title = "Deleted Containers:",
+        .question = "all stopped containers",
+        .frees = true,
+    };
+    return prune_run(cli, &containers, filters_part(cli));
 }
 
 // ---- the table ----------------------------------------------------------------------------------

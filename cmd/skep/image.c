@@ -1,4 +1,4 @@
-// skep image and skep volume: what one host keeps.
+// skep image: the images of one host.
 #include <string.h>
 
 #include "cmd/skep/client_io.h"
@@ -9,6 +9,7 @@
 #include "cmd/skep/file_fd_io.h"
 #include "cmd/skep/format.h"
 #include "cmd/skep/parse.h"
+#include "cmd/skep/prune.h"
 #include "cmd/skep/service_spec.h"
 #include "cmd/skep/text.h"
 #include "proto/base/json.h"
@@ -335,125 +336,18 @@ static int run_tag(struct cli *cli)
     return api(cli, "POST", target, NULL) ? 0 : failed(cli);
 }
 
-// ---- prune, volumes -----------------------------------------------------------------------------
-
-static int say_pruned(struct cli *cli, json_t *gone, const char *list, const char *title)
-{
-    size_t i;
-    json_t *item;
-    if (!gone)
-        return failed(cli);
-    if (json_array_size(at(gone, list)))
-        say(cli, "%s\n", title);
-    json_array_foreach(at(gone, list), i, item)
-    {
-        const char *text = json_string_value(item);
-        if (text)
-            say(cli, "%s\n", text);
-        else if (*text_at(item, "Untagged"))
-            say(cli, "untagged: %s\n", text_at(item, "Untagged"));
-        else
-            say(cli, "deleted: %s\n", text_at(item, "Deleted"));
-    }
-    say(cli, "\nTotal reclaimed space: %s\n",
-        text_size((double)number_at(gone, "SpaceReclaimed"), &cli->arena));
-    return 0;
-}
-
-static int run_prune_images(struct cli *cli)
+static int run_prune(struct cli *cli)
 {
     bool all = args_on(&cli->args, "all");
-    const char *filters = filters_with(cli, "dangling", all ? "false" : "true");
-    if (!filters)
-        return failed(cli);
-    if (!args_on(&cli->args, "force") &&
-        !cli_confirm(cli, all ? "WARNING! This will remove all images without at least one "
-                                "container associated to them.\nAre you sure you want to continue?"
-                              : "WARNING! This will remove all dangling images.\nAre you sure you "
-                                "want to continue?"))
-        return 0;
-    return say_pruned(cli, api(cli, "POST", textf(cli, "/images/prune?%s", filters), NULL),
-                      "ImagesDeleted", "Deleted Images:");
-}
-
-static int run_volume_create(struct cli *cli)
-{
-    struct args *args = &cli->args;
-    json_t *body = keep(cli, json_object());
-    set_text(body, "Name", args->argc ? args->argv[0] : str_or(args_text(args, "name"), ""));
-    set_text(body, "Driver", str_or(args_text(args, "driver"), "local"));
-    set_at(body, "DriverOpts", json_incref(pairs_object(cli, "opt")));
-    set_at(body, "Labels", json_incref(pairs_object(cli, "label")));
-    json_t *made = api(cli, "POST", "/volumes/create", body);
-    if (!made)
-        return failed(cli);
-    say(cli, "%s\n", text_at(made, "Name"));
-    return 0;
-}
-
-static int run_volume_ls(struct cli *cli)
-{
-    static const struct column columns[] = {{"Driver", "DRIVER"}, {"Name", "VOLUME NAME"},
-                                            {"Scope", "SCOPE"},   {"Mountpoint", "MOUNTPOINT"},
-                                            {"Labels", "LABELS"}, {0}};
-    static const struct listing listing = {columns, "table {{.Driver}}\t{{.Name}}", "{{.Name}}",
-                                           "volumesFormat"};
-    const char *filters = filters_part(cli);
-    json_t *answer = filters ? api_get(cli, "/volumes?%s", filters) : NULL, *volume;
-    if (!answer)
-        return failed(cli);
-    json_t *rows = keep(cli, json_array());
-    size_t i;
-    json_array_foreach(at(answer, "Volumes"), i, volume)
-    {
-        json_t *row = row_new(cli, at(volume, "Labels"));
-        row_set(row, "Driver", text_at(volume, "Driver"));
-        row_set(row, "Name", text_at(volume, "Name"));
-        row_set(row, "Scope", text_at(volume, "Scope"));
-        row_set(row, "Mountpoint", text_at(volume, "Mountpoint"));
-        row_set(row, "Labels", labels_text(cli, at(volume, "Labels")));
-        size_t place = json_array_size(rows);
-        while (place > 0 && strverscmp(text_at(json_array_get(rows, place - 1), "Name"),
-                                       text_at(row, "Name")) > 0)
-            place--;
-        json_array_insert(rows, place, row);
-    }
-    return show_list(cli, &listing, rows);
-}
-
-static int run_volume_inspect(struct cli *cli)
-{
-    return show_inspected(cli, "/volumes/", "");
-}
-
-static int remove_volume(struct cli *cli, const char *name)
-{
-    if (!api(cli, "DELETE",
-             textf(cli, "/volumes/%s%s", escape(cli, name),
-                   args_on(&cli->args, "force") ? "?force=1" : ""),
-             NULL))
-        return failed(cli);
-    say(cli, "%s\n", name);
-    return 0;
-}
-
-static int run_volume_rm(struct cli *cli)
-{
-    return each_argument(cli, remove_volume);
-}
-
-static int run_volume_prune(struct cli *cli)
-{
-    const char *filters =
-        args_on(&cli->args, "all") ? filters_with(cli, "all", "true") : filters_part(cli);
-    if (!filters)
-        return failed(cli);
-    if (!args_on(&cli->args, "force") &&
-        !cli_confirm(cli, "WARNING! This will remove all local volumes not used by at least one "
-                          "container.\nAre you sure you want to continue?"))
-        return 0;
-    return say_pruned(cli, api(cli, "POST", textf(cli, "/volumes/prune?%s", filters), NULL),
-                      "VolumesDeleted", "Deleted Volumes:");
+    const struct prune images = {
+        .target = "/images/prune",
+        .list = "ImagesDeleted",
+        .title = "Deleted Images:",
+        .question = all ? "all images without at least one container associated to them"
+                        : "all dangling images",
+        .frees = true,
+    };
+    return prune_run(cli, &images, filters_with(cli, "dangling", all ? "false" : "true"));
 }
 
 // ---- the table ----------------------------------------------------------------------------------
@@ -510,24 +404,6 @@ static const struct flag prune_flags[] = {
     {"force", 'f', FLAG_BOOL, NULL, "Do not ask"},
     {0},
 };
-static const struct flag volume_create_flags[] = {
-    {"driver", 'd', FLAG_TEXT, "driver", "Who keeps it (default local)"},
-    {"label", 0, FLAG_LIST, "key=value", "Label of the volume"},
-    {"name", 0, FLAG_TEXT, "name", "Its name"},
-    {"opt", 'o', FLAG_LIST, "key=value", "Option of the driver"},
-    {0},
-};
-static const struct flag volume_ls_flags[] = {
-    {"filter", 'f', FLAG_LIST, "filter", "Only volumes that fit, such as dangling=true"},
-    {"format", 0, FLAG_TEXT, "template", "Print by a Go template, or json"},
-    {"quiet", 'q', FLAG_BOOL, NULL, "Print names alone"},
-    {0},
-};
-static const struct flag volume_rm_flags[] = {
-    {"force", 'f', FLAG_BOOL, NULL, "Also what is not there"},
-    {0},
-};
-
 const struct command image_commands[] = {
     {"container export", "[OPTIONS] CONTAINER", "Write a container's files as a tar archive",
      save_flags, run_export, 1, 1, 0, "container"},
@@ -543,8 +419,8 @@ const struct command image_commands[] = {
      NULL},
     {"image ls", "[OPTIONS] [REPOSITORY[:TAG]]", "List the images", images_flags, run_images, 0, 1,
      0, "image"},
-    {"image prune", "[OPTIONS]", "Remove images nobody uses", prune_flags, run_prune_images, 0, 0,
-     0, NULL},
+    {"image prune", "[OPTIONS]", "Remove images nobody uses", prune_flags, run_prune, 0, 0, 0,
+     NULL},
     {"image pull", "[OPTIONS] NAME[:TAG|@DIGEST]", "Fetch an image from a registry", pull_flags,
      run_pull, 1, 1, 0, NULL},
     {"image push", "[OPTIONS] NAME[:TAG]", "Send an image to a registry", push_flags, run_push, 1,
@@ -555,18 +431,5 @@ const struct command image_commands[] = {
      run_save, 1, COMMAND_MANY, 0, "image"},
     {"image tag", "IMAGE NAME[:TAG]", "Give an image another name", NULL, run_tag, 2, 2, 0,
      "image"},
-    {0},
-};
-
-const struct command volume_commands[] = {
-    {"volume create", "[OPTIONS] [VOLUME]", "Create a volume", volume_create_flags,
-     run_volume_create, 0, 1, 0, NULL},
-    {"volume inspect", "[OPTIONS] VOLUME [VOLUME...]", "Show all there is to know of volumes",
-     inspect_flags, run_volume_inspect, 1, COMMAND_MANY, 0, "volume"},
-    {"volume ls", "[OPTIONS]", "List the volumes", volume_ls_flags, run_volume_ls, 0, 0, 0, NULL},
-    {"volume prune", "[OPTIONS]", "Remove volumes nobody uses", prune_flags, run_volume_prune, 0, 0,
-     0, NULL},
-    {"volume rm", "[OPTIONS] VOLUME [VOLUME...]", "Remove volumes", volume_rm_flags, run_volume_rm,
-     1, COMMAND_MANY, 0, "volume"},
     {0},
 };

@@ -5,6 +5,7 @@
 #include "cmd/skep/command.h"
 #include "cmd/skep/common.h"
 #include "cmd/skep/format.h"
+#include "cmd/skep/prune.h"
 #include "cmd/skep/text.h"
 #include "proto/base/str.h"
 
@@ -263,22 +264,13 @@ static int run_rm(struct cli *cli)
 
 static int run_prune(struct cli *cli)
 {
-    const char *filters = filters_part(cli);
-    if (!filters)
-        return failed(cli);
-    if (!args_on(&cli->args, "force") &&
-        !cli_confirm(cli, "WARNING! This will remove all custom networks not used by at least one "
-                          "container.\nAre you sure you want to continue?"))
-        return 0;
-    json_t *gone = api(cli, "POST", textf(cli, "/networks/prune?%s", filters), NULL), *name;
-    if (!gone)
-        return failed(cli);
-    size_t i;
-    if (json_array_size(at(gone, "NetworksDeleted")))
-        say(cli, "Deleted Networks:\n");
-    json_array_foreach(at(gone, "NetworksDeleted"), i, name)
-        say(cli, "%s\n", str_or(json_string_value(name), ""));
-    return 0;
+    static const struct prune networks = {
+        .target = "/networks/prune",
+        .list = "NetworksDeleted",
+        .title = "Deleted Networks:",
+        .question = "all custom networks not used by at least one container",
+    };
+    return prune_run(cli, &networks, filters_part(cli));
 }
 
 // ---- the table ----------------------------------------------------------------------------------

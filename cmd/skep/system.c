@@ -8,6 +8,7 @@
 #include "cmd/skep/endpoint.h"
 #include "cmd/skep/format.h"
 #include "cmd/skep/logs.h"
+#include "cmd/skep/prune.h"
 #include "cmd/skep/template.h"
 #include "cmd/skep/text.h"
 #include "proto/base/json.h"
@@ -282,20 +283,10 @@ static int run_prune(struct cli *cli)
                    : filters;
         const char *all = k == 4 && args_on(args, "all") ? "&all=1" : "";
         json_t *gone = api(cli, "POST", textf(cli, "%s?%s%s", steps[k].target, part, all), NULL);
-        json_t *item;
-        size_t i;
         if (!gone)
             return failed(cli);
-        if (json_array_size(at(gone, steps[k].list)))
-            say(cli, "%s\n", steps[k].title);
-        json_array_foreach(at(gone, steps[k].list), i, item)
-        {
-            const char *text = json_string_value(item);
-            const char *deleted = text_at(item, "Deleted");
-            say(cli, "%s\n", text ? text : *deleted ? deleted : text_at(item, "Untagged"));
-        }
         freed += (double)number_at(gone, "SpaceReclaimed");
-        if (json_array_size(at(gone, steps[k].list)))
+        if (prune_say(cli, gone, steps[k].list, steps[k].title))
             say(cli, "\n");
     }
     say(cli, "Total reclaimed space: %s\n", text_size(freed, &cli->arena));
