@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "cmd/skep/absent.h"
 #include "cmd/skep/text.h"
 #include "proto/base/check.h"
 #include "proto/base/json.h"
@@ -26,6 +27,7 @@ const struct flag global_flags[] = {
 };
 
 const struct command_group command_groups[] = {
+    {"builder", "Caches of builds"},
     {"config", "Configurations given to services"},
     {"container", "Containers of one host"},
     {"context", "Daemons this command knows by name"},
@@ -67,7 +69,7 @@ const struct command_alias command_aliases[] = {
     {"volume remove", "volume rm"},
     // The docker command's short forms.
     {"attach", "container attach"},
-    {"build", "image build"},
+    {"commit", "container commit"},
     {"cp", "container cp"},
     {"create", "container create"},
     {"diff", "container diff"},
@@ -103,10 +105,12 @@ const struct command_alias command_aliases[] = {
 };
 
 static const struct command *const all_commands[] = {
-    overview_commands, swarm_commands,  node_commands,     service_commands,   stack_commands,
-    network_commands,  secret_commands, run_commands,      container_commands, image_commands,
-    volume_commands,   system_commands, generate_commands, context_commands,   copy_commands,
-    login_commands,    stats_commands,  update_commands,
+    overview_commands,  swarm_commands,   node_commands,   service_commands,
+    stack_commands,     network_commands, secret_commands, run_commands,
+    container_commands, image_commands,   volume_commands, system_commands,
+    generate_commands,  context_commands, copy_commands,   login_commands,
+    stats_commands,     update_commands,  commit_commands, context_move_commands,
+    df_commands,
 };
 
 const struct command *command_next(size_t *at)
@@ -293,7 +297,9 @@ static int show_help(struct cli *cli, const struct command *command, const char 
 
 static int unknown_command(struct cli *cli, const char *path)
 {
-    const char *near = command_nearest(path);
+    const char *near = command_nearest(path), *absent = absent_command(path);
+    if (absent)
+        return complain(cli, "skep %s: %s", path, absent);
     warn(cli, "skep: '%s' is not a skep command.\n", path);
     if (near)
         warn(cli, "Did you mean `skep %s`?\n", near);
@@ -343,6 +349,9 @@ static int run_command(struct cli *cli, const struct command *command, int argc,
     if (args_parse(&cli->args, command->flags ? command->flags : no_flags,
                    (command->options & COMMAND_STOPS) != 0, argc, argv, &cli->arena,
                    &cli->error) < 0) {
+        const char *absent = absent_option(command->path, str_or(cli->args.unknown, ""));
+        if (absent)
+            err_set(&cli->error, ERR_UNIMPLEMENTED, "--%s: %s", cli->args.unknown, absent);
         warn(cli, "%s\nSee 'skep %s --help'.\n", cli->error.message, command->path);
         return 125; // as the docker command, so that scripts can tell
     }
@@ -382,6 +391,14 @@ int command_main(struct cli *cli, int argc, char *const argv[])
     if (count == 0 || cli->globals.help)
         return show_help(cli, NULL, "");
     const struct command_group *group = command_group_find(words[0]);
+    if (group && count > 1 && words[1][0] == '-' && !str_equal(words[1], "--help") &&
+        !str_equal(words[1], "-h")) {
+        warn(cli,
+             "unknown flag: %s: options stand behind the command, as in `skep %s COMMAND %s`\n"
+             "See 'skep %s --help'.\n",
+             words[1], words[0], words[1], words[0]);
+        return 125;
+    }
     if (group && (count == 1 || words[1][0] == '-'))
         return show_help(cli, NULL, words[0]);
     const char *path = group ? textf(cli, "%s %s", words[0], words[1]) : words[0];

@@ -45,7 +45,8 @@ extern const struct command_alias command_aliases[];
 extern const struct command swarm_commands[], node_commands[], network_commands[],
     service_commands[], secret_commands[], stack_commands[], container_commands[], image_commands[],
     volume_commands[], system_commands[], overview_commands[], run_commands[], generate_commands[],
-    context_commands[], copy_commands[], login_commands[], stats_commands[], update_commands[];
+    context_commands[], copy_commands[], login_commands[], stats_commands[], update_commands[],
+    commit_commands[], context_move_commands[], df_commands[];
 
 // Walks all commands: start with *at = 0; NULL at the end.
 const struct command *command_next(size_t *at);

@@ -1,140 +1,112 @@
-// skep context: the daemons that this command, and docker, know by name. A context is a folder of
-// the docker command's configuration, named after the digest of its name.
-#include <mbedtls/sha256.h>
+// skep context: the daemons that this command, and docker, know by name.
 #include <stdlib.h>
 #include <string.h>
 
 #include "cmd/skep/command.h"
 #include "cmd/skep/common.h"
+#include "cmd/skep/context.h"
 #include "cmd/skep/credentials.h"
 #include "cmd/skep/endpoint.h"
 #include "cmd/skep/format.h"
-#include "proto/base/codec.h"
 #include "proto/base/file_io.h"
 #include "proto/base/json.h"
 #include "proto/base/str.h"
 
-#define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+-"
+// ---- create, update -----------------------------------------------------------------------------
 
-static const char *const pems[] = {"ca", "cert", "key"};
-
-static const char *folder_of(struct cli *cli, const char *name)
+static int read_pem(struct cli *cli, const char *path, const char **out)
 {
-    unsigned char digest[32];
-    char hex[2 * sizeof digest + 1];
-    mbedtls_sha256_ret((const unsigned char *)name, strlen(name), digest, 0);
-    return textf(cli, "%s", hex_encode(digest, sizeof digest, hex));
+    // An empty path takes the file out.
+    *out = *path ? cli_read(cli, path, NULL) : NULL;
+    return *out || !*path ? 0 : -(int)cli->error.code;
 }
 
-static const char *meta_of(struct cli *cli, const char *name)
+// One of host=, ca=, cert=, key=, skip-tls-verify=, from=; `from` was taken before.
+static int put_field(struct cli *cli, const struct field *field, struct context *context)
 {
-    return textf(cli, "%s/contexts/meta/%s", cli->config_folder, folder_of(cli, name));
-}
-
-static const char *tls_of(struct cli *cli, const char *name)
-{
-    return textf(cli, "%s/contexts/tls/%s", cli->config_folder, folder_of(cli, name));
-}
-
-static bool is_known(struct cli *cli, const char *name)
-{
-    return str_equal(name, "default") ||
-           file_exists(textf(cli, "%s/meta.json", meta_of(cli, name)));
-}
-
-static int unknown(struct cli *cli, const char *name)
-{
-    return complain(cli, "context \"%s\": context not found: there is none in %s", name,
-                    cli->config_folder);
-}
-
-// ---- create -------------------------------------------------------------------------------------
-
-// Makes a folder and those above it, below the configuration's.
-static int make_folders(struct cli *cli, const char *path)
-{
-    size_t begin = strlen(cli->config_folder);
-    for (const char *at = path + begin; at; at = strchr(at + 1, '/')) {
-        const char *part = textf(cli, "%.*s", (int)(at - path), path);
-        if (dir_make(part, 0700, &cli->error) < 0)
-            return -(int)cli->error.code;
+    json_t *docker = object_at(context->meta, "Endpoints.docker");
+    if (str_equal(field->key, "host")) {
+        set_text(docker, "Host", field->value);
+        return 0;
     }
-    return dir_make(path, 0700, &cli->error);
+    if (str_equal(field->key, "skip-tls-verify")) {
+        set_true(docker, "SkipTLSVerify", str_equal(field->value, "true"));
+        return 0;
+    }
+    for (size_t k = 0; k < CONTEXT_PEMS; k++)
+        if (str_equal(field->key, context_pems[k]))
+            return read_pem(cli, field->value, &context->pem[k]);
+    if (str_equal(field->key, "from"))
+        return 0;
+    return err_set(&cli->error, ERR_INVALID_ARGUMENT,
+                   "unrecognized config key: %s (from, host, ca, cert, key, skip-tls-verify)",
+                   field->key);
 }
 
-static int write_pem(struct cli *cli, const char *name, const char *kind, const char *from)
-{
-    size_t size = 0;
-    const char *folder = textf(cli, "%s/docker", tls_of(cli, name));
-    const char *text = cli_read(cli, from, &size);
-    if (!text || make_folders(cli, folder) < 0)
-        return -(int)cli->error.code;
-    return cli_write(cli, textf(cli, "%s/%s.pem", folder, kind), text, size, 0600);
-}
-
-// --docker host=...,ca=...,cert=...,key=...,skip-tls-verify=true
-static int read_endpoint(struct cli *cli, json_t *meta, const char *paths[COUNT_OF(pems)])
+// What --docker says into the context: host=...,ca=...,cert=...,key=...,skip-tls-verify=true, or
+// from=CONTEXT to begin with another one's.
+static int take_endpoint(struct cli *cli, struct context *context)
 {
     struct field fields[FIELDS_MAX];
     const char *text = args_text(&cli->args, "docker");
-    json_t *docker = object_at(meta, "Endpoints.docker");
     int count = text ? fields_parse(text, &cli->arena, fields, &cli->error) : 0;
     if (count < 0)
         return err_wrap(&cli->error, "--docker");
-    set_true(docker, "SkipTLSVerify", false);
     for (int i = 0; i < count; i++) {
-        bool known = true;
-        if (str_equal(fields[i].key, "host"))
-            set_text(docker, "Host", fields[i].value);
-        else if (str_equal(fields[i].key, "skip-tls-verify"))
-            json_object_set_new(docker, "SkipTLSVerify",
-                                json_boolean(str_equal(fields[i].value, "true")));
-        else
-            known = false;
-        for (size_t k = 0; k < COUNT_OF(pems); k++)
-            if (str_equal(fields[i].key, pems[k])) {
-                paths[k] = fields[i].value;
-                known = true;
-            }
-        if (!known)
-            return err_set(&cli->error, ERR_INVALID_ARGUMENT,
-                           "unrecognized config key: %s (host, ca, cert, key, skip-tls-verify)",
-                           fields[i].key);
+        struct context from;
+        if (!str_equal(fields[i].key, "from"))
+            continue;
+        if (context_load(cli, fields[i].value, &from) < 0)
+            return -(int)cli->error.code;
+        set_at(context->meta, "Endpoints", json_deep_copy(at(from.meta, "Endpoints")));
+        memcpy(context->pem, from.pem, sizeof from.pem);
     }
-    if (!*text_at(docker, "Host"))
+    for (int i = 0; i < count; i++)
+        if (put_field(cli, &fields[i], context) < 0)
+            return -(int)cli->error.code;
+    if (!*text_at(context->meta, "Endpoints.docker.Host"))
         return err_set(&cli->error, ERR_INVALID_ARGUMENT,
                        "a host is wanted, such as --docker host=tcp://10.0.0.1:2376");
+    if (!context->pem[1] != !context->pem[2])
+        return err_set(&cli->error, ERR_INVALID_ARGUMENT, "cert and key are needed together");
     return 0;
 }
 
 static int run_create(struct cli *cli)
 {
-    const char *name = cli->args.argv[0], *paths[COUNT_OF(pems)] = {NULL};
-    json_t *meta = keep(cli, json_pack("{ss s{}}", "Name", name, "Metadata"));
-    if (str_equal(name, "default"))
-        return complain(cli, "\"default\" is a reserved context name");
-    if (strspn(name, NAME_CHARS) != strlen(name) || strlen(name) < 2 || !strchr(NAME_CHARS, *name))
-        return complain(cli, "context name \"%s\" is invalid: letters, digits and _.+- make names",
-                        name);
-    if (is_known(cli, name))
-        return complain(cli, "context \"%s\" already exists", name);
-    if (args_set(&cli->args, "description"))
-        set_text(meta, "Metadata.Description", args_text(&cli->args, "description"));
-    if (read_endpoint(cli, meta, paths) < 0)
+    const char *name = cli->args.argv[0], *from = args_text(&cli->args, "from");
+    struct context context = {NULL};
+    if (context_expect_free(cli, name) < 0)
         return failed(cli);
-    for (size_t k = 0; k < COUNT_OF(pems); k++)
-        if (paths[k] && write_pem(cli, name, pems[k], paths[k]) < 0)
-            return failed(cli);
-    char *text = json_dumps(meta, JSON_COMPACT);
-    int rc = make_folders(cli, meta_of(cli, name));
-    if (rc == 0)
-        rc = cli_write(cli, textf(cli, "%s/meta.json", meta_of(cli, name)), text, strlen(text),
-                       0644);
-    free(text);
-    if (rc < 0)
+    if (from && context_load(cli, from, &context) < 0)
+        return failed(cli);
+    if (!from)
+        context.meta = keep(cli, json_pack("{ss s{} s{s{sb}}}", "Name", name, "Metadata",
+                                           "Endpoints", "docker", "SkipTLSVerify", false));
+    if (args_set(&cli->args, "description"))
+        set_text(context.meta, "Metadata.Description", args_text(&cli->args, "description"));
+    if (take_endpoint(cli, &context) < 0 || context_store(cli, name, &context) < 0)
         return failed(cli);
     say(cli, "%s\n", name);
     warn(cli, "Successfully created context \"%s\"\n", name);
+    return 0;
+}
+
+static int run_update(struct cli *cli)
+{
+    const char *name = cli->args.argv[0];
+    struct context context;
+    if (str_equal(name, "default"))
+        return complain(cli, "the context \"default\" is what --host and DOCKER_HOST say: it "
+                             "cannot be updated");
+    if (context_load(cli, name, &context) < 0)
+        return failed(cli);
+    if (args_set(&cli->args, "description"))
+        set_text(context.meta, "Metadata.Description", args_text(&cli->args, "description"));
+    if (take_endpoint(cli, &context) < 0 || context_store(cli, name, &context) < 0)
+        return failed(cli);
+    say(cli, "%s\n", name);
+    warn(cli, "Successfully updated context \"%s\"\n", name);
     return 0;
 }
 
@@ -143,8 +115,8 @@ static int run_create(struct cli *cli)
 static int run_use(struct cli *cli)
 {
     const char *name = cli->args.argv[0];
-    if (!is_known(cli, name))
-        return unknown(cli, name);
+    if (context_expect(cli, name) < 0)
+        return failed(cli);
     if (str_equal(name, "default"))
         json_object_del(cli->config, "currentContext");
     else
@@ -165,12 +137,12 @@ static int remove_one(struct cli *cli, const char *name)
     bool current = str_equal(text_at(cli->config, "currentContext"), name);
     if (str_equal(name, "default"))
         return complain(cli, "context \"default\" cannot be removed");
-    if (!is_known(cli, name))
-        return unknown(cli, name);
+    if (context_expect(cli, name) < 0)
+        return failed(cli);
     if (current && !args_on(&cli->args, "force"))
         return complain(cli, "context \"%s\" is in use, set -f flag to force remove", name);
-    if (dir_remove(tls_of(cli, name), &cli->error) < 0 ||
-        dir_remove(meta_of(cli, name), &cli->error) < 0)
+    if (dir_remove(context_tls_folder(cli, name), &cli->error) < 0 ||
+        dir_remove(context_meta_folder(cli, name), &cli->error) < 0)
         return failed(cli);
     if (current) {
         json_object_del(cli->config, "currentContext");
@@ -201,30 +173,19 @@ static int run_show(struct cli *cli)
 
 static json_t *described(struct cli *cli, const char *name)
 {
-    size_t size = 0, i;
-    json_t *meta, *context, *files = json_object();
-    if (str_equal(name, "default")) {
-        const char *host = "";
-        json_array_foreach(endpoint_contexts(cli), i,
-                           context) if (str_equal(text_at(context, "Name"), "default")) host =
-            text_at(context, "Host");
-        meta = json_pack("{ss s{} s{s{ss sb}}}", "Name", name, "Metadata", "Endpoints", "docker",
-                         "Host", host, "SkipTLSVerify", false);
-    } else {
-        const char *text = cli_read(cli, textf(cli, "%s/meta.json", meta_of(cli, name)), &size);
-        meta = text ? json_parse(text, size, &cli->error) : NULL;
-    }
-    const char *folder = textf(cli, "%s/docker", tls_of(cli, name));
-    json_array_foreach(cli_names(cli, folder), i, context)
-        json_array_append(array_at(files, "docker"), context);
-    if (meta) {
-        json_object_set(meta, "TLSMaterial", files);
-        json_object_set_new(
-            meta, "Storage",
-            json_pack("{ss ss}", "MetadataPath", meta_of(cli, name), "TLSPath", tls_of(cli, name)));
-    }
-    json_decref(files);
-    return keep(cli, meta);
+    struct context context;
+    if (context_load(cli, name, &context) < 0)
+        return NULL;
+    json_t *files = object_at(context.meta, "TLSMaterial");
+    for (size_t k = 0; k < CONTEXT_PEMS; k++)
+        if (context.pem[k])
+            json_array_append_new(array_at(files, "docker"),
+                                  json_string(textf(cli, "%s.pem", context_pems[k])));
+    bool kept = !str_equal(name, "default");
+    set_text(context.meta, "Storage.MetadataPath",
+             kept ? context_meta_folder(cli, name) : "<IN MEMORY>");
+    set_text(context.meta, "Storage.TLSPath", kept ? context_tls_folder(cli, name) : "<IN MEMORY>");
+    return context.meta;
 }
 
 static int run_inspect(struct cli *cli)
@@ -232,8 +193,6 @@ static int run_inspect(struct cli *cli)
     json_t *values = keep(cli, json_array()), *texts = keep(cli, json_array());
     for (int i = 0; i < cli->args.argc || i == 0; i++) {
         const char *name = cli->args.argc ? cli->args.argv[i] : current(cli);
-        if (!is_known(cli, name))
-            return unknown(cli, name);
         json_t *one = described(cli, name);
         if (!one)
             return failed(cli);
@@ -273,9 +232,20 @@ static int run_ls(struct cli *cli)
 
 // ---- the table ----------------------------------------------------------------------------------
 
+#define DOCKER_FLAG                                                                                \
+    {                                                                                              \
+        "docker", 0, FLAG_TEXT, "fields",                                                          \
+            "host=ADDRESS,ca=FILE,cert=FILE,key=FILE,skip-tls-verify=BOOL, from=CONTEXT"           \
+    }
 static const struct flag create_flags[] = {
     {"description", 0, FLAG_TEXT, "text", "What it is, for people"},
-    {"docker", 0, FLAG_TEXT, "fields", "host=ADDRESS,ca=FILE,cert=FILE,key=FILE,skip-tls-verify="},
+    DOCKER_FLAG,
+    {"from", 0, FLAG_TEXT, "context", "Begin with what another context says"},
+    {0},
+};
+static const struct flag update_flags[] = {
+    {"description", 0, FLAG_TEXT, "text", "What it is, for people"},
+    DOCKER_FLAG,
     {0},
 };
 static const struct flag list_flags[] = {
@@ -302,6 +272,8 @@ const struct command context_commands[] = {
     {"context rm", "[OPTIONS] CONTEXT [CONTEXT...]", "Forget contexts", rm_flags, run_rm, 1,
      COMMAND_MANY, 0, "context"},
     {"context show", "", "Print the name of the context in use", NULL, run_show, 0, 0, 0, NULL},
+    {"context update", "[OPTIONS] CONTEXT", "Change a context", update_flags, run_update, 1, 1, 0,
+     "context"},
     {"context use", "CONTEXT", "Talk to this daemon from now on", NULL, run_use, 1, 1, 0,
      "context"},
     {0},

@@ -112,13 +112,20 @@ static int put_value(struct parsing *p, const struct flag *flag, const char *tex
     int64_t number;
     switch (flag->kind) {
     case FLAG_BOOL:
+    case FLAG_TRUE:
         if (!parse_bool(text, &value->on))
             return err_set(p->err, ERR_INVALID_ARGUMENT, "'%s' is neither true nor false", text);
+        if (flag->kind == FLAG_TRUE && !value->on)
+            return err_set(p->err, ERR_UNIMPLEMENTED, "%s is not supported", text);
         return 0;
     case FLAG_TEXT:
         return 0;
     case FLAG_LIST:
         return put_item(p, value, text);
+    case FLAG_SWARM:
+        if (!str_equal(text, "swarm") && !str_equal(text, "all"))
+            return err_set(p->err, ERR_INVALID_ARGUMENT, "the swarm is the only orchestrator");
+        return 0;
     case FLAG_COMMAS: {
         struct str_part part;
         for (const char *rest = text; str_split(&rest, ',', &part);)
@@ -141,6 +148,11 @@ static int take_value(struct parsing *p, const struct flag *flag, const char *sh
                    text, shown, why.message);
 }
 
+static bool is_switch(const struct flag *flag)
+{
+    return flag->kind == FLAG_BOOL || flag->kind == FLAG_TRUE;
+}
+
 // "-p, --publish", as messages name an option.
 static const char *full_name(struct parsing *p, const struct flag *flag)
 {
@@ -161,6 +173,7 @@ static int parse_long(struct parsing *p, const char *word)
             p->args->help = true;
             return 0;
         }
+        p->args->unknown = name;
         const char *near = nearest(p->args->flags, name);
         return near ? err_set(p->err, ERR_INVALID_ARGUMENT,
                               "unknown flag: --%s\nDid you mean --%s?", name, near)
@@ -168,7 +181,7 @@ static int parse_long(struct parsing *p, const char *word)
     }
     if (equals)
         return take_value(p, flag, full_name(p, flag), equals + 1);
-    if (flag->kind == FLAG_BOOL)
+    if (is_switch(flag))
         return take_value(p, flag, full_name(p, flag), "true");
     if (p->at >= p->argc)
         return err_set(p->err, ERR_INVALID_ARGUMENT, "flag needs an argument: --%s", name);
@@ -191,7 +204,7 @@ static int parse_letters(struct parsing *p, const char *letters)
             return err_set(p->err, ERR_INVALID_ARGUMENT, "unknown shorthand flag: '%c' in -%s",
                            letter, group);
         }
-        if (flag->kind == FLAG_BOOL && *letters != '=') {
+        if (is_switch(flag) && *letters != '=') {
             if (take_value(p, flag, full_name(p, flag), "true") < 0)
                 return -ERR_INVALID_ARGUMENT;
             continue;

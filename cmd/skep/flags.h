@@ -12,6 +12,7 @@
 
 enum flag_kind {
     FLAG_BOOL,     // --x, --x=false
+    FLAG_TRUE,     // --x, --x=true; it cannot be switched off
     FLAG_TEXT,     // the last one counts
     FLAG_LIST,     // may be repeated
     FLAG_COMMAS,   // may be repeated, and each value is a list with commas
@@ -22,6 +23,7 @@ enum flag_kind {
     FLAG_BYTES,    // 64m
     FLAG_SWAP,     // the same, or -1 for no limit
     FLAG_CPUS,     // 0.5
+    FLAG_SWARM,    // an orchestrator: "swarm" or "all", which say the same here
 };
 
 struct flag {
@@ -47,7 +49,8 @@ struct args {
     struct flag_value *values; // one for each flag
     const char **argv;         // what is no option, NULL at the end
     int argc;
-    bool help; // -h or --help was there
+    bool help;           // -h or --help was there
+    const char *unknown; // a long option that is in no row, when args_parse failed for it
 };
 
 // Most values of one option, and most arguments.

@@ -129,6 +129,59 @@ static void offer_names(struct cli *cli, const char *kind, const char *begun)
             offer(cli, arena_strndup(&cli->arena, word.at, word.len), begun);
 }
 
+// What the value of an option may be: a kind of name, or a list of words. Of the others, a value is
+// a file or cannot be guessed, and nothing is offered: the shell offers files then.
+static const char *value_kind(const struct command *command, const char *option)
+{
+    static const struct {
+        const char *option, *kind;
+    } kinds[] = {
+        {"availability", "active pause drain"},
+        {"config-add", "config"},
+        {"config-rm", "config"},
+        {"context", "context"},
+        {"endpoint-mode", "vip dnsrr"},
+        {"from", "context"},
+        {"mode", "replicated global replicated-job global-job"},
+        {"network", "network"},
+        {"network-add", "network"},
+        {"network-rm", "network"},
+        {"pull", "always missing never"},
+        {"resolve-image", "always changed never"},
+        {"restart", "no always on-failure unless-stopped"},
+        {"restart-condition", "none on-failure any"},
+        {"role", "worker manager"},
+        {"rollback-failure-action", "pause continue"},
+        {"rollback-order", "start-first stop-first"},
+        {"secret", "secret"},
+        {"secret-add", "secret"},
+        {"secret-rm", "secret"},
+        {"update-failure-action", "pause continue rollback"},
+        {"update-order", "start-first stop-first"},
+        {"volumes-from", "container"},
+    };
+    if (str_equal(option, "config") && command)
+        return "config"; // before the command it is a folder
+    if (str_equal(option, "driver") && command && str_equal(command->path, "network create"))
+        return "overlay bridge macvlan ipvlan";
+    for (size_t i = 0; i < COUNT_OF(kinds); i++)
+        if (str_equal(option, kinds[i].option))
+            return kinds[i].kind;
+    return "";
+}
+
+// The option whose value the word after `before` is; NULL when that word is no value.
+static const struct flag *flag_before(const struct flag *flags, const char *before)
+{
+    bool is_long = str_starts(before, "--");
+    if (*before != '-' || strchr(before, '=') || (!is_long && strlen(before) != 2))
+        return NULL;
+    for (; flags && flags->name; flags++)
+        if (is_long ? str_equal(flags->name, before + 2) : flags->letter == before[1])
+            return flags->kind == FLAG_BOOL || flags->kind == FLAG_TRUE ? NULL : flags;
+    return NULL;
+}
+
 static int run_complete(struct cli *cli)
 {
     const char *const *words = cli->args.argv;
@@ -138,6 +191,12 @@ static int run_complete(struct cli *cli)
     while (first < count - 1 && words[first][0] == '-')
         first += strchr(words[first], '=') || str_equal(words[first], "-D") ? 1 : 2;
     int left = count - first;
+    const char *before = count > 1 ? words[count - 2] : "";
+    const struct flag *flag = left <= 1 ? flag_before(global_flags, before) : NULL;
+    if (flag) {
+        offer_names(cli, value_kind(NULL, flag->name), begun);
+        return 0;
+    }
     if (left <= 1) {
         if (*begun == '-')
             offer_flags(cli, global_flags, begun);
@@ -154,7 +213,10 @@ static int run_complete(struct cli *cli)
         command_find(grouped ? textf(cli, "%s %s", words[first], words[first + 1]) : words[first]);
     if (!command)
         return 0;
-    if (*begun == '-')
+    flag = flag_before(command->flags, before);
+    if (flag)
+        offer_names(cli, value_kind(command, flag->name), begun);
+    else if (*begun == '-')
         offer_flags(cli, command->flags, begun);
     else if (command->completes && !str_equal(command->completes, "file"))
         offer_names(cli, command->completes, begun);
@@ -272,10 +334,15 @@ static int run_groups(struct cli *cli)
     return 0;
 }
 
+static const struct flag completion_flags[] = {
+    {"no-descriptions", 0, FLAG_BOOL, NULL, "Accepted: there are none"},
+    {0},
+};
+
 const struct command generate_commands[] = {
     {"__groups", "", "Print the groups of commands", NULL, run_groups, 0, 0, COMMAND_HIDDEN, NULL},
-    {"completion", "bash|zsh|fish", "Print what makes a shell complete our commands", NULL,
-     run_completion, 1, 1, 0, "bash zsh fish"},
+    {"completion", "bash|zsh|fish", "Print what makes a shell complete our commands",
+     completion_flags, run_completion, 1, 1, 0, "bash zsh fish"},
     {"__complete", "WORD...", "Print what the last word may become", NULL, run_complete, 0,
      COMMAND_MANY, COMMAND_STOPS | COMMAND_HIDDEN, NULL},
     {"__man", "[GROUP]", "Print a man page", NULL, run_man, 0, 1, COMMAND_HIDDEN, NULL},

@@ -78,12 +78,25 @@ static int follow(struct cli *cli, struct stream_request *request, bool quiet)
     return result < 0 || messages.failed ? 1 : 0;
 }
 
-int image_fetch(struct cli *cli, const char *image, const char *platform, bool quiet)
+// A name with --all-tags is that of a repository.
+static bool is_repository(struct cli *cli, const char *image)
+{
+    const char *repository, *tag, *digest;
+    parse_image_parts(image, &cli->arena, &repository, &tag, &digest);
+    if (!*tag && !*digest)
+        return true;
+    err_set(&cli->error, ERR_INVALID_ARGUMENT, "tag can't be used with --all-tags/-a");
+    return false;
+}
+
+static int fetch(struct cli *cli, const char *image, const char *platform, bool all, bool quiet)
 {
     const char *name = parse_image(image, &cli->arena, &cli->error), *repository, *tag, *digest;
-    if (!name)
+    if (!name || (all && !is_repository(cli, image)))
         return 1;
     parse_image_parts(name, &cli->arena, &repository, &tag, &digest);
+    if (all)
+        tag = "";
     struct stream_request request = {.target = textf(cli, "/images/create?fromImage=%s%s%s",
                                                      escape(cli, repository),
                                                      parameter(cli, "tag", *digest ? digest : tag),
@@ -93,13 +106,19 @@ int image_fetch(struct cli *cli, const char *image, const char *platform, bool q
     return follow(cli, &request, quiet);
 }
 
+int image_fetch(struct cli *cli, const char *image, const char *platform, bool quiet)
+{
+    return fetch(cli, image, platform, false, quiet);
+}
+
 static int run_pull(struct cli *cli)
 {
     const char *image = cli->args.argv[0];
     bool quiet = args_on(&cli->args, "quiet");
-    if (image_fetch(cli, image, args_text(&cli->args, "platform"), quiet) != 0)
+    bool all = args_on(&cli->args, "all-tags");
+    if (fetch(cli, image, args_text(&cli->args, "platform"), all, quiet) != 0)
         return failed(cli);
-    say(cli, "%s\n", parse_image(image, &cli->arena, NULL));
+    say(cli, "%s\n", all ? image : parse_image(image, &cli->arena, NULL));
     return 0;
 }
 
@@ -107,11 +126,13 @@ static int run_push(struct cli *cli)
 {
     const char *name = parse_image(cli->args.argv[0], &cli->arena, &cli->error);
     const char *repository, *tag, *digest;
-    if (!name)
+    bool all = args_on(&cli->args, "all-tags");
+    if (!name || (all && !is_repository(cli, cli->args.argv[0])))
         return failed(cli);
     parse_image_parts(name, &cli->arena, &repository, &tag, &digest);
     struct stream_request request = {
-        .target = textf(cli, "/images/%s/push?tag=%s", repository, escape(cli, tag)),
+        .target = textf(cli, "/images/%s/push?%s", repository,
+                        all ? "" : textf(cli, "tag=%s", escape(cli, tag))),
         // A push without this header is refused, also where no password is needed.
         .registry_auth = str_or(credentials_header(cli, name), "e30="),
         .upload_fd = -1};
@@ -261,7 +282,9 @@ static int run_history(struct cli *cli)
         columns, "table {{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}",
         "{{.ID}}", NULL};
     json_t *history = api_get(cli, "/images/%s/history", cli->args.argv[0]), *layer;
-    bool full = args_on(&cli->args, "no-trunc");
+    struct args *args = &cli->args;
+    bool full = args_on(args, "no-trunc");
+    bool human = !args_set(args, "human") || args_on(args, "human");
     if (!history)
         return failed(cli);
     json_t *rows = keep(cli, json_array());
@@ -273,11 +296,15 @@ static int run_history(struct cli *cli)
         struct wall made = {.ns = number_at(layer, "Created") * NS_PER_S};
         char moment[WALL_TEXT_BYTES];
         row_set(row, "ID", full ? id : text_short_id(id, &cli->arena));
+        wall_format(made, moment);
         row_set(row, "CreatedSince",
-                textf(cli, "%s ago", text_span(wall_since(cli_now(), made), &cli->arena)));
-        row_set(row, "CreatedAt", wall_format(made, moment));
+                human ? textf(cli, "%s ago", text_span(wall_since(cli_now(), made), &cli->arena))
+                      : moment);
+        row_set(row, "CreatedAt", moment);
         row_set(row, "CreatedBy", full ? by : text_cut(by, 45, &cli->arena));
-        row_set(row, "Size", text_size_short((double)number_at(layer, "Size"), &cli->arena));
+        row_set(row, "Size",
+                human ? text_size_short((double)number_at(layer, "Size"), &cli->arena)
+                      : textf(cli, "%lld", (long long)number_at(layer, "Size")));
         row_set(row, "Comment", text_at(layer, "Comment"));
         json_array_append(rows, row);
     }
@@ -315,14 +342,6 @@ static int run_rm(struct cli *cli)
     return each_argument(cli, remove_one);
 }
 
-// Neither this command nor skepd builds images; who can is named.
-static int run_build(struct cli *cli)
-{
-    return complain(cli,
-                    "skep build is not supported: build with docker buildx, buildah or podman, "
-                    "and bring the image here with `skep load` or by a registry");
-}
-
 static int run_tag(struct cli *cli)
 {
     const char *name = parse_image(cli->args.argv[1], &cli->arena, &cli->error);
@@ -350,18 +369,64 @@ static int run_prune(struct cli *cli)
     return prune_run(cli, &images, filters_with(cli, "dangling", all ? "false" : "true"));
 }
 
+// ---- search -------------------------------------------------------------------------------------
+
+static int run_search(struct cli *cli)
+{
+    static const struct column columns[] = {
+        {"Name", "NAME"},           {"Description", "DESCRIPTION"}, {"StarCount", "STARS"},
+        {"IsOfficial", "OFFICIAL"}, {"IsAutomated", "AUTOMATED"},   {0}};
+    static const struct listing listing = {
+        columns, "table {{.Name}}\t{{.Description}}\t{{.StarCount}}\t{{.IsOfficial}}", NULL, NULL};
+    const char *term = cli->args.argv[0], *filters = filters_part(cli);
+    int64_t limit = args_number(&cli->args, "limit", 0);
+    bool full = args_on(&cli->args, "no-trunc");
+    if (!filters)
+        return failed(cli);
+    const char *target = textf(cli, "/images/search?term=%s%s%s", escape(cli, term),
+                               limit ? textf(cli, "&limit=%lld", (long long)limit) : "", filters);
+    json_t *found = api_auth(cli, "GET", target, NULL, credentials_header(cli, term)), *image;
+    if (!found)
+        return failed(cli);
+    json_t *rows = keep(cli, json_array());
+    size_t i;
+    json_array_foreach(found, i, image)
+    {
+        json_t *row = row_new(cli, NULL);
+        const char *description = text_printable(text_at(image, "description"), &cli->arena);
+        row_set(row, "Name", text_at(image, "name"));
+        row_set(row, "Description", full ? description : text_cut(description, 45, &cli->arena));
+        row_set(row, "StarCount", textf(cli, "%lld", (long long)number_at(image, "star_count")));
+        row_set(row, "IsOfficial", true_at(image, "is_official") ? "[OK]" : "");
+        row_set(row, "IsAutomated", true_at(image, "is_automated") ? "[OK]" : "");
+        json_array_append(rows, row);
+    }
+    return show_list(cli, &listing, rows);
+}
+
 // ---- the table ----------------------------------------------------------------------------------
 
 #define FORMAT_FLAG                                                                                \
     {                                                                                              \
         "format", 'f', FLAG_TEXT, "template", "Print by a Go template, or json"                    \
     }
+#define TRUST_FLAG                                                                                 \
+    {                                                                                              \
+        "disable-content-trust", 0, FLAG_TRUE, NULL, "Accepted: signatures are never looked at"    \
+    }
 static const struct flag pull_flags[] = {
+    {"all-tags", 'a', FLAG_BOOL, NULL, "All images of the repository"},
+    TRUST_FLAG,
     {"platform", 0, FLAG_TEXT, "platform", "Platform of the image"},
     {"quiet", 'q', FLAG_BOOL, NULL, "Show no progress"},
     {0},
 };
-static const struct flag push_flags[] = {{"quiet", 'q', FLAG_BOOL, NULL, "Show no progress"}, {0}};
+static const struct flag push_flags[] = {
+    {"all-tags", 'a', FLAG_BOOL, NULL, "All images of the repository"},
+    TRUST_FLAG,
+    {"quiet", 'q', FLAG_BOOL, NULL, "Show no progress"},
+    {0},
+};
 static const struct flag load_flags[] = {
     {"input", 'i', FLAG_TEXT, "file", "The archive (default standard input)"},
     {"quiet", 'q', FLAG_BOOL, NULL, "Show no progress"},
@@ -387,9 +452,17 @@ static const struct flag images_flags[] = {
     {0},
 };
 static const struct flag history_flags[] = {
+    {"human", 'H', FLAG_BOOL, NULL, "Sizes and ages for people (default true)"},
     {"format", 0, FLAG_TEXT, "template", "Print by a Go template, or json"},
     {"no-trunc", 0, FLAG_BOOL, NULL, "Do not shorten anything"},
     {"quiet", 'q', FLAG_BOOL, NULL, "Print ids alone"},
+    {0},
+};
+static const struct flag search_flags[] = {
+    {"filter", 'f', FLAG_LIST, "filter", "Only images that fit, such as is-official=true"},
+    {"format", 0, FLAG_TEXT, "template", "Print by a Go template, or json"},
+    {"limit", 0, FLAG_INT, "int", "The first ones only"},
+    {"no-trunc", 0, FLAG_BOOL, NULL, "Do not shorten anything"},
     {0},
 };
 static const struct flag inspect_flags[] = {FORMAT_FLAG, {0}};
@@ -407,8 +480,6 @@ static const struct flag prune_flags[] = {
 const struct command image_commands[] = {
     {"container export", "[OPTIONS] CONTAINER", "Write a container's files as a tar archive",
      save_flags, run_export, 1, 1, 0, "container"},
-    {"image build", "[OPTIONS] PATH", "Not supported; says what is instead", NULL, run_build, 0,
-     COMMAND_MANY, COMMAND_STOPS, NULL},
     {"image history", "[OPTIONS] IMAGE", "Show how an image was made", history_flags, run_history,
      1, 1, 0, "image"},
     {"image import", "[OPTIONS] file|URL|- [REPOSITORY[:TAG]]", "Make an image of a tar archive",
@@ -431,5 +502,7 @@ const struct command image_commands[] = {
      run_save, 1, COMMAND_MANY, 0, "image"},
     {"image tag", "IMAGE NAME[:TAG]", "Give an image another name", NULL, run_tag, 2, 2, 0,
      "image"},
+    {"search", "[OPTIONS] TERM", "Look for images on Docker Hub", search_flags, run_search, 1, 1, 0,
+     NULL},
     {0},
 };

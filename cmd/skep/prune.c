@@ -1,5 +1,7 @@
 #include "cmd/skep/prune.h"
 
+#include <string.h>
+
 #include "cmd/skep/client_io.h"
 #include "cmd/skep/common.h"
 #include "cmd/skep/text.h"
@@ -34,7 +36,9 @@ int prune_run(struct cli *cli, const struct prune *what, const char *filters)
                                 "continue?",
                                 what->question)))
         return 0;
-    json_t *gone = api(cli, "POST", textf(cli, "%s?%s", what->target, filters), NULL);
+    json_t *gone = api(
+        cli, "POST",
+        textf(cli, "%s%s%s", what->target, strchr(what->target, '?') ? "" : "?", filters), NULL);
     if (!gone)
         return failed(cli);
     bool any = prune_say(cli, gone, what->list, what->title);

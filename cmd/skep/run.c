@@ -370,7 +370,7 @@ static int run_exec(struct cli *cli)
         {"device-read-iops", 0, FLAG_LIST, "device:rate", "Reads a second"},                       \
         {"device-write-bps", 0, FLAG_LIST, "device:rate", "Bytes a second it may write"},          \
         {"device-write-iops", 0, FLAG_LIST, "device:rate", "Writes a second"},                     \
-        {"disable-content-trust", 0, FLAG_BOOL, NULL, "Signatures are never looked at"},           \
+        {"disable-content-trust", 0, FLAG_TRUE, NULL, "Signatures are never looked at"},           \
         {"dns", 0, FLAG_LIST, "address", "Name server"},                                           \
         {"dns-option", 0, FLAG_LIST, "option", "Option of the resolver"},                          \
         {"dns-search", 0, FLAG_LIST, "domain", "Domain names are searched in"},                    \

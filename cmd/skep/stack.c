@@ -458,13 +458,39 @@ static int remove_stack(struct cli *cli, const char *stack)
     return status;
 }
 
+#define GONE_POLL_MS 200
+
+// Waits until no task of the stack is left that has not ended.
+static int wait_gone(struct cli *cli, const char *stack)
+{
+    for (;;) {
+        json_t *tasks = api_get(cli, "/tasks?%s",
+                                filters_with(cli, "label", textf(cli, NAMESPACE "=%s", stack))),
+               *task;
+        size_t left = 0, i;
+        if (!tasks)
+            return failed(cli);
+        json_array_foreach(tasks, i, task) left += !task_ended(text_at(task, "Status.State"));
+        if (!left)
+            return 0;
+        cli_sleep(cli, GONE_POLL_MS);
+    }
+}
+
 static int run_rm(struct cli *cli)
 {
-    return each_argument(cli, remove_stack);
+    int status = each_argument(cli, remove_stack);
+    bool waits = args_set(&cli->args, "detach") && !args_on(&cli->args, "detach");
+    return status == 0 && waits ? each_argument(cli, wait_gone) : status;
 }
 
 // ---- the table ----------------------------------------------------------------------------------
 
+// Older docker commands have it everywhere.
+#define ORCHESTRATOR_FLAG                                                                          \
+    {                                                                                              \
+        "orchestrator", 0, FLAG_SWARM, "name", "Accepted for the sake of scripts: swarm, or all"   \
+    }
 static const struct flag deploy_flags[] = {
     {"compose-file", 'c', FLAG_COMMAS, "file", "The compose file, - for standard input"},
     {"detach", 'd', FLAG_BOOL, NULL, "Do not wait until the services run (default true)"},
@@ -472,6 +498,7 @@ static const struct flag deploy_flags[] = {
     {"quiet", 'q', FLAG_BOOL, NULL, "Show no progress"},
     {"resolve-image", 0, FLAG_TEXT, "when", "Ask for digests always, when changed, or never"},
     {"with-registry-auth", 0, FLAG_BOOL, NULL, "Give the nodes our registry's password"},
+    ORCHESTRATOR_FLAG,
     {0},
 };
 static const struct flag config_flags[] = {
@@ -481,13 +508,20 @@ static const struct flag config_flags[] = {
 };
 static const struct flag ls_flags[] = {
     {"format", 0, FLAG_TEXT, "template", "Print by a Go template, or json"},
+    ORCHESTRATOR_FLAG,
     {0},
 };
-static const struct flag ps_flags[] = {TASK_LIST_FLAGS, {0}};
+static const struct flag ps_flags[] = {TASK_LIST_FLAGS, ORCHESTRATOR_FLAG, {0}};
+static const struct flag rm_flags[] = {
+    {"detach", 'd', FLAG_BOOL, NULL, "Do not wait until the tasks are gone (default true)"},
+    ORCHESTRATOR_FLAG,
+    {0},
+};
 static const struct flag services_flags[] = {
     {"filter", 'f', FLAG_LIST, "filter", "Only services that fit, such as name=web"},
     {"format", 0, FLAG_TEXT, "template", "Print by a Go template, or json"},
     {"quiet", 'q', FLAG_BOOL, NULL, "Print ids alone"},
+    ORCHESTRATOR_FLAG,
     {0},
 };
 
@@ -499,8 +533,8 @@ const struct command stack_commands[] = {
     {"stack ls", "[OPTIONS]", "List the stacks", ls_flags, run_ls, 0, 0, 0, NULL},
     {"stack ps", "[OPTIONS] STACK", "List the tasks of a stack", ps_flags, run_ps, 1, 1, 0,
      "stack"},
-    {"stack rm", "[OPTIONS] STACK [STACK...]", "Remove stacks", NULL, run_rm, 1, COMMAND_MANY, 0,
-     "stack"},
+    {"stack rm", "[OPTIONS] STACK [STACK...]", "Remove stacks", rm_flags, run_rm, 1, COMMAND_MANY,
+     0, "stack"},
     {"stack services", "[OPTIONS] STACK", "List the services of a stack", services_flags,
      run_services, 1, 1, 0, "stack"},
     {0},

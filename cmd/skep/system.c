@@ -200,58 +200,7 @@ static int run_version(struct cli *cli)
     return 0;
 }
 
-// ---- df, prune ----------------------------------------------------------------------------------
-
-static json_t *df_row(struct cli *cli, const char *type, size_t total, size_t active, double size,
-                      double free_bytes)
-{
-    json_t *row = row_new(cli, NULL);
-    row_set(row, "Type", type);
-    row_set(row, "TotalCount", textf(cli, "%zu", total));
-    row_set(row, "Active", textf(cli, "%zu", active));
-    row_set(row, "Size", text_size(size, &cli->arena));
-    row_set(row, "Reclaimable",
-            size > 0 ? textf(cli, "%s (%.0f%%)", text_size(free_bytes, &cli->arena),
-                             100 * free_bytes / size)
-                     : text_size(free_bytes, &cli->arena));
-    return row;
-}
-
-static int run_df(struct cli *cli)
-{
-    static const struct column columns[] = {
-        {"Type", "TYPE"}, {"TotalCount", "TOTAL"},        {"Active", "ACTIVE"},
-        {"Size", "SIZE"}, {"Reclaimable", "RECLAIMABLE"}, {0}};
-    static const struct listing listing = {
-        columns, "table {{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}", NULL,
-        NULL};
-    json_t *df = api_get(cli, "/system/df"), *rows = keep(cli, json_array()), *item;
-    static const struct {
-        const char *list, *title, *size, *uses;
-    } kinds[] = {{"Images", "Images", "Size", "Containers"},
-                 {"Containers", "Containers", "SizeRw", NULL},
-                 {"Volumes", "Local Volumes", "UsageData.Size", "UsageData.RefCount"}};
-    if (!df)
-        return failed(cli);
-    for (size_t k = 0; k < COUNT_OF(kinds); k++) {
-        double size = 0, unused = 0;
-        size_t active = 0, i;
-        json_array_foreach(at(df, kinds[k].list), i, item)
-        {
-            double bytes = (double)number_at(item, kinds[k].size);
-            bool used = kinds[k].uses ? number_at(item, kinds[k].uses) > 0
-                                      : str_equal(text_at(item, "State"), "running");
-            size += bytes > 0 ? bytes : 0;
-            unused += used || bytes < 0 ? 0 : bytes;
-            active += used;
-        }
-        if (k == 0 && number_at(df, "LayersSize") > 0)
-            size = (double)number_at(df, "LayersSize");
-        json_array_append(rows, df_row(cli, kinds[k].title, json_array_size(at(df, kinds[k].list)),
-                                       active, size, unused < size ? unused : size));
-    }
-    return show_list(cli, &listing, rows);
-}
+// ---- prune --------------------------------------------------------------------------------------
 
 static int run_prune(struct cli *cli)
 {
@@ -293,6 +242,22 @@ static int run_prune(struct cli *cli)
     return 0;
 }
 
+// skepd builds nothing and keeps nothing of it; a Docker engine does.
+static int run_builder_prune(struct cli *cli)
+{
+    bool all = args_on(&cli->args, "all");
+    int64_t keep_bytes = args_number(&cli->args, "keep-storage", 0);
+    const struct prune cache = {
+        .target = textf(cli, "/build/prune?all=%d%s", all,
+                        keep_bytes ? textf(cli, "&keep-storage=%lld", (long long)keep_bytes) : ""),
+        .list = "CachesDeleted",
+        .title = "Deleted build cache objects:",
+        .question = all ? "all build cache" : "all dangling build cache",
+        .frees = true,
+    };
+    return prune_run(cli, &cache, filters_part(cli));
+}
+
 // ---- the table ----------------------------------------------------------------------------------
 
 static const struct flag events_flags[] = {
@@ -314,9 +279,17 @@ static const struct flag prune_flags[] = {
     {0},
 };
 
+static const struct flag builder_flags[] = {
+    {"all", 'a', FLAG_BOOL, NULL, "All of it, not only what is in no image"},
+    {"filter", 0, FLAG_LIST, "filter", "Only what fits, such as until=24h"},
+    {"force", 'f', FLAG_BOOL, NULL, "Do not ask"},
+    {"keep-storage", 0, FLAG_BYTES, "bytes", "Leave that much"},
+    {0},
+};
+
 const struct command system_commands[] = {
-    {"system df", "[OPTIONS]", "Show how much disk the daemon uses", format_flags, run_df, 0, 0, 0,
-     NULL},
+    {"builder prune", "[OPTIONS]", "Remove what an engine keeps of its builds", builder_flags,
+     run_builder_prune, 0, 0, 0, NULL},
     {"system events", "[OPTIONS]", "Show what happens, as it happens", events_flags, run_events, 0,
      0, 0, NULL},
     {"system info", "[OPTIONS]", "Show facts of the daemon and its host", format_flags, run_info, 0,

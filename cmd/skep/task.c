@@ -11,6 +11,16 @@
 
 #define ERROR_COLUMNS 30
 
+bool task_ended(const char *state)
+{
+    static const char *const ended[] = {"complete", "shutdown", "failed",
+                                        "rejected", "remove",   "orphaned"};
+    for (size_t i = 0; i < COUNT_OF(ended); i++)
+        if (str_equal(state, ended[i]))
+            return true;
+    return false;
+}
+
 const char *task_image(struct cli *cli, const char *image)
 {
     const char *digest = strchr(image, '@');

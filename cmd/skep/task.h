@@ -17,6 +17,9 @@
 // NULL: fetched) and nodes give the names. Exit status.
 int task_show(struct cli *cli, json_t *tasks);
 
+// Whether a task in that state has ended, well or not.
+bool task_ended(const char *state);
+
 // "web:1.0" for "web:1.0@sha256:...": an image as lists show it.
 const char *task_image(struct cli *cli, const char *image);
 

@@ -52,6 +52,12 @@ if command -v zsh >/dev/null; then
   [[ $offered == *create* ]] || fail "zsh: $offered"
 fi
 
+step "each command and option of docker is there, or said to be missing"
+python3 "$(dirname "$0")/skep_commands.py" "$(type -P docker)" "$SKEP_BUILD/skep" || fail "commands are missing"
+refused 'not supported: build with docker buildx' native image build .
+refused 'stand behind the command' native service --replicas 2 create x
+refused 'does not look at signatures|false is not supported' native pull --disable-content-trust=false x
+
 step "the same requests as by the docker command, flag by flag"
 python3 "$(dirname "$0")/skep_requests.py" "$(type -P docker)" "$SKEP_BUILD/skep" "$LAB" || fail "other requests"
 
@@ -75,6 +81,32 @@ same near "$("$LAB_DOCKER" context show 2>/dev/null || "$LAB_DOCKER" context ls 
 refused 'in use' ctx rm near
 refused 'not found' ctx use nosuch
 ctx use default >/dev/null
+# What one of the two writes into an archive the other one reads.
+openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=lab -keyout "$LAB/key.pem" -out "$LAB/cert.pem" 2>/dev/null
+ctx create full --docker "host=tcp://127.0.0.1:2,ca=$LAB/cert.pem,cert=$LAB/cert.pem,key=$LAB/key.pem" >/dev/null 2>&1
+refused 'cert and key' ctx create half --docker "host=tcp://127.0.0.1:2,cert=$LAB/cert.pem"
+ctx export full "$LAB/full.tar" 2>/dev/null
+refused 'exists already' ctx export full "$LAB/full.tar"
+same 600 "$(stat -c %a "$LAB/full.tar")" "who can read the key"
+"$LAB_DOCKER" context import theirs "$LAB/full.tar" >/dev/null 2>&1
+"$LAB_DOCKER" context export theirs - >"$LAB/theirs.tar" 2>/dev/null
+same again "$(ctx import again - 2>/dev/null <"$LAB/theirs.tar")" "import"
+endpoint() { "$1" context inspect "$2" | jq -S '.[0] | [.Endpoints, .TLSMaterial]'; }
+same "$(endpoint "$SKEP_BUILD/skep" full)" "$(endpoint "$LAB_DOCKER" again)" "there and back"
+cmp "$LAB/key.pem" "$DOCKER_CONFIG"/contexts/tls/"$(printf again | sha256sum | cut -d' ' -f1)"/docker/key.pem
+refused 'already exists' ctx import again "$LAB/full.tar"
+refused 'no exported context' ctx import odd "$LAB/cert.pem"
+refused 'the archive ends' ctx import odd - < <(head -c 600 "$LAB/full.tar")
+tar -C "$LAB" -cf "$LAB/odd.tar" cert.pem
+refused 'cert.pem does not belong' ctx import odd "$LAB/odd.tar"
+refused 'tar archives are' ctx import odd - <<<'PK..'
+ctx create copy --from full >/dev/null 2>&1
+ctx update copy --description 'a copy' --docker host=tcp://127.0.0.1:3,ca=,cert=,key= >/dev/null 2>&1
+same 'tcp://127.0.0.1:3 a copy 0' "$("$LAB_DOCKER" context inspect copy |
+  jq -r '.[0] | "\(.Endpoints.docker.Host) \(.Metadata.Description) \(.TLSMaterial | length)"')" "update"
+refused 'not found' ctx update nosuch --description x
+refused 'cannot be updated' ctx update default --description x
+ctx rm full theirs again copy >/dev/null
 ctx rm far near >/dev/null
 same default "$(ctx ls --format '{{.Name}}')" "what is left"
 same '' "$(find "$DOCKER_CONFIG/contexts" -name '*.json' -o -name '*.pem')" "files that are left"
@@ -120,7 +152,6 @@ login logout reg.test:5000 >/dev/null
 [[ ! -e $LAB/helpers/kept ]] || fail "the helper was not told"
 [[ $(login logout reg.test:5000) == 'Not logged in to reg.test:5000' ]] || fail "logout again"
 refused 'with --password-stdin' login login --password-stdin reg.test
-refused 'docker buildx' login build .
 kill "$checker"
 unset DOCKER_CONFIG
 
@@ -300,6 +331,22 @@ refused 'no such' native cp "$LAB/nosuch" c1:/tmp
 refused 'cannot overwrite|directory' native cp "$LAB/tree" c1:/etc/passwd
 refused 'between containers' native cp c1:/a c1:/b
 [[ ! -e $LAB/no && -z $(find "$LAB" -maxdepth 1 -name '.skep-cp*') ]] || fail "something is left of what was refused"
+
+step "commit, and disk"
+made=$(native commit -m note -a me -c 'ENV MADE=yes' -c 'CMD ["true"]' c1 made:1)
+same "$made" "$(docker image inspect made:1 --format '{{.Id}}')" "commit"
+same 'yes note me' "$(docker image inspect made:1 --format '{{range .Config.Env}}{{println .}}{{end}}' | sed -n s/MADE=//p) $(
+  docker image inspect made:1 --format '{{.Comment}} {{.Author}}')" "what was said of it"
+native rmi made:1 >/dev/null
+refused 'No such container' native commit nosuch made:2
+refused 'digest' native commit c1 "made@sha256:$(printf %064d 0)"
+alike system df --format '{{.Type}} {{.TotalCount}} {{.Active}}'
+[[ $(native system df -v) == *'Images space usage:'*"${LAB_IMAGE%:*}"*'Containers space usage:'*c1*'Local Volumes'*'Build cache usage: 0B'* ]] ||
+  fail "df -v: $(native system df -v)"
+same "$(docker builder prune -f 2>/dev/null || echo 'Total reclaimed space: 0B')" "$(native builder prune -f)" "no cache"
+native volume prune -f >/dev/null
+same 'Total reclaimed space: 0B' "$(native volume prune -f)" "nothing to remove"
+alike history "$LAB_IMAGE" --human=false --format '{{.Size}} {{.CreatedSince}}'
 
 native pause c1 >/dev/null; same paused "$(docker inspect c1 --format '{{.State.Status}}')" "paused"
 native unpause c1 >/dev/null

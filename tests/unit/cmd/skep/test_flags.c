@@ -13,7 +13,8 @@ static const struct flag flags[] = {
     {"replicas", 0, FLAG_UINT, "uint", ""},   {"delay", 0, FLAG_DURATION, "duration", ""},
     {"memory", 'm', FLAG_BYTES, "bytes", ""}, {"cpus", 0, FLAG_CPUS, "decimal", ""},
     {"ratio", 0, FLAG_FLOAT, "float", ""},    {"all", 'a', FLAG_BOOL, NULL, ""},
-    {"retries", 0, FLAG_INT, "int", ""},      {0},
+    {"retries", 0, FLAG_INT, "int", ""},      {"distrust", 0, FLAG_TRUE, NULL, ""},
+    {"by", 0, FLAG_SWARM, "name", ""},        {0},
 };
 
 static struct arena arena;
@@ -111,6 +112,23 @@ static const struct {
     {"--ratio nan", "no number"},
 };
 
+START_TEST(what_only_one_value_is_supported_of_refuses_the_others)
+{
+    ck_assert_int_eq(parse(false, "--distrust --by swarm --by=all"), 0);
+    ck_assert(args_on(&args, "distrust"));
+    ck_assert_str_eq(args_text(&args, "by"), "all");
+    ck_assert_int_eq(parse(false, "--distrust=true"), 0);
+    ck_assert_int_lt(parse(false, "--distrust=false"), 0);
+    ck_assert_str_eq(err.message,
+                     "invalid argument \"false\" for \"--distrust\" flag: false is not supported");
+    ck_assert_int_lt(parse(false, "--by kubernetes"), 0);
+    ck_assert_ptr_nonnull(strstr(err.message, "the swarm is the only orchestrator"));
+    ck_assert_ptr_null(args.unknown);
+    ck_assert_int_lt(parse(false, "--nosuch=3"), 0);
+    ck_assert_str_eq(args.unknown, "nosuch");
+}
+END_TEST
+
 START_TEST(mistakes_are_named)
 {
     ck_assert_int_lt(parse(false, bad[_i].line), 0);
@@ -127,6 +145,7 @@ Suite *suite_flags(void)
     tcase_add_test(tc, every_form_of_an_option_is_taken);
     tcase_add_test(tc, letters_are_grouped_and_booleans_take_values);
     tcase_add_test(tc, what_follows_the_image_is_the_containers);
+    tcase_add_test(tc, what_only_one_value_is_supported_of_refuses_the_others);
     tcase_add_loop_test(tc, mistakes_are_named, 0, sizeof bad / sizeof bad[0]);
     suite_add_tcase(suite, tc);
     return suite;
