@@ -44,7 +44,8 @@ static const struct {
     {"container", "io-maxbandwidth", WINDOWS},
     {"container", "io-maxiops", WINDOWS},
     {"container", "use-api-socket",
-     "handing over the API's socket is not supported: mount it, -v /run/skep/skep.sock:/run/docker.sock"},
+     "handing over the API's socket is not supported: mount it, "
+     "-v /run/skep/skep.sock:/run/docker.sock"},
     {"container", "checkpoint", CHECKPOINT},
     {"container", "checkpoint-dir", CHECKPOINT},
     {"image", "platform", PLATFORM},

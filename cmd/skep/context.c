@@ -1,10 +1,11 @@
 // skep context: the daemons that this command, and docker, know by name.
+#include "cmd/skep/context.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "cmd/skep/command.h"
 #include "cmd/skep/common.h"
-#include "cmd/skep/context.h"
 #include "cmd/skep/credentials.h"
 #include "cmd/skep/endpoint.h"
 #include "cmd/skep/format.h"
