@@ -34,6 +34,14 @@ else()
 endif()
 target_link_options(skep_flags INTERFACE -Wl,--as-needed)
 
+# Where the tables hold pointers is told as bits, not as 24 bytes for each: 0.2 MB less of the
+# program to read, and to keep mapped, in each process.
+include(CheckLinkerFlag)
+check_linker_flag(C -Wl,-z,pack-relative-relocs SKEP_PACKS_RELOCATIONS)
+if(SKEP_PACKS_RELOCATIONS)
+  target_link_options(skep_flags INTERFACE -Wl,-z,pack-relative-relocs)
+endif()
+
 if(SKEP_FUZZ)
   # Rooms tell libFuzzer which branches an input takes; fuzzers themselves link its main.
   target_compile_options(skep_flags INTERFACE -fsanitize=fuzzer-no-link)
