@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/net/lent.h"
+
 // What is smaller than a whole payload is never lent: it may be anything.
 #define LENT_BYTES_MIN 16384
-
-static _Thread_local uint8_t lent[H2_LOAN_BYTES];
 
 static void *loan_malloc(size_t size, void *context)
 {
@@ -35,16 +35,16 @@ static void loan_free(void *memory, void *context)
 static void *loan_realloc(void *memory, size_t size, void *context)
 {
     struct h2_loan *loan = context;
-    if (!memory && !loan->lent && size > LENT_BYTES_MIN && size <= sizeof lent) {
-        loan->lent = lent;
-        return lent;
+    if (!memory && !loan->lent && size > LENT_BYTES_MIN && size <= LENT_FRAME_BYTES) {
+        loan->lent = lent()->frame;
+        return loan->lent;
     }
     if (!memory || memory != loan->lent)
         return realloc(memory, size);
     void *own = malloc(size);
     if (!own)
         return NULL;
-    memcpy(own, lent, size < sizeof lent ? size : sizeof lent);
+    memcpy(own, loan->lent, size < LENT_FRAME_BYTES ? size : LENT_FRAME_BYTES);
     loan->lent = NULL;
     return own;
 }
@@ -57,5 +57,5 @@ nghttp2_mem h2_loan_memory(struct h2_loan *loan)
 
 bool h2_loan_is_here(const struct h2_loan *loan)
 {
-    return !loan->lent || loan->lent == lent;
+    return !loan->lent || loan->lent == lent()->frame;
 }

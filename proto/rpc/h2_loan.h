@@ -3,18 +3,15 @@
 //
 // A session builds every frame it sends in one buffer, which it has from its first moment on.
 // h2_output takes the frame away before anything else happens, so between two calls that buffer
-// holds nothing: the sessions of one thread share one. A session is therefore made, used and freed
-// on one thread. (A client's has its preface in the buffer until the first output; clients are few,
-// and have their own.)
+// holds nothing: the sessions of one thread share what it lends (proto/net/lent.h). A library whose
+// buffer is larger simply gets one of its own. A session is therefore made, used and freed on one
+// thread. (A client's has its preface in the buffer until the first output; clients are few, and
+// have their own.)
 #ifndef PROTO_RPC_H2_LOAN_H
 #define PROTO_RPC_H2_LOAN_H
 
 #include <nghttp2/nghttp2.h>
 #include <stdbool.h>
-
-// Of the frame's header, a byte of padding and the most payload that is sent (RFC 9113 section
-// 4.2); a library whose buffer is larger simply gets one of its own.
-#define H2_LOAN_BYTES (9 + 1 + 16384)
 
 struct h2_loan {
     void *lent; // NULL: the session has no part in the thread's buffer
