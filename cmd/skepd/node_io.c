@@ -23,6 +23,7 @@
 #include "cmd/skepd/roles_io.h"
 #include "cmd/skepd/sockets_io.h"
 #include "cmd/skepd/supervise_io.h"
+#include "proto/base/accounts_io.h"
 #include "proto/base/check.h"
 #include "proto/base/file_io.h"
 #include "proto/base/log.h"
@@ -338,7 +339,7 @@ static void helper_init(struct helper *helper, struct node *node, const char *ro
     struct err err = ERR_INIT;
     uid_t uid;
     gid_t gid;
-    if (confine_user(user, &uid, &gid, &err) == 0 && uid != 0 && gid != 0) {
+    if (accounts_user(user, &uid, &gid, &err) == 0 && uid != 0 && gid != 0) {
         helper->uid = uid;
         helper->gid = gid;
     } else {

@@ -1,7 +1,6 @@
 #include "cmd/skepd/sockets_io.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <libgen.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "cmd/skepd/notify_io.h"
+#include "proto/base/accounts_io.h"
 #include "proto/base/check.h"
 #include "proto/base/file_io.h"
 #include "proto/base/str.h"
@@ -20,16 +20,14 @@
 
 // ---- unix paths ---------------------------------------------------------------------------------
 
+// Without a name it is docker's group, where there is one.
 static int find_group(const char *name, gid_t *gid, struct err *err)
 {
-    struct group entry, *found = NULL;
-    char text[8192];
-    int result = getgrnam_r(str_empty(name) ? "docker" : name, &entry, text, sizeof text, &found);
-    if (result)
-        return err_set_errno(err, result, "look up the group %s", str_or(name, "docker"));
-    if (!found && !str_empty(name))
-        return err_set(err, ERR_NOT_FOUND, "there is no group %s", name);
-    *gid = found ? found->gr_gid : 0;
+    int result = accounts_group(str_empty(name) ? "docker" : name, gid, err);
+    if (result != -ERR_NOT_FOUND || !str_empty(name))
+        return result;
+    err_clear(err);
+    *gid = 0;
     return 0;
 }
 

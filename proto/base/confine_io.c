@@ -6,7 +6,6 @@
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/landlock.h>
-#include <pwd.h>
 #include <seccomp.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -22,20 +21,6 @@
 #endif
 
 // ---- user and capabilities ----------------------------------------------------------------------
-
-int confine_user(const char *name, uid_t *uid, gid_t *gid, struct err *err)
-{
-    struct passwd entry, *found = NULL;
-    char text[4096];
-    int result = getpwnam_r(name, &entry, text, sizeof text, &found);
-    if (result)
-        return err_set_errno(err, result, "look up the user %s", name);
-    if (!found)
-        return err_set(err, ERR_NOT_FOUND, "there is no user %s", name);
-    *uid = found->pw_uid;
-    *gid = found->pw_gid;
-    return 0;
-}
 
 static int become_user(uid_t uid, gid_t gid, struct err *err)
 {

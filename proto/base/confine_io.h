@@ -54,9 +54,6 @@ int confine_self(const struct confine_spec *spec, struct confine_report *report,
 // "" or what the kernel lacks, such as "Landlock"; static text.
 const char *confine_lacking(const struct confine_report *report);
 
-// A user's numbers by name. NOT_FOUND when there is no such user.
-int confine_user(const char *name, uid_t *uid, gid_t *gid, struct err *err);
-
 // Closes every descriptor from `first` on: what a careless parent may have left open.
 void confine_close_from(int first);
 

@@ -231,17 +231,6 @@ START_TEST(confine_names_what_is_lacking)
 }
 END_TEST
 
-// Goal: users by name.
-START_TEST(confine_finds_users)
-{
-    uid_t uid = 1;
-    gid_t gid = 1;
-    ck_assert_int_eq(confine_user("root", &uid, &gid, NULL), 0);
-    ck_assert_uint_eq(uid, 0);
-    ck_assert_int_eq(confine_user("no-such-user", &uid, &gid, NULL), -ERR_NOT_FOUND);
-}
-END_TEST
-
 // Goal: nothing a parent left open stays.
 START_TEST(confine_closes_descriptors)
 {
@@ -262,7 +251,6 @@ Suite *suite_confine_io(void)
     tcase_add_test(tcase, confine_limits_files);
     tcase_add_test(tcase, confine_needs_root);
     tcase_add_test(tcase, confine_names_what_is_lacking);
-    tcase_add_test(tcase, confine_finds_users);
     tcase_add_test(tcase, confine_closes_descriptors);
     suite_add_tcase(suite, tcase);
     return suite;
