@@ -199,6 +199,115 @@ int x509_check_chain(const struct x509_check *check, struct err *err)
     return result;
 }
 
+// ---- what a certificate says -------------------------------------------------------------------
+
+static bool is_name(const mbedtls_x509_buf *name, const char *wanted)
+{
+    return name->len == strlen(wanted) && memcmp(name->p, wanted, name->len) == 0;
+}
+
+// Names that let a server pass as a manager, and those that match more than one.
+static bool is_reserved(const mbedtls_x509_buf *name)
+{
+    return is_name(name, SERVER_NAME_MANAGER) || is_name(name, SERVER_NAME_CA) ||
+           memchr(name->p, '*', name->len) != NULL;
+}
+
+static int check_names(const mbedtls_x509_crt *crt, const struct x509_node *node, struct err *err)
+{
+    const int dns = MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_X509_SAN_DNS_NAME;
+    const char *const wanted[] = {identity_role_name(node->role), node->node_id, SERVER_NAME_CA};
+    size_t wanted_count = node->role == IDENTITY_MANAGER ? 3 : 2;
+    bool found[COUNT_OF(wanted)] = {false};
+    for (const mbedtls_x509_sequence *at = &crt->subject_alt_names; at; at = at->next) {
+        bool known = false;
+        if (at->buf.tag != dns)
+            continue;
+        for (size_t i = 0; i < wanted_count; i++) {
+            bool same = is_name(&at->buf, wanted[i]);
+            found[i] |= same;
+            known |= same;
+        }
+        if (!known && is_reserved(&at->buf))
+            return err_set(err, ERR_INVALID_ARGUMENT, "certificate has a name that is not its");
+    }
+    for (size_t i = 0; i < wanted_count; i++)
+        if (!found[i])
+            return err_set(err, ERR_INVALID_ARGUMENT, "certificate lacks the name %s", wanted[i]);
+    return 0;
+}
+
+static bool has_key(const mbedtls_x509_crt *crt, struct cursor public_key)
+{
+    struct buf der;
+    buf_init(&der, PEM_DER_BYTES_MAX);
+    key_write_public(&crt->pk, &der);
+    bool same = buf_ok(&der) && der.len == cursor_left(&public_key) &&
+                memcmp(der.data, public_key.at, der.len) == 0;
+    buf_fini(&der);
+    return same;
+}
+
+static int check_node(const mbedtls_x509_crt *crt, const struct x509_node *node, struct err *err)
+{
+    struct identity identity;
+    int result = read_subject(&crt->subject, &identity, err);
+    if (result)
+        return result;
+    if (!has_key(crt, node->public_key))
+        return err_set(err, ERR_INVALID_ARGUMENT, "certificate is for another key");
+    if (!str_equal(identity.node_id, node->node_id))
+        return err_set(err, ERR_INVALID_ARGUMENT, "certificate is for another node");
+    if (!str_equal(identity.cluster_id, node->cluster_id))
+        return err_set(err, ERR_INVALID_ARGUMENT, "certificate is for another cluster");
+    if (identity.units_count != 1 || !str_equal(identity.units[0], identity_role_name(node->role)))
+        return err_set(err, ERR_INVALID_ARGUMENT, "certificate is for another role");
+    if (crt->ca_istrue)
+        return err_set(err, ERR_INVALID_ARGUMENT, "certificate is an authority's");
+    return check_names(crt, node, err);
+}
+
+bool x509_has_public_key(const char *chain_pem, struct cursor public_key)
+{
+    mbedtls_x509_crt chain;
+    bool same =
+        chain_parse(&chain, chain_pem, X509_CHAIN_MAX, NULL) == 0 && has_key(&chain, public_key);
+    mbedtls_x509_crt_free(&chain);
+    return same;
+}
+
+int x509_check_node(const char *chain_pem, const struct x509_node *node, struct err *err)
+{
+    mbedtls_x509_crt chain;
+    int result = chain_parse(&chain, chain_pem, X509_CHAIN_MAX, err);
+    if (!result)
+        result = check_node(&chain, node, err);
+    mbedtls_x509_crt_free(&chain);
+    return result;
+}
+
+int x509_check_crossed(const char *crossed_pem, const char *root_pem, struct err *err)
+{
+    mbedtls_x509_crt crossed;
+    mbedtls_x509_crt root;
+    mbedtls_x509_crt_init(&root);
+    int result = chain_parse(&crossed, crossed_pem, 1, err);
+    if (!result)
+        result = chain_parse(&root, root_pem, 1, err);
+    if (!result && (crossed.subject_raw.len != root.subject_raw.len ||
+                    memcmp(crossed.subject_raw.p, root.subject_raw.p, root.subject_raw.len) != 0))
+        result = err_set(err, ERR_INVALID_ARGUMENT, "certificate is for another name");
+    if (!result && !key_same_public(&crossed.pk, &root.pk))
+        result = err_set(err, ERR_INVALID_ARGUMENT, "certificate is for another key");
+    if (!result && !crossed.ca_istrue)
+        result = err_set(err, ERR_INVALID_ARGUMENT, "certificate is no authority's");
+    mbedtls_x509_crt_free(&crossed);
+    mbedtls_x509_crt_free(&root);
+    return result;
+}
+
+// ---- other forms -------------------------------------------------------------------------------
+
 int x509_normalise(const char *pem, struct buf *out, struct err *err)
 {
     mbedtls_x509_crt chain;

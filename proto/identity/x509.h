@@ -36,6 +36,9 @@ int x509_validity(const char *chain_pem, struct wall *not_before, struct wall *n
 // True when the first certificate names `name` among its DNS names (never its CN, as Go).
 bool x509_has_dns_name(const char *chain_pem, const char *name);
 
+// Whether the first certificate holds that key, given as DER SubjectPublicKeyInfo.
+bool x509_has_public_key(const char *chain_pem, struct cursor public_key);
+
 struct x509_check {
     const char *chain_pem; // leaf first
     const char *roots_pem;
@@ -53,6 +56,23 @@ struct x509_check {
 // the roots again, section 3.3), FAILED_PRECONDITION when something is outside of its validity,
 // INVALID_ARGUMENT for everything else. The messages are Go's where it has one.
 int x509_check_chain(const struct x509_check *check, struct err *err);
+
+// What a node's certificate must be, whoever signed it.
+struct x509_node {
+    struct cursor public_key; // DER SubjectPublicKeyInfo, as csr_open gives it
+    const char *node_id;
+    const char *cluster_id;
+    enum identity_role role;
+};
+
+// Whether the first certificate is that node's and nobody else's: its key, its names, one role, no
+// CA, and no name by which it could pass as a manager when it is none. INVALID_ARGUMENT with what
+// is wrong. Who signed it is x509_check_chain's to say.
+int x509_check_node(const char *chain_pem, const struct x509_node *node, struct err *err);
+
+// Whether the first certificate is the root's key in another's hand: the same subject and key, a
+// CA. INVALID_ARGUMENT with what is wrong.
+int x509_check_crossed(const char *crossed_pem, const char *root_pem, struct err *err);
 
 // Appends the certificates of the text re-encoded: headers, comments and stray white space gone.
 int x509_normalise(const char *pem, struct buf *out, struct err *err);
