@@ -1,5 +1,6 @@
 #include "manager/found.h"
 
+#include "manager/ca/external.h"
 #include "proto/base/check.h"
 #include "proto/identity/csr.h"
 #include "proto/identity/rootca.h"
@@ -30,6 +31,9 @@ int found_cluster(const struct bootstrap *bootstrap, const char *node_id, const 
                   struct wall now, struct arena *arena, Swarm__Cluster **cluster,
                   struct credentials *credentials, struct err *err)
 {
+    const Swarm__CAConfig *config = bootstrap->spec ? bootstrap->spec->ca_config : NULL;
+    if (config && external_check(config, err))
+        return -(int)err->code;
     *cluster = bootstrap_cluster(bootstrap, rng, now, arena);
     char *roots_pem = text_of((*cluster)->root_ca->ca_cert, arena);
     char *root_key_pem = text_of((*cluster)->root_ca->ca_key, arena);

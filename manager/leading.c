@@ -186,8 +186,10 @@ static void on_network_keys(struct loop_timer *timer)
 
 static void start_services(struct leading *leader)
 {
-    leader->ca = ca_start(&(struct ca_config){
-        .store = leader->store, .loop = leader->loop, .rng = leader->config.rng});
+    leader->ca = ca_start(&(struct ca_config){.store = leader->store,
+                                              .loop = leader->loop,
+                                              .rng = leader->config.rng,
+                                              .way = leader->config.way});
     struct dispatcher_config dispatcher = {
         .store = leader->store,
         .rng = leader->config.rng,

@@ -23,6 +23,7 @@ struct leading_config {
     const struct rng *rng;
     uint64_t seed;
     const char *node_id;     // own
+    struct external_way way; // to authorities outside, for the CA
     struct histogram *delay; // dispatcher.h
     // The cluster as it is to be when there is none yet (a founder's), else NULL. Borrowed until
     // the leader stops.

@@ -47,6 +47,10 @@ static void lead(struct manager *manager)
         .rng = manager->config.rng,
         .seed = manager_random(manager),
         .node_id = manager->credentials.identity.node_id,
+        .way = {.credentials = &manager->credentials,
+                .look_up = manager->config.look_up,
+                .forget = manager->config.forget_lookup,
+                .ctx = manager->config.ctx},
         .delay = &manager->delay,
         .first_cluster = manager->config.first_cluster,
         .availability = manager->config.availability,
@@ -369,6 +373,22 @@ void manager_stop(struct manager *manager, void (*closed)(void *ctx), void *ctx)
     close_next(manager);
 }
 
+// The texts only: the names stay, and others look at them where they are.
+static void keep_texts(struct credentials *credentials, const struct credentials *fresh)
+{
+    struct credentials old = {0};
+    credentials_copy(&old, fresh);
+    char *chain = credentials->chain_pem, *key = credentials->key_pem;
+    char *roots = credentials->roots_pem;
+    credentials->chain_pem = old.chain_pem;
+    credentials->key_pem = old.key_pem;
+    credentials->roots_pem = old.roots_pem;
+    old.chain_pem = chain;
+    old.key_pem = key;
+    old.roots_pem = roots;
+    credentials_fini(&old);
+}
+
 int manager_set_credentials(struct manager *manager, const struct credentials *credentials,
                             struct err *err)
 {
@@ -382,6 +402,7 @@ int manager_set_credentials(struct manager *manager, const struct credentials *c
     tls_config_unref(manager->client_tls);
     manager->server_tls = server;
     manager->client_tls = client;
+    keep_texts(&manager->credentials, credentials);
     return 0;
 }
 

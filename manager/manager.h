@@ -17,6 +17,7 @@
 #include "raft/node_io.h"
 
 struct manager;
+struct external_lookup;
 
 // How a manager without Raft state becomes a member.
 enum manager_birth {
@@ -58,6 +59,9 @@ struct manager_config {
     // Nothing is sealed with the previous data key any more: after manager_rotate_key, or after a
     // start with previous_key.
     void (*rotated)(void *ctx);
+    // Looks host names up for the CA (ca/external_io.h); NULL: the process does it itself.
+    void (*look_up)(void *ctx, const char *name, struct external_lookup *lookup);
+    void (*forget_lookup)(void *ctx, struct external_lookup *lookup);
     // Role, leader or members changed.
     void (*changed)(void *ctx);
     // It cannot go on, or was removed from the cluster (NOT_FOUND): the owner stops it.

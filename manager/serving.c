@@ -1,10 +1,11 @@
 #include "manager/inner.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "manager/ca/bootstrap.h"
-#include "manager/ca/rotate.h"
 #include "manager/control/attach_rpc.h"
+#include "proto/base/str.h"
 
 // ---- forwarding ---------------------------------------------------------------------------------
 
@@ -75,6 +76,43 @@ static int control_check_removal(void *ctx, const char *node_id, struct err *err
     return raft_node_check_removal(manager_of(ctx)->node, member.raft_id, err);
 }
 
+// A root that the CA settles for a call of Control.
+struct settling_root {
+    struct settling settling;
+    struct control_settle *settle;
+};
+
+static void on_settled(struct settling *settling, const Swarm__Cluster *cluster,
+                       const struct err *err)
+{
+    struct settling_root *root = CONTAINER_OF(settling, struct settling_root, settling);
+    struct control_settle *settle = root->settle;
+    free(root);
+    settle->settled(settle, cluster ? cluster->root_ca : NULL, err);
+}
+
+static void settle_root(void *ctx, struct control_settle *settle)
+{
+    struct manager *manager = manager_of(ctx);
+    if (!manager->leader) {
+        settle->settled(settle, settle->cluster->root_ca, NULL); // the write fails, with the reason
+        return;
+    }
+    struct settling_root *root = MEM_NEW(struct settling_root);
+    root->settling.settled = on_settled;
+    root->settle = settle;
+    settle->handle = root;
+    ca_settle(leading_ca(manager->leader), &root->settling, settle->cluster, settle->arena);
+}
+
+static void forget_root(void *ctx, struct control_settle *settle)
+{
+    struct settling_root *root = settle->handle;
+    (void)ctx;
+    settling_cancel(&root->settling);
+    free(root);
+}
+
 static void fill_services(struct manager *manager)
 {
     manager->ca_desk =
@@ -92,7 +130,8 @@ static void fill_services(struct manager *manager)
         .rotate_tokens = bootstrap_rotate_tokens,
         .rotate_unlock_key = bootstrap_rotate_unlock_key,
         .rotate_network_keys = bootstrap_rotate_network_keys,
-        .rotate_root = rotate_begin,
+        .settle_root = settle_root,
+        .forget_root = forget_root,
         .ctx = manager,
     };
     manager->local_health.local = true;

@@ -372,10 +372,6 @@ static void init(struct request *request)
                      "minimum certificate expiry time is: 1h0m0s");
         return;
     }
-    if (settings->ca_config->n_external_cas) {
-        request_fail(request, 501, "external CAs are not supported");
-        return;
-    }
     backend_done *done = request_backend_done(request, done_with_text, &owner);
     backend->init(ctx, &it, done, owner);
 }

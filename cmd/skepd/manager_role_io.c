@@ -9,9 +9,11 @@
 #include "cmd/skepd/calls_io.h"
 #include "cmd/skepd/charge.h"
 #include "cmd/skepd/messages.h"
+#include "manager/ca/external_io.h"
 #include "proto/base/check.h"
 #include "proto/base/entropy_io.h"
 #include "proto/base/log.h"
+#include "proto/base/map.h"
 #include "proto/base/str.h"
 #include "proto/identity/rng_io.h"
 
@@ -29,6 +31,8 @@ struct manager_process {
     struct loop_thread serving[SERVING_LOOPS];
     struct loop *loops[SERVING_LOOPS];
     struct manager *manager; // NULL until both sockets are there
+    struct map lookups;      // number -> struct external_lookup, asked of the node process
+    uint64_t lookups_made;
     bool stopping;
 };
 
@@ -52,6 +56,7 @@ static void finish(struct manager_process *process)
     struct role_frame *frame = process->frame;
     charge_fini(&process->charge);
     credentials_fini(&process->credentials);
+    map_fini(&process->lookups);
     MAGIC_CLEAR(process);
     free(process);
     role_stopped(frame);
@@ -132,6 +137,46 @@ static void on_rotated(void *ctx)
         log_error("node process did not hear of the new data key", "err=\"%s\"", err.message);
 }
 
+static void look_up(void *ctx, const char *name, struct external_lookup *lookup)
+{
+    struct manager_process *process = process_of(ctx);
+    struct message_lookup ask = {.id = ++process->lookups_made};
+    struct err err = ERR_INIT;
+    struct buf text;
+    buf_init(&text, MESSAGE_LOOKUP_BYTES_MIN + ADDR_HOST_BYTES);
+    CHECK(str_copy(ask.name, sizeof ask.name, name));
+    map_put_u64(&process->lookups, ask.id, lookup);
+    message_lookup_pack(&text, &ask);
+    // Not heard, no answer comes, and who asked gives up in time.
+    if (channel_send(process->frame->channel, MESSAGE_LOOKUP, text.data, text.len, NULL, 0, &err))
+        log_error("node process was not asked for a name", "err=\"%s\"", err.message);
+    buf_fini(&text);
+}
+
+static void forget_lookup(void *ctx, struct external_lookup *lookup)
+{
+    struct manager_process *process = process_of(ctx);
+    MAP_EACH (entry, &process->lookups) {
+        if (entry->value == lookup) {
+            map_remove(&process->lookups, entry->key, entry->key_size);
+            return;
+        }
+    }
+}
+
+static void take_found(struct manager_process *process, const struct channel_message *message)
+{
+    struct message_found found;
+    struct err err = ERR_INIT;
+    if (message_found_parse(message->payload, message->payload_bytes, &found, &err)) {
+        log_warn("answer to a lookup cannot be read", "err=\"%s\"", err.message);
+        return;
+    }
+    struct external_lookup *lookup = map_remove_u64(&process->lookups, found.id);
+    if (lookup)
+        lookup->found(lookup, found.addrs, found.count, found.count ? NULL : &found.why);
+}
+
 static void on_changed(void *ctx)
 {
     (void)ctx;
@@ -165,6 +210,8 @@ static void start_manager(struct manager_process *process)
         .ready = on_ready,
         .locked = on_locked,
         .rotated = on_rotated,
+        .look_up = look_up,
+        .forget_lookup = forget_lookup,
         .changed = on_changed,
         .stopped = on_stopped,
         .ctx = process,
@@ -186,6 +233,7 @@ static int start(struct role_frame *frame, const void *config, size_t config_byt
     process->frame = frame;
     process->charge = charge;
     process->cluster_fd = process->local_fd = -1;
+    map_init(&process->lookups);
     result = credentials_init(&process->credentials, charge.chain_pem, charge.key_pem,
                               charge.roots_pem, err);
     if (result) {
@@ -269,6 +317,10 @@ static void on_message(void *state, const struct channel_message *message)
     int *place = NULL;
     if (message->type == MESSAGE_CHARGE) {
         take_credentials(process, message);
+        return;
+    }
+    if (message->type == MESSAGE_FOUND) {
+        take_found(process, message);
         return;
     }
     if (message->type == MESSAGE_METRICS_ASK) {

@@ -95,6 +95,70 @@ int message_err_parse(const void *payload, size_t size, struct err *out, struct 
     return 0;
 }
 
+void message_lookup_pack(struct buf *out, const struct message_lookup *lookup)
+{
+    buf_put_u64be(out, lookup->id);
+    buf_put_str(out, lookup->name);
+}
+
+static bool is_host_name(const char *name)
+{
+    for (const char *at = name; *at; at++)
+        if (!((*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') ||
+              (*at >= '0' && *at <= '9') || *at == '-' || *at == '.' || *at == '_'))
+            return false;
+    return *name != '\0';
+}
+
+int message_lookup_parse(const void *payload, size_t size, struct message_lookup *out,
+                         struct err *err)
+{
+    struct cursor at = cursor_of(payload, size);
+    *out = (struct message_lookup){.id = cursor_u64be(&at)};
+    size_t length = cursor_left(&at);
+    if (!cursor_ok(&at) || length >= sizeof out->name)
+        return err_set(err, ERR_INVALID_ARGUMENT, "no lookup message");
+    memcpy(out->name, cursor_bytes(&at, length), length);
+    if (strlen(out->name) != length || !is_host_name(out->name))
+        return err_set(err, ERR_INVALID_ARGUMENT, "lookup of something that is no host name");
+    return 0;
+}
+
+void message_found_pack(struct buf *out, const struct message_found *found)
+{
+    CHECK(found->count <= MESSAGE_FOUND_MAX);
+    buf_put_u64be(out, found->id);
+    buf_put_u8(out, (uint8_t)found->count);
+    for (size_t i = 0; i < found->count; i++) {
+        uint8_t size = found->addrs[i].kind == ADDR_IP4 ? 4 : 16;
+        buf_put_u8(out, size);
+        buf_put(out, found->addrs[i].ip, size);
+    }
+    if (found->count == 0)
+        message_err_pack(out, &found->why);
+}
+
+int message_found_parse(const void *payload, size_t size, struct message_found *out,
+                        struct err *err)
+{
+    struct cursor at = cursor_of(payload, size);
+    *out = (struct message_found){.id = cursor_u64be(&at), .count = cursor_u8(&at)};
+    if (!cursor_ok(&at) || out->count > MESSAGE_FOUND_MAX)
+        return err_set(err, ERR_INVALID_ARGUMENT, "no answer to a lookup");
+    if (out->count == 0)
+        return message_err_parse(at.at, cursor_left(&at), &out->why, err);
+    for (size_t i = 0; i < out->count; i++) {
+        uint8_t length = cursor_u8(&at);
+        const uint8_t *ip = length == 4 || length == 16 ? cursor_bytes(&at, length) : NULL;
+        if (!ip)
+            return err_set(err, ERR_INVALID_ARGUMENT, "answer to a lookup with a strange address");
+        out->addrs[i] = addr_of_ip(ip, length, 0);
+    }
+    if (!cursor_done(&at))
+        return err_set(err, ERR_INVALID_ARGUMENT, "answer to a lookup with more behind it");
+    return 0;
+}
+
 bool message_log_parse(const void *payload, size_t size, enum log_level *out)
 {
     struct cursor at = cursor_of(payload, size);

@@ -12,6 +12,7 @@
 #include "proto/base/channel_frame.h"
 #include "proto/base/log.h"
 #include "proto/identity/token.h"
+#include "proto/net/addr.h"
 
 enum message_type {
     // From the node process.
@@ -22,6 +23,7 @@ enum message_type {
     // To the manager: its charge with other credentials, to be used from now on.
     MESSAGE_CHARGE = 5,
     MESSAGE_METRICS_ASK = 6, // its figures are wanted: to any process
+    MESSAGE_FOUND = 7,       // to the manager: what a name stands for (struct message_found)
     // To the node process.
     MESSAGE_READY = 16, // confined and started: struct message_ready
     // Of the manager: it is a member and serves; it cannot go on, with the reason (struct err).
@@ -30,13 +32,17 @@ enum message_type {
     MESSAGE_MANAGER_LOCK = 19,    // what its key file is to be locked with: struct message_lock
     MESSAGE_MANAGER_ROTATED = 21, // nothing is sealed with its previous data key any more
     MESSAGE_METRICS = 20,         // its figures: Prometheus' text
+    // Of the manager, which may not read the files that names stand in: struct message_lookup.
+    MESSAGE_LOOKUP = 22,
     MESSAGE_ROLE_FIRST = 32,
 };
 
-#define MESSAGE_START_BYTES_MIN 14
-#define MESSAGE_READY_BYTES     2
-#define MESSAGE_LOCK_BYTES_MIN  8
-#define MESSAGE_NAME_BYTES_MAX  32
+#define MESSAGE_START_BYTES_MIN  14
+#define MESSAGE_READY_BYTES      2
+#define MESSAGE_LOCK_BYTES_MIN   8
+#define MESSAGE_NAME_BYTES_MAX   32
+#define MESSAGE_LOOKUP_BYTES_MIN 9
+#define MESSAGE_FOUND_BYTES_MIN  9
 // What a process says of itself in one answer.
 #define MESSAGE_METRICS_BYTES_MAX (32 * 1024)
 // What a role is told at its start beside the common part; JSON.
@@ -62,6 +68,10 @@ enum message_type {
 
 // What the manager takes besides.
 #define MESSAGE_ROWS_TO_MANAGER                                                                    \
+    {.type = MESSAGE_FOUND,                                                                        \
+     .name = "found",                                                                              \
+     .bytes_min = MESSAGE_FOUND_BYTES_MIN,                                                         \
+     .bytes_max = MESSAGE_FOUND_BYTES_MIN + ERR_MESSAGE_BYTES},                                    \
     {                                                                                              \
         .type = MESSAGE_CHARGE, .name = "charge", .bytes_max = MESSAGE_CONFIG_BYTES_MAX            \
     }
@@ -79,6 +89,10 @@ enum message_type {
          .bytes_max = MESSAGE_LOCK_BYTES_MIN + LOCK_KEY_BYTES},                                    \
         {.type = MESSAGE_MANAGER_ROTATED, .name = "manager-rotated"},                              \
         {.type = MESSAGE_METRICS, .name = "metrics", .bytes_max = MESSAGE_METRICS_BYTES_MAX},      \
+        {.type = MESSAGE_LOOKUP,                                                                   \
+         .name = "lookup",                                                                         \
+         .bytes_min = MESSAGE_LOOKUP_BYTES_MIN,                                                    \
+         .bytes_max = MESSAGE_LOOKUP_BYTES_MIN + ADDR_HOST_BYTES},                                 \
     {                                                                                              \
         .type = MESSAGE_MANAGER_FAILED, .name = "manager-failed", .bytes_min = 1,                  \
         .bytes_max = ERR_MESSAGE_BYTES                                                             \
@@ -122,6 +136,30 @@ int message_lock_parse(const void *payload, size_t size, struct message_lock *ou
 void message_err_pack(struct buf *out, const struct err *why);
 // INVALID_ARGUMENT for anything that message_err_pack does not make.
 int message_err_parse(const void *payload, size_t size, struct err *out, struct err *err);
+
+// A host name whose addresses are wanted.
+struct message_lookup {
+    uint64_t id; // of the asker's own; comes back with the answer
+    char name[ADDR_HOST_BYTES];
+};
+
+#define MESSAGE_FOUND_MAX 8
+
+struct message_found {
+    uint64_t id;
+    size_t count; // 0: none, see why
+    struct addr addrs[MESSAGE_FOUND_MAX];
+    struct err why;
+};
+
+void message_lookup_pack(struct buf *out, const struct message_lookup *lookup);
+// INVALID_ARGUMENT for anything that message_lookup_pack does not make, and for names with other
+// characters than host names have.
+int message_lookup_parse(const void *payload, size_t size, struct message_lookup *out,
+                         struct err *err);
+void message_found_pack(struct buf *out, const struct message_found *found);
+int message_found_parse(const void *payload, size_t size, struct message_found *out,
+                        struct err *err);
 
 // One byte. False when it is no level.
 bool message_log_parse(const void *payload, size_t size, enum log_level *out);

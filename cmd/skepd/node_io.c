@@ -16,6 +16,7 @@
 #include "cmd/skepd/backend_io.h"
 #include "cmd/skepd/figures_io.h"
 #include "cmd/skepd/heap_io.h"
+#include "cmd/skepd/lookups_io.h"
 #include "cmd/skepd/membership_io.h"
 #include "cmd/skepd/metrics_io.h"
 #include "cmd/skepd/notify_io.h"
@@ -77,7 +78,8 @@ struct node {
     char manager_folder[PATH_MAX];
     struct helper manager;
     struct helper resolver;
-    bool announced; // told the service manager that we are ready
+    struct lookups lookups; // of the manager
+    bool announced;         // told the service manager that we are ready
     bool stopping;
     bool ending; // a part is on its way out, and says when it is
 };
@@ -205,6 +207,23 @@ static void on_ready(void *owner, const struct message_ready *ready)
     announce(helper->node);
 }
 
+// One that has ended since does not hear it, and its successor does not know the number.
+static void on_found(void *ctx, const struct message_found *found)
+{
+    struct node *node = ctx;
+    struct channel *channel =
+        node->manager.supervised ? supervised_channel(node->manager.supervised) : NULL;
+    struct err err = ERR_INIT;
+    struct buf text;
+    if (!channel)
+        return;
+    buf_init(&text, MESSAGE_FOUND_BYTES_MIN + ERR_MESSAGE_BYTES);
+    message_found_pack(&text, found);
+    if (channel_send(channel, MESSAGE_FOUND, text.data, text.len, NULL, 0, &err))
+        log_warn("manager did not get an address", "err=\"%s\"", err.message);
+    buf_fini(&text);
+}
+
 static void on_message(void *owner, const struct channel_message *message)
 {
     const struct helper *helper = owner;
@@ -223,6 +242,12 @@ static void on_message(void *owner, const struct channel_message *message)
         explicit_bzero(&lock, sizeof lock);
     } else if (helper == &node->manager && message->type == MESSAGE_MANAGER_ROTATED) {
         membership_manager_rotated(node->membership);
+    } else if (helper == &node->manager && message->type == MESSAGE_LOOKUP) {
+        struct message_lookup lookup;
+        if (message_lookup_parse(message->payload, message->payload_bytes, &lookup, &err))
+            log_warn("manager asks for no host name", "err=\"%s\"", err.message);
+        else
+            lookups_ask(&node->lookups, &lookup);
     } else if (message->type == MESSAGE_METRICS) {
         if (node->metrics)
             metrics_told(node->metrics,
@@ -615,6 +640,7 @@ static void clean_up(struct node *node)
     for (size_t i = 0; i < COUNT_OF(node->signals); i++)
         uv_close((uv_handle_t *)&node->signals[i], NULL);
     heap_stop(&node->heap);
+    lookups_fini(&node->lookups);
     loop_fini(&node->loop);
     sockets_unbind(&node->api_sockets);
     pidfile_drop(node->config->pidfile);
@@ -647,6 +673,7 @@ int node_run(struct config *config, size_t count, const char *const *args, struc
     log_warnings(warnings);
     raise_files_limit();
     loop_init(&node->loop);
+    lookups_init(&node->lookups, &node->loop, on_found, node);
     heap_start(&node->heap, &node->loop);
     watch_signals(node);
     int result = prepare(node, &err);

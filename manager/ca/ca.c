@@ -5,6 +5,7 @@
 
 #include "manager/ca/absent.h"
 #include "manager/ca/guesses.h"
+#include "manager/ca/outsource_io.h"
 #include "manager/ca/rotate.h"
 #include "manager/ca/signing.h"
 #include "manager/ca/trust.h"
@@ -58,6 +59,8 @@ struct ca {
     struct ca_job *job; // at most one: a signer is for one thread at a time
     struct map waiting; // node id -> struct list of ca_request
     struct list commits;
+    struct outsource *outsource;
+    struct list settlings;
     struct guesses guesses;
     struct absent absent;
 };
@@ -113,6 +116,7 @@ static void load_cluster(struct ca *ca, const struct object *cluster)
     else
         log_error("cluster object cannot be read", "cluster=%s", object_id(cluster));
     arena_fini(&arena);
+    outsource_changed(ca->outsource);
     if (ca->trust.rotating && !loop_timer_running(&ca->round))
         loop_timer_start(&ca->round, ROTATE_ROUND_MS);
 }
@@ -121,10 +125,12 @@ static void see_node(struct ca *ca, const struct object *node)
 {
     const char *id = object_id(node);
     absent_see(&ca->absent, node);
-    if (signing_wanted(node))
-        map_put_str(&ca->wanted, id, NULL);
-    else if (signing_final(signing_state(node)))
+    if (signing_wanted(node)) {
+        if (!outsource_has(ca->outsource, id))
+            map_put_str(&ca->wanted, id, NULL);
+    } else if (signing_final(signing_state(node))) {
         answer_waiting(ca, id, node, NULL);
+    }
 }
 
 static void see_everything(struct ca *ca)
@@ -199,26 +205,27 @@ static void job_free(struct ca_job *job)
     free(job);
 }
 
-// Puts the batch back: what cannot be written now is signed again later.
-static void job_retry(struct ca *ca, const struct ca_job *job, const struct err *err)
+// Puts them back: what cannot be written now is signed again later.
+static void sign_later(struct ca *ca, const struct signing *batch, size_t count,
+                       const struct err *err)
 {
     log_warn("certificates could not be stored", "err=\"%s\"", err->message);
-    for (size_t i = 0; i < job->count; i++)
-        map_put_str(&ca->wanted, job->batch[i].node_id, NULL);
+    for (size_t i = 0; i < count; i++)
+        map_put_str(&ca->wanted, batch[i].node_id, NULL);
     if (!loop_timer_running(&ca->retry))
         loop_timer_start(&ca->retry, CA_RETRY_MS);
 }
 
-static void job_store(struct ca *ca, const struct ca_job *job)
+static void store_signed(struct ca *ca, const struct signing *batch, size_t count)
 {
     struct txn *txn;
     struct err err = ERR_INIT;
     if (txn_begin(ca->config.store, wall_now(), &txn, &err)) {
-        job_retry(ca, job, &err);
+        sign_later(ca, batch, count, &err);
         return;
     }
-    for (size_t i = 0; i < job->count; i++) {
-        const struct signing *signing = &job->batch[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct signing *signing = &batch[i];
         struct err why = ERR_INIT;
         if (signing_store(signing, txn, &why))
             log_debug("certificate signed", "node=%s role=%s err=\"%s\"", signing->node_id,
@@ -226,9 +233,11 @@ static void job_store(struct ca *ca, const struct ca_job *job)
         else if (why.code != ERR_OK)
             log_error("certificate not stored", "node=%s err=\"%s\"", signing->node_id,
                       why.message);
+        else // it wants another one by now, or none
+            map_put_str(&ca->wanted, signing->node_id, NULL);
     }
     if (txn_commit(txn, NULL, &err) < 0)
-        job_retry(ca, job, &err);
+        sign_later(ca, batch, count, &err);
 }
 
 static void job_done(struct loop_work *work)
@@ -242,7 +251,7 @@ static void job_done(struct loop_work *work)
     }
     MAGIC_CHECK(ca, CA_MAGIC);
     ca->job = NULL;
-    job_store(ca, job);
+    store_signed(ca, job->batch, job->count);
     job_free(job);
     if (ca->stale) {
         ca->stale = false;
@@ -265,10 +274,49 @@ static void take_batch(struct ca *ca, struct ca_job *job)
     store_unpin(view);
 }
 
+// One at a time, for what is finished at once changes what is wanted.
+static void sign_outside(struct ca *ca)
+{
+    while (map_count(&ca->wanted) > 0 && outsource_takes(ca->outsource)) {
+        struct view view = store_pin(ca->config.store);
+        size_t position = 0;
+        const struct map_entry *first = map_next(&ca->wanted, &position);
+        const struct object *node = view_get(view, OBJECT_NODE, first->key);
+        struct signing signing;
+        bool busy = outsource_has(ca->outsource, first->key);
+        bool wanted = node && !busy && signing_init(&signing, node);
+        map_remove(&ca->wanted, first->key, first->key_size);
+        store_unpin(view);
+        if (wanted)
+            outsource_sign(ca->outsource, &ca->trust, &signing);
+    }
+}
+
+static void signed_outside(void *ctx, const struct signing *signing)
+{
+    store_signed(ctx, signing, 1);
+}
+
+static void again_outside(void *ctx, const char *node_id)
+{
+    struct ca *ca = ctx;
+    map_put_str(&ca->wanted, node_id, NULL);
+}
+
+static void ready_outside(void *ctx)
+{
+    struct ca *ca = ctx;
+    loop_later_ask(&ca->later);
+}
+
 static void sign_next(struct ca *ca)
 {
     if (ca->job || map_count(&ca->wanted) == 0)
         return;
+    if (ca->trust.external_count > 0) {
+        sign_outside(ca);
+        return;
+    }
     if (!ca->trust.signer) {
         // Recoverable: the state stays as it is until there is a signer.
         if (!loop_timer_running(&ca->retry)) {
@@ -541,6 +589,15 @@ void ca_forget(struct ca_request *request)
     request->commit = NULL;
 }
 
+void ca_settle(struct ca *ca, struct settling *settling, Swarm__Cluster *cluster,
+               struct arena *arena)
+{
+    MAGIC_CHECK(ca, CA_MAGIC);
+    list_init(&settling->link);
+    list_push_back(&ca->settlings, &settling->link);
+    settling_start(settling, &ca->config.way, cluster, arena);
+}
+
 // ---- life ---------------------------------------------------------------------------------------
 
 struct ca *ca_start(const struct ca_config *config)
@@ -555,6 +612,14 @@ struct ca *ca_start(const struct ca_config *config)
     struct err err = ERR_INIT;
     MAGIC_SET(ca, CA_MAGIC);
     ca->config = *config;
+    ca->config.way.loop = config->loop;
+    ca->config.way.rng = config->rng;
+    ca->outsource = outsource_new(&(struct outsource_config){.way = ca->config.way,
+                                                             .finished = signed_outside,
+                                                             .again = again_outside,
+                                                             .ready = ready_outside,
+                                                             .ctx = ca});
+    list_init(&ca->settlings);
     loop_later_init(&ca->later, config->loop, follow);
     loop_timer_init(&ca->retry, config->loop, retry);
     loop_timer_init(&ca->round, config->loop, next_round);
@@ -584,6 +649,11 @@ static void answer_everybody(struct ca *ca, const struct err *err)
             answer(LIST_ENTRY(requests->next, struct ca_request, link), NULL, err);
         free(requests);
     }
+    while (!list_empty(&ca->settlings)) {
+        struct settling *settling = LIST_ENTRY(ca->settlings.next, struct settling, link);
+        settling_cancel(settling);
+        settling->settled(settling, NULL, err);
+    }
 }
 
 void ca_stop(struct ca *ca)
@@ -600,6 +670,8 @@ void ca_stop(struct ca *ca)
     }
     err_set(&err, ERR_ABORTED, CA_ERR_STOPPED);
     answer_everybody(ca, &err);
+    outsource_free(ca->outsource);
+    loop_later_cancel(&ca->later);
     map_fini(&ca->waiting);
     map_fini(&ca->wanted);
     guesses_fini(&ca->guesses);

@@ -2,10 +2,13 @@
 //
 // It watches node objects: whatever certificate is PENDING (and its node accepted) or RENEW is
 // signed on the worker pool, a batch at a time, and committed. Everything here runs on the control
-// loop. A leader starts it and stops it; while it does not run, its calls end with ABORTED.
+// loop. A leader starts it and stops it; while it does not
+// run, its calls end with ABORTED.
 #ifndef MANAGER_CA_CA_H
 #define MANAGER_CA_CA_H
 
+#include "manager/ca/external_io.h"
+#include "manager/ca/settle_io.h"
 #include "manager/store/txn.h"
 #include "proto/base/loop_io.h"
 #include "proto/identity/rng.h"
@@ -16,6 +19,8 @@ struct ca_config {
     struct store *store;   // with a proposer
     struct loop *loop;     // the control loop
     const struct rng *rng; // safe from any thread: certificates are signed on workers
+    // How external authorities are asked; its loop and rng are set from these.
+    struct external_way way;
 };
 
 #define CA_ERR_STOPPED  "CA signer is stopped"
@@ -66,5 +71,10 @@ void ca_status(struct ca *ca, const char *node_id, struct ca_request *request);
 
 // Forgets a request of ca_status that nobody waits for any more: `answered` does not run.
 void ca_forget(struct ca_request *request);
+
+// Settles what another configuration makes of the root (settle_io.h), for UpdateCluster. Ends with
+// ABORTED when the CA stops.
+void ca_settle(struct ca *ca, struct settling *settling, Swarm__Cluster *cluster,
+               struct arena *arena);
 
 #endif

@@ -5,122 +5,17 @@
 
 #include "manager/ca/bootstrap.h"
 #include "manager/ca/signing.h"
-#include "manager/ca/trust.h"
 #include "proto/base/buf.h"
 #include "proto/base/check.h"
 #include "proto/base/log.h"
-#include "proto/base/str.h"
-#include "proto/identity/pem.h"
 #include "proto/identity/x509.h"
 #include "proto/wire/names.h"
 #include "proto/wire/raw.h"
 #include "proto/wire/wire.h"
 
-#define PEM_BYTES 65536
-
-// ---- the beginning ------------------------------------------------------------------------------
-
-static size_t count_blocks(const char *pem)
-{
-    struct cursor text = cursor_of(pem, strlen(pem));
-    struct pem_block block;
-    size_t count = 0;
-    while (pem_next(&text, &block, NULL) == 0) {
-        pem_block_fini(&block);
-        count++;
-    }
-    return count;
-}
-
-static int check_root(const char *root_pem, const char *key_pem, struct wall now, struct err *err)
-{
-    if (count_blocks(root_pem) != 1)
-        return err_set(err, ERR_INVALID_ARGUMENT,
-                       "the desired root CA must be exactly one certificate");
-    if (rootca_check(root_pem, now, err))
-        return -(int)err->code;
-    if (rootca_check(root_pem, wall_add(now, ROTATE_VALID_NS), NULL))
-        return err_set(err, ERR_INVALID_ARGUMENT, "CA certificate expires too soon");
-    struct signer *signer = signer_new(root_pem, key_pem, NULL, err);
-    if (!signer)
-        return -(int)err->code;
-    signer_free(signer);
-    return 0;
-}
-
 static char *text_of(ProtobufCBinaryData data, struct arena *arena)
 {
     return arena_strndup(arena, data.len > 0 ? (const char *)data.data : "", data.len);
-}
-
-static ProtobufCBinaryData keep(const char *text, struct arena *arena)
-{
-    ProtobufCBinaryData data = {.len = strlen(text),
-                                .data = arena_memdup(arena, text, strlen(text))};
-    CHECK(data.data);
-    return data;
-}
-
-static int cross_sign(const Swarm__RootCA *ca, const char *root_pem, const struct rng *rng,
-                      struct arena *arena, ProtobufCBinaryData *out, struct err *err)
-{
-    struct buf crossed;
-    if (ca->ca_key.len == 0)
-        return err_set(err, ERR_FAILED_PRECONDITION,
-                       "the present root's key is not in the cluster, so it cannot sign the new "
-                       "root");
-    struct signer *signer =
-        signer_new(text_of(ca->ca_cert, arena), text_of(ca->ca_key, arena), NULL, err);
-    if (!signer)
-        return -(int)err->code;
-    buf_init(&crossed, PEM_BYTES);
-    int result = signer_cross_sign(signer, root_pem, rng, &crossed, err);
-    if (result == 0)
-        *out = keep(buf_cstr(&crossed), arena);
-    buf_fini(&crossed);
-    signer_free(signer);
-    return result;
-}
-
-static int begin_to(Swarm__Cluster *cluster, const char *root_pem, const char *key_pem,
-                    const struct rng *rng, struct wall now, struct arena *arena, struct err *err)
-{
-    Swarm__RootCA *ca = cluster->root_ca;
-    ProtobufCBinaryData crossed;
-    if (check_root(root_pem, key_pem, now, err) ||
-        cross_sign(ca, root_pem, rng, arena, &crossed, err))
-        return -(int)err->code;
-    Swarm__RootRotation *rotation = wire_new(&swarm__root_rotation__descriptor, arena);
-    CHECK(rotation);
-    rotation->ca_cert = keep(root_pem, arena);
-    rotation->ca_key = keep(key_pem, arena);
-    rotation->cross_signed_ca_cert = crossed;
-    ca->root_rotation = rotation;
-    return 0;
-}
-
-int rotate_begin(Swarm__Cluster *cluster, const char *root_pem, const char *key_pem,
-                 const struct rng *rng, struct wall now, struct arena *arena, struct err *err)
-{
-    Swarm__RootCA *ca = cluster->root_ca;
-    int result = 0;
-    if (!root_pem) {
-        struct buf cert;
-        struct buf key;
-        buf_init(&cert, PEM_BYTES);
-        buf_init(&key, PEM_BYTES);
-        rootca_make(rng, now, &cert, &key);
-        result = begin_to(cluster, buf_cstr(&cert), buf_cstr(&key), rng, now, arena, err);
-        buf_fini(&cert);
-        buf_wipe(&key);
-    } else if (strcmp(root_pem, text_of(ca->ca_cert, arena)) == 0) {
-        ca->root_rotation = NULL;
-    } else {
-        result = begin_to(cluster, root_pem, str_or(key_pem, ""), rng, now, arena, err);
-    }
-    if (result == 0 && cluster->spec->ca_config)
-        ca->last_forced_rotation = cluster->spec->ca_config->force_rotate;
-    return result;
 }
 
 // ---- the way ------------------------------------------------------------------------------------

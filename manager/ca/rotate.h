@@ -1,4 +1,5 @@
-// Moving a cluster to a new root (swarmkit.md section 5.1).
+// Moving a cluster to a new root (swarmkit.md section 5.1): the way and the end; it begins with
+// settle.h.
 //
 // A rotation stands in the cluster object from its beginning to its end, so that any leader goes on
 // with it: leaves are signed by the new key under the cross-signed certificate, nodes are asked to
@@ -14,16 +15,6 @@
 // Nodes asked per round, and the time between rounds.
 #define ROTATE_BATCH_MAX 30
 #define ROTATE_ROUND_MS  3000
-
-// How much longer a new root must be valid at least.
-#define ROTATE_VALID_NS (365 * 24 * NS_PER_H)
-
-// Begins a rotation in the cluster's message, for UpdateCluster: to the given root, or with NULL to
-// a fresh one. The present root as the wanted one ends a rotation under way. INVALID_ARGUMENT when
-// the root will not do or the key is not its own, FAILED_PRECONDITION when this cluster has no key
-// to cross-sign with. last_forced_rotation follows the spec's force_rotate.
-int rotate_begin(Swarm__Cluster *cluster, const char *root_pem, const char *key_pem,
-                 const struct rng *rng, struct wall now, struct arena *arena, struct err *err);
 
 // What there is to do next.
 struct rotate_plan {

@@ -59,26 +59,35 @@ ProtobufCBinaryData trust_wanted(const Swarm__RootCA *ca)
     return ca->root_rotation ? ca->root_rotation->ca_cert : ca->ca_cert;
 }
 
-static bool same_bytes(ProtobufCBinaryData a, ProtobufCBinaryData b)
+static char *text_of(ProtobufCBinaryData data)
 {
-    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+    return str_ndup(data.len > 0 ? (const char *)data.data : "", data.len);
 }
 
-// An external CA counts when it serves the root that is wanted; without ca_cert it speaks of the
-// present root (section 5.2).
-static bool wants_external(const Swarm__Cluster *cluster)
+static void drop_external(struct trust *trust)
 {
-    const Swarm__CAConfig *config = cluster->spec->ca_config;
-    if (!config)
-        return false;
-    for (size_t i = 0; i < config->n_external_cas; i++) {
-        const Swarm__ExternalCA *external = config->external_cas[i];
-        ProtobufCBinaryData served =
-            external->ca_cert.len > 0 ? external->ca_cert : cluster->root_ca->ca_cert;
-        if (same_bytes(served, trust_wanted(cluster->root_ca)))
-            return true;
-    }
-    return false;
+    for (size_t i = 0; i < trust->external_count; i++)
+        free(trust->external_urls[i]);
+    free(trust->server_roots_pem);
+    free(trust->intermediates_pem);
+    trust->external_count = 0;
+    trust->server_roots_pem = trust->intermediates_pem = NULL;
+}
+
+static void update_external(struct trust *trust, const Swarm__Cluster *cluster)
+{
+    const Swarm__RootRotation *rotation = cluster->root_ca->root_rotation;
+    const char *urls[EXTERNAL_CAS_MAX];
+    drop_external(trust);
+    trust->external_count = external_urls(cluster, trust_wanted(cluster->root_ca), urls);
+    for (size_t i = 0; i < trust->external_count; i++)
+        trust->external_urls[i] = str_dup(urls[i]);
+    char *present = text_of(cluster->root_ca->ca_cert);
+    char *next = rotation ? text_of(rotation->ca_cert) : str_dup("");
+    trust->server_roots_pem = str_printf("%s\n%s", present, next);
+    trust->intermediates_pem = rotation ? text_of(rotation->cross_signed_ca_cert) : str_dup("");
+    free(present);
+    free(next);
 }
 
 static void drop_signer(struct trust *trust)
@@ -91,14 +100,12 @@ static void update_signer(struct trust *trust, const Swarm__Cluster *cluster)
 {
     uint8_t digest[ROOTCA_DIGEST_BYTES];
     struct parts parts;
-    trust->external = wants_external(cluster);
     parts_init(&parts, cluster->root_ca);
     parts_digest(&parts, digest);
     bool same = trust->signer && memcmp(digest, trust->signer_digest, sizeof digest) == 0;
-    if (trust->external) {
+    if (trust->external_count > 0) {
         drop_signer(trust);
-        err_set(&trust->why, ERR_UNIMPLEMENTED,
-                "certificates are to be signed by an external CA, which is not supported");
+        err_set(&trust->why, ERR_FAILED_PRECONDITION, "external CAs sign");
     } else if (!same) {
         drop_signer(trust);
         err_clear(&trust->why);
@@ -134,6 +141,7 @@ void trust_update(struct trust *trust, const Swarm__Cluster *cluster)
         trust->manager_token[0] = 0;
     trust->rotating = ca->root_rotation != NULL;
     trust->expiry_ns = defaults_cluster(cluster).cert_expiry_ns;
+    update_external(trust, cluster);
     update_signer(trust, cluster);
 }
 
@@ -147,6 +155,7 @@ static void wipe(char *text, size_t size)
 void trust_fini(struct trust *trust)
 {
     drop_signer(trust);
+    drop_external(trust);
     free(trust->cluster_id);
     free(trust->roots_pem);
     wipe(trust->worker_token, sizeof trust->worker_token);

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "manager/ca/external.h"
 #include "proto/base/clock.h"
 #include "proto/base/err.h"
 #include "proto/identity/rootca.h"
@@ -20,11 +21,17 @@ struct trust {
     char *roots_pem; // RootCA.ca_cert, the bytes that the tokens' digest is over
     char worker_token[TOKEN_TEXT_BYTES];
     char manager_token[TOKEN_TEXT_BYTES];
-    int64_t expiry_ns;     // of node certificates
-    bool rotating;         // to another root
-    bool external;         // an external CA is to sign, which this program does not speak to
-    struct signer *signer; // NULL when there is no key to sign with; see `why`
-    struct err why;        // why there is no signer
+    int64_t expiry_ns; // of node certificates
+    bool rotating;     // to another root
+    // Authorities outside of the cluster that sign in our place (section 5.2): we sign only when
+    // there are none. Their servers' certificates stand under the present root or, during a
+    // rotation, the next one.
+    char *external_urls[EXTERNAL_CAS_MAX];
+    size_t external_count;
+    char *server_roots_pem;
+    char *intermediates_pem; // what issued bundles carry behind the leaf; "" for nothing
+    struct signer *signer;   // NULL when there is no key to sign with; see `why`
+    struct err why;          // why there is no signer
     // What `signer` was made of, to tell whether a cluster update changes it.
     uint8_t signer_digest[ROOTCA_DIGEST_BYTES];
 };

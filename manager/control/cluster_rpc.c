@@ -3,7 +3,6 @@
 #include "manager/control/answer_rpc.h"
 #include "manager/control/nouns_rpc.h"
 #include "proto/base/check.h"
-#include "proto/base/clock_io.h"
 #include "proto/base/str.h"
 #include "proto/wire/control.pb-c.h"
 #include "proto/wire/defaults.h"
@@ -72,37 +71,10 @@ static int check_spec(const Swarm__ClusterSpec *spec, struct err *err)
     const Swarm__CAConfig *ca = spec->ca_config;
     if (ca && ca->node_cert_expiry && duration_to_ns(ca->node_cert_expiry, 0) < CERT_EXPIRY_NS_MIN)
         return err_set(err, ERR_INVALID_ARGUMENT, "minimum certificate expiry time is: 1h0m0s");
-    if (ca && ca->n_external_cas)
-        return err_set(err, ERR_UNIMPLEMENTED, "external CAs are not supported");
     if (spec->dispatcher && duration_to_ns(spec->dispatcher->heartbeat_period, 0) < 0)
         return err_set(err, ERR_INVALID_ARGUMENT,
                        "heartbeat time period cannot be a negative duration");
     return 0;
-}
-
-static const char *text_or_null(ProtobufCBinaryData pem, struct arena *arena)
-{
-    return pem.len ? arena_strndup(arena, (const char *)pem.data, pem.len) : NULL;
-}
-
-// A new root is asked for by another force_rotate than the last, or by naming one (swarmkit 5.1).
-static int rotate_root(const struct control_desk *desk, Swarm__Cluster *cluster,
-                       const Swarm__ClusterSpec *before, struct arena *arena, struct err *err)
-{
-    const Swarm__CAConfig *ca = cluster->spec->ca_config;
-    if (!ca)
-        return 0;
-    bool forced = ca->force_rotate != cluster->root_ca->last_forced_rotation;
-    const Swarm__CAConfig *old = before->ca_config;
-    bool named =
-        ca->signing_ca_cert.len > 0 &&
-        (!old || old->signing_ca_cert.len != ca->signing_ca_cert.len ||
-         memcmp(old->signing_ca_cert.data, ca->signing_ca_cert.data, ca->signing_ca_cert.len) != 0);
-    if (!forced && !named)
-        return 0;
-    return desk->rotate_root(cluster, text_or_null(ca->signing_ca_cert, arena),
-                             text_or_null(ca->signing_ca_key, arena), desk->rng, wall_now(), arena,
-                             err);
 }
 
 static bool locks(const Swarm__ClusterSpec *spec)
@@ -110,11 +82,10 @@ static bool locks(const Swarm__ClusterSpec *spec)
     return spec->encryption_config && spec->encryption_config->auto_lock_managers;
 }
 
-static int change(const struct control_desk *desk, Swarm__Cluster *cluster,
-                  const Swarm__UpdateClusterRequest *request, struct arena *arena, struct err *err)
+static void change(const struct control_desk *desk, Swarm__Cluster *cluster,
+                   const Swarm__UpdateClusterRequest *request, struct arena *arena)
 {
-    const Swarm__ClusterSpec *before = cluster->spec;
-    bool locked_before = locks(before);
+    bool locked_before = locks(cluster->spec);
     cluster->spec = request->spec;
     const Swarm__KeyRotation *rotation = request->rotation;
     if (rotation && (rotation->worker_join_token || rotation->manager_join_token))
@@ -123,7 +94,6 @@ static int change(const struct control_desk *desk, Swarm__Cluster *cluster,
     if (locks(cluster->spec) != locked_before ||
         (rotation && rotation->manager_unlock_key && locks(cluster->spec)))
         desk->rotate_unlock_key(cluster, desk->rng, arena);
-    return rotate_root(desk, cluster, before, arena, err);
 }
 
 // The cluster within a new transaction; NULL when the call is answered already.
@@ -138,8 +108,67 @@ static Swarm__Cluster *edit(struct rpc_call *call, const char *id, struct txn **
     return cluster;
 }
 
+// A call that waits for its root to be settled.
+struct settling_call {
+    struct control_settle settle;
+    struct rpc_call *call;
+};
+
+// With the root as it is to be (of the cluster as it was when that was settled: txn_update sees to
+// it that it still is).
+static void write_update(struct rpc_call *call, const Swarm__RootCA *root)
+{
+    const Swarm__UpdateClusterRequest *request =
+        (const Swarm__UpdateClusterRequest *)rpc_call_message(call);
+    struct err err = ERR_INIT;
+    struct txn *txn;
+    Swarm__Cluster *cluster = edit(call, request->cluster_id, &txn);
+    if (!cluster)
+        return;
+    cluster->meta->version->index = request->cluster_version->index;
+    change(rpc_call_ctx(call), cluster, request, txn_arena(txn));
+    cluster->root_ca->ca_key = root->ca_key;
+    cluster->root_ca->root_rotation = root->root_rotation;
+    cluster->root_ca->last_forced_rotation = root->last_forced_rotation;
+    if (txn_update(txn, OBJECT_CLUSTER, cluster, &err))
+        answer_err(call, txn, &err);
+    else
+        answer_commit(call, txn, OBJECT_CLUSTER, request->cluster_id, redacted);
+}
+
+static void on_settled(struct control_settle *settle, const Swarm__RootCA *root,
+                       const struct err *err)
+{
+    struct rpc_call *call = CONTAINER_OF(settle, struct settling_call, settle)->call;
+    rpc_call_set_user(call, NULL);
+    if (root)
+        write_update(call, root);
+    else
+        rpc_call_fail(call, err);
+}
+
+// NULL when the call is answered already.
+static Swarm__Cluster *read_cluster(struct rpc_call *call, const char *id)
+{
+    const struct control_desk *desk = rpc_call_ctx(call);
+    struct view view = store_pin(desk->store);
+    const struct object *object = view_get(view, OBJECT_CLUSTER, id);
+    struct arena *arena = rpc_call_arena(call);
+    Swarm__Cluster *cluster = object ? object_unpack(object, arena) : NULL;
+    bool found = object != NULL;
+    store_unpin(view);
+    if (!found)
+        rpc_call_failf(call, ERR_NOT_FOUND, "cluster %s not found", id);
+    else if (!cluster || !wire_settle(cluster, arena))
+        rpc_call_failf(call, ERR_INTERNAL, "cluster object cannot be read");
+    else
+        return cluster;
+    return NULL;
+}
+
 void handle_update_cluster(struct rpc_call *call)
 {
+    const struct control_desk *desk = rpc_call_ctx(call);
     const Swarm__UpdateClusterRequest *request =
         (const Swarm__UpdateClusterRequest *)rpc_call_message(call);
     if (str_empty(request->cluster_id) || !request->cluster_version || !request->spec) {
@@ -151,18 +180,32 @@ void handle_update_cluster(struct rpc_call *call)
         rpc_call_fail(call, &err);
         return;
     }
-    struct txn *txn;
-    Swarm__Cluster *cluster = edit(call, request->cluster_id, &txn);
+    Swarm__Cluster *cluster = read_cluster(call, request->cluster_id);
     if (!cluster)
         return;
-    cluster->meta->version->index = request->cluster_version->index;
-    int result = change(rpc_call_ctx(call), cluster, request, txn_arena(txn), &err);
-    if (!result)
-        result = txn_update(txn, OBJECT_CLUSTER, cluster, &err);
-    if (result)
-        answer_err(call, txn, &err);
-    else
-        answer_commit(call, txn, OBJECT_CLUSTER, request->cluster_id, redacted);
+    if (cluster->meta->version->index != request->cluster_version->index) {
+        write_update(call, cluster->root_ca); // which refuses it
+        return;
+    }
+    struct settling_call *waiting = arena_alloc(rpc_call_arena(call), sizeof(struct settling_call));
+    CHECK(waiting);
+    cluster->spec = request->spec;
+    *waiting = (struct settling_call){
+        .settle = {.cluster = cluster, .arena = rpc_call_arena(call), .settled = on_settled},
+        .call = call};
+    rpc_call_set_user(call, waiting);
+    desk->settle_root(desk->ctx, &waiting->settle);
+}
+
+void cancel_update_cluster(struct rpc_call *call)
+{
+    const struct control_desk *desk = rpc_call_ctx(call);
+    struct settling_call *waiting = rpc_call_user(call);
+    if (!waiting)
+        return; // the write is under way and ends the call
+    rpc_call_set_user(call, NULL);
+    desk->forget_root(desk->ctx, &waiting->settle);
+    rpc_call_failf(call, ERR_CANCELLED, "context canceled");
 }
 
 void handle_rotate_network_keys(struct rpc_call *call)

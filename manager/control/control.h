@@ -21,6 +21,17 @@ struct control_member {
     bool reachable;
 };
 
+// What becomes of the cluster's root with another configuration. It may take seconds: authorities
+// outside of the cluster are asked.
+struct control_settle {
+    Swarm__Cluster *cluster; // as it is but for the wanted spec; with all else in the arena
+    struct arena *arena;
+    // The end, once, maybe before settle_root returns: the root as it is to be, or NULL and *err.
+    void (*settled)(struct control_settle *settle, const Swarm__RootCA *root,
+                    const struct err *err);
+    void *handle; // the CA's
+};
+
 // What the services are given as rpc_call_ctx. The manager fills it and keeps it for as long as the
 // server lives.
 struct control_desk {
@@ -41,10 +52,9 @@ struct control_desk {
     void (*rotate_unlock_key)(Swarm__Cluster *cluster, const struct rng *rng, struct arena *arena);
     void (*rotate_network_keys)(Swarm__Cluster *cluster, const struct rng *rng,
                                 struct arena *arena);
-    // Begins moving the cluster to a new root (given, or NULL for a fresh one).
-    int (*rotate_root)(Swarm__Cluster *cluster, const char *root_pem, const char *key_pem,
-                       const struct rng *rng, struct wall now, struct arena *arena,
-                       struct err *err);
+    // Settles the root for another configuration, and forgets that somebody asked.
+    void (*settle_root)(void *ctx, struct control_settle *settle);
+    void (*forget_root)(void *ctx, struct control_settle *settle);
     void *ctx;
 };
 

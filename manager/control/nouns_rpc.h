@@ -22,6 +22,7 @@ void handle_remove_task(struct rpc_call *call);
 void handle_get_cluster(struct rpc_call *call);
 void handle_list_clusters(struct rpc_call *call);
 void handle_update_cluster(struct rpc_call *call);
+void cancel_update_cluster(struct rpc_call *call);
 void handle_rotate_network_keys(struct rpc_call *call);
 
 // Secrets and configs alike.

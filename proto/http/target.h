@@ -1,5 +1,5 @@
-// Where the URL of a service points that we call ourselves: address, Host header and request target.
-// Only https: what is sent there must reach nobody else.
+// Where the URL of a service points that we call ourselves: address, Host header and request
+// target. Only https: what is sent there must reach nobody else.
 #ifndef PROTO_HTTP_TARGET_H
 #define PROTO_HTTP_TARGET_H
 

@@ -18,7 +18,7 @@ engines h1 h2 h3
 
 step "swarm init with all its flags"
 refused 'not a swarm manager' d h1 node ls
-! ours || refused 'external CAs are not supported' d h1 swarm init --external-ca protocol=cfssl,url=https://ca.test
+! ours || refused 'external CA 1: URL must begin with https://' d h1 swarm init --external-ca protocol=cfssl,url=http://ca.test
 same inactive "$(info h1 .Swarm.LocalNodeState)" "after what was refused"
 refused 'advertise address must be a non-zero IP address or network interface' d h1 swarm init --advertise-addr nosuch0
 said=$(d h1 swarm init --advertise-addr "$(ip_of h1)" --listen-addr "$(ip_of h1):2377" --data-path-addr eth0 --data-path-port 5789 \
@@ -64,8 +64,8 @@ eventually 60 same_key
 eventually 60 d h1 swarm update --autolock=false
 refused 'not locked|swarm is not locked' d h1 swarm unlock <<<SWMKEY-1-x
 [[ $(d h1 swarm ca) == *'BEGIN CERTIFICATE'* ]] || fail "no root certificate"
-if ours; then # a stock engine would ask there
-  refused 'external CAs are not supported' d h1 swarm update --external-ca protocol=cfssl,url=https://ca.test
+if ours; then # a stock engine would send certificates over plain HTTP
+  refused 'external CA 1: URL must begin with https://' d h1 swarm update --external-ca protocol=cfssl,url=http://ca.test
   same '[]' "$(spec CAConfig.ExternalCAs)" "external CAs"
 fi
 

@@ -25,6 +25,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         message_ready_pack(&again, &ready);
         CHECK(again.len == size - 1 && memcmp(again.data, data + 1, size - 1) == 0);
     }
+    struct message_lookup lookup;
+    struct message_found found;
+    if (data[0] == MESSAGE_LOOKUP && !message_lookup_parse(data + 1, size - 1, &lookup, NULL)) {
+        message_lookup_pack(&again, &lookup);
+        CHECK(again.len == size - 1 && memcmp(again.data, data + 1, size - 1) == 0);
+    }
+    if (data[0] == MESSAGE_FOUND && !message_found_parse(data + 1, size - 1, &found, NULL) &&
+        found.count > 0) {
+        message_found_pack(&again, &found);
+        CHECK(again.len == size - 1 && memcmp(again.data, data + 1, size - 1) == 0);
+    }
     if (data[0] == MESSAGE_LOG && message_log_parse(data + 1, size - 1, &level))
         CHECK(level <= LOG_ERROR);
     buf_fini(&again);

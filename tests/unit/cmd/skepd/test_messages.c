@@ -2,6 +2,44 @@
 #include <string.h>
 
 #include "cmd/skepd/messages.h"
+#include "proto/base/check.h"
+
+START_TEST(names_and_what_they_stand_for_come_over)
+{
+    struct message_lookup lookup = {.id = 7, .name = "ca.example"}, asked;
+    struct message_found found = {.id = 7, .count = 2}, got;
+    static const uint8_t ip[16] = {10, 0, 0, 1};
+    struct buf out;
+    buf_init(&out, 4096);
+    message_lookup_pack(&out, &lookup);
+    ck_assert_int_eq(message_lookup_parse(out.data, out.len, &asked, NULL), 0);
+    ck_assert_uint_eq(asked.id, 7);
+    ck_assert_str_eq(asked.name, "ca.example");
+    static const char *const bad[] = {"", "\0\0\0\0\0\0\0\0", "\0\0\0\0\0\0\0\0a b",
+                                      "\0\0\0\0\0\0\0\0a/b", "\0\0\0\0\0\0\0\0a\0b"};
+    static const size_t sizes[] = {0, 8, 11, 11, 11};
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        ck_assert_int_lt(message_lookup_parse(bad[i], sizes[i], &asked, NULL), 0);
+    buf_clear(&out);
+    found.addrs[0] = addr_of_ip(ip, 4, 0);
+    found.addrs[1] = addr_of_ip(ip, 16, 0);
+    message_found_pack(&out, &found);
+    ck_assert_int_eq(message_found_parse(out.data, out.len, &got, NULL), 0);
+    ck_assert_uint_eq(got.count, 2);
+    ck_assert_str_eq(got.addrs[0].host, "10.0.0.1");
+    ck_assert_int_eq(got.addrs[1].kind, ADDR_IP6);
+    for (size_t i = 0; i < out.len; i++)
+        ck_assert_int_lt(message_found_parse(out.data, i, &got, NULL), 0);
+    buf_clear(&out);
+    found.count = 0;
+    err_set(&found.why, ERR_UNAVAILABLE, "no such name");
+    message_found_pack(&out, &found);
+    ck_assert_int_eq(message_found_parse(out.data, out.len, &got, NULL), 0);
+    ck_assert_uint_eq(got.count, 0);
+    ck_assert_str_eq(got.why.message, "no such name");
+    buf_fini(&out);
+}
+END_TEST
 
 Suite *suite_messages(void);
 
@@ -158,6 +196,7 @@ Suite *suite_messages(void)
     tcase_add_test(tcase, log_level_is_checked);
     tcase_add_test(tcase, messages_carry_errors);
     tcase_add_test(tcase, messages_carry_locks);
+    tcase_add_test(tcase, names_and_what_they_stand_for_come_over);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -157,7 +157,9 @@ START_TEST(without_a_key_or_with_an_external_ca_there_is_no_signer_but_a_reason)
     cluster->spec->ca_config->n_external_cas = 1;
     trust_update(&trust, cluster);
     ck_assert_ptr_null(trust.signer);
-    ck_assert_int_eq(trust.why.code, ERR_UNIMPLEMENTED);
+    ck_assert_uint_eq(trust.external_count, 1);
+    ck_assert_str_eq(trust.external_urls[0], "https://ca");
+    ck_assert_str_eq(trust.intermediates_pem, "");
     cluster->spec->ca_config->n_external_cas = 0;
     ProtobufCBinaryData key = cluster->root_ca->ca_key;
     cluster->root_ca->ca_key.len = 0;
