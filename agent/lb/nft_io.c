@@ -2,14 +2,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <nftables/libnftables.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/select.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/lb/elements_io.h"
 #include "proto/base/check.h"
 #include "proto/base/json.h"
 #include "proto/base/str.h"
@@ -20,6 +23,7 @@
 struct nft {
     int netns_fd;
     struct nft_ctx *ctx; // of the last transaction, until nft_rest: it holds half a megabyte
+    int elements_fd;     // a socket for elements, until nft_rest; -1: none
 };
 
 // Enters the namespace; *home_fd leads back.
@@ -173,6 +177,7 @@ struct nft *nft_open(int netns_fd, struct err *err)
     }
     struct nft *nft = MEM_NEW(struct nft);
     nft->netns_fd = fd;
+    nft->elements_fd = -1;
     if (call_make(nft, 0, do_nothing, NULL, err) == 0)
         return nft;
     nft_close(nft);
@@ -190,10 +195,12 @@ void nft_close(struct nft *nft)
 
 void nft_rest(struct nft *nft)
 {
-    if (!nft || !nft->ctx)
-        return;
-    nft_ctx_free(nft->ctx);
-    nft->ctx = NULL;
+    if (nft && nft->ctx)
+        nft_ctx_free(nft->ctx);
+    if (nft && nft->elements_fd >= 0)
+        close(nft->elements_fd);
+    if (nft)
+        nft->ctx = NULL, nft->elements_fd = -1;
 }
 
 static int apply_here(struct nft_ctx *ctx, void *args, struct err *err)
@@ -213,6 +220,71 @@ int nft_apply(struct nft *nft, const char *commands, struct err *err)
     if (!nft->ctx)
         return err_copy(err, &why);
     return apply_here(nft->ctx, (void *)(uintptr_t)commands, err);
+}
+
+// A socket for elements in the namespace, its answers there when a send returns.
+static int elements_open(struct nft *nft, struct err *err)
+{
+    int home_fd = -1, errnum = 0;
+    if (nft->elements_fd >= 0)
+        return 0;
+    int rc = netns_enter(nft->netns_fd, &home_fd, err);
+    if (rc)
+        return rc;
+    nft->elements_fd =
+        socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_NETFILTER);
+    errnum = errno;
+    netns_leave(home_fd);
+    return nft->elements_fd >= 0 ? 0 : err_set_errno(err, errnum, "open netlink");
+}
+
+// The kernel takes a transaction in one piece, however large, and answers before a send returns.
+static int elements_send(int fd, const struct buf *batch, struct err *err)
+{
+    int size = (int)batch->len;
+    struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) < 0 ||
+        sendto(fd, batch->data, batch->len, 0, (struct sockaddr *)&kernel, sizeof kernel) < 0)
+        return err_set_errno(err, errno, "nftables: send the balancer's changes");
+    bool acked = false;
+    int failure = 0;
+    for (;;) {
+        uint8_t answer[8192];
+        ssize_t got = recv(fd, answer, sizeof answer, 0);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0 && errno == EAGAIN)
+            break;
+        int rc = got < 0 ? -errno : elements_answer(answer, (size_t)got, &acked);
+        failure = failure ? failure : rc;
+    }
+    if (!failure && !acked)
+        failure = -EPROTO;
+    return failure ? err_set(err, ERR_ABORTED, "nftables: %s", strerror(-failure)) : 0;
+}
+
+int nft_bring(struct nft *nft, struct ruleset *actual, struct ruleset *wanted, bool *changed,
+              struct err *err)
+{
+    struct buf text, batch;
+    bool afresh = actual->present && !actual->sound;
+    buf_init(&text, RULESET_TEXT_BYTES_MAX);
+    buf_init(&batch, ELEMENTS_BYTES_MAX);
+    // What is replaced is replaced in one transaction, elements and all.
+    bool framed =
+        afresh ? ruleset_diff(actual, wanted, &text) : ruleset_frame(actual, wanted, &text);
+    int rc = framed ? nft_apply(nft, buf_cstr(&text), err) : 0;
+    bool some = !rc && !afresh && elements_pack(actual, wanted, &batch);
+    if (some)
+        rc = elements_open(nft, err);
+    if (some && !rc)
+        rc = elements_send(nft->elements_fd, &batch, err);
+    *changed = framed || some;
+    if (!rc)
+        ruleset_applied(actual, wanted);
+    buf_fini(&text);
+    buf_fini(&batch);
+    return rc;
 }
 
 static int read_here(struct nft_ctx *ctx, void *args, struct err *err)

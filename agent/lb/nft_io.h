@@ -32,6 +32,14 @@ void nft_rest(struct nft *nft);
 // so read it back and make new ones.
 int nft_apply(struct nft *nft, const char *commands, struct err *err);
 
+// Brings the balancer's table from `actual` to `wanted`: chains that are missing first, then all
+// elements that differ, in one transaction; where `actual` is there and not sound, the whole table
+// in one. On success `actual` is what the kernel holds now and `wanted` is left empty; on an error
+// (ABORTED when the kernel refuses) the caller reads the table back before it tries again.
+// *changed: whether there was anything to do.
+int nft_bring(struct nft *nft, struct ruleset *actual, struct ruleset *wanted, bool *changed,
+              struct err *err);
+
 // Fills `out` (initialised, empty) with what the namespace holds; a missing table is no error.
 int nft_read(struct nft *nft, struct ruleset *out, struct err *err);
 

@@ -167,37 +167,10 @@ void ruleset_compile(struct ruleset *out, const struct services *services, uint6
 
 // ---- the transaction ----------------------------------------------------------------------------
 
-enum verb { DELETE, ADD };
-
-// A command with a list of elements, begun by its first one.
-struct command {
-    struct buf *out;
-    enum verb verb;
-    const char *collection;
-    bool begun;
-};
-
 static void put_address(struct buf *out, uint32_t address)
 {
     buf_printf(out, "%u.%u.%u.%u", address >> 24, address >> 16 & 255, address >> 8 & 255,
                address & 255);
-}
-
-static void command_element(struct command *command, uint32_t key)
-{
-    if (!command->begun)
-        buf_printf(command->out, "%s element " TABLE " %s { ",
-                   command->verb == ADD ? "add" : "delete", command->collection);
-    else
-        buf_put_str(command->out, ", ");
-    command->begun = true;
-    put_address(command->out, key);
-}
-
-static void command_end(struct command *command)
-{
-    if (command->begun)
-        buf_put_str(command->out, " }\n");
 }
 
 static int slot_compare(const struct ruleset_slot *a, const struct ruleset_slot *b)
@@ -207,12 +180,18 @@ static int slot_compare(const struct ruleset_slot *a, const struct ruleset_slot 
     return a->number < b->number ? -1 : a->number > b->number;
 }
 
+// Who is shown the changes of one verb and collection.
+struct walk {
+    ruleset_visit *visit;
+    void *ctx;
+    struct ruleset_change change;
+};
+
 // The slots of `from` that are not the same in `to`. With `from` what there is and `to` what is
 // wanted that is what to delete, the other way round what to add.
-static void put_slots(struct buf *out, enum verb verb, const struct ruleset *from,
-                      const struct ruleset *to)
+static void walk_slots(struct walk *walk, bool add, const struct ruleset *from,
+                       const struct ruleset *to)
 {
-    struct command command = {out, verb, "slots", false};
     size_t at = 0;
     for (size_t i = 0; i < from->slots_count; i++) {
         const struct ruleset_slot *slot = &from->slots[i];
@@ -221,36 +200,48 @@ static void put_slots(struct buf *out, enum verb verb, const struct ruleset *fro
         if (at < to->slots_count && slot_compare(&to->slots[at], slot) == 0 &&
             to->slots[at].backend == slot->backend)
             continue;
-        command_element(&command, slot->vip);
-        buf_printf(out, " . %u", slot->number);
-        if (verb == ADD) {
-            buf_put_str(out, " : ");
-            put_address(out, slot->backend);
-        }
+        walk->change =
+            (struct ruleset_change){add, RULESET_SLOTS, slot->vip, slot->number, slot->backend};
+        walk->visit(walk->ctx, &walk->change);
     }
-    command_end(&command);
 }
 
 // The same for virtual addresses; idle ones and the others lie in collections of their own.
-static void put_vips(struct buf *out, enum verb verb, bool idle, const struct ruleset *from,
-                     const struct ruleset *to)
+static void walk_vips(struct walk *walk, bool add, enum ruleset_collection in,
+                      const struct ruleset *from, const struct ruleset *to)
 {
-    struct command command = {out, verb, idle ? "idle" : "vips", false};
     size_t at = 0;
     for (size_t i = 0; i < from->vips_count; i++) {
         const struct ruleset_vip *vip = &from->vips[i];
-        if ((vip->slots_count == 0) != idle)
+        if ((vip->slots_count == 0) != (in == RULESET_IDLE))
             continue;
         while (at < to->vips_count && to->vips[at].vip < vip->vip)
             at++;
         if (at < to->vips_count && to->vips[at].vip == vip->vip &&
             to->vips[at].slots_count == vip->slots_count)
             continue;
-        command_element(&command, vip->vip);
-        if (verb == ADD && !idle)
-            buf_printf(out, " : goto pick_%u", vip->slots_count);
+        walk->change = (struct ruleset_change){add, in, vip->vip, vip->slots_count, 0};
+        walk->visit(walk->ctx, &walk->change);
     }
-    command_end(&command);
+}
+
+void ruleset_changes(const struct ruleset *actual, const struct ruleset *wanted,
+                     ruleset_visit *visit, void *ctx)
+{
+    struct walk walk = {.visit = visit, .ctx = ctx};
+    walk_slots(&walk, false, actual, wanted);
+    walk_slots(&walk, true, wanted, actual);
+    walk_vips(&walk, false, RULESET_VIPS, actual, wanted);
+    walk_vips(&walk, false, RULESET_IDLE, actual, wanted);
+    walk_vips(&walk, true, RULESET_VIPS, wanted, actual);
+    walk_vips(&walk, true, RULESET_IDLE, wanted, actual);
+}
+
+const char *ruleset_collection_name(enum ruleset_collection collection)
+{
+    static const char *const names[] = {
+        [RULESET_VIPS] = "vips", [RULESET_SLOTS] = "slots", [RULESET_IDLE] = "idle"};
+    return names[collection];
 }
 
 // A packet may look up its service just before a transaction and its slot just after: then the
@@ -270,7 +261,7 @@ static void put_picks(struct buf *out, const struct ruleset *actual, const struc
     }
 }
 
-bool ruleset_diff(const struct ruleset *actual, const struct ruleset *wanted, struct buf *out)
+bool ruleset_frame(const struct ruleset *actual, const struct ruleset *wanted, struct buf *out)
 {
     static const struct ruleset nothing;
     CHECK(wanted->sound);
@@ -281,12 +272,51 @@ bool ruleset_diff(const struct ruleset *actual, const struct ruleset *wanted, st
         actual = &nothing;
     }
     put_picks(out, actual, wanted);
-    put_slots(out, DELETE, actual, wanted);
-    put_slots(out, ADD, wanted, actual);
-    put_vips(out, DELETE, false, actual, wanted);
-    put_vips(out, DELETE, true, actual, wanted);
-    put_vips(out, ADD, false, wanted, actual);
-    put_vips(out, ADD, true, wanted, actual);
+    CHECK(buf_ok(out));
+    return out->len > before;
+}
+
+// A command with a list of elements, as long as the verb and the collection are the same.
+struct command {
+    struct buf *out;
+    bool begun;
+    bool add;
+    enum ruleset_collection in;
+};
+
+static void put_change(void *ctx, const struct ruleset_change *change)
+{
+    struct command *command = ctx;
+    struct buf *out = command->out;
+    bool goes_on = command->begun && command->add == change->add && command->in == change->in;
+    if (goes_on)
+        buf_put_str(out, ", ");
+    else
+        buf_printf(out, "%s%s element " TABLE " %s { ", command->begun ? " }\n" : "",
+                   change->add ? "add" : "delete", ruleset_collection_name(change->in));
+    *command = (struct command){out, true, change->add, change->in};
+    put_address(out, change->vip);
+    if (change->in == RULESET_SLOTS)
+        buf_printf(out, " . %u", change->number);
+    if (!change->add)
+        return;
+    if (change->in == RULESET_SLOTS) {
+        buf_put_str(out, " : ");
+        put_address(out, change->backend);
+    } else if (change->in == RULESET_VIPS) {
+        buf_printf(out, " : goto pick_%u", change->number);
+    }
+}
+
+bool ruleset_diff(const struct ruleset *actual, const struct ruleset *wanted, struct buf *out)
+{
+    static const struct ruleset nothing;
+    struct command command = {.out = out};
+    size_t before = out->len;
+    ruleset_frame(actual, wanted, out);
+    ruleset_changes(actual->sound ? actual : &nothing, wanted, put_change, &command);
+    if (command.begun)
+        buf_put_str(out, " }\n");
     CHECK(buf_ok(out));
     return out->len > before;
 }

@@ -85,6 +85,30 @@ bool ruleset_is_listed(const void *json, size_t size);
 // update wants them again. CHECKs that `out` took it all.
 bool ruleset_diff(const struct ruleset *actual, const struct ruleset *wanted, struct buf *out);
 
+// The first part of that alone: the frame afresh where it is not sound, and the chains pick_N that
+// are missing. Traffic sees nothing of it where the frame is sound, or no table was there.
+bool ruleset_frame(const struct ruleset *actual, const struct ruleset *wanted, struct buf *out);
+
+// The second part: the elements that differ, deletions of a key before its addition. Runs of one
+// collection come together. agent/lb/elements_io.h makes messages of them.
+enum ruleset_collection { RULESET_VIPS, RULESET_SLOTS, RULESET_IDLE };
+
+struct ruleset_change {
+    bool add; // or delete
+    enum ruleset_collection in;
+    uint32_t vip;
+    uint32_t number;  // of a slot; of a virtual address: how many it has
+    uint32_t backend; // of a slot
+};
+
+typedef void ruleset_visit(void *ctx, const struct ruleset_change *change);
+
+void ruleset_changes(const struct ruleset *actual, const struct ruleset *wanted,
+                     ruleset_visit *visit, void *ctx);
+
+// Its name in the kernel.
+const char *ruleset_collection_name(enum ruleset_collection collection);
+
 // After the kernel took the transaction: `actual` becomes what it holds now, `wanted` is left
 // empty.
 void ruleset_applied(struct ruleset *actual, struct ruleset *wanted);

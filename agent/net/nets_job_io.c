@@ -156,7 +156,7 @@ static bool is_unbalanced(const struct job_place *place)
 
 static int balance(struct job_place *place, struct err *err)
 {
-    struct buf commands;
+    bool changed = false;
     if (is_unbalanced(place))
         return 0;
     int rc = open_nft(place, err);
@@ -171,17 +171,10 @@ static int balance(struct job_place *place, struct err *err)
     if (is_unbalanced(place))
         return 0;
     place->rules_known = false;
-    buf_init(&commands, RULESET_TEXT_BYTES_MAX);
-    if (ruleset_diff(&place->rules, &place->rules_wanted, &commands)) {
-        rc = nft_apply(place->nft, buf_cstr(&commands), err);
-        place->steps++;
-        place->balancers++;
-    }
-    if (!rc) {
-        ruleset_applied(&place->rules, &place->rules_wanted);
-        place->rules_known = true;
-    }
-    buf_fini(&commands);
+    rc = nft_bring(place->nft, &place->rules, &place->rules_wanted, &changed, err);
+    place->rules_known = rc == 0;
+    place->steps += changed;
+    place->balancers += changed;
     return rc;
 }
 

@@ -44,16 +44,13 @@ static void bring(void)
 {
     struct err err = ERR_INIT;
     struct ruleset wanted;
-    struct buf buf;
+    bool changed;
     ruleset_init(&wanted);
-    buf_init(&buf, RULESET_TEXT_BYTES_MAX);
     ruleset_compile(&wanted, &services, RULESET_BY_ADDRESS);
-    if (ruleset_diff(&actual, &wanted, &buf) && nft_apply(nft, buf_cstr(&buf), &err) < 0) {
+    if (nft_bring(nft, &actual, &wanted, &changed, &err) < 0) {
         fprintf(stderr, "%s\n", err.message);
         exit(1);
     }
-    ruleset_applied(&actual, &wanted);
-    buf_fini(&buf);
 }
 
 static void set(uint32_t vip, uint32_t count)

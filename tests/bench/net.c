@@ -262,7 +262,7 @@ static void balance(uint32_t services_count, uint32_t backends_count)
     struct err err = ERR_INIT;
     struct services services;
     struct ruleset wanted, none;
-    struct buf text;
+    bool changed;
     struct backend *backends = (struct backend *)mem_alloc_array(backends_count, sizeof *backends);
     for (uint32_t i = 0; i < backends_count; i++)
         backends[i] = (struct backend){BACKEND + i, 1};
@@ -274,12 +274,9 @@ static void balance(uint32_t services_count, uint32_t backends_count)
     struct mono start = mono_now();
     ruleset_init(&wanted);
     ruleset_init(&none);
-    buf_init(&text, RULESET_TEXT_BYTES_MAX);
     ruleset_compile(&wanted, &services, RULESET_BY_ADDRESS);
-    (void)ruleset_diff(&none, &wanted, &text);
-    need(nft_apply(nft, buf_cstr(&text), &err) == 0, err.message);
+    need(nft_bring(nft, &none, &wanted, &changed, &err) == 0, err.message);
     printf("ms %.1f\n", s_since(start) * 1000);
-    buf_fini(&text);
     ruleset_fini(&wanted);
     ruleset_fini(&none);
     services_fini(&services);

@@ -87,19 +87,17 @@ static int bring(const struct services *services)
 {
     struct err err = ERR_INIT;
     struct ruleset actual, wanted;
-    struct buf buf;
+    bool changed;
     ruleset_init(&actual);
     ruleset_init(&wanted);
-    buf_init(&buf, RULESET_TEXT_BYTES_MAX);
     ruleset_compile(&wanted, services, RULESET_BY_ADDRESS);
     struct nft *nft = nft_open(NFT_NETNS_OWN, &err);
     int rc = nft ? nft_read(nft, &actual, &err) : -1;
-    if (rc == 0 && ruleset_diff(&actual, &wanted, &buf))
-        rc = nft_apply(nft, buf_cstr(&buf), &err);
+    if (rc == 0)
+        rc = nft_bring(nft, &actual, &wanted, &changed, &err);
     if (rc < 0)
         fprintf(stderr, "%s\n", err.message);
     nft_close(nft);
-    buf_fini(&buf);
     ruleset_fini(&actual);
     ruleset_fini(&wanted);
     return rc < 0;

@@ -62,17 +62,11 @@ static bool bring(void)
 {
     struct err err = ERR_INIT;
     struct ruleset wanted;
-    struct buf buf;
+    bool some;
     ruleset_init(&wanted);
-    buf_init(&buf, RULESET_TEXT_BYTES_MAX);
     ruleset_compile(&wanted, &services, RULESET_BY_ADDRESS);
-    bool some = ruleset_diff(&actual, &wanted, &buf);
-    if (some) {
-        int rc = nft_apply(nft, buf_cstr(&buf), &err);
-        ck_assert_msg(rc == 0, "%s", err.message);
-    }
-    ruleset_applied(&actual, &wanted);
-    buf_fini(&buf);
+    int rc = nft_bring(nft, &actual, &wanted, &some, &err);
+    ck_assert_msg(rc == 0, "%s", err.message);
     return some;
 }
 
