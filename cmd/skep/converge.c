@@ -46,13 +46,13 @@ static void show_slot(struct progress *progress, const char *name, json_t *task,
     size_t number = state_number(state);
     if (*error)
         progress_line(progress, "%s: %s", name, text_cut(error, MESSAGE_COLUMNS, arena));
+    else if (!progress->cli->terminal.out)
+        progress_line(progress, "%s:  ", name); // as docker: only errors are told there
     else if (!task || number >= COUNT_OF(states))
         progress_line(progress, "%s: %s", name, task ? state : "");
-    else if (progress->cli->terminal.out)
+    else
         progress_line(progress, "%s: %-9s %s", name, state,
                       progress_bar(number, STATE_RUNNING, BAR_COLUMNS, arena));
-    else
-        progress_line(progress, "%s: %s", name, state);
 }
 
 // The tasks that count, by slot number or by node.
@@ -136,8 +136,10 @@ struct waiting {
     const char *name;
     bool quiet;
     struct progress progress;
-    bool rollback; // an automatic or asked for rollback is under way
-    bool told;     // and was announced
+    bool rollback;       // an automatic or asked for rollback is under way
+    bool told;           // and was announced
+    bool undone;         // what was wanted is not what runs now
+    const char *message; // what is said at the end; NULL: nothing
     bool complete;
     struct mono since; // complete
 };
@@ -145,7 +147,7 @@ struct waiting {
 enum turn { TURN_GO_ON, TURN_DONE, TURN_FAILED };
 
 // What the update's state means for us.
-static enum turn judge_update(struct waiting *w, json_t *service, bool complete)
+static enum turn judge_update(struct waiting *w, json_t *service)
 {
     const char *state = text_at(service, "UpdateStatus.State");
     const char *message = text_at(service, "UpdateStatus.Message");
@@ -153,19 +155,18 @@ static enum turn judge_update(struct waiting *w, json_t *service, bool complete)
         complain(w->cli, "service %s paused: %s", *state == 'p' ? "update" : "rollback", message);
         return TURN_FAILED;
     }
+    bool asked = str_starts(message, "manually") || str_equal(message, "rollback completed");
     if (str_equal(state, "rollback_started") && !w->told) {
         w->rollback = true;
         w->told = true;
-        if (!w->quiet)
+        w->undone = !asked;
+        if (!w->quiet && !asked)
             warn(w->cli, "rollback: %s\n", message);
         w->progress.drawn = 0;
     }
-    if (str_equal(state, "rollback_completed") && complete && w->rollback) {
-        if (!w->quiet)
-            say(w->cli, "rolled back: %s\n", message);
-        return str_starts(message, "manually") || str_equal(message, "rollback completed")
-                   ? TURN_DONE
-                   : TURN_FAILED;
+    if (str_equal(state, "rollback_completed") && !w->complete) {
+        w->rollback = true;
+        w->message = message;
     }
     return TURN_GO_ON;
 }
@@ -194,7 +195,7 @@ static enum turn one_turn(struct waiting *w)
     progress_begin(&w->progress);
     struct converge_view view =
         converge_look(service, tasks, nodes, w->rollback, &cli->arena, &w->progress);
-    enum turn turn = judge_update(w, service, view.complete);
+    enum turn turn = judge_update(w, service);
     if (turn != TURN_GO_ON)
         return turn;
     int64_t left = 0;
@@ -231,10 +232,12 @@ int converge_wait(struct cli *cli, const char *service, bool quiet)
         continue;
     interrupt_close(&interrupt);
     progress_end(&w.progress);
+    if (turn == TURN_DONE && w.message && !quiet)
+        say(cli, "rollback: %s\n", w.message);
     if (turn == TURN_GO_ON && !quiet)
         say(cli,
             "Operation continuing in background.\nUse `skep service ps %s` to check "
             "progress.\n",
             service);
-    return turn == TURN_FAILED;
+    return turn == TURN_FAILED || w.undone;
 }

@@ -54,6 +54,20 @@ void progress_redraw(size_t drawn, const char *lines, size_t columns, struct are
     buf_put_str(out, "\033[J");
 }
 
+// Prints those lines that did not stand there the turn before.
+static void say_news(struct progress *progress, const char *lines)
+{
+    struct cli *cli = progress->cli;
+    const char *last = textf(cli, "\n%s", str_or(buf_cstr(&progress->last), ""));
+    struct str_part line;
+    for (const char *rest = lines; str_split(&rest, '\n', &line) && rest;) {
+        const char *whole = arena_printf(&cli->arena, "\n%.*s\n", (int)line.len, line.at);
+        if (!strstr(last, whole))
+            say(cli, "%s", whole + 1);
+    }
+    say_flush(cli);
+}
+
 void progress_show(struct progress *progress)
 {
     struct cli *cli = progress->cli;
@@ -70,11 +84,8 @@ void progress_show(struct progress *progress)
         say_bytes(cli, out.data, out.len);
         buf_fini(&out);
         progress->drawn = count;
-    } else if (progress->now.len != progress->last.len ||
-               (progress->now.len &&
-                memcmp(progress->now.data, progress->last.data, progress->now.len) != 0)) {
-        say(cli, "%s", lines);
-        say_flush(cli);
+    } else {
+        say_news(progress, lines);
     }
     buf_clear(&progress->last);
     buf_put(&progress->last, progress->now.data, progress->now.len);

@@ -1,5 +1,5 @@
-// A few lines that change in place on a terminal; elsewhere they are printed whenever they differ
-// from what was printed last.
+// A few lines that change in place on a terminal; elsewhere each is printed when it was not there
+// the turn before.
 #ifndef CMD_SKEP_PROGRESS_H
 #define CMD_SKEP_PROGRESS_H
 

@@ -244,6 +244,27 @@ same '[COLOUR=green]' "$(docker service inspect web --format '{{.Spec.TaskTempla
 eventually 60 running web 3/3
 said=$(native service logs web 2>&1)
 [[ $said =~ web\.[123]\.[a-z0-9]+@h1\ +\|\ started ]] || fail "the logs are: $said"
+
+# told COMMAND...: the kinds of lines that go into a pipe; how often each comes depends on the moment.
+told()
+{
+  "$@" 2>/dev/null </dev/null | sed -E 's/^[a-z0-9]{25}$/ID/; s/rolling back update: //; /^rollback: /d; s/progress: [0-9]+/progress: N/
+    s/Waiting [0-9]+/Waiting N/; s/Service [a-z0-9]+ converged/Service converged/' | sort -u
+}
+told_alike() { same "$(told docker "$@")" "$(told native "$@")" "what is told of $*"; }
+quick=(--update-monitor 1s --replicas 2 "$LAB_IMAGE" sleep 1000)
+same "$(told docker service create --name piped "${quick[@]}")" "$(told native service create --name piped2 "${quick[@]}")" "a service"
+told_alike service scale piped=1
+told_alike service scale piped=2 piped2=2
+told_alike service scale --detach piped=1
+told_alike service update --force piped
+told_alike service rollback piped
+told_alike service update --quiet --force piped
+told_alike service rollback --quiet piped
+same 'piped2 ' "$(told native service rm piped2 | tr '\n' ' ')" "rm"
+drawn=$(DOCKER_CONFIG=$LAB/docker-config script -qec "$SKEP_BUILD/skep -H unix://$HOST_SOCKET service scale piped=2" /dev/null </dev/null)
+[[ $drawn == *$'\e['*'running   [======='*'Service piped converged'* ]] || fail "no bars on a terminal: $drawn"
+native service rm piped >/dev/null
 refused 'no such service' native service ps nosuch
 refused 'only be used with replicated' native service create --mode global --replicas 2 "$LAB_IMAGE"
 [[ $(native status) == *'Nothing is wrong'* || $(native status) == *'web'* ]] || fail "no status"
