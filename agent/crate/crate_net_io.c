@@ -648,6 +648,22 @@ static int share_again(const struct crate *crate, struct err *err)
                : 0;
 }
 
+// The lines of its hosts file for a network that it has just got, or is about to lose.
+static void tell_hosts(const struct crate *crate, const char *network, bool there)
+{
+    const struct local_endpoint *endpoint;
+    struct attachment_view view;
+    if (!crate_running(crate))
+        return;
+    (void)crate_local(crate, network, &endpoint);
+    if (endpoint) {
+        crate_hosts_change(crate, &endpoint->ip, there);
+        crate_hosts_change(crate, &endpoint->ip6, there);
+    } else if (crate_attachment(crate, network, &view)) {
+        crate_hosts_change(crate, &view.ip, there);
+    }
+}
+
 static void connected(void *owner, const struct err *err)
 {
     struct change *change = owner;
@@ -660,6 +676,8 @@ static void connected(void *owner, const struct err *err)
         json_object_del(crate->endpoints, change->network);
         if (!attachments_any(crate->crates->attachments, crate->id))
             locals_share(crate->crates->locals, crate->id, false, false);
+    } else if (crate) {
+        tell_hosts(crate, change->network, true);
     }
     change_end(change);
 }
@@ -686,7 +704,11 @@ static int connect_local(struct crate *crate, const char *network, struct err *e
     int rc = crate_running(crate) ? join(crate, network, NULL, 0, path, err) : 0;
     if (rc == 0)
         rc = share_again(crate, err);
-    return rc ? rc : crate_save(crate, err);
+    if (rc == 0)
+        rc = crate_save(crate, err);
+    if (rc == 0)
+        tell_hosts(crate, network, true);
+    return rc;
 }
 
 // Whether it is there, or will be with the next start.
@@ -769,6 +791,7 @@ void crate_disconnect(struct crate *crate, const char *network, crate_done *done
         return;
     }
     bool attached = !local && crate_attachment(crate, name, &view);
+    tell_hosts(crate, name, false);
     if (attached)
         attachments_detach(crate->crates->attachments, crate->id, name, disconnected, change);
     if (local)

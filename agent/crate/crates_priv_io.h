@@ -145,6 +145,10 @@ bool crate_net_describe(void *owner, const char *container, const char *network_
 int crate_net_join(struct crate *crate, struct err *err); // before it starts
 void crate_net_leave(struct crate *crate);                // harmless when it is on none
 
+// Puts its own name with that address (none: nothing happens) into its hosts file while it runs, or
+// takes it out; what else stands there stays. Where that cannot be done it is logged.
+void crate_hosts_change(const struct crate *crate, const struct ipnet *ip, bool there);
+
 // crate_attach_io.c
 void crate_attaches_begin(struct crate *crate); // its streams are there
 void crate_attaches_end(struct crate *crate);   // it did not start, or goes away

@@ -89,6 +89,15 @@ static int put_swarm_host(const char *entry, struct buf *out, struct err *err)
     return 0;
 }
 
+static void put_own(const char *hostname, const char *domainname, const char *address,
+                    struct buf *out)
+{
+    if (str_empty(domainname))
+        buf_printf(out, "%s\t%s\n", address, hostname);
+    else
+        buf_printf(out, "%s\t%s.%s %s\n", address, hostname, domainname, hostname);
+}
+
 int etc_hosts(const char *hostname, const char *domainname, const char *const *addresses,
               size_t addresses_count, const struct oci_strings *extra, struct buf *out,
               struct err *err)
@@ -109,12 +118,29 @@ int etc_hosts(const char *hostname, const char *domainname, const char *const *a
     for (size_t i = 0; i < addresses_count && !rc; i++) {
         if (!is_address(addresses[i]))
             return err_set(err, ERR_INVALID_ARGUMENT, "\"%s\" is no address", addresses[i]);
-        if (str_empty(domainname))
-            buf_printf(out, "%s\t%s\n", addresses[i], hostname);
-        else
-            buf_printf(out, "%s\t%s.%s %s\n", addresses[i], hostname, domainname, hostname);
+        put_own(hostname, domainname, addresses[i], out);
     }
     return rc ? rc : done(out, "hosts", err);
+}
+
+void etc_hosts_change(const char *text, const char *hostname, const char *domainname,
+                      const char *address, bool there, struct buf *out)
+{
+    struct buf own;
+    buf_init(&own, ETC_FILE_BYTES);
+    put_own(hostname, domainname, address, &own);
+    while (*text) {
+        size_t size = strcspn(text, "\n");
+        bool ended = text[size] == '\n';
+        if (size + 1 != own.len || memcmp(text, own.data, size) != 0) {
+            buf_put(out, text, size);
+            buf_put_str(out, "\n");
+        }
+        text += size + ended;
+    }
+    if (there)
+        buf_put(out, own.data, own.len);
+    buf_fini(&own);
 }
 
 static int put_list(const char *keyword, const struct oci_strings *list, struct buf *out,

@@ -2,6 +2,7 @@
 #ifndef AGENT_OCI_ETC_FILES_H
 #define AGENT_OCI_ETC_FILES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "agent/oci/bundle.h"
@@ -17,6 +18,11 @@
 int etc_hosts(const char *hostname, const char *domainname, const char *const *addresses,
               size_t addresses_count, const struct oci_strings *extra, struct buf *out,
               struct err *err);
+
+// A text of /etc/hosts, as it has become meanwhile, with the line that etc_hosts writes for an
+// address (at its end), or without. What else stands there stays.
+void etc_hosts_change(const char *text, const char *hostname, const char *domainname,
+                      const char *address, bool there, struct buf *out);
 
 // /etc/resolv.conf from lists. INVALID_ARGUMENT for nameservers that are no addresses or words with
 // blanks or line ends.

@@ -50,7 +50,11 @@ d network connect --ip 10.41.0.9 --alias here red other
 same 10.41.0.9 "$(d inspect -f '{{.NetworkSettings.Networks.red.IPAddress}}' other)" "the second address"
 same "other" "$(d run --rm --network red "$LAB_IMAGE" sh -c 'ping -c 1 -W 5 here >/dev/null && echo other')" "by alias"
 refused 'already exists' d network connect red other
+name=$(d exec other hostname)
+[[ $(d exec other cat /etc/hosts) == *$'\n10.41.0.9\t'"$name" ]] || fail "its hosts file: $(d exec other cat /etc/hosts)"
 d network disconnect red other
+hosts=$(d exec other cat /etc/hosts)
+[[ $hosts != *10.41.0.9* && $hosts == *"$name"* ]] || fail "its hosts file: $hosts"
 [[ $(d exec other ip addr) != *10.41.0.9* ]] || fail "the second interface stays"
 refused 'not connected' d network disconnect red other
 refused 'not found' d network connect nowhere other

@@ -1,10 +1,12 @@
 // /etc/hosts, resolv.conf and log lines: what goes into a line cannot start another.
 #include <check.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/oci/etc_files.h"
 #include "agent/oci/logline.h"
 #include "proto/base/check.h"
+#include "proto/base/str.h"
 
 START_TEST(hosts_hold_own_name_and_extra_ones)
 {
@@ -20,6 +22,26 @@ START_TEST(hosts_hold_own_name_and_extra_ones)
     ck_assert_ptr_nonnull(strstr(text, "10.0.0.2\tweb\n"));
     ck_assert_ptr_nonnull(strstr(text, "fe80::1\tv6\n"));
     ck_assert_ptr_nonnull(strstr(text, "10.0.0.5\tbox\n"));
+    buf_fini(&out);
+}
+END_TEST
+
+START_TEST(own_lines_come_and_go_beside_what_others_wrote)
+{
+    struct buf out;
+    buf_init(&out, ETC_FILE_BYTES);
+    etc_hosts_change("127.0.0.1\tlocalhost\n10.0.0.5\tbox\n10.0.0.5\tother", "box", NULL,
+                     "10.1.0.7", true, &out);
+    ck_assert_str_eq(buf_cstr(&out), "127.0.0.1\tlocalhost\n10.0.0.5\tbox\n10.0.0.5\tother\n"
+                                     "10.1.0.7\tbox\n");
+    char *text = str_dup(buf_cstr(&out));
+    buf_clear(&out);
+    etc_hosts_change(text, "box", NULL, "10.0.0.5", false, &out);
+    ck_assert_str_eq(buf_cstr(&out), "127.0.0.1\tlocalhost\n10.0.0.5\tother\n10.1.0.7\tbox\n");
+    free(text);
+    buf_clear(&out);
+    etc_hosts_change("", "box", "lan", "10.1.0.7", true, &out);
+    ck_assert_str_eq(buf_cstr(&out), "10.1.0.7\tbox.lan box\n");
     buf_fini(&out);
 }
 END_TEST
@@ -113,6 +135,7 @@ Suite *suite_etc_files(void)
     Suite *suite = suite_create("etc_files");
     TCase *tcase = tcase_create("etc_files");
     tcase_add_test(tcase, hosts_hold_own_name_and_extra_ones);
+    tcase_add_test(tcase, own_lines_come_and_go_beside_what_others_wrote);
     tcase_add_test(tcase, no_entry_can_bring_a_line_of_its_own);
     tcase_add_test(tcase, resolv_conf_is_made_and_filtered);
     tcase_add_test(tcase, resolv_conf_lists_replace_their_kind);
