@@ -10,9 +10,11 @@
 #include "cmd/skep/format.h"
 #include "cmd/skep/service.h"
 #include "cmd/skep/table.h"
+#include "cmd/skep/task.h"
 #include "cmd/skep/template.h"
 #include "cmd/skep/text.h"
 #include "cmd/skep/top.h"
+#include "proto/base/map.h"
 #include "proto/base/str.h"
 
 #define LIST_MAX 20 // rows of a table; the rest is counted
@@ -23,11 +25,18 @@ bool overview_fetch(struct cli *cli, struct overview *out)
     if (!out->info)
         return false;
     out->networks = api_get(cli, "/networks");
-    if (!out->networks || !true_at(out->info, "Swarm.ControlAvailable"))
+    if (!true_at(out->info, "Swarm.ControlAvailable"))
         return out->networks != NULL;
-    return (out->swarm = api_get(cli, "/swarm")) && (out->nodes = api_get(cli, "/nodes")) &&
-           (out->services = api_get(cli, "/services?status=true")) &&
-           (out->tasks = api_get(cli, "/tasks"));
+    if (out->networks && (out->swarm = api_get(cli, "/swarm")) &&
+        (out->nodes = api_get(cli, "/nodes")) &&
+        (out->services = api_get(cli, "/services?status=true")) &&
+        (out->tasks = api_get(cli, "/tasks")))
+        return true;
+    if (cli->status < 500) // not even the daemon answered, or it did not understand
+        return false;
+    *out = (struct overview){.info = out->info, .silence = textf(cli, "%s", cli->error.message)};
+    err_clear(&cli->error);
+    return true;
 }
 
 // ---- judging ------------------------------------------------------------------------------------
@@ -102,8 +111,14 @@ static void judge_nodes(const struct overview *overview, struct arena *arena, st
                 arena_printf(arena, "node %s is %s%s%s", name, state,
                              *text_at(node, "Status.Message") ? ": " : "",
                              text_at(node, "Status.Message")),
-                arena_printf(arena, "look at the daemon there; if it is gone: `skep node rm %s`",
-                             name));
+                at(node, "ManagerStatus")
+                    ? arena_printf(arena,
+                                   "look at the daemon there; if it is gone: `skep node demote "
+                                   "%s`, and then `skep node rm %s`",
+                                   name, name)
+                    : arena_printf(arena,
+                                   "look at the daemon there; if it is gone: `skep node rm %s`",
+                                   name));
         else if (!str_equal(text_at(node, "Spec.Availability"), "active"))
             add(out, false,
                 arena_printf(arena, "node %s takes no tasks: it is set to %s", name,
@@ -160,6 +175,95 @@ static void judge_services(const struct overview *overview, struct arena *arena,
     }
 }
 
+// ---- networks -----------------------------------------------------------------------------------
+
+// How many addresses tasks and services can have in a network; 0 when that is not known.
+static size_t room_of(json_t *network)
+{
+    size_t room = 0, i;
+    json_t *config;
+    json_array_foreach(at(network, "IPAM.Config"), i, config)
+    {
+        const char *range = text_at(config, "IPRange"), *subnet = text_at(config, "Subnet");
+        const char *slash = strchr(*range ? range : subnet, '/');
+        int64_t bits;
+        if (!slash || strchr(subnet, ':') || !str_to_i64(slash + 1, 0, 32, &bits))
+            return 0;
+        // Neither the first nor the last one, and the gateway has one.
+        size_t all = (size_t)1 << (32 - bits);
+        room += *range ? all : all > 3 ? all - 3 : 0;
+    }
+    return room;
+}
+
+static bool is_on(json_t *task, const char *network)
+{
+    size_t i;
+    json_t *wish;
+    json_array_foreach(at(task, "Spec.Networks"), i,
+                       wish) if (str_equal(text_at(wish, "Target"), network)) return true;
+    return false;
+}
+
+// Addresses in use: of services, of tasks, and one of each node that has a task there. *waiting
+// counts the tasks that have none yet.
+static size_t used_of(const struct overview *overview, const char *network, size_t *waiting,
+                      struct arena *arena)
+{
+    struct map nodes;
+    size_t used = 0, i, j;
+    json_t *item, *part;
+    map_init(&nodes);
+    json_array_foreach(overview->services, i, item)
+        json_array_foreach(at(item, "Endpoint.VirtualIPs"), j, part) used +=
+        str_equal(text_at(part, "NetworkID"), network);
+    json_array_foreach(overview->tasks, i, item)
+    {
+        if (task_ended(text_at(item, "Status.State")))
+            continue;
+        *waiting += str_equal(text_at(item, "Status.State"), "new") && is_on(item, network);
+        json_array_foreach(at(item, "NetworksAttachments"), j, part)
+        {
+            if (!str_equal(text_at(part, "Network.ID"), network))
+                continue;
+            used++;
+            if (*text_at(item, "NodeID"))
+                map_put_str(&nodes, arena_printf(arena, "%s", text_at(item, "NodeID")), item);
+        }
+    }
+    used += map_count(&nodes);
+    map_fini(&nodes);
+    return used;
+}
+
+static void judge_networks(const struct overview *overview, struct arena *arena,
+                           struct problems *out)
+{
+    size_t i;
+    json_t *network;
+    json_array_foreach(overview->networks, i, network)
+    {
+        const char *name = text_at(network, "Name");
+        size_t waiting = 0, room = room_of(network);
+        size_t used = str_equal(text_at(network, "Scope"), "swarm")
+                          ? used_of(overview, text_at(network, "Id"), &waiting, arena)
+                          : 0;
+        // From nine tenths on; the addresses of containers that joined by hand are not seen here.
+        if (!room || used * 10 < room * 9)
+            continue;
+        bool full = used >= room || waiting;
+        add(out, full,
+            full ? arena_printf(arena,
+                                "network %s has no addresses left: %zu of %zu are used, %zu tasks "
+                                "wait for one",
+                                name, used, room, waiting)
+                 : arena_printf(arena, "network %s is almost full: %zu of %zu addresses are used",
+                                name, used, room),
+            "make a network with a larger --subnet, and move services there: `skep service update "
+            "--network-add NEW --network-rm OLD SERVICE`");
+    }
+}
+
 void overview_judge(const struct overview *overview, struct arena *arena, struct problems *out)
 {
     *out = (struct problems){0};
@@ -177,11 +281,16 @@ void overview_judge(const struct overview *overview, struct arena *arena, struct
     if (true_at(overview->swarm, "RootRotationInProgress"))
         add(out, false, "the root certificate is being changed",
             "nodes that are down keep it from ending: see `skep node ls`");
+    if (overview->silence)
+        add(out, true, arena_printf(arena, "the cluster does not answer: %s", overview->silence),
+            "start managers until more than half of them run; if they are lost, `skep swarm init "
+            "--force-new-cluster` on one that is left");
     if (!overview->nodes)
         return;
     judge_managers(overview, arena, out);
     judge_nodes(overview, arena, out);
     judge_services(overview, arena, out);
+    judge_networks(overview, arena, out);
 }
 
 // ---- showing ------------------------------------------------------------------------------------
@@ -335,6 +444,8 @@ int overview_status(struct cli *cli)
         size_t reachable, all;
         overview_managers(&overview, &reachable, &all);
         say(cli, ", %zu of %zu managers reachable, quorum needs %zu", reachable, all, all / 2 + 1);
+    } else if (overview.silence) {
+        say(cli, ", a manager without a leader");
     } else if (str_equal(state, "active")) {
         say(cli, ", a worker of it: ask one of the managers for more");
     }

@@ -7,6 +7,7 @@
 // What the daemon knows, fetched at one moment. Members are NULL when the node is no manager.
 struct overview {
     json_t *info, *swarm, *nodes, *services, *tasks, *networks;
+    const char *silence; // why a manager's cluster does not answer; NULL: it does
 };
 
 // One thing that is wrong.
@@ -23,7 +24,8 @@ struct problems {
     size_t beyond; // more than there is room for
 };
 
-// Asks the daemon. False with cli->error.
+// Asks the daemon. False with cli->error. A manager whose cluster has no leader still tells of
+// itself.
 bool overview_fetch(struct cli *cli, struct overview *out);
 
 // What is wrong, judged from what was fetched alone.
