@@ -302,7 +302,9 @@ static json_t *read_map(const json_t *value, const char *go, const struct row *r
     {
         json_t *made = NULL;
         if (row->kind == SET)
-            made = json_object();
+            made = json_is_object(item) || json_is_null(item)
+                       ? json_object()
+                       : wrong(item, go, row, "struct {}", err);
         else if (row->kind == LISTS)
             made = json_is_array(item)  ? read_objects(item, go, row, err)
                    : json_is_null(item) ? json_array()

@@ -90,6 +90,12 @@ static void commit(struct request *request)
     struct err err = ERR_INIT;
     if (!local || (request_body_bytes(request) && !body))
         return;
+    json_t *looked_at = config_read(json_is_null(body) ? NULL : body, &err);
+    if (!looked_at) {
+        request_fail(request, 400, "%s", err.message);
+        return;
+    }
+    json_decref(looked_at);
     struct crate *crate = crates_find(local->crates, container, &err);
     if (!crate) {
         request_fail_err(request, &err);

@@ -8,6 +8,7 @@
 #include "agent/engine/engine.h"
 #include "agent/engine/errand.h"
 #include "agent/engine/log_entry.h"
+#include "agent/engine/shape.h"
 #include "agent/engine/stamp.h"
 #include "agent/engine/stream.h"
 #include "agent/log_marks.h"
@@ -185,13 +186,20 @@ static void exec_create(struct request *request)
     request_send(request, 201);
 }
 
+static const struct shape_row start_rows[] = {
+    {"Detach", SHAPE_FLAG, NULL},
+    {"Tty", SHAPE_FLAG, NULL},
+};
+static SHAPE(start_shape, "types.ExecStartCheck", start_rows);
+
 static void exec_start(struct request *request)
 {
     static const struct stream_target class = {exec_write_in, exec_end, exec_pause, exec_leave};
     static const struct crate_attach_events events = {exec_output, exec_ended};
     struct crate_exec *exec = find_exec(request);
     struct err err = ERR_INIT;
-    const json_t *body = exec && request_body_bytes(request) ? request_json(request) : NULL;
+    const json_t *body =
+        exec && request_body_bytes(request) ? request_shaped(request, &start_shape) : NULL;
     if (!exec || (request_body_bytes(request) && !body))
         return;
     const json_t *detach = body ? config_member(body, "Detach") : NULL;

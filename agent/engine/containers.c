@@ -12,7 +12,9 @@
 #include "agent/engine/engine.h"
 #include "agent/engine/errand.h"
 #include "agent/engine/filter.h"
+#include "agent/engine/networks.h"
 #include "agent/engine/rows.h"
+#include "agent/engine/shape.h"
 #include "agent/image/rootfs_io.h"
 #include "agent/oci/signals.h"
 #include "proto/base/check.h"
@@ -396,10 +398,21 @@ static void created(void *owner, const char *id, const json_t *warnings, const s
     request_send(errand->request, 201);
 }
 
+// What config.h does not read.
+static const struct shape_row networking_rows[] = {
+    {"EndpointsConfig", SHAPE_NAMED, &endpoint_shape},
+};
+static SHAPE(networking_shape, "network.NetworkingConfig", networking_rows);
+
+static const struct shape_row rest_rows[] = {
+    {"NetworkingConfig", SHAPE_OBJECT, &networking_shape},
+};
+static SHAPE(rest_shape, "container.CreateRequest", rest_rows);
+
 static void create(struct request *request)
 {
     const struct backend_local *local = errand_local(request);
-    const json_t *body = local ? request_json(request) : NULL;
+    const json_t *body = local ? request_shaped(request, &rest_shape) : NULL;
     if (!body)
         return;
     if (!json_is_object(body) || !config_given(body)) {

@@ -138,6 +138,12 @@ static void unrouted(struct http_exchange *x, int status, void *context)
         request_reply_message(x, 404, "page not found");
 }
 
+static void refused(struct http_exchange *x, int status, const char *why, void *context)
+{
+    (void)context;
+    request_reply_message(x, status, why);
+}
+
 // False when the version is not served.
 static bool admit(struct http_exchange *x, const char *version, void *context)
 {
@@ -207,6 +213,7 @@ struct engine *engine_new(struct loop *loop, const struct engine_options *option
         .headers = engine->headers,
         .headers_count = COUNT_OF(engine->headers),
         .unrouted = unrouted,
+        .refused = refused,
         .admit = admit,
     };
     engine->server = http_server_new(loop, &server);

@@ -40,7 +40,9 @@ static int add_values(struct filters *out, const char *key, json_t *values, stru
     if (json_is_object(values)) {
         json_object_foreach(values, value, item)
         {
-            if (rc == 0 && json_is_true(item))
+            if (rc == 0 && !json_is_boolean(item))
+                rc = err_set(err, ERR_INVALID_ARGUMENT, "invalid filter '%.100s'", key);
+            else if (rc == 0 && json_is_true(item))
                 rc = add(out, key, value, arena, err);
         }
         return rc;

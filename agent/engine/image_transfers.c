@@ -8,6 +8,7 @@
 #include "agent/engine/bus.h"
 #include "agent/engine/engine.h"
 #include "agent/engine/errand_files.h"
+#include "agent/engine/shape.h"
 #include "agent/image/images_io.h"
 #include "agent/image/instruction.h"
 #include "proto/base/check.h"
@@ -490,10 +491,17 @@ static void login_done(void *owner, const struct err *err)
     request_send(errand->request, 200);
 }
 
+static const struct shape_row login_rows[] = {
+    {"username", SHAPE_TEXT, NULL},      {"password", SHAPE_TEXT, NULL},
+    {"identitytoken", SHAPE_TEXT, NULL}, {"registrytoken", SHAPE_TEXT, NULL},
+    {"serveraddress", SHAPE_TEXT, NULL}, {"email", SHAPE_TEXT, NULL},
+};
+static SHAPE(login_shape, "types.AuthConfig", login_rows);
+
 static void login(struct request *request)
 {
     const struct backend_local *local = errand_local(request);
-    const json_t *body = local ? request_json(request) : NULL;
+    const json_t *body = local ? request_shaped(request, &login_shape) : NULL;
     if (!body)
         return;
     struct registry_auth auth = {

@@ -5,6 +5,7 @@
 #include "agent/engine/networks.h"
 #include "agent/engine/noun.h"
 #include "agent/engine/parts.h"
+#include "agent/engine/shape.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 #include "proto/net/addr.h"
@@ -49,6 +50,15 @@ static const struct field create_rows[] = {
     {"ConfigFrom", NULL, FIELD_GROUP, 0, &create_from_fields},
 };
 static FIELDS(create_fields, "CreateRequest", swarm__network_spec__descriptor, create_rows);
+
+// What is read without that table.
+static const struct shape_row rest_rows[] = {
+    {"CheckDuplicate", SHAPE_FLAG, NULL},
+    {"Scope", SHAPE_TEXT, NULL},
+    {"ConfigOnly", SHAPE_FLAG, NULL},
+    {"EnableIPv4", SHAPE_FLAG, NULL},
+};
+static SHAPE(rest_shape, "types.NetworkCreateRequest", rest_rows);
 
 // ---- answering ---------------------------------------------------------------------------------
 
@@ -240,7 +250,7 @@ static void create(struct request *request)
 {
     struct err err = ERR_INIT;
     struct arena *arena = request_arena(request);
-    const json_t *json = request_json(request);
+    const json_t *json = request_shaped(request, &rest_shape);
     if (!json)
         return;
     struct creation *creation = ARENA_NEW(arena, struct creation);

@@ -10,6 +10,7 @@
 #include "agent/engine/objects.h"
 #include "agent/engine/parts.h"
 #include "agent/engine/rows.h"
+#include "agent/engine/shape.h"
 #include "agent/engine/stamp.h"
 #include "proto/base/check.h"
 #include "proto/base/clock.h"
@@ -447,9 +448,37 @@ static struct crate *attach_crate(struct request *request, const json_t *body)
     return crate;
 }
 
+static const struct shape_row address_rows[] = {
+    {"IPv4Address", SHAPE_TEXT, NULL},
+    {"IPv6Address", SHAPE_TEXT, NULL},
+    {"LinkLocalIPs", SHAPE_TEXTS, NULL},
+};
+static SHAPE(address_shape, "network.EndpointIPAMConfig", address_rows);
+
+static const struct shape_row endpoint_rows[] = {
+    {"IPAMConfig", SHAPE_OBJECT, &address_shape},
+    {"Links", SHAPE_TEXTS, NULL},
+    {"Aliases", SHAPE_TEXTS, NULL},
+    {"DriverOpts", SHAPE_MAP, NULL},
+    {"MacAddress", SHAPE_TEXT, NULL},
+};
+SHAPE(endpoint_shape, "network.EndpointSettings", endpoint_rows);
+
+static const struct shape_row connect_rows[] = {
+    {"Container", SHAPE_TEXT, NULL},
+    {"EndpointConfig", SHAPE_OBJECT, &endpoint_shape},
+};
+static SHAPE(connect_shape, "types.NetworkConnect", connect_rows);
+
+static const struct shape_row disconnect_rows[] = {
+    {"Container", SHAPE_TEXT, NULL},
+    {"Force", SHAPE_FLAG, NULL},
+};
+static SHAPE(disconnect_shape, "types.NetworkDisconnect", disconnect_rows);
+
 static void connect_container(struct request *request)
 {
-    const json_t *body = request_json(request);
+    const json_t *body = request_shaped(request, &connect_shape);
     struct crate *crate = attach_crate(request, body);
     if (!crate)
         return;
@@ -461,7 +490,7 @@ static void connect_container(struct request *request)
 
 static void disconnect_container(struct request *request)
 {
-    struct crate *crate = attach_crate(request, request_json(request));
+    struct crate *crate = attach_crate(request, request_shaped(request, &disconnect_shape));
     if (!crate)
         return;
     struct errand *errand = errand_new(request, sizeof *errand);

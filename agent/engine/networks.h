@@ -6,6 +6,7 @@
 
 #include "agent/engine/fields.h"
 #include "agent/engine/request.h"
+#include "agent/engine/shape.h"
 
 extern const struct fields ipam_config_fields; // Subnet, IPRange, Gateway, AuxiliaryAddresses
 
@@ -14,5 +15,8 @@ bool network_is_builtin(const char *name);
 
 // The node's own networks as parsed JSON; never NULL, the caller's.
 json_t *networks_local(struct request *request);
+
+// EndpointSettings, where a container is put on a network.
+extern const struct shape endpoint_shape;
 
 #endif

@@ -22,6 +22,7 @@ struct conn_handler;
 struct loop;
 struct request;
 struct noun;
+struct shape;
 struct shelf;
 struct shelves;
 
@@ -39,6 +40,8 @@ const struct backend *request_backend(const struct request *request, void **ctx)
 
 // The JSON body, which lives as long as the request; NULL after answering 400 in dockerd's words.
 const json_t *request_json(struct request *request);
+// The same of a body that has this shape, or is null.
+const json_t *request_shaped(struct request *request, const struct shape *shape);
 size_t request_body_bytes(const struct request *request); // 0: there is none
 
 // A boolean that dockerd reads strictly; absent is false. False after answering 400.

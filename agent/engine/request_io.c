@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "agent/engine/engine.h"
+#include "agent/engine/shape.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 #include "proto/rpc/status.h"
@@ -90,6 +91,16 @@ const json_t *request_json(struct request *request)
     bool cut = strstr(err.message, "premature") || strstr(err.message, "end of file") ||
                strstr(err.message, "unexpected end");
     request_fail(request, 400, "%s", cut ? "unexpected EOF" : err.message);
+    return NULL;
+}
+
+const json_t *request_shaped(struct request *request, const struct shape *shape)
+{
+    struct err err = ERR_INIT;
+    const json_t *json = request_json(request);
+    if (!json || shape_check(shape, json, &err) == 0)
+        return json;
+    request_fail(request, 400, "%s", err.message);
     return NULL;
 }
 

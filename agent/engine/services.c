@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "agent/crate/names.h"
+#include "agent/crate/config.h"
 #include "agent/engine/engine.h"
 #include "agent/engine/list.h"
 #include "agent/engine/networks.h"
@@ -256,6 +257,13 @@ static bool check_spec(struct request *request, const json_t *json, Swarm__Servi
     const json_t *runtime = template ? fields_member(template, "Runtime") : NULL;
     const char *text = runtime ? str_or(json_string_value(runtime), "") : "";
     bool plugin = template && fields_member(template, "PluginSpec") != NULL;
+    if (runtime && !json_is_string(runtime)) {
+        request_fail(request, 400,
+                     "json: cannot unmarshal %s into Go struct field TaskSpec.Runtime of type "
+                     "swarm.RuntimeType",
+                     config_go_kind(runtime));
+        return false;
+    }
     if (strcmp(text, "plugin") == 0 || plugin) {
         request_fail(request, 501, "services of plugins are not supported");
         return false;

@@ -8,6 +8,7 @@
 #include "agent/engine/noun.h"
 #include "agent/engine/objects.h"
 #include "agent/engine/parts.h"
+#include "agent/engine/shape.h"
 #include "agent/engine/swarm_check.h"
 #include "proto/base/check.h"
 #include "proto/base/codec.h"
@@ -237,71 +238,48 @@ static void done_empty(struct request *request, const char *text)
     request_empty(request, 200);
 }
 
-// The body as an object; NULL after answering.
-static const json_t *request_object(struct request *request, const char *type)
+static const struct shape_row init_rows[] = {
+    {"ListenAddr", SHAPE_TEXT, NULL},       {"AdvertiseAddr", SHAPE_TEXT, NULL},
+    {"DataPathAddr", SHAPE_TEXT, NULL},     {"DataPathPort", SHAPE_NUMBER, NULL},
+    {"DefaultAddrPool", SHAPE_TEXTS, NULL}, {"SubnetSize", SHAPE_NUMBER, NULL},
+    {"ForceNewCluster", SHAPE_FLAG, NULL},  {"AutoLockManagers", SHAPE_FLAG, NULL},
+    {"Availability", SHAPE_TEXT, NULL},     {"Spec", SHAPE_OBJECT, NULL},
+};
+static SHAPE(init_shape, "swarm.InitRequest", init_rows);
+
+static const struct shape_row join_rows[] = {
+    {"ListenAddr", SHAPE_TEXT, NULL},   {"AdvertiseAddr", SHAPE_TEXT, NULL},
+    {"DataPathAddr", SHAPE_TEXT, NULL}, {"RemoteAddrs", SHAPE_TEXTS, NULL},
+    {"JoinToken", SHAPE_TEXT, NULL},    {"Availability", SHAPE_TEXT, NULL},
+};
+static SHAPE(join_shape, "swarm.JoinRequest", join_rows);
+
+static const struct shape_row unlock_rows[] = {
+    {"UnlockKey", SHAPE_TEXT, NULL},
+};
+static SHAPE(unlock_shape, "swarm.UnlockRequest", unlock_rows);
+
+// Members of a body that has its shape.
+static const char *text_of(const json_t *json, const char *name)
 {
-    const json_t *json = request_json(request);
-    if (!json || json_is_object(json))
-        return json;
-    request_fail(request, 400, "json: cannot unmarshal %s into Go value of type swarm.%s",
-                 config_go_kind(json), type);
-    return NULL;
+    return str_or(json_string_value(fields_member(json, name)), "");
 }
 
-// A member of the wanted kind: false after answering when it is there but of another.
-static bool text_of(struct request *request, const json_t *json, const char *name, const char *type,
-                    const char **out)
+static uint32_t number_of(const json_t *json, const char *name)
 {
-    const json_t *value = fields_member(json, name);
-    *out = "";
-    if (!value)
-        return true;
-    if (json_is_string(value)) {
-        *out = json_string_value(value);
-        return true;
-    }
-    request_fail(request, 400,
-                 "json: cannot unmarshal %s into Go struct field %s.%s of type string",
-                 config_go_kind(value), type, name);
-    return false;
+    return (uint32_t)json_integer_value(fields_member(json, name));
 }
 
-static bool number_of(struct request *request, const json_t *json, const char *name, uint32_t *out)
+static const char *const *texts_of(struct request *request, const json_t *json, const char *name,
+                                   size_t *count)
 {
     const json_t *value = fields_member(json, name);
-    *out = 0;
-    if (!value)
-        return true;
-    if (json_is_integer(value) && json_integer_value(value) >= 0 &&
-        json_integer_value(value) <= UINT32_MAX) {
-        *out = (uint32_t)json_integer_value(value);
-        return true;
-    }
-    request_fail(request, 400,
-                 "json: cannot unmarshal %s into Go struct field InitRequest.%s of type uint32",
-                 config_go_kind(value), name);
-    return false;
-}
-
-static bool texts_of(struct request *request, const json_t *json, const char *name,
-                     const char *type, const char *const **out, size_t *count)
-{
-    const json_t *value = fields_member(json, name);
-    *count = json_array_size(value);
-    const char **texts = arena_alloc_array(request_arena(request), *count, sizeof *texts);
-    *out = texts;
-    const json_t *bad = value && !json_is_array(value) ? value : NULL;
-    for (size_t i = 0; texts && !bad && i < *count; i++) {
-        texts[i] = json_string_value(json_array_get(value, i));
-        bad = texts[i] ? NULL : json_array_get(value, i);
-    }
-    if (bad)
-        request_fail(request, 400,
-                     "json: cannot unmarshal %s into Go struct field %s.%s of type %s",
-                     config_go_kind(bad), type, name, bad == value ? "[]string" : "string");
-    else if (!texts)
-        request_fail(request, 500, "the request is too large");
-    return texts && !bad;
+    const char **texts =
+        arena_alloc_array(request_arena(request), json_array_size(value), sizeof *texts);
+    *count = texts ? json_array_size(value) : 0;
+    for (size_t i = 0; i < *count; i++)
+        texts[i] = str_or(json_string_value(json_array_get(value, i)), "");
+    return texts;
 }
 
 // False after answering: the standing does not allow it, or the node cannot do it.
@@ -328,19 +306,16 @@ static void init(struct request *request)
     const struct backend *backend = request_backend(request, &ctx);
     struct backend_init it = {0};
     struct err err = ERR_INIT;
-    const json_t *json = request_object(request, "InitRequest");
+    const json_t *json = request_shaped(request, &init_shape);
     if (!json)
         return;
-    const char *type = "InitRequest";
-    if (!text_of(request, json, "ListenAddr", type, &it.listen_addr) ||
-        !text_of(request, json, "AdvertiseAddr", type, &it.advertise_addr) ||
-        !text_of(request, json, "DataPathAddr", type, &it.data_path_addr) ||
-        !text_of(request, json, "Availability", type, &it.availability) ||
-        !number_of(request, json, "DataPathPort", &it.data_path_port) ||
-        !number_of(request, json, "SubnetSize", &it.subnet_size) ||
-        !texts_of(request, json, "DefaultAddrPool", type, &it.address_pools,
-                  &it.address_pools_count))
-        return;
+    it.listen_addr = text_of(json, "ListenAddr");
+    it.advertise_addr = text_of(json, "AdvertiseAddr");
+    it.data_path_addr = text_of(json, "DataPathAddr");
+    it.availability = text_of(json, "Availability");
+    it.data_path_port = number_of(json, "DataPathPort");
+    it.subnet_size = number_of(json, "SubnetSize");
+    it.address_pools = texts_of(request, json, "DefaultAddrPool", &it.address_pools_count);
     it.force_new_cluster = json_is_true(fields_member(json, "ForceNewCluster"));
     it.auto_lock = json_is_true(fields_member(json, "AutoLockManagers"));
     const json_t *spec = fields_member(json, "Spec");
@@ -381,17 +356,15 @@ static void join(struct request *request)
     void *ctx, *owner;
     const struct backend *backend = request_backend(request, &ctx);
     struct backend_join it = {0};
-    const json_t *json = request_object(request, "JoinRequest");
+    const json_t *json = request_shaped(request, &join_shape);
     if (!json)
         return;
-    const char *type = "JoinRequest";
-    if (!text_of(request, json, "ListenAddr", type, &it.listen_addr) ||
-        !text_of(request, json, "AdvertiseAddr", type, &it.advertise_addr) ||
-        !text_of(request, json, "DataPathAddr", type, &it.data_path_addr) ||
-        !text_of(request, json, "JoinToken", type, &it.token) ||
-        !text_of(request, json, "Availability", type, &it.availability) ||
-        !texts_of(request, json, "RemoteAddrs", type, &it.remotes, &it.remotes_count))
-        return;
+    it.listen_addr = text_of(json, "ListenAddr");
+    it.advertise_addr = text_of(json, "AdvertiseAddr");
+    it.data_path_addr = text_of(json, "DataPathAddr");
+    it.token = text_of(json, "JoinToken");
+    it.availability = text_of(json, "Availability");
+    it.remotes = texts_of(request, json, "RemoteAddrs", &it.remotes_count);
     if (!may_enter(request, backend->join != NULL))
         return;
     if (str_empty(it.token)) {
@@ -434,12 +407,12 @@ static void leave(struct request *request)
 static void unlock(struct request *request)
 {
     void *ctx, *owner;
-    const char *key;
     const struct backend *backend = request_backend(request, &ctx);
     struct backend_swarm swarm = {0};
-    const json_t *json = request_object(request, "UnlockRequest");
-    if (!json || !text_of(request, json, "UnlockKey", "UnlockRequest", &key))
+    const json_t *json = request_shaped(request, &unlock_shape);
+    if (!json)
         return;
+    const char *key = text_of(json, "UnlockKey");
     backend->swarm(ctx, &swarm);
     if (swarm.standing != STANDING_LOCKED) {
         request_fail(request, 409, "swarm is not locked");

@@ -8,6 +8,7 @@
 #include "agent/engine/engine.h"
 #include "agent/engine/errand.h"
 #include "agent/engine/rows.h"
+#include "agent/engine/shape.h"
 #include "agent/oci/volumes_io.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
@@ -149,59 +150,30 @@ static bool read_map(struct request *request, const json_t *body, const char *ke
         request_fail(request, 500, "the request is too large");
         return false;
     }
-    if (map && !json_is_object(map)) {
-        request_fail(request, 400,
-                     "json: cannot unmarshal %s into Go struct field "
-                     "VolumeCreateBody.%s of type map[string]string",
-                     config_go_kind(map), key);
-        return false;
-    }
-    json_object_foreach((json_t *)(uintptr_t)map, name, value)
-    {
-        if (!json_is_string(value) && !json_is_null(value)) {
-            request_fail(request, 400,
-                         "json: cannot unmarshal %s into Go struct field CreateOptions.%s of type "
-                         "string",
-                         config_go_kind(value), key);
-            return false;
-        }
-        (*out)[(*count)++] = (struct oci_pair){name, str_or(json_string_value(value), "")};
-    }
+    json_object_foreach((json_t *)(uintptr_t)map, name, value)(*out)[(*count)++] =
+        (struct oci_pair){name, str_or(json_string_value(value), "")};
     return true;
 }
 
-// A text of the body, NULL when it is not there; false after an answer.
-static bool read_text(struct request *request, const json_t *body, const char *key,
-                      const char **out)
-{
-    const json_t *value = config_member(body, key);
-    *out = json_string_value(value);
-    if (!value || json_is_string(value))
-        return true;
-    request_fail(request, 400,
-                 "json: cannot unmarshal %s into Go struct field CreateOptions.%s of type string",
-                 config_go_kind(value), key);
-    return false;
-}
+static const struct shape_row create_rows[] = {
+    {"Name", SHAPE_TEXT, NULL},
+    {"Driver", SHAPE_TEXT, NULL},
+    {"DriverOpts", SHAPE_MAP, NULL},
+    {"Labels", SHAPE_MAP, NULL},
+};
+static SHAPE(create_shape, "volume.CreateOptions", create_rows);
 
 static void create(struct request *request)
 {
     const struct backend_local *local = errand_local(request);
-    const json_t *body = local ? request_json(request) : NULL;
+    const json_t *body = local ? request_shaped(request, &create_shape) : NULL;
     struct err err = ERR_INIT;
     struct oci_pair *labels, *options;
     size_t labels_count, options_count;
     if (!body)
         return;
-    const char *name, *driver;
-    if (!json_is_object(body) && !json_is_null(body)) {
-        request_fail(request, 400,
-                     "json: cannot unmarshal %s into Go value of type volume.CreateOptions",
-                     config_go_kind(body));
-        return;
-    }
-    if (!read_text(request, body, "Name", &name) || !read_text(request, body, "Driver", &driver))
-        return;
+    const char *name = json_string_value(config_member(body, "Name"));
+    const char *driver = json_string_value(config_member(body, "Driver"));
     driver = str_or(driver, "local");
     if (!str_equal(driver, "local")) {
         request_fail(request, 404,

@@ -26,10 +26,15 @@ static void forget_message(struct channel *channel)
 // Answers what never became an exchange a handler sees, and closes.
 static void refuse(struct http_exchange *x, int status, const char *detail)
 {
+    const struct http_server_options *options = &x->channel->server->options;
     char text[ERR_MESSAGE_BYTES + 64];
     x->close_after = true;
     if (x->started) {
         http_reply_abort(x);
+        return;
+    }
+    if (options->refused) {
+        options->refused(x, status, detail, options->context);
         return;
     }
     str_format(text, sizeof text, "%d %s: %s\n", status, http_reason(status), detail);

@@ -55,6 +55,9 @@ struct http_server_options {
     int64_t head_ms; // 0: HTTP_HEAD_MS
     // Called for requests no route fits (404, 405); answers them. NULL: a plain text answer.
     void (*unrouted)(struct http_exchange *x, int status, void *context);
+    // Called for what cannot be taken (a head that cannot be read, a body that is too large) before
+    // its connection is closed; answers it. NULL: a plain text answer.
+    void (*refused)(struct http_exchange *x, int status, const char *why, void *context);
     // Called before the route is looked for, with the version of "/v1.NN" (NULL: none); false when
     // it has answered itself. NULL: every request goes on.
     bool (*admit)(struct http_exchange *x, const char *version, void *context);
