@@ -4,9 +4,10 @@
 # ctest: TIMEOUT 400
 here=$(dirname "$0")
 . "$here/../support/lab.sh"
-lab_needs docker curl jq python3
+lab_needs docker conmon crun umoci busybox curl jq python3
 SEED=${SEED:-1}
 lab_up 1
+skep_image h1
 skep_start h1
 skep h1 swarm init --advertise-addr "$(ip_of h1)" >/dev/null
 sock=$LAB/h1/skep.sock
@@ -17,6 +18,7 @@ echo hush | skep h1 secret create one - >/dev/null
 echo text | skep h1 config create two - >/dev/null
 skep h1 network create --driver overlay net1 >/dev/null
 skep h1 volume create vol1 >/dev/null
+skep h1 run --detach --name running --network none "$LAB_IMAGE" sleep 100000 >/dev/null
 # What the managers have yet to do: the task of a service that fits nowhere, a node that is ready, networks with
 # their addresses.
 settled()
@@ -32,7 +34,8 @@ picture()
 {
   local noun
   for noun in services tasks nodes secrets configs networks volumes 'containers/json?all=1' images/json swarm; do
-    api "$noun" | jq -S 'walk(if type == "object" then del(.UpdatedAt, .Version, .Status.Timestamp) else . end)'
+    api "$noun" | jq -S 'walk(if type != "object" then . elif (.Status | type) == "string" then del(.Status)
+      else del(.UpdatedAt, .Version, .Status.Timestamp) end)'
   done
 }
 daemon() { pid_of h1 skepd; }
@@ -46,6 +49,9 @@ pid=$(daemon)
 family "$pid" >"$LAB/family"
 before_files=$(files "$pid")
 
+step "every endpoint by its row"
+python3 "$here/hostile_table.py" "$sock" "$LAB/routes" || fail "some answers are not what the rows say"
+
 sweep() { python3 "$here/hostile.py" "$sock" "$LAB/routes" "$1" "$2" || fail "SEED=$1: some answers are no answers"; }
 step "every endpoint (SEED=$SEED)"
 sweep "$SEED" 1
@@ -58,6 +64,7 @@ second=$(memory "$pid")
 
 same_picture() { picture | diff "$LAB/before" -; }
 eventually 60 same_picture
+same running "$(skep h1 inspect --format '{{.State.Status}}' running)" "the container"
 # (What an endpoint started may have yet to end, and not each look at children shows them all.)
 same_family() { family "$pid" | diff "$LAB/family" -; }
 eventually 60 same_family
