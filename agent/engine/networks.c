@@ -3,9 +3,7 @@
 
 #include <string.h>
 
-#include "agent/crate/crates_io.h"
 #include "agent/engine/engine.h"
-#include "agent/engine/errand.h"
 #include "agent/engine/noun.h"
 #include "agent/engine/objects.h"
 #include "agent/engine/parts.h"
@@ -414,90 +412,6 @@ static void remove_network(struct request *request)
     }
 }
 
-// ---- containers on networks of this node -----------------------------------------------------
-
-static void attach_done(void *owner, const struct err *err)
-{
-    struct errand *errand = owner;
-    if (!errand_back(errand))
-        return;
-    if (err)
-        request_fail_err(errand->request, err);
-    else
-        request_empty(errand->request, 200);
-}
-
-// The container that the body names; NULL after answering.
-static struct crate *attach_crate(struct request *request, const json_t *body)
-{
-    void *ctx;
-    struct err err = ERR_INIT;
-    struct backend_local local = {0};
-    const struct backend *backend = request_backend(request, &ctx);
-    if (!body)
-        return NULL;
-    if (backend->local)
-        backend->local(ctx, &local);
-    if (!local.crates) {
-        request_fail(request, 501, "this node runs no containers of its own");
-        return NULL;
-    }
-    struct crate *crate = crates_find(local.crates, text_of(body, "Container"), &err);
-    if (!crate)
-        request_fail_err(request, &err);
-    return crate;
-}
-
-static const struct shape_row address_rows[] = {
-    {"IPv4Address", SHAPE_TEXT, NULL},
-    {"IPv6Address", SHAPE_TEXT, NULL},
-    {"LinkLocalIPs", SHAPE_TEXTS, NULL},
-};
-static SHAPE(address_shape, "network.EndpointIPAMConfig", address_rows);
-
-static const struct shape_row endpoint_rows[] = {
-    {"IPAMConfig", SHAPE_OBJECT, &address_shape},
-    {"Links", SHAPE_TEXTS, NULL},
-    {"Aliases", SHAPE_TEXTS, NULL},
-    {"DriverOpts", SHAPE_MAP, NULL},
-    {"MacAddress", SHAPE_TEXT, NULL},
-};
-SHAPE(endpoint_shape, "network.EndpointSettings", endpoint_rows);
-
-static const struct shape_row connect_rows[] = {
-    {"Container", SHAPE_TEXT, NULL},
-    {"EndpointConfig", SHAPE_OBJECT, &endpoint_shape},
-};
-static SHAPE(connect_shape, "types.NetworkConnect", connect_rows);
-
-static const struct shape_row disconnect_rows[] = {
-    {"Container", SHAPE_TEXT, NULL},
-    {"Force", SHAPE_FLAG, NULL},
-};
-static SHAPE(disconnect_shape, "types.NetworkDisconnect", disconnect_rows);
-
-static void connect_container(struct request *request)
-{
-    const json_t *body = request_shaped(request, &connect_shape);
-    struct crate *crate = attach_crate(request, body);
-    if (!crate)
-        return;
-    struct errand *errand = errand_new(request, sizeof *errand);
-    errand_await(errand);
-    crate_connect(crate, request_param(request, "id"), json_object_get(body, "EndpointConfig"),
-                  attach_done, errand);
-}
-
-static void disconnect_container(struct request *request)
-{
-    struct crate *crate = attach_crate(request, request_shaped(request, &disconnect_shape));
-    if (!crate)
-        return;
-    struct errand *errand = errand_new(request, sizeof *errand);
-    errand_await(errand);
-    crate_disconnect(crate, request_param(request, "id"), attach_done, errand);
-}
-
 // ---- pruning -----------------------------------------------------------------------------------
 
 // Tries every network that the filters allow, one after the other: what is in use is kept, which
@@ -681,8 +595,6 @@ static const struct endpoint rows[] = {
     {"GET", "/networks/", list},
     {"POST", "/networks/prune", prune},
     {"GET", "/networks/{id}", inspect},
-    {"POST", "/networks/{id}/connect", connect_container},
-    {"POST", "/networks/{id}/disconnect", disconnect_container},
     {"DELETE", "/networks/{id}", remove_network},
 };
 ENDPOINTS(network_endpoints, rows);
