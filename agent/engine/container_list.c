@@ -1,5 +1,4 @@
 // /containers/json and one container: who fits the filters, and how large they are.
-#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +12,7 @@
 #include "agent/engine/filter.h"
 #include "agent/engine/rows.h"
 #include "agent/image/rootfs_io.h"
+#include "agent/pattern.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
 #include "proto/base/str.h"
@@ -60,16 +60,15 @@ bool container_labels_fit(const json_t *labels, const struct filters *filters, c
 // A name filter is an expression, as the CLI's users write them: "^/web$", "web".
 static bool name_fits(const char *name, const char *pattern)
 {
-    regex_t expression;
+    struct pattern expression;
     char with_slash[CRATE_NAME_BYTES + 1];
     str_format(with_slash, sizeof with_slash, "/%s", name);
     if (str_equal(name, pattern) || str_equal(with_slash, pattern))
         return true;
-    if (strlen(pattern) > 256 || regcomp(&expression, pattern, REG_EXTENDED | REG_NOSUB) != 0)
+    if (pattern_init(&expression, pattern, NULL))
         return false;
-    bool fits = regexec(&expression, name, 0, NULL, 0) == 0 ||
-                regexec(&expression, with_slash, 0, NULL, 0) == 0;
-    regfree(&expression);
+    bool fits = pattern_found(&expression, name) || pattern_found(&expression, with_slash);
+    pattern_fini(&expression);
     return fits;
 }
 

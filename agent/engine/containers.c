@@ -14,6 +14,7 @@
 #include "agent/engine/networks.h"
 #include "agent/engine/rows.h"
 #include "agent/engine/shape.h"
+#include "agent/engine/stamp.h"
 #include "agent/image/rootfs_io.h"
 #include "agent/oci/signals.h"
 #include "proto/base/check.h"
@@ -336,27 +337,6 @@ static void prune_removed(void *owner, const struct err *err)
         prune_answer(pruning);
 }
 
-// Unix seconds or a duration back from now.
-static bool until_of(const struct filters *filters, struct wall *out)
-{
-    for (size_t i = 0; i < filters->count; i++) {
-        int64_t seconds, back;
-        struct wall at;
-        const char *text = filters->values[i].value;
-        if (!str_equal(filters->values[i].key, "until"))
-            continue;
-        if (str_to_i64(text, 0, INT64_MAX / NS_PER_S, &seconds))
-            out->ns = seconds * NS_PER_S;
-        else if (duration_parse(text, &back, NULL) == 0)
-            *out = wall_add(wall_now(), -back);
-        else if (wall_parse(text, &at, NULL) == 0)
-            *out = at;
-        else
-            return false;
-    }
-    return true;
-}
-
 static void prune(struct request *request)
 {
     const struct backend_local *local = errand_local(request);
@@ -370,10 +350,12 @@ static void prune(struct request *request)
         request_fail(request, 400, "%s", err.message);
         return;
     }
-    if (!until_of(&filters, &until)) {
-        request_fail(request, 400, "invalid until filter");
-        return;
-    }
+    for (size_t i = 0; i < filters.count; i++)
+        if (str_equal(filters.values[i].key, "until") &&
+            stamp_filter_parse(filters.values[i].value, wall_now(), &until, &err)) {
+            request_fail(request, 400, "%s", err.message);
+            return;
+        }
     struct pruning *pruning = errand_new(request, sizeof *pruning);
     pruning->errand.fini = pruning_fini;
     pruning->ids = mem_alloc_array(CRATES_MAX, sizeof *pruning->ids);

@@ -9,6 +9,7 @@
 #include "agent/engine/engine.h"
 #include "agent/engine/errand.h"
 #include "agent/engine/rows.h"
+#include "agent/engine/stamp.h"
 #include "agent/image/images_io.h"
 #include "agent/image/rootfs_io.h"
 #include "proto/base/check.h"
@@ -130,8 +131,6 @@ static bool pick_times(struct request *request, const struct library *library,
         const char *key = picking->filters->values[i].key;
         const char *value = picking->filters->values[i].value;
         const struct image *image;
-        struct wall at;
-        int64_t seconds, back;
         struct err err = ERR_INIT;
         if (str_equal(key, "before") || str_equal(key, "since")) {
             if (library_find(library, value, &image, &err) != 0) {
@@ -141,15 +140,10 @@ static bool pick_times(struct request *request, const struct library *library,
             *(str_equal(key, "before") ? &picking->before : &picking->since) =
                 image->config.created;
         } else if (str_equal(key, "until")) {
-            if (str_to_i64(value, 0, INT64_MAX / NS_PER_S, &seconds))
-                at.ns = seconds * NS_PER_S;
-            else if (duration_parse(value, &back, NULL) == 0)
-                at = wall_add(wall_now(), -back);
-            else if (wall_parse(value, &at, NULL) != 0) {
-                request_fail(request, 400, "invalid until filter: %.100s", value);
+            if (stamp_filter_parse(value, wall_now(), &picking->before, &err)) {
+                request_fail(request, 400, "%s", err.message);
                 return false;
             }
-            picking->before = at;
         }
     }
     return true;

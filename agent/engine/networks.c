@@ -11,7 +11,7 @@
 #include "agent/engine/shape.h"
 #include "agent/engine/stamp.h"
 #include "proto/base/check.h"
-#include "proto/base/clock.h"
+#include "proto/base/clock_io.h"
 #include "proto/base/str.h"
 #include "proto/wire/control.pb-c.h"
 #include "proto/wire/names.h"
@@ -423,6 +423,7 @@ struct pruning {
     bool *swarm;
     size_t count, next;
     size_t gone_count; // of names, at their front
+    struct wall until; // younger ones stay; 0: none
 };
 
 static const struct filter_row prune_filters[] = {
@@ -509,16 +510,11 @@ static bool has_excluded_label(const struct filters *filters, const json_t *netw
     return false;
 }
 
-// `until` is a moment in seconds: the docker command has turned durations into it.
-static bool is_too_young(const struct filters *filters, const json_t *network)
+static bool is_too_young(const struct pruning *pruning, const json_t *network)
 {
-    struct wall made, until;
-    for (size_t i = 0; i < filters->count; i++)
-        if (strcmp(filters->values[i].key, "until") == 0 &&
-            wall_parse(text_of(network, "Created"), &made, NULL) == 0 &&
-            stamp_parse(filters->values[i].value, &until, NULL) == 0 && made.ns > until.ns)
-            return true;
-    return false;
+    struct wall made;
+    return pruning->until.ns && wall_parse(text_of(network, "Created"), &made, NULL) == 0 &&
+           made.ns > pruning->until.ns;
 }
 
 static void prune_add(struct request *request, const json_t *network, bool swarm)
@@ -530,7 +526,7 @@ static void prune_add(struct request *request, const json_t *network, bool swarm
         json_is_true(json_object_get(network, "ConfigOnly")) || pruning->count == PRUNE_MAX ||
         json_object_size(json_object_get(network, "Containers")) > 0 ||
         !fits(&pruning->filters, network) || has_excluded_label(&pruning->filters, network) ||
-        is_too_young(&pruning->filters, network))
+        is_too_young(pruning, network))
         return;
     size_t at = pruning->count++;
     pruning->names[at] = str_or(arena_strdup(request_arena(request), name), "");
@@ -571,6 +567,13 @@ static void prune(struct request *request)
         request_fail_filters(request, &err);
         return;
     }
+    for (size_t i = 0; i < pruning->filters.count; i++)
+        if (strcmp(pruning->filters.values[i].key, "until") == 0 &&
+            stamp_filter_parse(pruning->filters.values[i].value, wall_now(), &pruning->until,
+                               &err)) {
+            request_fail_filters(request, &err);
+            return;
+        }
     pruning->names = arena_alloc_array(arena, PRUNE_MAX, sizeof *pruning->names);
     pruning->ids = arena_alloc_array(arena, PRUNE_MAX, sizeof *pruning->ids);
     pruning->swarm = arena_alloc_array(arena, PRUNE_MAX, sizeof *pruning->swarm);

@@ -34,3 +34,16 @@ int stamp_parse(const char *text, struct wall *out, struct err *err)
     out->ns = seconds * NS_PER_S + (int64_t)ns;
     return 0;
 }
+
+int stamp_filter_parse(const char *text, struct wall now, struct wall *out, struct err *err)
+{
+    int64_t back;
+    if (str_empty(text))
+        return err_set(err, ERR_INVALID_ARGUMENT, "an empty moment in a filter");
+    if (stamp_parse(text, out, NULL) == 0 || wall_parse(text, out, NULL) == 0)
+        return 0;
+    if (duration_parse(text, &back, NULL))
+        return err_set(err, ERR_INVALID_ARGUMENT, "invalid moment in a filter: '%.100s'", text);
+    *out = wall_add(now, -back);
+    return 0;
+}

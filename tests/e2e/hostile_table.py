@@ -294,6 +294,13 @@ def check(route):
                 continue  # which it passes over, as dockerd does
             got = ask(method, f"{path_of(pattern, '')}?filters=" + "".join(f"%{byte:02x}" for byte in filters.encode("latin-1")))
             must(f"{route} filters={filters}", got, 400)
+        if pattern.endswith("/prune") and pattern != "/volumes/prune":
+            for moment in ("x", "", "-", "99999999999999999999"):
+                got = ask(method, f"{path_of(pattern, '')}?filters=%7B%22until%22%3A%5B%22{moment}%22%5D%7D")
+                must(f"{route} until {moment}", got, 400)
+    if route == "GET /containers/json":
+        for name in ("-" + "%2B" * 60, "(" * 100, "a%7B99%7D" * 40, "%5B" * 50):
+            must(f"{route} of {name[:20]}", ask(method, f"{path_of(pattern, '')}?filters=%7B%22name%22%3A%5B%22{name}%22%5D%7D"), 200)
     if body_kind == JSON:
         for body in (b"{", b"[]", b'"x"', b"5", b"\xff\xfe", b'{"a":' * 2000, b"{} trailing"):
             must(f"{route} with {body[:12]!r}", ask(method, known(pattern), body), 400)

@@ -60,6 +60,28 @@ START_TEST(moments_are_seconds_with_a_fraction)
 }
 END_TEST
 
+START_TEST(moments_of_filters_are_stamps_times_or_durations)
+{
+    const struct wall now = {1000 * NS_PER_S};
+    static const struct {
+        const char *text;
+        int64_t ns;
+    } rows[] = {
+        {"5.5", 5 * NS_PER_S + NS_PER_S / 2},
+        {"10m", 400 * NS_PER_S},
+        {"1970-01-01T00:00:07Z", 7 * NS_PER_S},
+    };
+    static const char *const wrong[] = {"", "x", "-", "99999999999999999999"};
+    struct wall at;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        ck_assert_int_eq(stamp_filter_parse(rows[i].text, now, &at, NULL), 0);
+        ck_assert_int_eq(at.ns, rows[i].ns);
+    }
+    for (size_t i = 0; i < COUNT_OF(wrong); i++)
+        ck_assert_int_ne(stamp_filter_parse(wrong[i], now, &at, NULL), 0);
+}
+END_TEST
+
 Suite *suite_log_entry(void);
 Suite *suite_log_entry(void)
 {
@@ -68,6 +90,7 @@ Suite *suite_log_entry(void)
     tcase_add_test(tcase, a_frame_has_the_stream_and_the_length);
     tcase_add_test(tcase, the_time_has_nine_digits_and_details_are_sorted_and_escaped);
     tcase_add_test(tcase, moments_are_seconds_with_a_fraction);
+    tcase_add_test(tcase, moments_of_filters_are_stamps_times_or_durations);
     suite_add_tcase(suite, tcase);
     return suite;
 }
