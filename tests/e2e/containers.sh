@@ -114,7 +114,7 @@ eventually 60 talked
 same 'line 3' "$(docker logs --tail 2 talk 2>/dev/null | tail -1)" "tail"
 grep -qE '^[0-9T:.-]+Z line 1$' <<<"$(docker logs -t talk 2>/dev/null)" || fail "no times: $(docker logs -t talk)"
 docker run -d --name noted --network none --label a=b --env C=d --log-opt labels=a --log-opt env=C "$I" echo said >/dev/null
-noted() { [[ $(docker logs --details noted) == 'a=b,C=d said' ]]; }
+noted() { [[ $(docker logs --details noted) == 'C=d,a=b said' ]]; }
 eventually 60 noted
 docker rm --force noted >/dev/null
 docker logs -f talk >"$LAB/followed" 2>&1 &
