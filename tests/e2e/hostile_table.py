@@ -118,8 +118,8 @@ ROWS = {
     # Of this node.
     "GET /networks": (NONE, None, None), "GET /networks/": (NONE, None, None), "POST /networks/create": (JSON, NETWORK, None),
     "POST /networks/prune": (NONE, None, None), "GET /networks/{id}": (NONE, None, 404), "DELETE /networks/{id}": (NONE, None, 404),
-    "POST /networks/{id}/connect": (JSON, {"Container": "a", "EndpointConfig": {"Aliases": ["a"]}}, 404),
-    "POST /networks/{id}/disconnect": (JSON, {"Container": "a", "Force": False}, 404),
+    "POST /networks/{id}/connect": (JSON, {"Container": "nobody-has-this", "EndpointConfig": {"Aliases": ["a"]}}, 404),
+    "POST /networks/{id}/disconnect": (JSON, {"Container": "nobody-has-this", "Force": False}, 404),
     "GET /volumes": (NONE, None, None), "POST /volumes/prune": (NONE, None, None), "GET /volumes/{name}": (NONE, None, 404),
     "DELETE /volumes/{name}": (NONE, None, 404), "PUT /volumes/{name}": (RAW, None, 501),
     "POST /volumes/create": (JSON, {"Name": "never", "Driver": "nosuch", "DriverOpts": {"a": "b"}, "Labels": {"a": "b"}}, None),

@@ -51,7 +51,8 @@ START_TEST(what_does_not_is_named)
         {"{\"Port\":4294967296}",
          "json: cannot unmarshal number into Go struct field Outer.Port of type uint32"},
         {"{\"Labels\":[]}",
-         "json: cannot unmarshal array into Go struct field Outer.Labels of type map[string]string"},
+         "json: cannot unmarshal array into Go struct field Outer.Labels of type "
+         "map[string]string"},
         {"{\"Labels\":{\"a\":5}}",
          "json: cannot unmarshal number into Go struct field Outer.Labels of type string"},
         {"{\"Config\":{\"Alias\":[5]}}",
