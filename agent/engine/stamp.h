@@ -8,7 +8,7 @@
 // "1795175141", "1795175141.000000001". NULL and "" give 0: none. INVALID_ARGUMENT in Go's words.
 int stamp_parse(const char *text, struct wall *out, struct err *err);
 
-// A moment of a filter `until` or `since`: a stamp, RFC 3339, or a duration back from `now` ("10m").
+// A moment of a filter `until`: a stamp, RFC 3339, or a duration back from `now` ("10m").
 // INVALID_ARGUMENT.
 int stamp_filter_parse(const char *text, struct wall now, struct wall *out, struct err *err);
 
