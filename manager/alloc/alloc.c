@@ -139,6 +139,7 @@ static void clear(struct alloc *alloc)
     alloc->pools_count = 0;
     alloc->subnet_bits = ALLOC_SUBNET_BITS_DEFAULT;
     alloc->freed = false;
+    alloc->served = false;
     alloc->wake = MONO_NEVER;
     alloc->retry = MONO_NEVER;
     CHECK(alloc->addresses == 0);
@@ -208,6 +209,7 @@ void alloc_load(struct alloc *alloc, struct view view, struct mono tick)
     for (int rank = 0; rank < LOAD_RANKS; rank++)
         load_tasks(alloc, view, rank, tick);
     alloc->freed = false;
+    alloc->served = false;
     alloc->wake = tick;
 }
 
@@ -271,7 +273,8 @@ static size_t blocked_count(const struct alloc *alloc)
 
 struct mono alloc_due(const struct alloc *alloc)
 {
-    if (wanted_count(alloc) > 0 || (alloc->freed && blocked_count(alloc) > 0))
+    if (wanted_count(alloc) > 0 || (alloc->freed && blocked_count(alloc) > 0) ||
+        (alloc->served && map_count(&alloc->tsk_queue.blocked) > 0))
         return alloc->wake.ns == MONO_NEVER.ns ? (struct mono){.ns = 0} : alloc->wake;
     struct mono due = rest_due(alloc);
     if (blocked_count(alloc) > 0 && mono_before(alloc->retry, due))
@@ -302,6 +305,7 @@ static int queue_run(struct writer *writer, struct queue *queue, enum object_typ
     map_init(&queue->wanted);
     int rc = 0;
     MAP_EACH (entry, &todo) {
+        writer->alloc->looks++;
         rc = writer_ready(writer, type, entry->key, err);
         if (!rc)
             rc = allocate(writer, entry->key, err);
@@ -350,21 +354,31 @@ int alloc_run(struct alloc *alloc, struct store *store, struct wall now, struct 
     struct writer writer = {.alloc = alloc, .store = store, .now = now, .tick = tick};
     rest_expire(alloc, tick);
     bool again = alloc->freed || !mono_before(tick, alloc->retry);
+    bool later = again || alloc->retry.ns == MONO_NEVER.ns;
     int rc = 0;
     // What one round gives back may serve what it could not; more rounds than kinds of holders
     // find nothing new.
     for (unsigned round = 0; round < 4 && !rc; round++) {
+        // A network that is full leaves most nodes of a large cluster blocked: they are looked at
+        // for what may help them, not for each new service.
         if (again)
             unblock(alloc);
+        else if (alloc->served)
+            queue_unblock(&alloc->tsk_queue);
         alloc->freed = false;
+        alloc->served = false;
         if (wanted_count(alloc) == 0)
             break;
         rc = run_round(&writer, err);
         again = alloc->freed;
     }
     alloc->freed = false;
+    alloc->served = false;
     alloc->wake = MONO_NEVER;
-    alloc->retry = blocked_count(alloc) ? mono_add(tick, ALLOC_RETRY_NS) : MONO_NEVER;
+    if (blocked_count(alloc) == 0)
+        alloc->retry = MONO_NEVER;
+    else if (later)
+        alloc->retry = mono_add(tick, ALLOC_RETRY_NS);
     if (!writer.txn)
         return rc;
     if (rc) {
@@ -383,5 +397,6 @@ void alloc_stats(const struct alloc *alloc, struct alloc_stats *out)
         .ports = ports_count(&alloc->ports),
         .vnis = map_count(&alloc->vnis.held),
         .blocked = blocked_count(alloc),
+        .looks = alloc->looks,
     };
 }

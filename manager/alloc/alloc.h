@@ -65,7 +65,8 @@ struct alloc_stats {
     uint64_t resting;
     size_t ports;
     size_t vnis;
-    size_t blocked; // networks, services and tasks that wait for something
+    size_t blocked; // networks, nodes, services and tasks that wait for something
+    uint64_t looks; // at objects, to give them what they lack
 };
 void alloc_stats(const struct alloc *alloc, struct alloc_stats *out);
 

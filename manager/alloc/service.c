@@ -233,7 +233,7 @@ int svc_allocate(struct writer *writer, const char *id, struct err *err)
     }
     MEM_FREE(svc->err);
     if (!svc->ready)
-        alloc->freed = true; // its tasks may wait
+        alloc->served = true;
     svc->ready = true;
     if (same_message(endpoint, service->endpoint))
         return 0;

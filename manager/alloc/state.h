@@ -106,6 +106,8 @@ struct alloc {
     size_t pools_count;
     unsigned subnet_bits;
     bool freed;        // something was given back since the last run
+    bool served;       // a service is ready since then: tasks may wait for it
+    uint64_t looks;    // at objects, so far
     struct mono wake;  // MONO_NEVER: nothing new
     struct mono retry; // when the blocked ones are looked at anyway
 };

@@ -530,6 +530,29 @@ START_TEST(full_network_tells_the_task_and_serves_it_when_room_is_back)
 }
 END_TEST
 
+// Ten thousand nodes may wait for an address of the routing mesh.
+START_TEST(service_does_not_have_nodes_looked_at_that_wait_for_an_address)
+{
+    struct alloc_stats before, after;
+    Swarm__Network *network = network_with("ingress", "10.0.0.0/29"); // 5 nodes
+    network->spec->ingress = true;
+    create(OBJECT_NETWORK, network);
+    for (int i = 0; i < 50; i++)
+        create(OBJECT_NODE, fake_node(&arena, arena_printf(&arena, "n%d", i)));
+    settle();
+    alloc_stats(alloc, &before);
+    Swarm__Service *service = fake_service(&arena, "s");
+    create(OBJECT_SERVICE, service);
+    create(OBJECT_TASK, task_of("t", service));
+    settle();
+    alloc_stats(alloc, &after);
+    ck_assert_uint_lt(after.looks - before.looks, 10);
+    ck_assert_int_eq(((Swarm__Task *)get(OBJECT_TASK, "t"))->status->state,
+                     SWARM__TASK_STATE__PENDING);
+    ck_assert_uint_eq(after.blocked, 45);
+}
+END_TEST
+
 // A task that ends as soon as it began takes the node's own address with it, again and again.
 START_TEST(node_gets_its_resting_address_back)
 {
@@ -863,6 +886,7 @@ Suite *suite_alloc(void)
     tcase_add_test(tcase, overlap_is_refused_naming_the_network);
     tcase_add_test(tcase, full_network_tells_the_task_and_serves_it_when_room_is_back);
     tcase_add_test(tcase, address_rests_while_its_holder_may_live);
+    tcase_add_test(tcase, service_does_not_have_nodes_looked_at_that_wait_for_an_address);
     tcase_add_test(tcase, node_gets_its_resting_address_back);
     tcase_add_test(tcase, ports_conflict_names_the_service_and_dnsrr_has_no_vips);
     tcase_add_test(tcase, predefined_networks_have_no_addresses);
