@@ -1,10 +1,13 @@
 // Model agents for a benchmark of managers, ours or stock: each joins with the token over TLS,
 // keeps a session with heartbeats, and takes every task for running as soon as it is assigned.
 //
-//   bench_agentsim ADDR[,ADDR...] TOKEN COUNT [JOINING]
+//   bench_agentsim ADDR[,ADDR...] TOKEN COUNT [ALONE]
 //
-// JOINING is how many join at a time. It says "up" when all have their sessions, then answers lines
-// on its standard input, each with one line:
+// The first ALONE of them (all, when it is left out) join as agents do: keys of their own, and
+// three connections with full handshakes. It says "alone" when these have their sessions. The
+// others follow as a crowd (desk.h), in which joining costs both sides a third; their sessions are
+// like those of the first. It says "up" when all have their sessions, then answers lines on its
+// standard input, each with one line:
 //   stats     up N tasks N running N heartbeats N assignments N last_ms T cpu_s S
 //             (tasks: assigned and wanted; running: of these, those whose report a manager took;
 //             last_ms: wall time of the last assignment)
@@ -20,6 +23,7 @@
 #include "agent/description.h"
 #include "agent/enroll_rpc.h"
 #include "agent/session_rpc.h"
+#include "tests/bench/manager/desk.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
 #include "proto/base/map.h"
@@ -27,10 +31,11 @@
 #include "proto/identity/rng_io.h"
 #include "proto/wire/times.h"
 
-#define JOINING_DEFAULT 16
-#define ADDRS_MAX       64
-#define UPDATES_MAX     128
-#define REPORT_MS       60000
+#define ALONE_MAX   16 // that join at a time
+#define CROWD_MAX   96 // handshakes of more would take too long, one by one
+#define ADDRS_MAX   128
+#define UPDATES_MAX 128
+#define REPORT_MS   60000
 
 enum report { REPORT_DUE, REPORT_SENT, REPORT_TAKEN };
 
@@ -43,8 +48,9 @@ struct sim_task {
 
 struct sim_agent {
     int number;
-    bool joined, up, reporting, again, dead;
+    bool joined, up, ever_up, reporting, dead;
     struct enroller *enroller;
+    struct desk_visit visit;
     struct credentials credentials;
     struct tls_config *tls;
     struct remotes remotes;
@@ -57,14 +63,14 @@ struct sim_agent {
 
 static struct loop loop;
 static struct sim_agent *agents;
-static int agents_count, joining, joining_max = JOINING_DEFAULT, next_join, ups;
-static char *manager_addrs[ADDRS_MAX];
+static int agents_count, alone_count, joining, next_join, ups, ever_ups;
+static const char *manager_addrs[ADDRS_MAX];
 static int manager_addrs_count;
 static const char *token;
+static struct desk *desk; // when the crowd joins
 static uint64_t assignments;
 static struct wall last_assignment;
 static struct arena arena; // of one description or report
-static bool said_up;
 
 static _Noreturn void die(const char *what, const struct err *err)
 {
@@ -200,15 +206,28 @@ static const Swarm__NodeDescription *describe(void *owner)
     return description;
 }
 
+static void join_more(void);
+
+static void say(const char *what)
+{
+    printf("%s\n", what);
+    fflush(stdout);
+}
+
 static void on_up(void *owner)
 {
     struct sim_agent *agent = owner;
     agent->up = true;
     ups++;
-    if (ups == agents_count && !said_up) {
-        said_up = true;
-        printf("up\n");
-        fflush(stdout);
+    if (!agent->ever_up) {
+        agent->ever_up = true;
+        ever_ups++;
+        joining--;
+        if (ever_ups == alone_count)
+            say("alone");
+        if (ever_ups == agents_count)
+            say("up");
+        join_more();
     }
     MAP_EACH (entry, &agent->tasks)
         ((struct sim_task *)entry->value)->report = REPORT_DUE;
@@ -237,37 +256,76 @@ static void begin_session(struct sim_agent *agent)
 
 // ---- joining ------------------------------------------------------------------------------------
 
-static void join_more(void);
-
-static void on_enroller_closed(void *ctx)
+static void take_credentials(struct sim_agent *agent)
 {
-    struct sim_agent *agent = ctx;
-    begin_session(agent);
-    joining--;
-    join_more();
-}
-
-static void on_joined(void *owner, struct enroll *enroll)
-{
-    struct sim_agent *agent = owner;
     struct err err = ERR_INIT;
-    if (enroll_next(enroll).call == ENROLL_FAILED)
-        die("join", enroll_error(enroll));
-    credentials_copy(&agent->credentials, enroll_credentials(enroll));
     struct tls_options options = {
         .verify = TLS_VERIFY_REQUIRED, .alpn = TLS_ALPN_H2, .rng = &rng_kernel};
     agent->tls = tls_config_of(&agent->credentials, &options, &err);
     if (!agent->tls)
         die("credentials", &err);
     agent->joined = true;
+}
+
+static void on_enroller_closed(void *ctx)
+{
+    begin_session(ctx);
+}
+
+static void on_joined(void *owner, struct enroll *enroll)
+{
+    struct sim_agent *agent = owner;
+    if (enroll_next(enroll).call == ENROLL_FAILED)
+        die("join", enroll_error(enroll));
+    credentials_copy(&agent->credentials, enroll_credentials(enroll));
+    take_credentials(agent);
     enroller_close(agent->enroller, on_enroller_closed, agent);
 }
 
+static void join_alone(struct sim_agent *agent)
+{
+    struct err err = ERR_INIT;
+    struct enroll *enroll = enroll_join(token, SWARM__NODE_SPEC__AVAILABILITY__ACTIVE, &rng_kernel,
+                                        (uint64_t)mono_now().ns + (uint64_t)next_join, &err);
+    if (!enroll)
+        die("token", &err);
+    agent->enroller = enroller_start(&(struct enroller_config){.loop = &loop,
+                                                               .remotes = &agent->remotes,
+                                                               .enroll = enroll,
+                                                               .done = on_joined,
+                                                               .owner = agent});
+}
+
+static void on_served(struct desk_visit *visit, struct credentials *credentials)
+{
+    struct sim_agent *agent = CONTAINER_OF(visit, struct sim_agent, visit);
+    agent->credentials = *credentials;
+    take_credentials(agent);
+    begin_session(agent);
+}
+
+static void join_crowd(struct sim_agent *agent)
+{
+    if (!desk) {
+        struct desk_config config = {.loop = &loop,
+                                     .addrs = manager_addrs,
+                                     .addrs_count = (size_t)manager_addrs_count,
+                                     .token = token,
+                                     .roots_pem = agents[0].credentials.roots_pem};
+        desk = desk_new(&config);
+    }
+    agent->visit.served = on_served;
+    desk_visit(desk, &agent->visit);
+}
+
+// Another one for each that has its session; the crowd begins when all that join alone are up.
 static void join_more(void)
 {
-    while (next_join < agents_count && joining < joining_max) {
+    while (next_join < agents_count) {
         struct sim_agent *agent = &agents[next_join];
-        struct err err = ERR_INIT;
+        bool alone = next_join < alone_count;
+        if (joining >= (alone ? ALONE_MAX : CROWD_MAX) || (!alone && ever_ups < alone_count))
+            return;
         agent->number = next_join++;
         joining++;
         map_init(&agent->tasks);
@@ -275,16 +333,14 @@ static void join_more(void)
         remotes_observe(&agent->remotes, "", manager_addrs[agent->number % manager_addrs_count],
                         REMOTES_OBSERVED_GOOD);
         loop_later_init(&agent->report, &loop, report_now);
-        struct enroll *enroll =
-            enroll_join(token, SWARM__NODE_SPEC__AVAILABILITY__ACTIVE, &rng_kernel,
-                        (uint64_t)mono_now().ns + (uint64_t)next_join, &err);
-        if (!enroll)
-            die("token", &err);
-        agent->enroller = enroller_start(&(struct enroller_config){.loop = &loop,
-                                                                   .remotes = &agent->remotes,
-                                                                   .enroll = enroll,
-                                                                   .done = on_joined,
-                                                                   .owner = agent});
+        if (alone)
+            join_alone(agent);
+        else
+            join_crowd(agent);
+    }
+    if (desk && ever_ups == agents_count) {
+        desk_close(desk);
+        desk = NULL;
     }
 }
 
@@ -367,10 +423,9 @@ int main(int argc, char **argv)
     CHECK(manager_addrs_count > 0);
     token = argv[2];
     agents_count = atoi(argv[3]);
-    if (argc == 5)
-        joining_max = atoi(argv[4]);
-    CHECK(agents_count > 0);
-    CHECK(joining_max > 0);
+    alone_count = argc == 5 ? atoi(argv[4]) : agents_count;
+    CHECK(alone_count > 0);
+    CHECK(alone_count <= agents_count);
     agents = mem_alloc_array((size_t)agents_count, sizeof *agents);
     memset(agents, 0, (size_t)agents_count * sizeof *agents);
     loop_init(&loop);
