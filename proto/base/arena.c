@@ -46,8 +46,7 @@ void arena_fini(struct arena *arena)
 // A block with room for `size` bytes. Blocks double, so large arenas stay few allocations.
 static struct arena_block *block_add(struct arena *arena, size_t size)
 {
-    size_t block_size =
-        arena->first_bytes && !arena->blocks ? arena->first_bytes : ARENA_BLOCK_BYTES;
+    size_t block_size = arena->first_bytes ? arena->first_bytes : ARENA_BLOCK_BYTES;
     if (arena->blocks && arena->blocks->size >= block_size)
         block_size = arena->blocks->size * 2;
     if (block_size > ARENA_BLOCK_BYTES_MAX)

@@ -5,6 +5,9 @@
 #include "proto/base/str.h"
 #include "proto/rpc/grpc_conn_impl.h"
 
+// What a call's own fields take, a path above all.
+#define HEADS_BYTES 160
+
 // A message that waits for a paused stream, or a frame to send.
 struct parcel {
     struct list link;
@@ -42,6 +45,7 @@ struct stream *stream_new(struct grpc_conn *channel, int32_t id)
     stream->channel = channel;
     stream->deadline = MONO_NEVER;
     arena_init_small(&stream->arena, STREAM_ARENA_BYTES_MAX);
+    stream->arena.first_bytes = HEADS_BYTES; // most calls have no more, and those of agents stay
     metadata_init(&stream->in, &stream->arena);
     metadata_init(&stream->trailers, &stream->arena);
     metadata_init(&stream->headers, &stream->arena);
