@@ -97,6 +97,16 @@ in_guest()
   exit $(((status - 65) / 2))
 }
 
+# guest_cipher: in the guest: the cipher of encrypted networks, used once. The kernel tests what it is made
+# of at its first use, and on a very slow machine two first users at once may wait for ever.
+guest_cipher()
+{
+  ip netns add cipher
+  ip -n cipher xfrm state add src 10.1.0.1 dst 10.1.0.2 proto esp spi 1 mode transport \
+    aead 'rfc4106(gcm(aes))' 0x0102030405060708090a0b0c0d0e0f1011121314 64
+  ip netns del cipher
+}
+
 # guest_initrd FOLDER COMMAND...: the first file system: busybox, four modules, and two scripts.
 guest_initrd()
 {

@@ -19,6 +19,7 @@ lab_up 3 # h1 runs skepd, h2 dockerd, h3 is a client outside
 manager() { skep h1 "$@"; }
 
 step "skepd on h1, dockerd on h2"
+guest_cipher
 # dockerd gives a containerd of its own 15 s to start, which is little here.
 start h2 containerd containerd --root "$LAB/h2/containerd" --state /run/containerd \
   --address /run/containerd/containerd.sock

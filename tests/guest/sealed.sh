@@ -1,0 +1,71 @@
+#!/bin/bash
+# The guest boots Debian's kernel and has what we want it for; hosts of the lab run in it. An encrypted
+# network of two whole nodes of skepd: containers reach each other, as ESP alone; skep doctor sees that ESP
+# passes between the nodes, says so where it does not, and what to do.
+# ctest: TIMEOUT 1000
+. "$(dirname "$0")/../support/guest.sh"
+in_guest "$0" "$@"
+. "$(dirname "$0")/../support/lab.sh"
+lab_needs conmon crun umoci busybox nft python3
+# Our own command: what is compiled for a real processor starts faster here than Go does.
+LAB_DOCKER=$SKEP_BUILD/skep
+
+step "Debian's kernel $(uname -r): cgroup v2, IPVS, ESP with AES-GCM"
+guest_cipher
+same cgroup2fs "$(stat -f -c %T /sys/fs/cgroup)" "the cgroup tree"
+[[ -e /proc/net/ip_vs ]] || fail "no IPVS"
+
+step "two nodes, an encrypted network with a container on each"
+lab_up 2
+skep_image h1 h2
+for host in h1 h2; do skep_start $host; done
+skep h1 swarm init --advertise-addr "$(ip_of h1)" >/dev/null
+# A node that is slow is not down.
+skep h1 swarm update --dispatcher-heartbeat 60s >/dev/null
+skep h2 swarm join --token "$(skep h1 swarm join-token --quiet worker)" --advertise-addr "$(ip_of h2)" \
+  "$(ip_of h1):2377" >/dev/null
+skep h1 network create --driver overlay --attachable --subnet 10.30.0.0/24 --opt encrypted sealed >/dev/null
+declare -A pin=() address=()
+for host in h1 h2; do
+  id=$(skep $host run -d --name "on-$host" --network sealed "$LAB_IMAGE" sleep 100000)
+  pin[$host]=$LAB/$host/exec/netns/${id:0:12}
+  address[$host]=$(skep $host inspect --format '{{.NetworkSettings.Networks.sealed.IPAddress}}' "on-$host")
+done
+
+step "they reach each other, as ESP"
+ip netns exec "${LAB_ID}sw" nft -f - <<'NFT'
+table bridge wire {
+  counter esp_seen { }
+  counter clear_seen { }
+  chain through {
+    type filter hook prerouting priority -300;
+    ether type ip ip protocol esp counter name esp_seen
+    ether type ip udp dport 4789 counter name clear_seen
+  }
+}
+NFT
+seen() { ip netns exec "${LAB_ID}sw" nft list counter bridge wire "$1_seen" | awk '/packets/ { print $2 }'; }
+reaches() { on "$1" nsenter --net="${pin[$1]}" -- ping -q -c 2 -i 0.2 -W 30 "${address[$2]}"; }
+eventually 60 reaches h1 h2
+eventually 60 reaches h2 h1
+(($(seen esp) >= 8)) || fail "$(seen esp) packets of ESP"
+same 0 "$(seen clear)" "packets of VXLAN in clear text"
+
+step "skep doctor: ESP passes between the nodes"
+doctor() { on h1 "$SKEP_BUILD/skep" --host "unix://$LAB/h1/skep.sock" doctor --json >"$LAB/doctor.json"; }
+# says VERDICT CHECK: the one row of that check.
+says()
+{
+  doctor || true
+  python3 -c 'import json, sys
+rows = [row for row in json.load(open(sys.argv[1])) if row["Check"] == sys.argv[3]]
+sys.exit(0 if len(rows) == 1 and rows[0]["Verdict"] == sys.argv[2] and (sys.argv[2] == "ok" or rows[0]["Cure"]) else str(rows))' \
+    "$LAB/doctor.json" "$1" "$2" || { cat "$LAB/doctor.json"; return 1; }
+}
+for pair in "h1 to h2" "h2 to h1"; do eventually 60 says ok "$pair: encrypted overlay, ESP"; done
+
+step "and says where it does not"
+on h2 nft "add table inet broken; add chain inet broken in { type filter hook input priority -400; }; add rule inet broken in meta l4proto esp drop"
+eventually 60 says bad "h1 to h2: encrypted overlay, ESP"
+on h2 nft delete table inet broken
+for pair in "h1 to h2" "h2 to h1"; do eventually 60 says ok "$pair: encrypted overlay, ESP"; done
