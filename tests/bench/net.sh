@@ -6,8 +6,11 @@
 # "cost" is the processor's time that sending a small packet takes, all the way to the other container:
 # it stays the same on a machine that has other work.
 #
-# Each figure is the median of ROUNDS rounds of SECONDS_EACH. PARTS chooses among "paths vip mesh
-# spread"; the last says how long NODES nodes take to learn what one service became. Stock's service addresses and mesh need IPVS in the kernel; without it they have no figure.
+# Each figure is the median of ROUNDS rounds of SECONDS_EACH. PARTS chooses among "paths vip mesh spread
+# memory encrypted". "spread" says how long NODES nodes take to learn what one service became, "memory"
+# what an agent holds for NETWORKS networks with ENDPOINTS endpoints, half of them its own; "encrypted"
+# is net/encrypted.sh, in a guest whose kernel has ESP. Stock's service addresses and mesh need IPVS in the
+# kernel; without it they have no figure.
 #
 # Prints a table, and all of it again as JSON lines.
 SKEP_BUILD=${SKEP_BUILD:-$PWD/build}
@@ -15,8 +18,10 @@ SKEP_BUILD=${SKEP_BUILD:-$PWD/build}
 lab_needs docker dockerd conmon crun umoci busybox nft
 ROUNDS=${ROUNDS:-5}
 SECONDS_EACH=${SECONDS_EACH:-0.5}
-PARTS=${PARTS:-paths vip mesh spread}
+PARTS=${PARTS:-paths vip mesh spread memory encrypted}
 NODES=${NODES:-10}
+NETWORKS=${NETWORKS:-100}
+ENDPOINTS=${ENDPOINTS:-1000}
 SKEP_BUILD=$(realpath "$SKEP_BUILD")
 bench=$SKEP_BUILD/tests/bench/bench_net
 here=$(cd "$(dirname "$0")" && pwd)
@@ -220,7 +225,7 @@ eventually 10 answers h1:ns-vxlan 10.96.0.2
 eventually 10 answers h1:ns-behind 10.97.0.2
 eventually 10 answers h1:ns-veth1 10.95.0.2
 
-if part paths || part mesh || part spread; then
+if part paths || part mesh || part spread || part memory; then
   step "two nodes of skepd"
   skep_cluster
   skep_container h1 client
@@ -343,6 +348,37 @@ if part mesh; then
   rows "mesh, task on another node" mesh_far mesh_host "the host itself" "" ""
 fi
 
+if part memory; then
+  # All that skepd runs on h2, containers and their monitors not counted.
+  agent_kb() { on h2 pgrep -x skepd | while read -r pid; do on h2 cat "/proc/$pid/smaps_rollup"; done | awk '/^Pss:/ { s += $2 } END { print s }'; }
+  step "memory of an agent: $NETWORKS networks, $ENDPOINTS endpoints"
+  keep memory_before.kb "$(agent_kb)"
+  # Each service is on ten networks, and each of its tasks has an endpoint in all ten.
+  groups=$((NETWORKS / 10)) each=$((ENDPOINTS / NETWORKS))
+  for ((i = 0; i < groups; i++)); do
+    on_ten=()
+    for ((k = 0; k < 10; k++)); do
+      manager network create --driver overlay "m$i-$k" >/dev/null
+      on_ten+=(--network "m$i-$k")
+    done
+    manager service create --detach --quiet --name "m$i" --replicas "$each" "${on_ten[@]}" "$LAB_IMAGE" \
+      sleep 100000 >/dev/null 2>&1
+  done
+  for ((i = 0; i < groups; i++)); do eventually 300 replicas "m$i" "$each/$each"; done
+  # Everybody's rows have come: an overlay of h2 sends to all tasks that are not its own.
+  tunnelled() { on h2 sh -c "for n in $LAB/h2/exec/netns/1-*; do nsenter --net=\$n bridge fdb show; done" | grep -c ' dst '; }
+  has_all() { (($(tunnelled) >= ENDPOINTS / 2)); }
+  eventually 60 has_all
+  keep memory_with.kb "$(agent_kb)"
+  containers=$(skep h2 ps -q | wc -l)
+  for ((i = 0; i < groups; i++)); do manager service rm "m$i" >/dev/null; done
+  left() { skep h2 ps --format '{{.Names}}' | grep '^m[0-9]*\.'; }
+  none_left() { ! left; }
+  eventually 120 none_left
+  row "agent before" kb memory_before '' "" ""
+  row "$NETWORKS networks, $ENDPOINTS endpoints, $containers containers" kb memory_with '' "" ""
+fi
+
 if part spread; then
   step "$NODES nodes with a container on the network"
   hosts=(h1 h2)
@@ -351,8 +387,11 @@ if part spread; then
   token=$(manager swarm join-token --quiet worker)
   for host in "${hosts[@]:2}"; do
     skep_start "$host"
-    skep "$host" swarm join --token "$token" --advertise-addr "$(ip_of "$host")" "$(ip_of h1):2377" >/dev/null
+    # On a busy machine it goes on joining after the command has ended.
+    skep "$host" swarm join --token "$token" --advertise-addr "$(ip_of "$host")" "$(ip_of h1):2377" >/dev/null 2>&1 || true
   done
+  all_there() { [[ $(manager node ls --format '{{.Status}}' | grep -c Ready) == "$NODES" ]]; }
+  eventually 120 all_there
   manager service create --detach --quiet --name seen --network bench --replicas 1 --stop-grace-period 1s \
     "$LAB_IMAGE" sleep 100000 >/dev/null 2>&1
   for host in "${hosts[@]}"; do skep_container "$host" eye; done
@@ -360,7 +399,7 @@ if part spread; then
   overlay=1-$(manager network inspect -f '{{.Id}}' bench | head -c 10)
   for host in "${hosts[@]}"; do
     start "$host" watch-names nsenter --net="$(<"$LAB/$host/ns.eye")" -- python3 "$here/net_watch.py" names \
-      "$figures/names.$host" tasks.seen
+      "$figures/names.$host" tasks.seen "$NODES"
     start "$host" watch-fdb nsenter --net="$LAB/$host/exec/netns/$overlay" -- python3 "$here/net_watch.py" fdb \
       "$figures/fdb.$host"
   done
@@ -404,3 +443,4 @@ echo
 echo "stock's service addresses and mesh: $([[ -e /proc/net/ip_vs ]] && echo "not measured here" ||
   echo "this kernel has no IPVS, so they pass no traffic")"
 cat "$figures/json"
+if part encrypted; then bash "$here/net/encrypted.sh"; fi

@@ -1,8 +1,9 @@
 """Tells when a node learned what changed: for the convergence rows of net.sh.
 
   net_watch.py fdb FILE                 in an overlay's namespace: each change of a forwarding row
-  net_watch.py names FILE NAME          in a sandbox: each change of the table it balances by, and each
-                                    time that NAME has another number of addresses
+  net_watch.py names FILE NAME MS       in a sandbox: each change of the table it balances by, and each
+                                    time that NAME, asked for every so many ms, has another number of
+                                    addresses
 
 A line "SECONDS WHAT" each, of the clock that all processes of the machine share.
 """
@@ -17,7 +18,6 @@ NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
 RTNLGRP_NEIGH, NFNLGRP_NFTABLES = 3, 7
 SOL_NETLINK, NETLINK_ADD_MEMBERSHIP = 270, 1
 RTM_NEWNEIGH, RTM_DELNEIGH, AF_BRIDGE = 28, 29, 7
-PERIOD_S = 0.01
 
 out = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
@@ -58,7 +58,7 @@ def watch_fdb():
             tell(b"fdb")
 
 
-def watch_names(name):
+def watch_names(name, period_s):
     tables = listen(NETLINK_NETFILTER, NFNLGRP_NFTABLES)
     asked = question(name)
     names = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -67,7 +67,7 @@ def watch_names(name):
     while True:
         now = time.monotonic()
         if now >= due:
-            due = now + PERIOD_S
+            due = now + period_s
             names.send(asked)
         ready, _, _ = select.select([tables, names], [], [], max(0.0, due - now))
         if tables in ready:
@@ -84,4 +84,4 @@ def watch_names(name):
 if sys.argv[1] == "fdb":
     watch_fdb()
 else:
-    watch_names(sys.argv[3])
+    watch_names(sys.argv[3], int(sys.argv[4]) / 1000)

@@ -1,0 +1,157 @@
+#!/bin/bash
+# The data plane of encrypted networks, in a guest with Debian's kernel (this machine's may have no
+# ESP): container to container across two nodes of skepd; beside a VXLAN and an ESP made by hand
+# between two namespaces of the same hosts, and two nodes of stock dockerd on the same network, in turns.
+# The guest's processor is emulated, so the figures mean something only beside each other.
+#
+# PEERS chooses among "hand stock"; stock's two daemons take some minutes to start here.
+SKEP_BUILD=${SKEP_BUILD:-$PWD/build}
+SKEP_BUILD=$(realpath "$SKEP_BUILD")
+GUEST_MEM_MIB=${GUEST_MEM_MIB:-4096} GUEST_SECONDS=${GUEST_SECONDS:-3600}
+. "$(dirname "$0")/../../support/guest.sh"
+in_guest "$0" "${ROUNDS:-3}" "${SECONDS_EACH:-3}" "${PEERS:-hand stock}"
+. "$(dirname "$0")/../../support/lab.sh"
+lab_needs conmon crun umoci busybox nft
+rounds=$1 seconds=$2 peers=$3
+bench=$SKEP_BUILD/tests/bench/bench_net
+PORT=7001
+LAB_DOCKER=$SKEP_BUILD/skep
+peer() { [[ " $peers " == *" $1 "* ]]; }
+lab_up "$(peer stock && echo 4 || echo 2)" # h1 and h2 run skepd, h3 and h4 dockerd
+
+step "the cluster"
+guest_cipher
+stocks=()
+if peer stock; then
+  stocks=(h3 h4)
+  for host in "${stocks[@]}"; do
+    # dockerd gives a containerd of its own 15 s to start, which is little here.
+    start "$host" containerd containerd --root "$LAB/$host/containerd" --state /run/containerd \
+      --address /run/containerd/containerd.sock
+  done
+fi
+skep_image h1 h2
+for host in h1 h2; do skep_start "$host"; done
+containerd_is_there() { on "$1" test -S /run/containerd/containerd.sock; }
+for host in "${stocks[@]}"; do
+  eventually 60 containerd_is_there "$host"
+  stock_start "$host" --containerd /run/containerd/containerd.sock
+done
+((${#stocks[@]} == 0)) || stock_image "${stocks[@]}"
+skep h1 swarm init --advertise-addr "$(ip_of h1)" >/dev/null
+skep h1 swarm update --dispatcher-heartbeat 60s >/dev/null
+token=$(skep h1 swarm join-token --quiet worker)
+skep h2 swarm join --token "$token" --advertise-addr "$(ip_of h2)" "$(ip_of h1):2377" >/dev/null
+for host in "${stocks[@]}"; do
+  stock "$host" swarm join --token "$token" --advertise-addr "$(ip_of "$host")" "$(ip_of h1):2377" >/dev/null
+done
+skep h1 network create --driver overlay --subnet 10.21.0.0/24 --opt encrypted sealed >/dev/null
+skep h1 network create --driver overlay --subnet 10.20.0.0/24 plain >/dev/null
+skep h1 service create --detach --name bench --mode global --network sealed --network plain --no-resolve-image \
+  "$LAB_IMAGE" sleep 100000 >/dev/null
+nodes=$((2 + ${#stocks[@]}))
+runs() { [[ $(skep h1 service ls --filter name=bench --format '{{.Replicas}}') == "$nodes/$nodes" ]]; }
+eventually 300 runs
+
+# ---- places -----------------------------------------------------------------------------------
+
+declare -A pin=()
+for host in h1 h2; do
+  id=$(skep "$host" ps --quiet --no-trunc)
+  pin[$host]=$LAB/$host/exec/netns/${id:0:12}
+done
+for host in "${stocks[@]}"; do
+  pin[$host]=$(stock "$host" inspect --format '{{.NetworkSettings.SandboxKey}}' "$(stock "$host" ps --quiet --no-trunc)")
+done
+address() { on "$1" nsenter --net="${pin[$1]}" -- ip -4 -o addr show | sed -n "s|.* inet \($2\.[0-9]*\)/24 .*|\1|p"; }
+
+# By hand: the same cipher, key length and MTU as the networks have; nothing else.
+by_hand()
+{
+  local host own peer other mtu
+  mtu=$(on h1 nsenter --net="${pin[h1]}" -- ip -o link | sed -n "s/.* mtu \([0-9]*\) .*/\1/p" | sort -n | sed -n 1p)
+  for host in h1 h2; do
+    own=1 peer=2 other=h2
+    [[ "$host" == h1 ]] || { own=2; peer=1; other=h1; }
+    on "$host" ip netns add ns-hand
+    on "$host" ip -n ns-hand link set lo up
+    on "$host" ip link add vx77 address 02:42:0a:60:00:0$own type vxlan id 77 dstport 4790 nolearning local "$(ip_of "$host")"
+    on "$host" ip link set vx77 netns ns-hand
+    on "$host" ip -n ns-hand addr add 10.96.0.$own/24 dev vx77
+    on "$host" ip -n ns-hand link set vx77 mtu "$mtu" up
+    on "$host" ip -n ns-hand neigh add 10.96.0.$peer lladdr 02:42:0a:60:00:0$peer dev vx77 nud permanent
+    on "$host" bridge -n ns-hand fdb append 02:42:0a:60:00:0$peer dev vx77 dst "$(ip_of $other)" self permanent
+    for way in "$host $other $own" "$other $host $peer"; do
+      read -r from to spi <<<"$way"
+      on "$host" ip xfrm state add src "$(ip_of "$from")" dst "$(ip_of "$to")" proto esp spi "$((0x7700 + spi))" reqid 77 \
+        mode transport aead 'rfc4106(gcm(aes))' 0x0102030405060708090a0b0c0d0e0f1011121314 64
+    done
+    on "$host" ip xfrm policy add src "$(ip_of "$host")" dst "$(ip_of $other)" proto udp dport 4790 dir out \
+      tmpl src "$(ip_of "$host")" dst "$(ip_of $other)" proto esp reqid 77 mode transport
+    pin[hand_$host]=/run/netns/ns-hand
+  done
+}
+! peer hand || by_hand
+
+# ---- figures ----------------------------------------------------------------------------------
+
+mkdir "$LAB/figures"
+field() { awk -v name="$1" '{ for (i = 1; i < NF; i++) if ($i == name) print $(i + 1) }'; }
+median() { sort -g "$LAB/figures/$1" | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)] }'; }
+# measure NAME HOST NETNS ADDRESS
+measure()
+{
+  local what line
+  for what in stream packets trips; do
+    # shellcheck disable=SC2046 # none or one
+    line=$(on "$2" nsenter --net="$3" -- "$bench" $what "$4" $PORT "$seconds" $([[ $what != packets ]] || echo 64))
+    case $what in
+    trips) field p50_us <<<"$line" ;;
+    *) field rate <<<"$line" ;;
+    esac >>"$LAB/figures/$1.$what"
+  done
+}
+answers() { on "$1" nsenter --net="$2" -- "$bench" connects "$3" $PORT 0.1; }
+cases=()
+prepare() # NAME FROM TO NETNS-FROM NETNS-TO ADDRESS
+{
+  start "$3" "serve-$1" nsenter --net="$5" -- "$bench" serve $PORT
+  eventually 60 answers "$2" "$4" "$6"
+  cases+=("$1 $2 $4 $6")
+}
+step "servers"
+prepare skep_sealed h1 h2 "${pin[h1]}" "${pin[h2]}" "$(address h2 10.21.0)"
+cases+=("skep_plain h1 ${pin[h1]} $(address h2 10.20.0)")
+! peer hand || prepare hand h1 h2 "${pin[hand_h1]}" "${pin[hand_h2]}" 10.96.0.2
+! peer stock || prepare stock_sealed h3 h4 "${pin[h3]}" "${pin[h4]}" "$(address h4 10.21.0)"
+for ((round = 1; round <= rounds; round++)); do
+  step "round $round of $rounds"
+  for case in "${cases[@]}"; do
+    # shellcheck disable=SC2086 # four words
+    measure $case
+  done
+done
+# What was measured went as ESP.
+bytes=$(on h1 ip -s xfrm state | sed -n 's/.* \([0-9]*\)(bytes).*/\1/p' | sort -n | tail -n 1)
+((bytes > 100000)) || fail "ESP carried $bytes bytes"
+
+declare -A unit=([stream]=Gbit/s [packets]=1000/s [trips]=us)
+printf '\n%-38s %-9s %10s %10s %6s %6s  %s\n' case unit skep peer ratio aim peer
+# row FIGURE PEER NAME AIM
+row()
+{
+  local ours theirs ratio
+  [[ -e $LAB/figures/$2.$1 ]] || return 0
+  ours=$(median "skep_sealed.$1") theirs=$(median "$2.$1")
+  if [[ $1 == trips ]]; then ratio=$(awk "BEGIN { printf \"%.2f\", $theirs / $ours }")
+  else ratio=$(awk "BEGIN { printf \"%.2f\", $ours / $theirs }"); fi
+  printf '%-38s %-9s %10s %10s %6s %6s  %s\n' "encrypted, across nodes, $1" "${unit[$1]}" "$ours" "$theirs" "$ratio" "$4" "$3"
+  printf '{"bench":"net","case":"encrypted %s","unit":"%s","skep":%s,"peer":%s,"peer_name":"%s","ratio":%s,"aim":%s}\n' \
+    "$1" "${unit[$1]}" "$ours" "$theirs" "$3" "$ratio" "${4:-null}" >>"$LAB/figures/json"
+}
+for figure in stream packets trips; do
+  row $figure hand "VXLAN and ESP by hand" "$([[ $figure == packets ]] && echo 0.85 || echo 0.95)"
+  row $figure stock_sealed dockerd 1
+  row $figure skep_plain "without encryption" ""
+done
+cat "$LAB/figures/json"
