@@ -35,6 +35,7 @@ static void task_free(struct executor_task *task)
         if (task->order.files[i].size)
             explicit_bzero((void *)(uintptr_t)task->order.files[i].data, task->order.files[i].size);
     list_remove(&task->link);
+    volume_uses_free(task->uses);
     free(task->log_path);
     arena_fini(&task->made);
     arena_fini(&task->arena);
@@ -168,6 +169,8 @@ static void tell_found(struct executor_task *task)
     task->running = found == EXECUTOR_RUNNING;
     if (found != EXECUTOR_EXITED)
         container_net_adopt(task);
+    else
+        container_volumes_end(task->containers, task->id);
     task->events->found(task->owner, found, &container, found == EXECUTOR_EXITED ? &end : NULL);
 }
 
@@ -191,6 +194,7 @@ static void remove_work(struct loop_work *work)
 {
     struct executor_task *task = CONTAINER_OF(work, struct executor_task, work);
     struct err err = ERR_INIT;
+    volume_uses_end(task->uses);
     // The first error is the one to tell.
     if (rootfs_remove(images_root(task->containers->images), task->id, &err) && !task->err.code)
         task->err = err;
@@ -199,6 +203,8 @@ static void remove_work(struct loop_work *work)
 static void remove_worked(struct loop_work *work)
 {
     struct executor_task *task = CONTAINER_OF(work, struct executor_task, work);
+    volume_uses_free(task->uses);
+    task->uses = NULL;
     volumes_release_all(task->containers->volumes, task->id, true);
     if (task->op == CONTAINER_REMOVE && !task->err.code)
         logs_remove(task->log_path);
@@ -208,6 +214,14 @@ static void remove_worked(struct loop_work *work)
         container_answer(task);
 }
 
+static void remove_rest(struct executor_task *task)
+{
+    volume_uses_free(task->uses);
+    task->uses = volume_uses_of(task->containers->volumes, task->id);
+    task->pending++;
+    loop_work_start(task->containers->loop, &task->work, remove_work, remove_worked);
+}
+
 static void remove_detached(void *owner, const struct err *err)
 {
     struct executor_task *task = owner;
@@ -215,17 +229,17 @@ static void remove_detached(void *owner, const struct err *err)
         return;
     if (err && !task->err.code)
         task->err = *err;
-    task->pending++;
-    loop_work_start(task->containers->loop, &task->work, remove_work, remove_worked);
+    remove_rest(task);
 }
 
 void container_unmake(struct executor_task *task)
 {
+    if (!container_net_wanted(task)) {
+        remove_rest(task);
+        return;
+    }
     task->pending++;
-    if (container_net_wanted(task))
-        nets_sandbox_remove(task->containers->nets, task->id, remove_detached, task);
-    else
-        loop_work_start(task->containers->loop, &task->work, remove_work, remove_worked);
+    nets_sandbox_remove(task->containers->nets, task->id, remove_detached, task);
 }
 
 static void remove_deleted(void *owner, const struct err *err)
@@ -372,6 +386,7 @@ static void on_exited(void *owner, const char *id, const struct runtime_exit *en
     if (!task)
         return;
     container_net_ended(task);
+    container_volumes_end(containers, id);
     container_logs_finish(task);
     // One that ended without having been started says so in the answer to its start.
     if (!task->running)

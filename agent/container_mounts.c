@@ -39,6 +39,18 @@ static int make_bind(const Swarm__Mount *mount, struct oci_mount *out, struct co
     return 0;
 }
 
+// Looked at when the volume is made: one that is there already keeps its own.
+static void take_options(const Swarm__Driver *driver, struct arena *arena,
+                         struct container_volume *volume)
+{
+    size_t count = driver ? driver->n_options : 0;
+    struct oci_pair *options = arena_alloc_array(arena, count + 1, sizeof *options);
+    for (size_t i = 0; options && i < count; i++)
+        options[i] = (struct oci_pair){driver->options[i]->key, driver->options[i]->value};
+    volume->options = options;
+    volume->options_count = options ? count : 0;
+}
+
 static int make_volume(const Swarm__Mount *mount, struct oci_mount *out, struct arena *arena,
                        struct container_spec *spec, struct err *err)
 {
@@ -56,10 +68,6 @@ static int make_volume(const Swarm__Mount *mount, struct oci_mount *out, struct 
         return err_set(err, ERR_UNIMPLEMENTED,
                        "mount %.200s: volume driver \"%.64s\" is not supported by this node",
                        mount->target, driver->name);
-    if (driver && driver->n_options)
-        return err_set(err, ERR_UNIMPLEMENTED,
-                       "mount %.200s: volume driver option \"%.64s\" is not supported by this node",
-                       mount->target, driver->options[0]->key);
     if (!str_empty(options->subpath))
         return err_set(err, ERR_UNIMPLEMENTED,
                        "mount %.200s: volume option Subpath is not supported by this node",
@@ -70,6 +78,7 @@ static int make_volume(const Swarm__Mount *mount, struct oci_mount *out, struct 
     volume->nocopy = options->nocopy;
     volume->labels = labels;
     volume->labels_count = labels ? options->n_labels : 0;
+    take_options(driver, arena, volume);
     return 0;
 }
 

@@ -1,6 +1,6 @@
 // What comes before a task's start: pull -> unpack -> sandbox -> layer, volumes and user
-// (prepare_root) -> volumes filled in a worker job -> runtime_create. What a prepare made before it
-// failed is taken away again before its answer.
+// (prepare_root) -> volumes mounted and filled in a worker job -> runtime_create. What a prepare
+// made before it failed is taken away again before its answer.
 #include "agent/container_priv_io.h"
 #include "agent/container_settle_io.h"
 #include "agent/image/rootfs_io.h"
@@ -44,6 +44,7 @@ static void prepare_fill(struct loop_work *work)
 {
     struct executor_task *task = CONTAINER_OF(work, struct executor_task, work);
     const struct container_spec *spec = &task->spec;
+    volume_uses_begin(task->uses, &task->err);
     for (size_t i = 0; i < spec->volumes_count && !task->err.code; i++)
         if (task->fills[i])
             volumes_fill(task->fills[i], spec->container.rootfs,
@@ -53,6 +54,8 @@ static void prepare_fill(struct loop_work *work)
 static void prepare_filled(struct loop_work *work)
 {
     struct executor_task *task = CONTAINER_OF(work, struct executor_task, work);
+    volume_uses_free(task->uses);
+    task->uses = NULL;
     if (!container_back(task))
         return;
     struct err failed = task->err;
@@ -69,15 +72,24 @@ static int prepare_volumes(struct executor_task *task)
     struct volumes *volumes = task->containers->volumes;
     task->fills = arena_alloc_array(&task->made, spec->volumes_count + 1, sizeof *task->fills);
     CHECK(task->fills); // bounded by OCI_MOUNTS_MAX
+    CHECK(!task->uses);
     for (size_t i = 0; i < spec->volumes_count; i++) {
         const struct container_volume *wanted = &spec->volumes[i];
         const struct volume *volume;
-        int rc = volumes_create(volumes, wanted->name, wanted->labels, wanted->labels_count,
-                                &volume, &task->err);
+        const struct volume_wish wish = {
+            .name = wanted->name,
+            .labels = wanted->labels,
+            .labels_count = wanted->labels_count,
+            .options = wanted->options,
+            .options_count = wanted->options_count,
+        };
+        int rc = volumes_create(volumes, &wish, &volume, &task->err);
         if (!rc)
             rc = volumes_hold(volumes, volume->name, task->id, &task->err);
         if (rc)
             return rc;
+        task->uses = task->uses ? task->uses : volume_uses_new(task->id);
+        volume_uses_add(task->uses, volume);
         const char *path = arena_strdup(&task->made, volume->path);
         CHECK(path);
         spec->mounts[wanted->mount].source = path;

@@ -6,6 +6,7 @@
 #include "agent/container_io.h"
 #include "agent/net/nets_io.h"
 #include "agent/oci/logs_io.h"
+#include "agent/oci/volume_mounts_io.h"
 #include "proto/base/list.h"
 #include "proto/base/map.h"
 
@@ -31,7 +32,7 @@ struct containers {
     struct list tasks;   // all of them, closed ones with something under way too
     struct list checks;  // those under way (check_io.h)
     struct map leavings; // id -> NULL: what was there at the opening, until the sweep
-    size_t sweeping;     // container_sweep_io.c's under way
+    size_t sweeping;     // jobs of container_sweep_io.c and container_volumes_io.c under way
     const struct containers_watcher *watcher; // NULL: nobody
     void *watcher_owner;
 };
@@ -68,7 +69,8 @@ struct executor_task {
     char image_id[72];
     struct arena made;
     struct container_spec spec;
-    const char **fills; // per spec.volumes: path of a volume to fill, or NULL
+    const char **fills;       // per spec.volumes: path of a volume to fill, or NULL
+    struct volume_uses *uses; // of a prepare or a removal under way; NULL: no volume is mounted
     struct loop_work work;
     struct check *check;     // NULL: none under way
     struct list logs;        // executor_log_stream.link
@@ -135,6 +137,9 @@ void container_net_ended(struct executor_task *task);
 // arena. NULL and *count 0 for none.
 Swarm__PortConfig **container_net_ports(const struct executor_task *task, struct arena *arena,
                                         size_t *count);
+
+// container_volumes_io.c: the container of that id has ended and uses no volume any more.
+void container_volumes_end(struct containers *containers, const char *id);
 
 // container_sweep_io.c: notes what there is, before anything is made.
 void container_sweep_note(struct containers *containers);

@@ -48,6 +48,8 @@ struct container_volume {
     bool nocopy;      // stays empty at first use
     const struct oci_pair *labels;
     size_t labels_count;
+    const struct oci_pair *options; // of the driver
+    size_t options_count;
 };
 
 struct container_log {

@@ -16,6 +16,7 @@
 struct orphan {
     struct containers *containers;
     char id[CONTAINER_ID_BYTES];
+    struct volume_uses *uses;
     struct loop_work work;
     struct err err;
 };
@@ -25,6 +26,7 @@ struct orphan {
 static void orphan_work(struct loop_work *work)
 {
     struct orphan *orphan = CONTAINER_OF(work, struct orphan, work);
+    volume_uses_end(orphan->uses);
     rootfs_remove(images_root(orphan->containers->images), orphan->id, &orphan->err);
 }
 
@@ -40,6 +42,7 @@ static void orphan_worked(struct loop_work *work)
         logs_remove(path);
     volumes_release_all(containers->volumes, orphan->id, true);
     containers->sweeping--;
+    volume_uses_free(orphan->uses);
     free(orphan);
 }
 
@@ -48,6 +51,7 @@ static void orphan_detached(void *owner, const struct err *err)
     struct orphan *orphan = owner;
     if (err)
         orphan->err = *err;
+    orphan->uses = volume_uses_of(orphan->containers->volumes, orphan->id);
     loop_work_start(orphan->containers->loop, &orphan->work, orphan_work, orphan_worked);
 }
 

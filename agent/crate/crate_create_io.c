@@ -1,13 +1,16 @@
 // Making a crate: check -> image -> volumes -> layer (a worker job, which fills new volumes too) ->
 // record. What was made before a failure is taken away again.
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/crate/config.h"
 #include "agent/crate/crates_priv_io.h"
 #include "agent/crate/names.h"
 #include "agent/crate/points.h"
 #include "agent/image/rootfs_io.h"
+#include "agent/oci/root_io.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
 #include "proto/base/codec.h"
@@ -29,6 +32,7 @@ struct creation {
     struct fill {
         char *path;
         char *target;
+        struct volume_uses *uses; // mounted while it is filled; may be none
     } * fills;
     size_t fills_count;
 };
@@ -57,6 +61,7 @@ static void creation_end(struct creation *creation)
     for (size_t i = 0; i < creation->fills_count; i++) {
         free(creation->fills[i].path);
         free(creation->fills[i].target);
+        volume_uses_free(creation->fills[i].uses);
     }
     free(creation->fills);
     json_decref(creation->warnings);
@@ -70,6 +75,20 @@ static void creation_later(struct loop_later *later)
 
 // ---- the layer ---------------------------------------------------------------------------------
 
+// What is only mounted to be filled, is so only when there is something to fill it with.
+static int fill_one(const struct fill *fill, const char *root, struct err *err)
+{
+    int fd = root_open(root, fill->target, O_PATH | O_CLOEXEC, 0, NULL);
+    if (fd < 0)
+        return 0;
+    close(fd);
+    int rc = volume_uses_begin(fill->uses, err);
+    if (!rc)
+        rc = volumes_fill(fill->path, root, fill->target, err);
+    volume_uses_end(fill->uses);
+    return rc;
+}
+
 static void layer_work(struct loop_work *work)
 {
     struct creation *creation = CONTAINER_OF(work, struct creation, work);
@@ -80,7 +99,7 @@ static void layer_work(struct loop_work *work)
     if (!rc && creation->fills_count)
         rc = rootfs_mount(images, id, root, &creation->err);
     for (size_t i = 0; i < creation->fills_count && !rc; i++)
-        rc = volumes_fill(creation->fills[i].path, root, creation->fills[i].target, &creation->err);
+        rc = fill_one(&creation->fills[i], root, &creation->err);
     if (creation->fills_count)
         rootfs_unmount(images, id, NULL);
     if (rc)
@@ -182,15 +201,28 @@ static int take_volumes_from(struct creation *creation)
     return 0;
 }
 
-static struct oci_pair *labels_of(const json_t *labels, size_t *count)
+static struct oci_pair *pairs_of(const json_t *map, size_t *count)
 {
-    struct oci_pair *pairs = mem_alloc_array(json_object_size(labels) + 1, sizeof *pairs);
+    struct oci_pair *pairs = mem_alloc_array(json_object_size(map) + 1, sizeof *pairs);
     const char *key;
     json_t *value;
     *count = 0;
-    json_object_foreach((json_t *)(uintptr_t)labels, key, value) pairs[(*count)++] =
+    json_object_foreach((json_t *)(uintptr_t)map, key, value) pairs[(*count)++] =
         (struct oci_pair){key, str_or(json_string_value(value), "")};
     return pairs;
+}
+
+static int make_volume(struct creation *creation, const json_t *point, const struct volume **volume)
+{
+    struct volume_wish wish = {.name = config_str(point, "Name")};
+    struct oci_pair *labels = pairs_of(config_of(point, "labels"), &wish.labels_count);
+    struct oci_pair *options = pairs_of(config_of(point, "options"), &wish.options_count);
+    wish.labels = labels;
+    wish.options = options;
+    int rc = volumes_create(creation->crates->volumes, &wish, volume, &creation->err);
+    free(labels);
+    free(options);
+    return rc;
 }
 
 static int make_volumes(struct creation *creation)
@@ -202,13 +234,9 @@ static int make_volumes(struct creation *creation)
     for (size_t i = 0; i < most; i++) {
         json_t *point = json_array_get(crate->points, i);
         const struct volume *volume;
-        size_t labels_count;
         if (!str_equal(config_str(point, "Type"), "volume"))
             continue;
-        struct oci_pair *labels = labels_of(config_of(point, "labels"), &labels_count);
-        int rc = volumes_create(volumes, config_str(point, "Name"), labels, labels_count, &volume,
-                                &creation->err);
-        free(labels);
+        int rc = make_volume(creation, point, &volume);
         if (rc)
             return rc;
         rc = volumes_hold(volumes, volume->name, crate->id, &creation->err);
@@ -218,7 +246,10 @@ static int make_volumes(struct creation *creation)
         json_object_set_new(point, "Source", json_string(volume->path));
         if (!config_bool(point, "nocopy"))
             creation->fills[creation->fills_count++] =
-                (struct fill){str_dup(volume->path), str_dup(config_str(point, "Destination"))};
+                (struct fill){str_dup(volume->path), str_dup(config_str(point, "Destination")),
+                              volume_uses_new(crate->id)};
+        if (!config_bool(point, "nocopy"))
+            volume_uses_add(creation->fills[creation->fills_count - 1].uses, volume);
     }
     return 0;
 }

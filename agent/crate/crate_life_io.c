@@ -197,12 +197,8 @@ void crate_exited(struct crate *crate, const struct runtime_exit *end)
     op_queue_next(crate, crate_op_new(OP_CLEAN, NULL, NULL));
 }
 
-static void clean_deleted(void *owner, const struct err *err)
+static void clean_unmounted(struct crate *crate)
 {
-    struct crate *crate = owner;
-    crate_op_back(crate);
-    if (err)
-        crate_op_now(crate)->err = *err;
     crate_net_leave(crate);
     if (!crate->life->root_users)
         rootfs_unmount(images_root(crate->crates->images), crate->id, NULL);
@@ -220,6 +216,15 @@ static void clean_deleted(void *owner, const struct err *err)
     crate_save(crate, NULL);
     crate_waits_tell(crate, false);
     crate_op_end(crate);
+}
+
+static void clean_deleted(void *owner, const struct err *err)
+{
+    struct crate *crate = owner;
+    crate_op_back(crate);
+    if (err)
+        crate_op_now(crate)->err = *err;
+    crate_volumes_end(crate, clean_unmounted);
 }
 
 static void clean_begin(struct crate *crate)
@@ -427,6 +432,12 @@ static void remove_worked(struct loop_work *work)
     crate_op_end(crate);
 }
 
+static void remove_layer(struct crate *crate)
+{
+    crate->crates->pending++;
+    loop_work_start(crate->crates->loop, &crate->life->work, remove_work, remove_worked);
+}
+
 static void remove_begin(struct crate *crate)
 {
     struct crate_op *op = crate_op_now(crate);
@@ -451,8 +462,7 @@ static void remove_begin(struct crate *crate)
         return;
     }
     crate->state = CRATE_REMOVING;
-    crate->crates->pending++;
-    loop_work_start(crate->crates->loop, &crate->life->work, remove_work, remove_worked);
+    crate_volumes_end(crate, remove_layer); // of a start that a crash cut short
 }
 
 // ---- the steps ---------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
-// A crate's start: attached to networks of the swarm -> mount -> specification -> runtime_create ->
-// those who attached -> runtime_start.
+// A crate's start: attached to networks of the swarm -> volumes mounted -> mount -> specification
+// -> runtime_create -> those who attached -> runtime_start.
 #include <string.h>
 
 #include "agent/container_settle_io.h"
@@ -127,11 +127,8 @@ static void start_translate(struct crate *crate, struct err *err)
         }
 }
 
-static void start_failed_end(void *owner, const struct err *ignored)
+static void start_failed_end(struct crate *crate)
 {
-    (void)ignored;
-    struct crate *crate = owner;
-    crate_op_back(crate);
     struct crate_op *op = crate_op_now(crate);
     crate_net_leave(crate);
     if (!crate->life->root_users)
@@ -148,12 +145,19 @@ static void start_failed_end(void *owner, const struct err *ignored)
     crate_op_end(crate);
 }
 
+static void start_failed_deleted(void *owner, const struct err *ignored)
+{
+    (void)ignored;
+    crate_op_back(owner);
+    crate_volumes_end(owner, start_failed_end);
+}
+
 static void start_failed(struct crate *crate)
 {
     CHECK(crate_op_now(crate)->err.code);
     start_translate(crate, &crate_op_now(crate)->err);
     crate->crates->pending++;
-    runtime_delete(crate->crates->runtime, crate->id, true, start_failed_end, crate);
+    runtime_delete(crate->crates->runtime, crate->id, true, start_failed_deleted, crate);
 }
 
 // True when the start goes on.
@@ -201,7 +205,7 @@ static void start_created(void *owner, const struct err *err)
 static void start_make(struct crate *crate)
 {
     struct crate_life *life = crate->life;
-    if (start_prepare(crate, &crate_op_now(crate)->err)) {
+    if (crate_op_now(crate)->err.code || start_prepare(crate, &crate_op_now(crate)->err)) {
         start_failed(crate);
         return;
     }
@@ -215,7 +219,7 @@ static void start_attached(void *owner, const struct err *err)
 {
     struct crate *crate = owner;
     if (start_back(crate, err))
-        start_make(crate);
+        crate_volumes_begin(crate, start_make);
 }
 
 void crate_start_begin(struct crate *crate)
@@ -231,11 +235,11 @@ void crate_start_begin(struct crate *crate)
         crate->stopped_by_user = false;
         crate->restart_count = 0;
     }
+    life->asked = false;
     if (crate_net_shared(crate)) {
         crate->crates->pending++;
-        life->asked = false;
         crate_net_attach(crate, start_attached, crate);
         return;
     }
-    start_make(crate);
+    crate_volumes_begin(crate, start_make);
 }

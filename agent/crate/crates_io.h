@@ -18,6 +18,7 @@
 #include "agent/attachments_io.h"
 #include "agent/container_io.h"
 #include "agent/image/images_io.h"
+#include "agent/oci/volume_mounts_io.h"
 #include "agent/oci/volumes_io.h"
 #include "proto/base/clock.h"
 #include "proto/base/err.h"
@@ -149,6 +150,8 @@ void crate_sandbox_key(const struct crate *crate, char out[CRATE_SANDBOX_BYTES])
 
 // The root of its file system as it is now, for archives. `crate_root_close` when done with it.
 int crate_root_open(struct crate *crate, char out[4096], struct err *err);
+// Its volumes that are to be mounted (volume_mounts_io.h); NULL when there are none.
+struct volume_uses *crate_volumes(const struct crate *crate);
 void crate_root_close(struct crate *crate);
 
 // ---- changing ----------------------------------------------------------------------------------

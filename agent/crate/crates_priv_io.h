@@ -6,6 +6,7 @@
 #include "agent/crate/spec.h"
 #include "agent/oci/stdio_io.h"
 #include "agent/oci/user.h"
+#include "agent/oci/volume_mounts_io.h"
 #include "agent/task/health.h"
 
 #define CRATES_MAGIC       0x63727473u
@@ -80,6 +81,8 @@ struct crate_life {
     struct loop_work work;
     struct arena made;
     struct container_spec spec;
+    struct volume_uses *uses; // of the job under way that mounts or unmounts them; NULL: none
+    void (*volumes_done)(struct crate *crate);
     const char *netns; // path of its network namespace, while it runs; NULL: its own
     const char *addresses[CRATE_NETWORKS_MAX]; // for its hosts file
     size_t addresses_count;
@@ -126,6 +129,12 @@ struct crate_op *crate_op_now(struct crate *crate); // the one that runs
 void crate_op_end(struct crate *crate);
 // One of the callbacks that `pending` counts has come.
 void crate_op_back(struct crate *crate);
+
+// crate_volumes_io.c: within the operation that runs. What has volumes to mount mounts them in a
+// job, whose error is the operation's; `done` runs after it, or at once when there is nothing to
+// do.
+void crate_volumes_begin(struct crate *crate, void (*done)(struct crate *crate));
+void crate_volumes_end(struct crate *crate, void (*done)(struct crate *crate));
 
 // crate_start_io.c: begins the operation that runs, an OP_START.
 void crate_start_begin(struct crate *crate);

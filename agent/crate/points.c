@@ -203,6 +203,9 @@ static int add_mount(json_t *points, const json_t *mount, struct err *err)
         json_object_set_new(point, "Driver", json_string("local"));
         if (json_object_size(config_of(volume, "Labels")) > 0)
             json_object_set(point, "labels", json_object_get(volume, "Labels"));
+        const json_t *options = config_of(config_of(volume, "DriverConfig"), "Options");
+        if (json_object_size(options) > 0)
+            json_object_set_new(point, "options", json_deep_copy(options));
         if (config_bool(volume, "NoCopy"))
             json_object_set_new(point, "nocopy", json_true());
     }

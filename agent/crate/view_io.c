@@ -18,6 +18,7 @@
 struct view {
     const char *root;
     const json_t *points;
+    const struct volume_uses *uses;
     void (*run)(void *ctx);
     void *ctx;
     struct err err;
@@ -102,15 +103,16 @@ static void *view_thread(void *ctx)
     if (unshare(CLONE_FS | CLONE_NEWNS) < 0 ||
         mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         err_set_errno(&view->err, errno, "make a mount namespace");
-    else if (mount_points(view, &view->err) == 0)
+    else if (volume_uses_show(view->uses, &view->err) == 0 && mount_points(view, &view->err) == 0)
         view->run(view->ctx);
     return NULL;
 }
 
-int view_run(const char *root, const json_t *points, void (*run)(void *ctx), void *ctx,
-             struct err *err)
+int view_run(const char *root, const json_t *points, const struct volume_uses *uses,
+             void (*run)(void *ctx), void *ctx, struct err *err)
 {
-    struct view view = {.root = root, .points = points, .run = run, .ctx = ctx, .err = ERR_INIT};
+    struct view view = {
+        .root = root, .points = points, .uses = uses, .run = run, .ctx = ctx, .err = ERR_INIT};
     pthread_t thread;
     int errnum = pthread_create(&thread, NULL, view_thread, &view);
     if (errnum)

@@ -341,7 +341,8 @@ struct carrying {
     char id[CONTAINER_ID_BYTES];
     char root[4096];
     char path[4096];
-    json_t *points; // what to mount below a root that only we mounted; NULL: nothing
+    json_t *points;           // what to mount below a root that only we mounted; NULL: nothing
+    struct volume_uses *uses; // with it: volumes that are mounted themselves; NULL: none
     bool whole;
     bool keep_kind;
     bool root_open;
@@ -357,6 +358,7 @@ static void carrying_fini(struct errand_files *files)
     if (crate)
         crate_root_close(crate);
     json_decref(carrying->points);
+    volume_uses_free(carrying->uses);
     if (carrying->crates)
         crates_release(carrying->crates);
 }
@@ -386,6 +388,8 @@ static struct carrying *carrying_new(struct request *request, const char *path)
     carrying->root_open = true;
     if (!crate_running(crate) && json_array_size(crate->points))
         carrying->points = json_deep_copy(crate->points);
+    if (carrying->points)
+        carrying->uses = crate_volumes(crate);
     if (!str_format(carrying->path, sizeof carrying->path, path[0] == '/' ? "%s" : "/%s", path)) {
         request_fail(request, 400, "the path is too long");
         return NULL;
@@ -431,7 +435,8 @@ static void put_stat_header(struct request *request, const struct archive_stat *
 static void carry(struct carrying *carrying, void (*run)(void *ctx))
 {
     if (carrying->points)
-        view_run(carrying->root, carrying->points, run, carrying, &carrying->files.err);
+        view_run(carrying->root, carrying->points, carrying->uses, run, carrying,
+                 &carrying->files.err);
     else
         run(carrying);
 }

@@ -175,6 +175,8 @@ static void disk_usage(struct request *request)
     const struct volume *volume;
     for (size_t at = 0;
          wanted(request, "volume") && (volume = volumes_next(local->volumes, &at));) {
+        if (volume->options_count)
+            continue; // what is mounted there is not this node's
         counting->volumes = mem_realloc(counting->volumes,
                                         (counting->volumes_count + 1) * sizeof *counting->volumes);
         counting->volumes[counting->volumes_count++] =

@@ -14,6 +14,19 @@
 #include "proto/base/clock_io.h"
 #include "proto/base/str.h"
 
+static void write_pairs(struct json_out *out, const char *key, const struct oci_pair *pairs,
+                        size_t count)
+{
+    if (!count) {
+        json_out_null(out, key);
+        return;
+    }
+    json_out_object(out, key);
+    for (size_t i = 0; i < count; i++)
+        json_out_str(out, pairs[i].key, pairs[i].value);
+    json_out_end(out);
+}
+
 void volume_write_open(const struct volume *volume, struct json_out *out)
 {
     char time[WALL_TEXT_BYTES];
@@ -21,17 +34,10 @@ void volume_write_open(const struct volume *volume, struct json_out *out)
     json_out_object(out, NULL);
     json_out_str(out, "CreatedAt", wall_format(created, time));
     json_out_str(out, "Driver", "local");
-    if (volume->labels_count) {
-        json_out_object(out, "Labels");
-        for (size_t i = 0; i < volume->labels_count; i++)
-            json_out_str(out, volume->labels[i].key, volume->labels[i].value);
-        json_out_end(out);
-    } else {
-        json_out_null(out, "Labels");
-    }
+    write_pairs(out, "Labels", volume->labels, volume->labels_count);
     json_out_str(out, "Mountpoint", volume->path);
     json_out_str(out, "Name", volume->name);
-    json_out_null(out, "Options");
+    write_pairs(out, "Options", volume->options, volume->options_count);
     json_out_str(out, "Scope", "local");
 }
 
@@ -189,15 +195,14 @@ static void create(struct request *request)
         request_fail(request, 501, "cluster volumes are not supported");
         return;
     }
-    if (options_count) {
-        request_fail(request, 501,
-                     "the option %.50s of the local volume driver is not supported by Skep",
-                     options[0].key);
-        return;
-    }
     const struct volume *volume;
     bool fresh = str_empty(name) || volumes_find(local->volumes, name, &volume, NULL) != 0;
-    if (volumes_create(local->volumes, name, labels, labels_count, &volume, &err)) {
+    const struct volume_wish wish = {.name = name,
+                                     .labels = labels,
+                                     .labels_count = labels_count,
+                                     .options = options,
+                                     .options_count = options_count};
+    if (volumes_create(local->volumes, &wish, &volume, &err)) {
         request_fail(request, err.code == ERR_INVALID_ARGUMENT ? 400 : 500, "%s", err.message);
         return;
     }
@@ -282,7 +287,8 @@ static void prune(struct request *request)
     position = 0;
     while (names && (volume = volumes_next(local->volumes, &position))) {
         json_t *labels = labels_of(volume);
-        if ((all || volume->anonymous) && !volumes_users(local->volumes, volume->name) &&
+        if ((all || volume->anonymous) && !volume->options_count &&
+            !volumes_users(local->volumes, volume->name) &&
             container_labels_fit(labels, &filters, "label", true) &&
             container_labels_fit(labels, &filters, "label!", false))
             names[count++] = arena_strdup(arena, volume->name);

@@ -208,6 +208,17 @@ struct oci_host {
     const char *etc_dir;        // host folder with hosts, hostname, resolv.conf
     uint64_t caps;              // bit per capability that our own process may hand on
     const struct oci_device_node *device_nodes; // one per `devices`, what stat said
+    const unsigned *mount_flags; // enum oci_kept, one per `mounts`; NULL: nothing is kept
+};
+
+// What the mount that a bind's source lies on forbids, and the bind therefore too.
+enum oci_kept {
+    OCI_KEPT_RDONLY = 1,
+    OCI_KEPT_NOSUID = 2,
+    OCI_KEPT_NODEV = 4,
+    OCI_KEPT_NOEXEC = 8,
+    OCI_KEPT_NOATIME = 16,
+    OCI_KEPT_NODIRATIME = 32,
 };
 
 struct oci_device_node {

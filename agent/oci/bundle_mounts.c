@@ -89,10 +89,26 @@ static void put_etc_mounts(struct json_out *out, const struct oci_container *c,
     }
 }
 
-static void put_bind(struct json_out *out, const struct oci_mount *mount)
+// What the source's own mount forbids is asked for again: crun would take it back.
+static void put_bind(struct json_out *out, const struct oci_mount *mount, unsigned kept)
 {
-    PUT_MOUNT(out, mount->target, "bind", mount->source, mount->nonrecursive ? "bind" : "rbind",
-              mount->readonly ? "ro" : "rw", propagation_name(mount->propagation));
+    static const struct {
+        unsigned flag;
+        const char *word;
+    } rows[] = {
+        {OCI_KEPT_RDONLY, "ro"},       {OCI_KEPT_NOSUID, "nosuid"},
+        {OCI_KEPT_NODEV, "nodev"},     {OCI_KEPT_NOEXEC, "noexec"},
+        {OCI_KEPT_NOATIME, "noatime"}, {OCI_KEPT_NODIRATIME, "nodiratime"},
+    };
+    const char *words[2 + COUNT_OF(rows)];
+    size_t count = 0;
+    words[count++] = mount->nonrecursive ? "bind" : "rbind";
+    kept |= mount->readonly ? OCI_KEPT_RDONLY : 0;
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        if (kept & rows[i].flag)
+            words[count++] = rows[i].word;
+    words[count++] = propagation_name(mount->propagation);
+    put_mount(out, mount->target, "bind", mount->source, words, count);
 }
 
 static void put_tmpfs(struct json_out *out, const struct oci_mount *mount)
@@ -164,7 +180,8 @@ void bundle_put_mounts(struct json_out *out, const struct oci_container *c,
     qsort(order, c->mounts_count, sizeof *order, compare_order);
     for (size_t i = 0; i < c->mounts_count; i++) {
         if (order[i].mount->kind == OCI_MOUNT_BIND)
-            put_bind(out, order[i].mount);
+            put_bind(out, order[i].mount,
+                     host->mount_flags ? host->mount_flags[order[i].place] : 0);
         else
             put_tmpfs(out, order[i].mount);
     }

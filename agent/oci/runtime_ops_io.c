@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -220,6 +221,25 @@ static int look_at_devices(const struct oci_container *spec, struct oci_device_n
     return 0;
 }
 
+static void look_at_sources(const struct oci_container *spec, unsigned *flags)
+{
+    static const struct {
+        unsigned long theirs;
+        unsigned ours;
+    } rows[] = {
+        {ST_RDONLY, OCI_KEPT_RDONLY},   {ST_NOSUID, OCI_KEPT_NOSUID},
+        {ST_NODEV, OCI_KEPT_NODEV},     {ST_NOEXEC, OCI_KEPT_NOEXEC},
+        {ST_NOATIME, OCI_KEPT_NOATIME}, {ST_NODIRATIME, OCI_KEPT_NODIRATIME},
+    };
+    for (size_t i = 0; i < spec->mounts_count; i++) {
+        struct statvfs st;
+        if (spec->mounts[i].kind != OCI_MOUNT_BIND || statvfs(spec->mounts[i].source, &st) < 0)
+            continue;
+        for (size_t row = 0; row < COUNT_OF(rows); row++)
+            flags[i] |= st.f_flag & rows[row].theirs ? rows[row].ours : 0;
+    }
+}
+
 static int check_sources(const struct oci_container *spec, struct err *err)
 {
     for (size_t i = 0; i < spec->mounts_count; i++)
@@ -237,9 +257,12 @@ static int write_config(const struct container *container, const struct oci_cont
                         struct oci_host *host, struct err *err)
 {
     struct oci_device_node *nodes = mem_alloc_array(spec->devices_count + 1, sizeof *nodes);
+    unsigned *flags = mem_alloc_array(spec->mounts_count + 1, sizeof *flags);
     host->device_nodes = nodes;
+    host->mount_flags = flags;
     struct buf config;
     buf_init(&config, OCI_CONFIG_BYTES);
+    look_at_sources(spec, flags);
     int rc = look_at_devices(spec, nodes, err);
     if (!rc)
         rc = bundle_write(spec, host, &config, err);
@@ -249,6 +272,7 @@ static int write_config(const struct container *container, const struct oci_cont
         rc = write_text(container->dir, CONFIG_FILE, buf_cstr(&config), err);
     buf_fini(&config);
     free(nodes);
+    free(flags);
     return rc;
 }
 

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "agent/oci/copy_io.h"
+#include "agent/oci/volume_mounts_io.h"
+#include "agent/oci/volume_options.h"
 #include "proto/base/buf.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
@@ -36,13 +38,27 @@ static int path_in(char out[VOLUME_PATH_MAX], const struct volumes *volumes, con
     return 0;
 }
 
+static void pairs_free(struct oci_pair *pairs, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free((char *)pairs[i].key);
+        free((char *)pairs[i].value);
+    }
+    free(pairs);
+}
+
+static struct oci_pair *pairs_copy(const struct oci_pair *pairs, size_t count)
+{
+    struct oci_pair *copy = mem_alloc_array(count + 1, sizeof *copy);
+    for (size_t i = 0; i < count; i++)
+        copy[i] = (struct oci_pair){str_dup(pairs[i].key), str_dup(str_or(pairs[i].value, ""))};
+    return copy;
+}
+
 static void volume_free(struct volume *volume)
 {
-    for (size_t i = 0; i < volume->labels_count; i++) {
-        free((char *)volume->labels[i].key);
-        free((char *)volume->labels[i].value);
-    }
-    free(volume->labels);
+    pairs_free(volume->labels, volume->labels_count);
+    pairs_free(volume->options, volume->options_count);
     free(volume->path);
     free(volume);
 }
@@ -57,6 +73,15 @@ static struct volume *volume_new(const struct volumes *volumes, const char *name
 
 // ---- records ------------------------------------------------------------------------------------
 
+static void pairs_write(struct json_out *out, const char *key, const struct oci_pair *pairs,
+                        size_t count)
+{
+    json_out_object(out, key);
+    for (size_t i = 0; i < count; i++)
+        json_out_str(out, pairs[i].key, pairs[i].value);
+    json_out_end(out);
+}
+
 static int record_write(const struct volumes *volumes, const struct volume *volume, struct err *err)
 {
     char path[VOLUME_PATH_MAX];
@@ -67,10 +92,8 @@ static int record_write(const struct volumes *volumes, const struct volume *volu
     json_out_object(&out, NULL);
     json_out_int(&out, "created", volume->created.ns);
     json_out_bool(&out, "anonymous", volume->anonymous);
-    json_out_object(&out, "labels");
-    for (size_t i = 0; i < volume->labels_count; i++)
-        json_out_str(&out, volume->labels[i].key, volume->labels[i].value);
-    json_out_end(&out);
+    pairs_write(&out, "labels", volume->labels, volume->labels_count);
+    pairs_write(&out, "options", volume->options, volume->options_count);
     json_out_end(&out);
     int rc = path_in(path, volumes, volume->name, "/volume.json", err);
     if (!rc && !json_out_done(&out))
@@ -81,16 +104,17 @@ static int record_write(const struct volumes *volumes, const struct volume *volu
     return rc;
 }
 
-static void set_labels(struct volume *volume, const json_t *labels)
+static struct oci_pair *pairs_read(const json_t *json, size_t *count)
 {
-    volume->labels = mem_alloc_array(json_object_size(labels) + 1, sizeof *volume->labels);
+    struct oci_pair *pairs = mem_alloc_array(json_object_size(json) + 1, sizeof *pairs);
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)labels, key, value)
+    json_object_foreach((json_t *)(uintptr_t)json, key, value)
     {
-        volume->labels[volume->labels_count++] =
+        pairs[(*count)++] =
             (struct oci_pair){str_dup(key), str_dup(str_or(json_string_value(value), ""))};
     }
+    return pairs;
 }
 
 static int record_read(struct volumes *volumes, const char *name, struct err *err)
@@ -110,7 +134,8 @@ static int record_read(struct volumes *volumes, const char *name, struct err *er
     struct volume *volume = volume_new(volumes, name);
     volume->created.ns = json_integer_value(json_object_get(json, "created"));
     volume->anonymous = json_is_true(json_object_get(json, "anonymous"));
-    set_labels(volume, json_object_get(json, "labels"));
+    volume->labels = pairs_read(json_object_get(json, "labels"), &volume->labels_count);
+    volume->options = pairs_read(json_object_get(json, "options"), &volume->options_count);
     map_put_str(&volumes->list, name, volume);
     json_decref(json);
     return 0;
@@ -188,10 +213,19 @@ static int make_folders(const struct volumes *volumes, const char *name, struct 
     return rc;
 }
 
-int volumes_create(struct volumes *volumes, const char *name, const struct oci_pair *labels,
-                   size_t labels_count, const struct volume **out, struct err *err)
+static int check_options(const char *name, const struct volume_wish *wish, struct err *err)
+{
+    struct err why = ERR_INIT;
+    if (volume_options_check(wish->options, wish->options_count, &why) == 0)
+        return 0;
+    return err_set(err, why.code, "create %.255s: %s", name, why.message);
+}
+
+int volumes_create(struct volumes *volumes, const struct volume_wish *wish,
+                   const struct volume **out, struct err *err)
 {
     char fresh[65];
+    const char *name = wish->name;
     bool anonymous = str_empty(name);
     if (anonymous) {
         unsigned char random[32];
@@ -206,15 +240,18 @@ int volumes_create(struct volumes *volumes, const char *name, const struct oci_p
         *out = volume;
         return 0;
     }
-    if (map_count(&volumes->list) >= VOLUMES_MAX || labels_count > OCI_LIST_MAX)
+    rc = check_options(name, wish, err);
+    if (rc)
+        return rc;
+    if (map_count(&volumes->list) >= VOLUMES_MAX || wish->labels_count > OCI_LIST_MAX)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "too many volumes or labels");
     volume = volume_new(volumes, name);
     volume->created = wall_now();
     volume->anonymous = anonymous;
-    volume->labels = mem_alloc_array(labels_count + 1, sizeof *volume->labels);
-    for (size_t i = 0; i < labels_count; i++)
-        volume->labels[volume->labels_count++] =
-            (struct oci_pair){str_dup(labels[i].key), str_dup(str_or(labels[i].value, ""))};
+    volume->labels = pairs_copy(wish->labels, wish->labels_count);
+    volume->labels_count = wish->labels_count;
+    volume->options = pairs_copy(wish->options, wish->options_count);
+    volume->options_count = wish->options_count;
     rc = make_folders(volumes, name, err);
     // The record comes last: a folder without one is no volume.
     if (!rc)
@@ -318,8 +355,12 @@ int volumes_remove(struct volumes *volumes, const char *name, struct err *err)
         return rc;
     if (volumes_users(volumes, name))
         return err_set(err, ERR_FAILED_PRECONDITION, "remove %s: volume is in use", name);
+    // What is mounted is not the volume's own, and stays.
+    if (found->options_count)
+        rc = volume_unmount(found->path, err);
     // The record first: what is left of a removal cut short is no volume any more.
-    rc = path_in(path, volumes, name, "/volume.json", err);
+    if (!rc)
+        rc = path_in(path, volumes, name, "/volume.json", err);
     if (!rc)
         rc = file_remove(path, err);
     if (!rc)
@@ -340,7 +381,8 @@ int volumes_prune(struct volumes *volumes, bool all, void (*removed)(void *owner
     MAP_EACH (entry, &volumes->list) {
         struct volume *volume = entry->value;
         char name[VOLUME_NAME_MAX + 1];
-        if (rc || (!all && !volume->anonymous) || volumes_users(volumes, volume->name))
+        if (rc || (!all && !volume->anonymous) || volume->options_count ||
+            volumes_users(volumes, volume->name))
             continue;
         str_copy(name, sizeof name, volume->name);
         rc = volumes_remove(volumes, name, err);

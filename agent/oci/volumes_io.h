@@ -1,6 +1,6 @@
 // Volumes of the local driver: folders that outlive containers.
 //
-//   <root>/<name>/volume.json   labels and time
+//   <root>/<name>/volume.json   labels, options and time
 //   <root>/<name>/_data/        what containers see
 //   <root>/<name>/users/<id>    one empty file per container that holds it
 //
@@ -29,17 +29,27 @@ struct volume {
     bool anonymous;
     struct oci_pair *labels;
     size_t labels_count;
+    struct oci_pair *options; // of the driver (volume_options.h)
+    size_t options_count;
+};
+
+struct volume_wish {
+    const char *name; // NULL or empty: an anonymous one
+    const struct oci_pair *labels;
+    size_t labels_count;
+    const struct oci_pair *options;
+    size_t options_count;
 };
 
 // Opens (making it when missing, mode 0701: containers' users must pass) the folder of all volumes.
 int volumes_open(const char *root, struct volumes **out, struct err *err);
 void volumes_close(struct volumes *volumes);
 
-// Makes a volume, or finds the one of that name (then labels are left as they are). A NULL or empty
-// name makes an anonymous one. INVALID_ARGUMENT for names that docker refuses. The volume belongs
-// to the list and lives until it is removed.
-int volumes_create(struct volumes *volumes, const char *name, const struct oci_pair *labels,
-                   size_t labels_count, const struct volume **out, struct err *err);
+// Makes a volume, or finds the one of that name (then labels and options are left as they are).
+// INVALID_ARGUMENT for names and options that docker refuses, in its words. The volume belongs to
+// the list and lives until it is removed. Nothing is mounted (volume_mounts_io.h).
+int volumes_create(struct volumes *volumes, const struct volume_wish *wish,
+                   const struct volume **out, struct err *err);
 
 // NOT_FOUND "no such volume: x".
 int volumes_find(const struct volumes *volumes, const char *name, const struct volume **out,
@@ -59,8 +69,8 @@ size_t volumes_users(const struct volumes *volumes, const char *name);
 // FAILED_PRECONDITION while a container holds it, NOT_FOUND.
 int volumes_remove(struct volumes *volumes, const char *name, struct err *err);
 
-// Removes what nobody holds: anonymous volumes, or all of them. `removed` (may be NULL) hears
-// names.
+// Removes what nobody holds: anonymous volumes, or all of them but those with options. `removed`
+// (may be NULL) hears names.
 int volumes_prune(struct volumes *volumes, bool all, void (*removed)(void *owner, const char *name),
                   void *owner, struct err *err);
 

@@ -70,6 +70,22 @@ on h1 rm "$LAB/h1/skep/fill"
 eventually 60 replicas crowded 1/1
 docker service rm crowded >/dev/null
 
+step "volumes that are mounts, and those that cannot be"
+mkdir "$LAB/elsewhere"; date >"$LAB/elsewhere/file"
+mounts() { on h1 grep -c " $LAB/h1/skep/volumes/" /proc/self/mountinfo || true; }
+mount_of() { echo "type=volume,source=$1,target=/vol,volume-opt=type=none,volume-opt=o=bind,volume-opt=device=$2"; }
+create bound --mount "$(mount_of bound "$LAB/elsewhere")" "$LAB_IMAGE" sh -c 'test -e /vol/file && exec sleep 100005'
+create nowhere --mount "$(mount_of nowhere "$LAB/nosuch")" "$LAB_IMAGE" sleep 100006
+create oddly --mount type=volume,source=oddly,target=/vol,volume-opt=foo=bar "$LAB_IMAGE" sleep 100006
+eventually 60 replicas bound 1/1
+eventually 60 failed nowhere '(Rejected|Failed).*failed to mount local volume: mount .*nosuch.*no such file'
+eventually 60 failed oddly 'Rejected.*create oddly: invalid option: "foo"'
+same 1 "$(mounts)" "mounts of volumes"
+docker service rm bound nowhere oddly >/dev/null
+unmounted() { same 0 "$(mounts)" "mounts of volumes"; }
+eventually 60 unmounted
+eventually 60 alone
+
 step "links and dots lead nowhere"
 docker run -d --name trap "$LAB_IMAGE" sh -c 'ln -s /etc /tmp/out; ln -s ../../../../../../etc /tmp/up
   ln -s /proc/1/root /tmp/root; ln -s /proc/self/cwd /tmp/cwd; sleep 1000' >/dev/null

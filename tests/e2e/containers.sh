@@ -156,16 +156,61 @@ size=$(docker system df -v --format "{{range .Volumes}}{{if eq .Name \"sized\"}}
 [[ $size == 1*MB ]] || fail "a volume of 1 MB has $size"
 docker volume rm sized >/dev/null
 
+step "volumes that are mounts: from the first use to the last"
+volumes=$LAB/h1/skep/volumes
+mounts() { on h1 grep -c " $volumes/" /proc/self/mountinfo || true; }
+refused 'create mem: invalid option: "foo"' docker volume create mem -o foo=bar
+refused 'create mem: missing required option: "device"' docker volume create mem -o type=tmpfs
+docker volume create mem -o type=tmpfs -o device=tmpfs -o o=size=1m,mode=711,noexec >/dev/null
+docker volume create away -o type=none -o device="$LAB/nosuch" -o o=bind >/dev/null
+docker volume create shown -o type=none -o device="$LAB/bind" -o o=bind,ro >/dev/null
+same tmpfs "$(docker volume inspect mem --format '{{.Options.type}}')" "an option"
+docker run -d --name one --network none -v mem:/m "$I" sleep 1000 >/dev/null
+docker exec one sh -c 'echo together >/m/x'
+same together "$(docker run --rm --network none -v mem:/m "$I" cat /m/x)" "one mount for two"
+line=$(docker exec one grep ' /m ' /proc/mounts)
+[[ $line == 'tmpfs /m tmpfs '*noexec*size=1024k*mode=711* ]] || fail "another mount: $line"
+same 1 "$(mounts)" "mounts while it is used"
+docker stop -t 0 one >/dev/null
+same 0 "$(mounts)" "mounts when nobody uses it"
+docker start one >/dev/null
+same '' "$(docker exec one ls /m)" "what was in memory"
+docker rm -f one >/dev/null
+same 0 "$(mounts)" "mounts after the container"
+why="error while mounting volume '$volumes/away/_data': failed to mount local volume: mount $LAB/nosuch:$volumes/away/_data, flags: 0x1000: no such file or directory"
+refused "$why" docker run --name no --network none -v away:/m "$I" true
+refused "$why" docker cp no:/m/x "$LAB/got"
+refused "$why" docker create -v away:/bin "$I" true # filled from the image, so mounted already
+docker rm no >/dev/null
+same 'outside ro' "$(docker run --rm --network none -v shown:/m "$I" sh -c 'cat /m/file | tr "\n" " "; touch /m/x 2>/dev/null || echo ro')" "a bind"
+docker volume create strict -o type=tmpfs -o device=tmpfs -o o=noexec >/dev/null
+line=$(docker run --rm --network none -v strict:/m:ro "$I" grep ' /m ' /proc/mounts)
+[[ $line == *' ro,'*noexec* ]] || fail "a read-only use of a strict mount: $line"
+docker create --name still -v shown:/m "$I" true >/dev/null
+docker cp still:/m/file "$LAB/got" && same outside "$(cat "$LAB/got")" "a copy out of what is not mounted"
+same 0 "$(mounts)" "mounts after the copy"
+docker rm still >/dev/null
+docker run --rm --network none --mount type=volume,src=opt,dst=/m,volume-opt=type=tmpfs,volume-opt=device=tmpfs "$I" \
+  grep -q '^tmpfs /m ' /proc/mounts || fail "options of a --mount"
+refused 'create bad: invalid option: "foo"' docker run --mount type=volume,src=bad,dst=/m,volume-opt=foo=bar "$I" true
+if docker volume prune -f | has '^mem$'; then fail "pruned what is elsewhere"; fi
+docker volume rm away shown opt strict >/dev/null
+[[ -e $LAB/bind/file ]] || fail "what was mounted went with the volume"
+
 step "skepd goes and comes: containers run on"
 docker run -d --name keep --network none --restart always --health-cmd 'echo well' --health-interval 200ms \
   "$I" sleep 1000 >/dev/null
 docker run -d --name lost --network none "$I" sleep 1000 >/dev/null
+docker run -d --name mounted --network none -v mem:/m "$I" sleep 1000 >/dev/null
+docker run -d --name falls --network none -v mem:/m "$I" sleep 1000 >/dev/null
+docker exec mounted sh -c 'echo before >/m/x'
+falling=$(field falls .State.Pid)
 pid=$(field keep .State.Pid)
 ending=$(field lost .State.Pid)
 eventually 60 health keep healthy
 known() { same 'healthy well' "$(docker inspect keep | jq -r '.[0].State.Health | .Status + " " + .Log[0].Output')" "its health"; }
 kill9 h1 skepd
-on h1 kill -KILL "$ending"
+on h1 kill -KILL "$ending" "$falling"
 skep_start h1
 # Its monitor may be slower than skepd.
 has_ended() { [[ $(field lost '.State.Status}} {{.State.ExitCode') == 'exited 137' ]]; }
@@ -177,6 +222,13 @@ skep_stop h1
 skep_start h1
 known
 same "running $pid" "$(field keep .State.Status) $(field keep .State.Pid)" "one that ran on"
+
+same before "$(docker exec mounted cat /m/x)" "a volume's mount after the restart"
+docker rm -f falls >/dev/null
+same before "$(docker run --rm --network none -v mem:/m "$I" cat /m/x)" "the same mount"
+docker rm -f mounted >/dev/null
+same 0 "$(mounts)" "mounts after the last"
+docker volume rm mem >/dev/null
 
 step "events"
 docker rm -f keep lost >/dev/null
