@@ -162,6 +162,7 @@ static void tell_found(struct executor_task *task)
     container_appeared(task);
     str_copy(container.id, sizeof container.id, task->id);
     container.pid = (int32_t)status.pid;
+    container_health_found(task, &container, status.started);
     to_executor_exit(&status.exit, &end);
     enum executor_found found = status.state == RUNTIME_EXITED    ? EXECUTOR_EXITED
                                 : status.state == RUNTIME_CREATED ? EXECUTOR_CREATED

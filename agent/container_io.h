@@ -18,6 +18,7 @@
 #include "agent/oci/volumes_io.h"
 #include "agent/task/executor.h"
 #include "proto/base/err.h"
+#include "proto/base/json.h"
 #include "proto/base/loop_io.h"
 
 // How often the sizes of logs are looked at, unless asked otherwise.
@@ -51,6 +52,14 @@ struct containers_view {
 
 // What becomes of containers, for who shows them. None runs inside the call that causes it, but for
 // those of a call of the executor's.
+// What the watcher keeps of a container's health beside it, {"Health": {"Status": "healthy",
+// "FailingStreak": 0, "Log": [...]}}, so that it goes on after a restart: in runtime_dir, gone with
+// the container.
+#define CONTAINER_HEALTH_FILE  "health.json"
+#define CONTAINER_HEALTH_BYTES (1u << 20)
+// Reads it; NULL when there is none, or it is broken. To be released.
+json_t *containers_health(const struct containers *containers, const char *id);
+
 struct containers_watcher {
     // A task's container is there: made, or found again.
     void (*appeared)(void *owner, const struct containers_view *view);

@@ -110,6 +110,10 @@ container_logs(struct executor_task *task, const struct executor_log_options *op
 void container_logs_pause(struct executor_log_stream *stream, bool pause);
 void container_logs_close(struct executor_log_stream *stream);
 
+// Fills in what an earlier life knew of the health of one that runs.
+void container_health_found(const struct executor_task *task, struct executor_container *found,
+                            struct wall started);
+
 // Lets go of a check under way: its process is killed, its answer dropped.
 void container_check_drop(struct executor_task *task);
 // Tells those who follow the logs that the container ended.

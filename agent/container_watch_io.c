@@ -3,6 +3,8 @@
 
 #include "agent/container_priv_io.h"
 #include "proto/base/check.h"
+#include "proto/base/clock_io.h"
+#include "proto/base/file_io.h"
 #include "proto/base/str.h"
 
 #define STREAM_MAGIC    0x6c6f6773u
@@ -13,6 +15,39 @@
 const Swarm__HealthConfig *container_health(const struct executor_task *task)
 {
     return task->spec.health;
+}
+
+json_t *containers_health(const struct containers *containers, const char *id)
+{
+    const char *dir = runtime_dir(containers->runtime, id);
+    char path[4096];
+    struct buf text;
+    if (!dir || !str_format(path, sizeof path, "%s/" CONTAINER_HEALTH_FILE, dir) ||
+        !file_exists(path))
+        return NULL;
+    buf_init(&text, CONTAINER_HEALTH_BYTES);
+    json_t *record = file_read(path, &text, NULL) ? NULL : json_parse(text.data, text.len, NULL);
+    buf_fini(&text);
+    return record;
+}
+
+void container_health_found(const struct executor_task *task, struct executor_container *found,
+                            struct wall started)
+{
+    static const char *const names[] = {
+        [HEALTH_STARTING] = "starting",
+        [HEALTH_HEALTHY] = "healthy",
+        [HEALTH_UNHEALTHY] = "unhealthy",
+    };
+    json_t *record = containers_health(task->containers, task->id);
+    const json_t *health = json_object_get(record, "Health");
+    const char *status = json_string_value(json_object_get(health, "Status"));
+    for (size_t i = HEALTH_STARTING; i < COUNT_OF(names); i++)
+        if (status && str_equal(status, names[i]))
+            found->health = (enum health_state)i;
+    found->health_failing = (int32_t)json_integer_value(json_object_get(health, "FailingStreak"));
+    found->age_ns = wall_since(wall_now(), started);
+    json_decref(record);
 }
 
 static void check_done(void *owner, const struct check_result *result)

@@ -13,10 +13,14 @@
 #include "proto/base/tar.h"
 #include "agent/oci/root_io.h"
 #include "proto/base/check.h"
+#include "proto/base/map.h"
 #include "proto/base/str.h"
 
-#define COPY_BYTES (128 * 1024)
-#define HEAD_BYTES (4u << 20)
+#define COPY_BYTES       (128 * 1024)
+#define HEAD_BYTES       (4u << 20)
+#define LINKS_MAX        1000000 // files with several names; more of them become copies
+#define ATTRIBUTES_MAX   64
+#define ATTRIBUTES_BYTES (64u << 10) // of all names, and of all values, of one file
 
 // ---- paths -------------------------------------------------------------------------------------
 
@@ -112,8 +116,9 @@ int archive_stat(const char *root, const char *path, struct archive_stat *out, s
 
 struct writing {
     int out;
-    dev_t device; // 0: not looked at
-    bool layer;   // overlayfs's marks become OCI's
+    dev_t device;     // 0: not looked at
+    bool layer;       // overlayfs's marks become OCI's
+    struct map links; // device and inode of a file with several names -> the first one written
     struct err *err;
 };
 
@@ -189,6 +194,61 @@ static bool fill_entry(const struct stat *st, struct tar_entry *entry)
     entry->major = major(st->st_rdev);
     entry->minor = minor(st->st_rdev);
     return true;
+}
+
+// A file with several names is written once. True when it was: then the entry is a link to it.
+static bool is_written(struct writing *writing, const struct stat *st, struct tar_entry *entry)
+{
+    const uint64_t key[2] = {st->st_dev, st->st_ino};
+    if (entry->kind == TAR_DIR || st->st_nlink < 2)
+        return false;
+    const char *first = map_get(&writing->links, key, sizeof key);
+    if (first) {
+        entry->kind = TAR_HARD_LINK;
+        entry->size = 0;
+        str_copy(entry->link, sizeof entry->link, first);
+        return true;
+    }
+    if (map_count(&writing->links) < LINKS_MAX)
+        map_put(&writing->links, key, sizeof key, str_dup(entry->name));
+    return false;
+}
+
+static void forget_links(struct writing *writing)
+{
+    MAP_EACH (entry, &writing->links)
+        free(entry->value);
+    map_fini(&writing->links);
+}
+
+// What a file has of attributes that belong in an image: what it may do, and its users' own.
+struct attributes {
+    size_t count;
+    struct tar_attribute list[ATTRIBUTES_MAX];
+    char names[ATTRIBUTES_BYTES];
+    char values[ATTRIBUTES_BYTES];
+};
+
+static void read_attributes(int dir, const char *name, struct attributes *out)
+{
+    char path[512];
+    out->count = 0;
+    if (!str_format(path, sizeof path, "/proc/self/fd/%d/%s", dir, name))
+        return;
+    ssize_t bytes = llistxattr(path, out->names, sizeof out->names);
+    size_t used = 0;
+    for (const char *at = out->names;
+         bytes > 0 && at < out->names + bytes && out->count < ATTRIBUTES_MAX;
+         at += strlen(at) + 1) {
+        if (!str_equal(at, "security.capability") && !str_starts(at, "user."))
+            continue;
+        ssize_t size = lgetxattr(path, at, out->values + used, sizeof out->values - used);
+        if (size < 0)
+            continue;
+        out->list[out->count++] =
+            (struct tar_attribute){.name = at, .value = out->values + used, .size = (size_t)size};
+        used += (size_t)size;
+    }
 }
 
 static int write_tree(struct writing *writing, int dir, const char *name, const char *shown,
@@ -273,7 +333,14 @@ static int write_tree(struct writing *writing, int dir, const char *name, const 
             ssize_t length = readlinkat(dir, name, entry->link, sizeof entry->link - 1);
             entry->link[length > 0 ? length : 0] = '\0';
         }
+        struct attributes *attributes = MEM_NEW(struct attributes);
+        if (!is_written(writing, &st, entry)) {
+            read_attributes(dir, name, attributes);
+            entry->attributes = attributes->list;
+            entry->attributes_count = attributes->count;
+        }
         rc = write_head(writing, entry);
+        free(attributes);
         if (!rc && entry->kind == TAR_FILE)
             rc = write_file(writing, dir, name, entry->size);
         int fd =
@@ -301,16 +368,19 @@ int archive_write_layer(const char *upper, const char *target, struct err *err)
     int fd = open(upper, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return err_set_errno(err, errno, "open %s", upper);
+    map_init(&writing.links);
     writing.out = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (writing.out < 0) {
         int errnum = errno;
         close(fd);
+        map_fini(&writing.links);
         return err_set_errno(err, errnum, "make %s", target);
     }
     int rc = write_content(&writing, fd, "", 0);
     if (!rc)
         rc = write_end(&writing);
     close(writing.out);
+    forget_links(&writing);
     return rc;
 }
 
@@ -324,6 +394,7 @@ int archive_write(const char *root, const char *path, bool whole, const char *ta
     int fd = open_above(root, path, last, err);
     if (fd < 0)
         return fd;
+    map_init(&writing.links);
     writing.out = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     int rc = writing.out < 0 ? err_set_errno(err, errno, "make %s", target) : 0;
     if (!rc && fstatat(fd, last, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -341,6 +412,7 @@ int archive_write(const char *root, const char *path, bool whole, const char *ta
         rc = write_end(&writing);
     if (writing.out >= 0)
         close(writing.out);
+    forget_links(&writing);
     close(fd);
     return rc;
 }

@@ -4,6 +4,8 @@
 #include "agent/crate/crates_priv_io.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
+#include "proto/base/file_io.h"
+#include "proto/base/log.h"
 #include "proto/base/str.h"
 
 #define CHECK_WORDS_MAX 1024
@@ -58,6 +60,26 @@ static void check_done(void *owner, const struct check_result *result)
     health_wake(crate);
 }
 
+// A task's is kept beside its container, which it does not outlive.
+static void keep_of_task(const struct crate *crate)
+{
+    const char *dir = runtime_dir(crate->crates->runtime, crate->id);
+    char path[CRATE_PATH_BYTES];
+    struct buf text;
+    struct json_out out;
+    struct err err = ERR_INIT;
+    if (!dir || !str_format(path, sizeof path, "%s/" CONTAINER_HEALTH_FILE, dir))
+        return;
+    buf_init(&text, CONTAINER_HEALTH_BYTES);
+    json_out_init(&out, &text);
+    json_out_object(&out, NULL);
+    crate_health_write(crate, &out);
+    json_out_end(&out);
+    if (json_out_done(&out) && file_write_atomic(path, text.data, text.len, 0600, &err))
+        log_warn("health of a task is not kept", "container=%s err=\"%s\"", crate->id, err.message);
+    buf_fini(&text);
+}
+
 void crate_health_checked(struct crate *crate, const struct check_result *result)
 {
     if (crate->life->health_state.state == HEALTH_NONE)
@@ -65,6 +87,8 @@ void crate_health_checked(struct crate *crate, const struct check_result *result
     keep_result(crate, result);
     health_result(&crate->life->health_state, !result->err && result->code == 0, mono_now());
     tell_state(crate);
+    if (crate->task)
+        keep_of_task(crate);
 }
 
 // The words of a list; at most `max`.
@@ -164,6 +188,8 @@ void crate_health_resume(struct crate *crate)
                   mono_now());
     crate->health = names[known];
     crate->health_failing = failing;
+    if (crate->task)
+        health_stop(&life->health_state);
     health_wake(crate);
 }
 

@@ -295,8 +295,12 @@ static void on_appeared(void *owner, const struct containers_view *view)
         crate->finished = status.exit.at;
     }
     crate_link_sandbox(crate);
-    if (running)
-        crate_health_begin(crate);
+    if (running) {
+        json_t *record = containers_health(crates->containers, crate->id);
+        crate_health_take(crate, record);
+        json_decref(record);
+        crate_health_resume(crate);
+    }
     if (!map_has_str(&crates->by_name, crate->name))
         map_put_str(&crates->by_name, crate->name, crate);
     if (!running && crate->state == CRATE_CREATED)

@@ -1,4 +1,4 @@
-// The streams of containers and execs: attach, logs, wait, stats.
+// The streams of containers and execs: exec, logs, wait. Attaching is container_attach.c.
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,94 +16,11 @@
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 
-// ---- attach ------------------------------------------------------------------------------------
-
-// Both ends of an attachment or an exec: freed when the client's end is closed.
+// The other end of an exec's stream: freed when the client's end is closed.
 struct session {
-    struct crate_attach *attach; // one of these two
-    struct crate_exec *exec;     // NULL: it ended
-    struct stream *stream;       // of an exec
-    bool close_stdin;            // the end of the client's input is the end of the process's
+    struct crate_exec *exec; // NULL: it ended
+    struct stream *stream;
 };
-
-static int attach_write(void *target, const void *bytes, size_t size)
-{
-    return crate_attach_write(((struct session *)target)->attach, bytes, size);
-}
-
-static void attach_end(void *target)
-{
-    struct session *session = target;
-    if (session->close_stdin)
-        crate_attach_end(session->attach);
-}
-
-static void attach_pause(void *target, bool pause)
-{
-    crate_attach_pause(((struct session *)target)->attach, pause);
-}
-
-static void attach_leave(void *target)
-{
-    struct session *session = target;
-    crate_attach_close(session->attach);
-    free(session);
-}
-
-static const struct crate_attach_events stream_events = {stream_output, stream_ended};
-
-static void attach(struct request *request)
-{
-    static const struct stream_target class = {attach_write, attach_end, attach_pause,
-                                               attach_leave};
-    struct crate *crate = container_find(request);
-    struct err err = ERR_INIT;
-    const char *keys = request_query(request, "detachKeys");
-    if (!crate)
-        return;
-    if (!stream_keys_valid(keys)) {
-        request_fail(request, 400, "invalid detach keys (%.50s) provided", keys);
-        return;
-    }
-    if (request_flag(request, "logs")) {
-        request_fail(request, 501, "attaching with logs is not supported: ask for the logs first");
-        return;
-    }
-    if (crate->state == CRATE_PAUSED) {
-        request_fail(request, 409, "container %s is paused, unpause the container before attach",
-                     crate->id);
-        return;
-    }
-    if (crate->state == CRATE_RESTARTING) {
-        request_fail(request, 409,
-                     "container %s is restarting, wait until the container is running", crate->id);
-        return;
-    }
-    bool stream_wanted = request_flag(request, "stream");
-    struct stream_options options = {
-        .tty = config_bool(crate->config, "Tty"),
-        .in = request_flag(request, "stdin") && config_bool(crate->config, "OpenStdin"),
-        .out = request_flag(request, "stdout"),
-        .err = request_flag(request, "stderr"),
-        .detach_keys = keys,
-    };
-    struct session *session = MEM_NEW(struct session);
-    session->close_stdin = config_bool(crate->config, "StdinOnce");
-    struct stream *stream = stream_open(request, crate->crates, &options);
-    if (!stream_wanted || crate_attach(crate, &stream_events, stream, &session->attach, &err)) {
-        if (stream_wanted)
-            stream_output(stream, 2, err.message, strlen(err.message));
-        free(session);
-        stream_ended(stream);
-        return;
-    }
-    stream_begin(stream, &class, session);
-}
-
-static void attach_ws(struct request *request)
-{
-    request_plain(request, 400, "text/plain; charset=utf-8", "not websocket protocol");
-}
 
 // ---- exec --------------------------------------------------------------------------------------
 
@@ -544,13 +461,8 @@ static void logs(struct request *request)
 }
 
 static const struct endpoint rows[] = {
-    {"POST", "/containers/{id}/attach", attach},
-    {"GET", "/containers/{id}/attach/ws", attach_ws},
-    {"POST", "/containers/{id}/wait", wait_for},
-    {"GET", "/containers/{id}/logs", logs},
-    {"POST", "/containers/{id}/exec", exec_create},
-    {"POST", "/exec/{id}/start", exec_start},
-    {"GET", "/exec/{id}/json", exec_inspect},
-    {"POST", "/exec/{id}/resize", exec_resize},
+    {"POST", "/containers/{id}/wait", wait_for},    {"GET", "/containers/{id}/logs", logs},
+    {"POST", "/containers/{id}/exec", exec_create}, {"POST", "/exec/{id}/start", exec_start},
+    {"GET", "/exec/{id}/json", exec_inspect},       {"POST", "/exec/{id}/resize", exec_resize},
 };
 ENDPOINTS(container_stream_endpoints, rows);

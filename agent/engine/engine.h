@@ -38,7 +38,8 @@ extern const struct endpoints system_endpoints, swarm_endpoints, node_endpoints,
     absent_endpoints, container_endpoints, container_stream_endpoints, network_create_endpoints,
     image_endpoints, image_upload_endpoints, image_transfer_endpoints, volume_endpoints,
     container_look_endpoints, commit_endpoints, container_upload_endpoints, disk_usage_endpoints,
-    checkup_endpoints, network_attach_endpoints, container_list_endpoints;
+    checkup_endpoints, network_attach_endpoints, container_list_endpoints,
+    container_attach_endpoints;
 
 // All of them, for who walks the API: engine_io.c, and tests that try every endpoint.
 extern const struct endpoints *const engine_endpoints[];

@@ -26,6 +26,7 @@ const struct endpoints *const engine_endpoints[] = {
     &container_endpoints,
     &container_list_endpoints,
     &container_stream_endpoints,
+    &container_attach_endpoints,
     &image_endpoints,
     &image_upload_endpoints,
     &image_transfer_endpoints,

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/task/health.h"
 #include "proto/base/clock.h"
 #include "proto/base/err.h"
 #include "proto/wire/objects.pb-c.h"
@@ -24,6 +25,11 @@
 struct executor_container {
     char id[EXECUTOR_ID_BYTES];
     int32_t pid; // 0: none
+    // Of one found running: what an earlier life learned from its checks, and how long it has run.
+    // HEALTH_NONE: nothing.
+    enum health_state health;
+    int32_t health_failing;
+    int64_t age_ns;
 };
 
 struct executor_exit {

@@ -167,7 +167,11 @@ void task_found(struct task *task, enum executor_found found,
         task->prepared = true;
         task->running = true;
         set_container(task, container);
-        health_start(&task->health, now);
+        if (container->health == HEALTH_NONE)
+            health_start(&task->health, now);
+        else
+            health_resume(&task->health, container->health, container->health_failing,
+                          container->age_ns, now);
         return;
     case EXECUTOR_EXITED:
         task->prepared = true;

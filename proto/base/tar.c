@@ -72,9 +72,10 @@ static void put_block(struct buf *out, const struct tar_entry *entry, char kind,
 }
 
 // "<length> key=value\n", where the length counts itself.
-static void put_record(struct buf *out, const char *key, const char *value)
+static void put_record(struct buf *out, const char *group, const char *key, const void *value,
+                       size_t size)
 {
-    size_t rest = strlen(key) + strlen(value) + 3, length = rest + 1;
+    size_t rest = strlen(group) + strlen(key) + size + 3, length = rest + 1;
     char number[24];
     for (;;) {
         str_format(number, sizeof number, "%zu", length);
@@ -82,7 +83,9 @@ static void put_record(struct buf *out, const char *key, const char *value)
             break;
         length = rest + strlen(number);
     }
-    buf_printf(out, "%zu %s=%s\n", length, key, value);
+    buf_printf(out, "%zu %s%s=", length, group, key);
+    buf_put(out, value, size);
+    buf_put_u8(out, '\n');
 }
 
 size_t tar_padding(uint64_t size)
@@ -102,13 +105,16 @@ static void put_zeros(struct buf *out, size_t count)
 void tar_put(struct buf *out, const struct tar_entry *entry)
 {
     bool long_name = strlen(entry->name) > NAME_BYTES, long_link = strlen(entry->link) > NAME_BYTES;
-    if (long_name || long_link) {
+    if (long_name || long_link || entry->attributes_count) {
         struct buf records;
         buf_init(&records, TAR_PAX_BYTES);
         if (long_name)
-            put_record(&records, "path", entry->name);
+            put_record(&records, "", "path", entry->name, strlen(entry->name));
         if (long_link)
-            put_record(&records, "linkpath", entry->link);
+            put_record(&records, "", "linkpath", entry->link, strlen(entry->link));
+        for (size_t i = 0; i < entry->attributes_count; i++)
+            put_record(&records, "SCHILY.xattr.", entry->attributes[i].name,
+                       entry->attributes[i].value, entry->attributes[i].size);
         put_block(out, entry, 'x', "PaxHeaders/entry", "", records.len);
         buf_put(out, records.data, records.len);
         put_zeros(out, tar_padding(records.len));

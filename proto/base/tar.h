@@ -24,6 +24,12 @@ enum tar_kind {
     TAR_FIFO,
 };
 
+struct tar_attribute {
+    const char *name; // "security.capability"
+    const void *value;
+    size_t size;
+};
+
 struct tar_entry {
     enum tar_kind kind;
     char name[TAR_NAME_MAX]; // folders end in '/'
@@ -33,6 +39,9 @@ struct tar_entry {
     uint64_t size; // of what follows, files only
     int64_t mtime_s;
     uint32_t major, minor;
+    // Attributes, written and not read; borrowed.
+    const struct tar_attribute *attributes;
+    size_t attributes_count;
 };
 
 // Appends the entry's header (and a pax record before it when it needs one).

@@ -134,6 +134,23 @@ no_halves() { [[ -z $(on h1 find "$LAB/h1/skep/tmp" -mindepth 1) ]]; }
 eventually 60 no_halves
 same "$calm" "$(sleeps 100000)" "the calm task's process through all of it"
 
+step "a task's health goes on over a restart of skepd"
+# One check that passes, and none that ends after it: what is known of its health is known from it.
+create watched --health-cmd 'test ! -e /once && touch /once && echo well || sleep 1000' --health-interval 1s --health-timeout 1h \
+  "$LAB_IMAGE" sleep 100006
+watched() { docker ps --quiet --filter label=com.docker.swarm.service.name=watched; }
+health() { docker inspect "$(watched)" | jq -r '.[0].State.Health | [.Status, (.FailingStreak | tostring), (.Log | length | tostring), .Log[0].Start, .Log[0].Output] | join(" ")'; }
+well() { [[ $(health) == 'healthy 0 1 '*' well'* ]]; }
+eventually 60 well
+known=$(health)
+kill9 h1 skepd
+skep_start h1
+eventually 60 well
+same "$known" "$(health)" "its health after the restart"
+eventually 60 replicas watched 1/1
+docker service rm watched >/dev/null
+eventually 60 alone
+
 step "what a lost life left goes: container, layer, log, sandbox"
 docker run -d --name lost "$LAB_IMAGE" sleep 100005 >/dev/null
 lost=$(docker inspect lost --format '{{.Id}}')

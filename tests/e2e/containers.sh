@@ -125,6 +125,37 @@ docker rm -f talk >/dev/null
 wait "$follower" || true
 same 4 "$(wc -l <"$LAB/followed")" "followed lines"
 
+step "attach: the log first, then what comes"
+docker run -d -i --name said --network none "$I" sh -c 'echo before; echo wrong >&2; while read -r line; do echo "got $line"; done' >/dev/null
+logged() { [[ $(docker logs said 2>&1 | wc -l) == "$1" ]]; }
+eventually 60 logged 2
+# attached QUERY: what comes of an attachment, without docker's heads of frames.
+attached() { curl -s -N --max-time "$1" -X POST --unix-socket "$LAB/h1/skep.sock" "http://d/v1.41/containers/said/attach?$2" | tr -d '\000-\011\013-\037' || true; }
+same $'before\nwrong' "$(attached 60 'logs=1&stdout=1&stderr=1' | sort)" "a log without a stream"
+same 'before' "$(attached 60 'logs=1&stdout=1')" "one stream of the log"
+python3 - "$LAB/h1/skep.sock" >"$LAB/attached" <<'PY'
+import re, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.settimeout(60)
+s.connect(sys.argv[1])
+s.sendall(b"POST /v1.41/containers/said/attach?logs=1&stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: d\r\n"
+          b"Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+s.sendall(b"one\ntwo\n")
+got = b""
+while b"got two\n" not in got:
+    more = s.recv(4096)
+    if not more:
+        break
+    got += more
+body = got.split(b"\r\n\r\n", 1)[1]
+print(re.sub(rb"[\x00-\x09\x0b-\x1f]", b"", body).decode(), end="")
+PY
+same $'before\ngot one\ngot two' "$(sed 's/[^a-z ]*//' "$LAB/attached")" "the log, then what input brought about"
+docker rm -f said >/dev/null
+docker run -d --name quiet --network none --log-driver none "$I" sleep 1000 >/dev/null
+refused 501 curl -sf -X POST --unix-socket "$LAB/h1/skep.sock" "http://d/v1.41/containers/quiet/attach?logs=1&stdout=1"
+docker rm -f quiet >/dev/null
+
 step "terminals: run -it, exec -it, attach and detach"
 script -qec "$LAB_DOCKER -H unix://$LAB/h1/skep.sock run -it --rm --network none $I sh -c 'stty size; tty; exit 5'" /dev/null \
   </dev/null >"$LAB/tty" 2>&1 && fail "exit code lost" || same 5 $? "exit code through a terminal"

@@ -59,6 +59,55 @@ docker load -qi "$LAB/made.tar" >/dev/null
 same "$made new own" "$(field made:1 .Id) $(docker run --rm --network none made:1 | tr '\n' ' ' | sed 's/ $//')" "saved and loaded"
 docker rmi made:1 >/dev/null
 
+step "commit: every kind of file comes through"
+docker run -d --name kinds --network none --cap-add MKNOD bb:1 \
+  sh -c 'mkdir -p /k/deep/er; echo one >/k/file; ln /k/file /k/other; ln /k/other /k/deep/third; ln -s ../file /k/deep/link
+    mknod /k/pipe p; mknod /k/char c 1 3; mknod /k/block b 7 9; chmod 4751 /k/other; chown 5:6 /k/deep
+    head -c 5000000 /dev/zero >/k/zeros; truncate -s 3m /k/hole; truncate -s 3m /k/hole; echo end >>/k/hole
+    rm -r /bin/vi /usr; mkdir /usr; echo new >/usr/new; n=/k; for i in 1 2 3; do n=$n/$(printf %0100d 7); mkdir $n; done; echo x >$n/x
+    touch -d "2001-02-03 04:05:06" /k/deep/er; touch /done; exec sleep 1000' >/dev/null
+finished() { docker exec kinds test -e /done; }
+eventually 60 finished
+# What a program may do, and what a user wrote on a file: for which busybox has no command.
+root=$(on h1 sh -c "ls -d $LAB/h1/skep/images/layers/$(docker inspect kinds --format '{{.Id}}')/merged")
+on h1 python3 -c 'import os, sys
+os.setxattr(sys.argv[1] + "/k/zeros", "user.note", b"a\0b\n")
+os.setxattr(sys.argv[1] + "/k/deep", "user.note", b"dir")
+os.setxattr(sys.argv[1] + "/k/hole", "security.capability", bytes([1,0,0,2,0,32,0,0,0,0,0,0,0,0,0,0,0,0,0,0]))' "$root"
+docker commit kinds kinds:1 >/dev/null
+docker create --name again kinds:1 true >/dev/null
+docker start again >/dev/null 2>&1 || true
+docker run -d --name shown --network none kinds:1 sleep 1000 >/dev/null
+# One line for each file: kind, rights, owner, size or device, time, target, content, names it has, attributes.
+listed()
+{
+  on h1 python3 - "$LAB/h1/skep/images/layers/$(docker inspect "$1" --format '{{.Id}}')/merged" <<'PY'
+import os, stat, sys, hashlib
+top = sys.argv[1]
+first = {}
+for folder, folders, files in os.walk(top + "/k"):
+    folders.sort()
+    for name in sorted(folders + files):
+        path = folder + "/" + name
+        s = os.lstat(path)
+        kind = stat.S_IFMT(s.st_mode)
+        content = hashlib.sha256(open(path, "rb").read()).hexdigest() if kind == stat.S_IFREG else os.readlink(path) if kind == stat.S_IFLNK else ""
+        attributes = sorted((a, os.getxattr(path, a, follow_symlinks=False)) for a in os.listxattr(path, follow_symlinks=False)
+                            if a.startswith(("user.", "security.cap")))
+        print(path[len(top):], oct(s.st_mode), s.st_uid, s.st_gid, s.st_size if kind == stat.S_IFREG else 0, s.st_rdev, int(s.st_mtime),
+              content, s.st_nlink if kind != stat.S_IFDIR else 0, first.setdefault((s.st_dev, s.st_ino), path[len(top):]), attributes)
+print(sorted(os.listdir(top + "/usr")), os.path.exists(top + "/bin/vi"))
+PY
+}
+listed kinds >"$LAB/kinds"
+listed shown >"$LAB/shown"
+diff "$LAB/kinds" "$LAB/shown" || fail "what came through commit is another"
+for what in "'user.note', b'a" "'security.capability', b" "0o10644" "0o60644" "/k/other 0o104751" "3 /k/file"; do
+  grep -q -e "$what" "$LAB/shown" || fail "no $what: $(cat "$LAB/shown")"
+done
+docker rm -f kinds again shown >/dev/null
+docker rmi kinds:1 >/dev/null
+
 step "save, remove, load"
 docker save -o "$LAB/saved.tar" bb:1
 refused 'reference does not exist' docker save -o "$LAB/no.tar" nosuch

@@ -311,6 +311,28 @@ static void check(bool passed)
     task_checked(&task, passed, now);
 }
 
+START_TEST(health_goes_on_where_an_earlier_life_left_it)
+{
+    struct task_status known = {.state = STATE(RUNNING), .message = "as known"};
+    begin_with_health();
+    begin(STATE(RUNNING), &known);
+    step();
+    struct executor_container found = box;
+    found.health = HEALTH_HEALTHY;
+    found.health_failing = 1;
+    found.age_ns = 60 * NS_PER_S;
+    task_set_health(&task, &health_config);
+    task_found(&task, EXECUTOR_RUNNING, &found, NULL, now);
+    expect(STATE(RUNNING), "as known", TASK_OP_NONE);
+    ck_assert_int_eq(task.health.state, HEALTH_HEALTHY);
+    // The second of two failures in a row, of which the first was seen by the earlier life.
+    now = mono_add(now, NS_PER_S);
+    ck_assert(step().check);
+    task_checked(&task, false, now);
+    expect(STATE(RUNNING), "as known", TASK_OP_STOP);
+}
+END_TEST
+
 START_TEST(running_is_said_once_healthy)
 {
     begin_with_health();
@@ -356,6 +378,7 @@ Suite *suite_task(void)
 {
     Suite *suite = suite_create("task");
     TCase *tcase = tcase_create("states");
+    tcase_add_test(tcase, health_goes_on_where_an_earlier_life_left_it);
     tcase_add_test(tcase, a_task_goes_up_state_by_state);
     tcase_add_test(tcase, ready_means_prepared_and_waiting);
     tcase_add_test(tcase, failures_before_starting_reject_and_later_ones_fail);
