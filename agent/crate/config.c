@@ -434,6 +434,12 @@ static json_t *read_table(const json_t *object, const struct table *table, struc
     return read_object(object, table->go_type, table->rows, table->count, err);
 }
 
+const char *config_name(bool host, size_t index)
+{
+    const struct table *table = host ? &host_table : &config_table;
+    return index < table->count ? table->rows[index].name : NULL;
+}
+
 bool config_given(const json_t *body)
 {
     for (size_t i = 0; i < COUNT_OF(config_rows); i++)
@@ -615,9 +621,10 @@ static int check_unsupported(const json_t *host, struct err *err)
         "BlkioDeviceWriteIOps",
         "DeviceRequests",
     };
-    static const char *const numbers[] = {"CpuRealtimePeriod", "CpuRealtimeRuntime",
-                                          "CpuCount",          "CpuPercent",
-                                          "IOMaximumIOps",     "IOMaximumBandwidth"};
+    static const char *const numbers[] = {
+        "CpuRealtimePeriod", "CpuRealtimeRuntime", "CpuCount",    "CpuPercent",
+        "IOMaximumIOps",     "IOMaximumBandwidth", "KernelMemory"};
+    static const char *const texts[] = {"Cgroup", "CgroupParent"};
     for (size_t i = 0; i < COUNT_OF(lists); i++)
         if (json_array_size(config_of(host, lists[i])) > 0)
             return err_set(err, ERR_UNIMPLEMENTED, "the option %s is not supported by Skep",
@@ -626,6 +633,13 @@ static int check_unsupported(const json_t *host, struct err *err)
         if (config_int(host, numbers[i]))
             return err_set(err, ERR_UNIMPLEMENTED, "the option %s is not supported by Skep",
                            numbers[i]);
+    for (size_t i = 0; i < COUNT_OF(texts); i++)
+        if (!str_empty(config_str(host, texts[i])))
+            return err_set(err, ERR_UNIMPLEMENTED, "the option %s is not supported by Skep",
+                           texts[i]);
+    const char *isolation = config_str(host, "Isolation");
+    if (!str_empty(isolation) && !str_equal_case(isolation, "default"))
+        return err_set(err, ERR_INVALID_ARGUMENT, "invalid isolation '%.50s' on linux", isolation);
     if (!str_empty(config_str(host, "VolumeDriver")) &&
         !str_equal(config_str(host, "VolumeDriver"), "local"))
         return err_set(err, ERR_NOT_FOUND,
@@ -776,7 +790,7 @@ int host_config_settle(json_t *config, json_t *host, const struct container_defa
         json_object_set_new(
             host, "ShmSize",
             json_integer(defaults->shm_bytes ? (json_int_t)defaults->shm_bytes : OCI_SHM_BYTES));
-    default_text(host, "NetworkMode", "default");
+    default_text(host, "NetworkMode", config_bool(config, "NetworkDisabled") ? "none" : "default");
     default_text(host, "IpcMode", defaults->ipc_shareable ? "shareable" : "private");
     default_text(host, "CgroupnsMode", defaults->cgroup_ns_host ? "host" : "private");
     if (json_is_null(json_object_get(host, "OomKillDisable")))

@@ -31,6 +31,10 @@ int host_config_change(json_t *host, const json_t *object, struct err *err);
 // working folder, user, labels, volumes, ports, health check, stop signal.
 void config_merge_image(json_t *config, const struct image_config *image);
 
+// The members of Config (or of HostConfig) by their names, in the API's order; NULL at the end. For
+// who has to know that none was forgotten.
+const char *config_name(bool host, size_t index);
+
 // The rules that need no machine: names, ranges, modes. INVALID_ARGUMENT in dockerd's words, and
 // UNIMPLEMENTED for options that this engine does not have. Settles what has a computed default
 // (shared memory, swap, log driver, modes of namespaces), by the node's own where it has one.

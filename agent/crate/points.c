@@ -196,6 +196,10 @@ static int add_mount(json_t *points, const json_t *mount, struct err *err)
                        driver, driver);
     if (!str_empty(config_str(volume, "Subpath")))
         return err_set(err, ERR_UNIMPLEMENTED, "the mount option Subpath is not supported by Skep");
+    // A read-only bind is read-only in its topmost mount: that is ReadOnlyNonRecursive.
+    if (config_bool(bind, "ReadOnlyForceRecursive"))
+        return err_set(err, ERR_UNIMPLEMENTED,
+                       "the mount option ReadOnlyForceRecursive is not supported by Skep");
     json_t *point = json_object();
     json_object_set_new(point, "Type", json_string(type));
     if (!is_bind) {

@@ -264,7 +264,16 @@ static int make_notes(struct making *making)
 {
     size_t count = 0;
     const json_t *labels = config_of(making->plan->config, "Labels");
-    struct oci_pair *notes = pairs_of(making, labels, CONTAINER_LABEL_PREFIX, &count);
+    size_t labels_count, own_count;
+    const struct oci_pair *named = pairs_of(making, labels, CONTAINER_LABEL_PREFIX, &labels_count);
+    const struct oci_pair *own =
+        pairs_of(making, config_of(making->plan->host, "Annotations"), "", &own_count);
+    struct oci_pair *notes =
+        arena_alloc_array(making->arena, labels_count + own_count + 2, sizeof *notes);
+    for (size_t i = 0; notes && named && i < labels_count; i++)
+        notes[count++] = named[i];
+    for (size_t i = 0; notes && own && i < own_count; i++)
+        notes[count++] = own[i];
     if (notes)
         notes[count++] = (struct oci_pair){CONTAINER_NOTE_NAME, making->plan->name};
     if (notes)

@@ -11,6 +11,7 @@
 #include "proto/base/map.h"
 #include "proto/base/str.h"
 
+#define DOMAINNAME   "kernel.domainname" // of the container's own UTS namespace
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // ---- process ---------------------------------------------------------------------------------
@@ -262,6 +263,14 @@ static void put_namespaces(struct json_out *out, const struct oci_container *c,
     json_out_end(out);
 }
 
+static bool says_sysctl(const struct oci_container *c, const char *key)
+{
+    for (size_t i = 0; i < c->sysctls_count; i++)
+        if (str_equal(c->sysctls[i].key, key))
+            return true;
+    return false;
+}
+
 static void put_sysctls(struct json_out *out, const struct oci_container *c)
 {
     // What Docker sets in a network namespace of the container's own: ports below 1024 and ping for
@@ -271,13 +280,11 @@ static void put_sysctls(struct json_out *out, const struct oci_container *c)
         {"net.ipv4.ping_group_range", "0 2147483647"},
     };
     json_out_object(out, "sysctl");
-    for (size_t i = 0; i < COUNT_OF(defaults) && c->net.mode != OCI_NS_HOST; i++) {
-        bool given = false;
-        for (size_t k = 0; k < c->sysctls_count; k++)
-            given |= str_equal(c->sysctls[k].key, defaults[i].key);
-        if (!given)
+    for (size_t i = 0; i < COUNT_OF(defaults) && c->net.mode != OCI_NS_HOST; i++)
+        if (!says_sysctl(c, defaults[i].key))
             json_out_str(out, defaults[i].key, defaults[i].value);
-    }
+    if (c->domainname && c->uts.mode != OCI_NS_HOST && !says_sysctl(c, DOMAINNAME))
+        json_out_str(out, DOMAINNAME, c->domainname);
     for (size_t i = 0; i < c->sysctls_count; i++)
         json_out_str(out, c->sysctls[i].key, c->sysctls[i].value);
     json_out_end(out);

@@ -180,6 +180,9 @@ void runtime_look(struct runtime *runtime, const char *init_program)
     getrlimit(RLIMIT_NOFILE, &limit);
     runtime->nofile_hard_max = limit.rlim_max;
     runtime->has_apparmor = file_begins("/sys/module/apparmor/parameters/enabled", 'Y');
+    if (runtime->has_apparmor)
+        log_warn("this kernel has AppArmor: containers get a profile only when one is asked for",
+                 "option=apparmor");
     runtime->has_selinux = access("/sys/fs/selinux/enforce", F_OK) == 0;
     runtime->has_cgroup_ns = access("/proc/self/ns/cgroup", F_OK) == 0;
 }

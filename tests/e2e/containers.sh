@@ -49,6 +49,8 @@ step "conmon does without the libraries it has no use for"
 maps=$(on h1 cat "/proc/$(on h1 pgrep -f "^[^ ]*conmon .*$(field c1 .Id)")/maps")
 [[ $maps == *libglib* && $maps == *skep-conmon.so* && $maps != */libsystemd* ]] || fail "conmon holds: $maps"
 
+same "walked.example" "$(docker run --rm --network none --domainname walked.example "$I" cat /proc/sys/kernel/domainname)" "a domain name"
+
 step "pause, kill, restart, stop, wait"
 docker pause c1 >/dev/null
 same 'paused true' "$(field c1 .State.Status) $(field c1 .State.Paused)" "state"
@@ -153,7 +155,7 @@ PY
 same $'before\ngot one\ngot two' "$(sed 's/[^a-z ]*//' "$LAB/attached")" "the log, then what input brought about"
 docker rm -f said >/dev/null
 docker run -d --name quiet --network none --log-driver none "$I" sleep 1000 >/dev/null
-refused 501 curl -sf -X POST --unix-socket "$LAB/h1/skep.sock" "http://d/v1.41/containers/quiet/attach?logs=1&stdout=1"
+refused 501 curl -sSf -X POST --unix-socket "$LAB/h1/skep.sock" "http://d/v1.41/containers/quiet/attach?logs=1&stdout=1"
 docker rm -f quiet >/dev/null
 
 step "terminals: run -it, exec -it, attach and detach"
