@@ -27,7 +27,14 @@
 
 struct volumes {
     char *root;
-    struct map list; // by name
+    struct map list;    // by name
+    struct map holders; // container -> struct holding: what lies in the folders of users
+};
+
+// What one container holds.
+struct holding {
+    size_t count;
+    char **names;
 };
 
 static int path_in(char out[VOLUME_PATH_MAX], const struct volumes *volumes, const char *name,
@@ -141,6 +148,57 @@ static int record_read(struct volumes *volumes, const char *name, struct err *er
     return 0;
 }
 
+// ---- who holds which ---------------------------------------------------------------------------
+
+static void holding_free(struct holding *holding)
+{
+    for (size_t i = 0; holding && i < holding->count; i++)
+        free(holding->names[i]);
+    if (holding)
+        free(holding->names);
+    free(holding);
+}
+
+static void note_holder(struct volumes *volumes, const char *container, const char *name)
+{
+    struct holding *holding = map_get_str(&volumes->holders, container);
+    if (!holding) {
+        holding = MEM_NEW(struct holding);
+        map_put_str(&volumes->holders, container, holding);
+    }
+    for (size_t i = 0; i < holding->count; i++)
+        if (str_equal(holding->names[i], name))
+            return;
+    holding->names = mem_realloc(holding->names, (holding->count + 1) * sizeof *holding->names);
+    holding->names[holding->count++] = str_dup(name);
+}
+
+static void forget_holder(struct volumes *volumes, const char *container, const char *name)
+{
+    struct holding *holding = map_get_str(&volumes->holders, container);
+    size_t at = 0;
+    while (holding && at < holding->count && !str_equal(holding->names[at], name))
+        at++;
+    if (!holding || at == holding->count)
+        return;
+    free(holding->names[at]);
+    holding->names[at] = holding->names[--holding->count];
+    if (!holding->count)
+        holding_free(map_remove_str(&volumes->holders, container));
+}
+
+static void note_holders(struct volumes *volumes, const char *name)
+{
+    char path[VOLUME_PATH_MAX];
+    DIR *dir = path_in(path, volumes, name, "/users", NULL) == 0 ? opendir(path) : NULL;
+    struct dirent *entry;
+    while (dir && (entry = readdir(dir)))
+        if (entry->d_name[0] != '.')
+            note_holder(volumes, entry->d_name, name);
+    if (dir)
+        closedir(dir);
+}
+
 // ---- opening ------------------------------------------------------------------------------------
 
 int volumes_open(const char *root, struct volumes **out, struct err *err)
@@ -157,6 +215,7 @@ int volumes_open(const char *root, struct volumes **out, struct err *err)
     struct volumes *volumes = MEM_NEW(struct volumes);
     volumes->root = str_dup(root);
     map_init(&volumes->list);
+    map_init(&volumes->holders);
     struct dirent *entry;
     while ((entry = readdir(dir)) && map_count(&volumes->list) < VOLUMES_MAX) {
         struct err why = ERR_INIT;
@@ -164,6 +223,8 @@ int volumes_open(const char *root, struct volumes **out, struct err *err)
             continue;
         if (record_read(volumes, entry->d_name, &why) != 0)
             log_warn("volume left out", "volume=%s err=\"%s\"", entry->d_name, why.message);
+        else
+            note_holders(volumes, entry->d_name);
     }
     closedir(dir);
     *out = volumes;
@@ -175,6 +236,9 @@ void volumes_close(struct volumes *volumes)
     MAP_EACH (entry, &volumes->list)
         volume_free(entry->value);
     map_fini(&volumes->list);
+    MAP_EACH (entry, &volumes->holders)
+        holding_free(entry->value);
+    map_fini(&volumes->holders);
     free(volumes->root);
     free(volumes);
 }
@@ -307,6 +371,7 @@ int volumes_hold(struct volumes *volumes, const char *name, const char *containe
     if (fd < 0)
         return err_set_errno(err, errno, "hold volume %s", name);
     close(fd);
+    note_holder(volumes, container, name);
     return 0;
 }
 
@@ -315,6 +380,7 @@ void volumes_release(struct volumes *volumes, const char *name, const char *cont
     char path[VOLUME_PATH_MAX];
     if (map_has_str(&volumes->list, name) && user_path(volumes, name, container, path, NULL) == 0)
         unlink(path);
+    forget_holder(volumes, container, name);
 }
 
 size_t volumes_users(const struct volumes *volumes, const char *name)
@@ -332,16 +398,19 @@ size_t volumes_users(const struct volumes *volumes, const char *name)
 
 void volumes_release_all(struct volumes *volumes, const char *container, bool remove_anonymous)
 {
-    MAP_EACH (entry, &volumes->list) {
-        struct volume *volume = entry->value;
+    struct holding *holding = map_remove_str(&volumes->holders, container);
+    for (size_t i = 0; holding && i < holding->count; i++) {
+        const struct volume *volume = map_get_str(&volumes->list, holding->names[i]);
         char path[VOLUME_PATH_MAX];
-        if (user_path(volumes, volume->name, container, path, NULL) != 0 || unlink(path) != 0)
+        if (!volume || user_path(volumes, volume->name, container, path, NULL) != 0)
             continue;
         struct err err = ERR_INIT;
+        unlink(path);
         if (remove_anonymous && volume->anonymous && !volumes_users(volumes, volume->name) &&
             volumes_remove(volumes, volume->name, &err) != 0)
             log_warn("volume stays", "err=\"%s\"", err.message);
     }
+    holding_free(holding);
 }
 
 // ---- removing -----------------------------------------------------------------------------------

@@ -4,8 +4,9 @@
 //   <root>/<name>/_data/        what containers see
 //   <root>/<name>/users/<id>    one empty file per container that holds it
 //
-// The folder is the truth; nothing is cached but the list. Calls block shortly (a removal or a
-// first fill may be long: volumes_fill is for a worker job and touches no struct volumes).
+// The folder is the truth; nothing is cached but the list, and who holds which. Calls block shortly
+// (a removal or a first fill may be long: volumes_fill is for a worker job and touches no struct
+// volumes).
 #ifndef AGENT_OCI_VOLUMES_IO_H
 #define AGENT_OCI_VOLUMES_IO_H
 

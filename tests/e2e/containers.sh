@@ -205,7 +205,8 @@ line=$(docker exec one grep ' /m ' /proc/mounts)
 [[ $line == 'tmpfs /m tmpfs '*noexec*size=1024k*mode=711* ]] || fail "another mount: $line"
 same 1 "$(mounts)" "mounts while it is used"
 docker stop -t 0 one >/dev/null
-same 0 "$(mounts)" "mounts when nobody uses it"
+unmounted() { same 0 "$(mounts)" "mounts when nobody uses it"; }
+eventually 60 unmounted
 docker start one >/dev/null
 same '' "$(docker exec one ls /m)" "what was in memory"
 docker rm -f one >/dev/null

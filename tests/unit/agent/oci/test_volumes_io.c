@@ -100,7 +100,13 @@ START_TEST(anonymous_volumes_go_with_their_container)
     ck_assert_int_eq(volumes_create(volumes, &(struct volume_wish){.name = "named"}, &volume, NULL),
                      0);
     ck_assert_int_eq(volumes_hold(volumes, "named", "c1", NULL), 0);
+    // Also those that an earlier life saw held, and not those of another.
+    reopen();
+    ck_assert_int_eq(volumes_hold(volumes, "named", "c2", NULL), 0);
     volumes_release_all(volumes, "c1", true);
+    ck_assert_uint_eq(volumes_users(volumes, "named"), 1);
+    volumes_release_all(volumes, "c2", true);
+    ck_assert_uint_eq(volumes_users(volumes, "named"), 0);
     size_t position = 0;
     ck_assert_str_eq(volumes_next(volumes, &position)->name, "named");
     ck_assert_ptr_null(volumes_next(volumes, &position));
