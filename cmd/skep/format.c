@@ -59,6 +59,21 @@ void row_set(json_t *row, const char *key, const char *value)
     json_object_set_new(row, key, json_string(value ? value : ""));
 }
 
+void rows_put(json_t *rows, json_t *row)
+{
+    const char *name = str_or(json_string_value(json_object_get(row, "Name")), "");
+    size_t from = 0, to = json_array_size(rows);
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        json_t *there = json_object_get(json_array_get(rows, middle), "Name");
+        if (strverscmp(str_or(json_string_value(there), ""), name) > 0)
+            to = middle;
+        else
+            from = middle + 1;
+    }
+    json_array_insert(rows, from, row);
+}
+
 static int by_text(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);

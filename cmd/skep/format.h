@@ -25,6 +25,9 @@ int show_list(struct cli *cli, const struct listing *listing, json_t *rows);
 json_t *row_new(struct cli *cli, json_t *labels);
 void row_set(json_t *row, const char *key, const char *value);
 
+// Puts a row where its Name belongs: lists are sorted by name, numbers in them by value.
+void rows_put(json_t *rows, json_t *row);
+
 // The labels as "a=1,b=2", sorted.
 const char *labels_text(struct cli *cli, const json_t *labels);
 

@@ -90,11 +90,7 @@ static int run_ls(struct cli *cli)
         row_set(row, "CreatedAt", ago(cli, text_at(item, "CreatedAt")));
         row_set(row, "UpdatedAt", ago(cli, text_at(item, "UpdatedAt")));
         row_set(row, "Labels", labels_text(cli, at(item, "Spec.Labels")));
-        size_t place = json_array_size(rows);
-        while (place > 0 && strverscmp(text_at(json_array_get(rows, place - 1), "Name"),
-                                       text_at(row, "Name")) > 0)
-            place--;
-        json_array_insert(rows, place, row);
+        rows_put(rows, row);
     }
     return show_list(cli, is_secret(cli) ? &secrets : &configs, rows);
 }

@@ -110,12 +110,7 @@ json_t *service_rows(struct cli *cli, json_t *services)
         row_set(row, "Image",
                 task_image(cli, text_at(service, "Spec.TaskTemplate.ContainerSpec.Image")));
         row_set(row, "Ports", service_ports(cli, at(service, "Endpoint.Ports")));
-        // Lists are sorted by name, numbers in them by value.
-        size_t place = json_array_size(rows);
-        while (place > 0 && strverscmp(text_at(json_array_get(rows, place - 1), "Name"),
-                                       text_at(row, "Name")) > 0)
-            place--;
-        json_array_insert(rows, place, row);
+        rows_put(rows, row);
     }
     return rows;
 }

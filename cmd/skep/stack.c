@@ -386,11 +386,7 @@ static int run_ls(struct cli *cli)
             row_set(row, "Name", stack);
             row_set(row, "Services", "0");
             row_set(row, "Orchestrator", "Swarm");
-            size_t place = json_array_size(rows);
-            while (place > 0 &&
-                   strverscmp(text_at(json_array_get(rows, place - 1), "Name"), stack) > 0)
-                place--;
-            json_array_insert(rows, place, row);
+            rows_put(rows, row);
         }
         row_set(row, "Services", textf(cli, "%d", atoi(text_at(row, "Services")) + 1));
     }

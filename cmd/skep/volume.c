@@ -44,11 +44,7 @@ static int run_ls(struct cli *cli)
         row_set(row, "Scope", text_at(volume, "Scope"));
         row_set(row, "Mountpoint", text_at(volume, "Mountpoint"));
         row_set(row, "Labels", labels_text(cli, at(volume, "Labels")));
-        size_t place = json_array_size(rows);
-        while (place > 0 && strverscmp(text_at(json_array_get(rows, place - 1), "Name"),
-                                       text_at(row, "Name")) > 0)
-            place--;
-        json_array_insert(rows, place, row);
+        rows_put(rows, row);
     }
     return show_list(cli, &listing, rows);
 }
