@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "proto/base/check.h"
 #include "proto/base/file_io.h"
 #include "proto/base/json.h"
 #include "proto/base/str.h"
@@ -102,8 +103,11 @@ static int from_options(struct cli *cli, struct endpoint *out)
 
 static int resolve(struct cli *cli, struct endpoint *out)
 {
-    if (str_starts(out->host, "ssh://") || str_starts(out->host, "npipe://") ||
-        str_starts(out->host, "fd://"))
+    static const char *const kinds[] = {"unix://", "tcp://", "http://", "https://"};
+    bool known = !strstr(out->host, "://");
+    for (size_t i = 0; i < COUNT_OF(kinds); i++)
+        known = known || str_starts(out->host, kinds[i]);
+    if (!known)
         return err_set(&cli->error, ERR_UNIMPLEMENTED,
                        "%s: this kind of host is not supported; unix:// and tcp:// are", out->host);
     const char *text = out->host;

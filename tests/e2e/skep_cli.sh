@@ -33,6 +33,13 @@ refused 'Did you mean `skep service' native servce ls
 refused 'Did you mean --replicas' native service create --replcas 2 x
 refused 'requires exactly 1 argument' native swarm join
 refused 'Cannot connect to the daemon' native node ls
+python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$LAB/theirs.sock"
+chown nobody "$LAB/theirs.sock"
+chmod 600 "$LAB/theirs.sock"
+refused "permission denied.*the socket's group" setpriv --bounding-set=-dac_override,-dac_read_search \
+  "$SKEP_BUILD/skep" -H "unix://$LAB/theirs.sock" ps
+refused 'this kind of host is not supported' "$SKEP_BUILD/skep" -H ssh://host ps
+refused 'this kind of host is not supported' "$SKEP_BUILD/skep" -H bogus://host ps
 status 125 service create --nosuch x
 status 1 nosuch
 [[ $(native service create --help) == *'--replicas uint'* ]] || fail "no help"
