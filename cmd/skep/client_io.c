@@ -309,14 +309,16 @@ static int judge(struct stream *stream)
     if (stream->status == 0) {
         if (stream->why.code == ERR_UNAUTHENTICATED || stream->why.code == ERR_CANCELLED)
             return err_copy(&cli->error, &stream->why);
-        if (stream->why.code == ERR_PERMISSION_DENIED)
+        const struct endpoint *endpoint = &cli->client->endpoint;
+        if (endpoint->addr.kind == ADDR_UNIX && access(endpoint->addr.host, W_OK) < 0 &&
+            errno == EACCES)
             return err_set(&cli->error, ERR_PERMISSION_DENIED,
                            "permission denied while trying to connect to the daemon at %s: it is "
                            "for root and the socket's group (of skepd's: skep-api)",
-                           cli->client->endpoint.host);
+                           endpoint->host);
         return err_set(&cli->error, ERR_UNAVAILABLE,
-                       "Cannot connect to the daemon at %s. Is it running? (%s)",
-                       cli->client->endpoint.host, stream->why.message);
+                       "Cannot connect to the daemon at %s. Is it running? (%s)", endpoint->host,
+                       stream->why.message);
     }
     if (stream->status >= 400) {
         json_t *answer =
