@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "manager/store/planted.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 
@@ -70,9 +71,10 @@ static int take_chosen(struct ports *ports, struct wanted *wanted, void *holder,
         if (tries > PORTS_MAX - PORTS_MIN)
             return err_set(err, ERR_RESOURCE_EXHAUSTED, "no port is left between %u and %u",
                            PORTS_MIN, PORTS_MAX);
-        *cursor = *cursor >= PORTS_MAX ? PORTS_MIN : *cursor + 1;
+        *cursor = *cursor >= PORTS_MAX || PLANTED(SAME_PORT) ? PORTS_MIN : *cursor + 1;
         key = port_key(port, *cursor);
-        if (map_get_u64(&ports->held, key) || map_get_u64(&wanted->numbers, key))
+        if (!PLANTED(SAME_PORT) &&
+            (map_get_u64(&ports->held, key) || map_get_u64(&wanted->numbers, key)))
             continue;
         number = *cursor;
         kept = true;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "manager/alloc/state.h"
+#include "manager/store/planted.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 
@@ -143,6 +144,11 @@ void tsk_set(struct alloc *alloc, const struct object *object, struct mono tick)
         return;
     }
     queue_forget(&alloc->tsk_queue, id);
+    if (PLANTED(ADDRESS_STOPPING) && facts->desired_state > SWARM__TASK_STATE__RUNNING) {
+        if (tsk)
+            tsk_ended(alloc, tsk);
+        return;
+    }
     if (facts->state > SWARM__TASK_STATE__RUNNING) {
         if (tsk && facts->state == SWARM__TASK_STATE__ORPHANED && tsk->ran)
             tsk_vanished(alloc, tsk, tick);

@@ -1,5 +1,6 @@
 #include "manager/orch/look.h"
 #include "manager/orch/task.h"
+#include "manager/store/planted.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 #include "proto/wire/wire.h"
@@ -111,7 +112,7 @@ static void start_if_due(struct look *look, const struct slot *slot, const struc
     struct wall latest = wall_add(due, RESTART_WAIT_FOR_OLD_NS);
     if (wall_before(look->step->now, due))
         step_wake(look->step, due);
-    else if (waiting && wall_before(look->step->now, latest))
+    else if (waiting && wall_before(look->step->now, latest) && !PLANTED(NO_WAIT))
         step_wake(look->step, latest);
     else
         step_desire(look->step, object_id(task->object), look->goal);
@@ -163,8 +164,11 @@ void restart_slot(struct look *look, const struct slot *slot, bool stay)
         if (!done && (slot_task_ended(task) || (!stay && lost_its_node(look, task)))) {
             step_desire(look->step, object_id(task->object), SWARM__TASK_STATE__SHUTDOWN);
             // During an update another task may hold the slot already.
-            if (wanted == 1 && restart_allowed(look, slot, task))
+            if (wanted == 1 && restart_allowed(look, slot, task) && !PLANTED(NO_RESTART)) {
                 look_create(look, slot->number, slot->node_id, SWARM__TASK_STATE__READY);
+                if (PLANTED(TWICE))
+                    look_create(look, slot->number, slot->node_id, SWARM__TASK_STATE__READY);
+            }
             wanted--;
         } else if (task->facts->desired_state == SWARM__TASK_STATE__READY) {
             start_if_due(look, slot, task);

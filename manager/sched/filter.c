@@ -3,6 +3,7 @@
 #include <strings.h>
 
 #include "manager/sched/nodeinfo.h"
+#include "manager/store/planted.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 
@@ -68,7 +69,7 @@ static bool pass_host_port(const struct demand *demand, const struct sched_node 
 
 static bool pass_max_replicas(const struct demand *demand, const struct sched_node *node)
 {
-    return demand->max_replicas == 0 || node->here < demand->max_replicas;
+    return demand->max_replicas == 0 || PLANTED(LIMIT) || node->here < demand->max_replicas;
 }
 
 static bool pass_volumes(const struct demand *demand, const struct sched_node *node)

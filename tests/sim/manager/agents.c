@@ -457,7 +457,7 @@ bool node_fire(struct sim *sim, struct timer *timer)
 void node_init(struct sim *sim, struct sim_node *node, int number)
 {
     *node = (struct sim_node){.sim = sim, .linked = true};
-    str_format(node->id, sizeof node->id, "node%02d", number);
+    str_format(node->id, sizeof node->id, "node%03d", number);
     map_init(&node->containers);
     for (int i = 0; i < 2; i++) {
         node->streams[i] = (struct sim_stream){

@@ -140,6 +140,36 @@ static void claim_tasks(struct sim *sim, struct view view, struct map *held, str
     }
 }
 
+// ---- nodes that take nothing new ----------------------------------------------------------------
+
+// What was planned before the user's word was committed still comes; so long it may take.
+#define PASSIVE_NS (5 * NS_PER_S)
+
+static void check_passive(struct sim *sim, struct view view)
+{
+    for (int i = 0; i < sim->nodes_count; i++) {
+        struct sim_node *node = &sim->nodes[i];
+        const struct object *object = view_get(view, OBJECT_NODE, node->id);
+        bool passive =
+            object && object_node(object)->availability != SWARM__NODE_SPEC__AVAILABILITY__ACTIVE;
+        if (passive && !node->passive)
+            node->passive_since = sim->now.mono;
+        node->passive = passive;
+        int64_t since = mono_since(sim->now.mono, node->passive_since);
+        if (!passive || since < PASSIVE_NS)
+            continue;
+        int64_t latest = sim->now.wall.ns - since + PASSIVE_NS;
+        VIEW_EACH (task, view, OBJECT_TASK, by_node(node->id)) {
+            const struct task_facts *facts = object_task(task);
+            if (facts->state == STATE(ASSIGNED) && facts->created_ns > latest)
+                sim_fail(sim, "%s is assigned to %s, which takes nothing new", object_id(task),
+                         node->id);
+        }
+    }
+}
+
+// ---- all of it ----------------------------------------------------------------------------------
+
 static void check_whole(struct sim *sim, struct view view)
 {
     struct map held, cpus, replicas;
@@ -162,6 +192,7 @@ void check_commit(struct sim *sim)
     struct view view = store_pin(sim->log.store);
     sim->commits++;
     check_slots(sim, view);
+    check_passive(sim, view);
     if (sim->commits % WHOLE_EVERY == 0)
         check_whole(sim, view);
     store_unpin(view);

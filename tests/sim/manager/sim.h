@@ -20,7 +20,8 @@
 #include "proto/base/timer.h"
 #include "tests/support/fake_log.h"
 
-#define SIM_NODES_MAX    24
+#define SIM_NODES_MAX    400
+#define SIM_NODES_USUAL  24 // at most, unless the options say
 #define SIM_SERVICES_MAX 12
 #define SIM_ID_BYTES     40
 #define SIM_NODE_CPUS    16 // of each node
@@ -76,7 +77,9 @@ struct sim_node {
     struct sim_stream streams[2]; // session, assignments
     struct timer timer;           // the next attempt, or heartbeat
     struct timer report;
-    int missed;               // heartbeats that got no answer
+    int missed;   // heartbeats that got no answer
+    bool passive; // takes nothing new, as committed
+    struct mono passive_since;
     struct mono stable_since; // alive and linked from then on
     struct map containers;
 };
@@ -95,6 +98,7 @@ struct sim_service {
 
 struct sim_options {
     bool trace;
+    int nodes; // 0: a few, by the seed
 };
 
 struct sim {

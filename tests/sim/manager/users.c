@@ -12,6 +12,21 @@
 
 #define NETWORK "network1"
 
+// A small network, so that addresses come round again soon; a crowd needs room, for each node has
+// an address on it as each task has.
+static Swarm__Network *new_network(const struct sim *sim, struct arena *arena, const char *id,
+                                   const char *wide)
+{
+    Swarm__Network *network = fake_network(arena, id);
+    if (sim->nodes_count <= SIM_NODES_USUAL)
+        return network;
+    Swarm__IPAMConfig *config = wire_new(&swarm__ipamconfig__descriptor, arena);
+    config->subnet = wide;
+    network->spec->ipam = wire_new(&swarm__ipamoptions__descriptor, arena);
+    FAKE_ADD(arena, network->spec->ipam, configs, config);
+    return network;
+}
+
 static struct txn *begin(struct sim *sim)
 {
     struct txn *txn;
@@ -29,6 +44,22 @@ static bool finish(struct txn *txn, int result)
     return txn_commit(txn, NULL, &err) >= 0;
 }
 
+// A transaction takes no more than 200 changes.
+#define NODES_AT_ONCE 100
+
+static void users_add_nodes(struct sim *sim, int first)
+{
+    struct txn *txn = begin(sim);
+    int result = 0;
+    for (int i = first; i < sim->nodes_count && i < first + NODES_AT_ONCE; i++) {
+        Swarm__Node *node = fake_node(txn_arena(txn), sim->nodes[i].id);
+        node->status->state = SWARM__NODE_STATUS__STATE__UNKNOWN;
+        result |= txn_create(txn, OBJECT_NODE, node, NULL);
+    }
+    bool done = finish(txn, result);
+    CHECK(done);
+}
+
 void users_found(struct sim *sim)
 {
     struct txn *txn = begin(sim);
@@ -37,20 +68,25 @@ void users_found(struct sim *sim)
     cluster->root_ca = wire_new(&swarm__root_ca__descriptor, arena);
     cluster->root_ca->ca_cert = (ProtobufCBinaryData){.data = (uint8_t *)"PEM", .len = 3};
     int result = txn_create(txn, OBJECT_CLUSTER, cluster, NULL);
-    Swarm__Network *ingress = fake_network(arena, "ingress");
+    Swarm__Network *ingress = new_network(sim, arena, "ingress", "10.200.0.0/16");
     ingress->spec->ingress = true;
     result |= txn_create(txn, OBJECT_NETWORK, ingress, NULL);
-    result |= txn_create(txn, OBJECT_NETWORK, fake_network(arena, NETWORK), NULL);
-    for (int i = 0; i < sim->nodes_count; i++) {
-        Swarm__Node *node = fake_node(arena, sim->nodes[i].id);
-        node->status->state = SWARM__NODE_STATUS__STATE__UNKNOWN;
-        result |= txn_create(txn, OBJECT_NODE, node, NULL);
-    }
+    result |=
+        txn_create(txn, OBJECT_NETWORK, new_network(sim, arena, NETWORK, "10.201.0.0/16"), NULL);
     bool done = finish(txn, result);
     CHECK(done);
+    for (int i = 0; i < sim->nodes_count; i += NODES_AT_ONCE)
+        users_add_nodes(sim, i);
 }
 
 // ---- services -----------------------------------------------------------------------------------
+
+// Up to half as many replicas as there are nodes, a dozen at least.
+static uint64_t some_replicas(struct sim *sim)
+{
+    return rand_below(&sim->rand,
+                      sim->nodes_count > SIM_NODES_USUAL ? (uint64_t)sim->nodes_count / 2 : 12);
+}
 
 static Swarm__UpdateConfig *update_config(struct sim *sim, const struct sim_service *service,
                                           struct arena *arena)
@@ -108,7 +144,7 @@ static void create_service(struct sim *sim, struct sim_service *service)
         .global = sim_chance(sim, 250),
         .start_first = sim_chance(sim, 500),
         .bad = sim_chance(sim, 100),
-        .replicas = rand_below(&sim->rand, 12),
+        .replicas = some_replicas(sim),
     };
     if (!service->global && sim_chance(sim, 300))
         service->max_per_node = 1 + rand_below(&sim->rand, 4);
@@ -193,7 +229,7 @@ void users_act(struct sim *sim)
         if (task)
             service->bad = sim_chance(sim, 200);
         else
-            service->replicas = rand_below(&sim->rand, 12);
+            service->replicas = some_replicas(sim);
         update_service(sim, service, task);
     }
 }

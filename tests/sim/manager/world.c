@@ -213,7 +213,9 @@ static void begin(struct sim *sim, uint64_t seed, const struct sim_options *opti
     sim->now = (struct moment){.mono = {.ns = NS_PER_S}, .wall = {.ns = 1000000 * NS_PER_S}};
     timers_init(&sim->timers);
     fake_log_init(&sim->log, 10);
-    sim->nodes_count = NODES_MIN + (int)rand_below(&sim->rand, SIM_NODES_MAX - NODES_MIN + 1);
+    sim->nodes_count = options->nodes;
+    if (!sim->nodes_count)
+        sim->nodes_count = NODES_MIN + (int)rand_below(&sim->rand, SIM_NODES_USUAL - NODES_MIN + 1);
     for (int i = 0; i < sim->nodes_count; i++)
         node_init(sim, &sim->nodes[i], i);
     sim->commit_due = sim->lead_due = sim->plan_due = MONO_NEVER;
