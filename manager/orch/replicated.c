@@ -34,14 +34,26 @@ static bool keep_counting(void *ctx, const struct slot *slot)
     return counts(ctx, slot);
 }
 
-// Adds tasks in the lowest numbers that are free; a number whose slot died is free again.
+// Scaled down a moment ago: what ran in it still stops.
+static bool is_stopping(const struct slot *slot)
+{
+    for (size_t i = 0; i < slot->count; i++)
+        if (!slot_task_ended(&slot->tasks[i]) &&
+            slot->tasks[i].facts->state >= SWARM__TASK_STATE__ASSIGNED)
+            return true;
+    return false;
+}
+
+// Adds tasks in the lowest numbers that are free; a number whose slot died is free again. One that
+// is still stopping is waited for, as a restart does: what is kept by slot number has one user.
 static void scale_up(struct look *look, const struct slots *slots, uint64_t missing)
 {
     for (uint64_t number = 1; missing > 0; number++) {
         const struct slot *slot = slots_find(slots, number);
         if (slot && counts(look, slot))
             continue;
-        look_create(look, number, "", look->goal);
+        bool wait = slot && is_stopping(slot);
+        look_create(look, number, "", wait ? SWARM__TASK_STATE__READY : look->goal);
         missing--;
     }
 }

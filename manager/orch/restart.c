@@ -96,9 +96,11 @@ static struct wall due_at(const struct look *look, const struct slot *slot,
         if (!slot_task_ended(other) && other->facts->state >= SWARM__TASK_STATE__ASSIGNED &&
             use != NODE_GONE)
             *waiting = true;
-        // The newest one before it decides: a failure waits for the policy's delay, a new version
-        // or a move away from a draining node does not.
-        delay_ns = same_version(other, task) && use != NODE_LEAVING ? look->restart.delay_ns : 0;
+        // The newest one before it decides: a failure waits for the policy's delay; a new version,
+        // a move away from a draining node and a slot that comes back after scaling down do not.
+        bool failed = same_version(other, task) && use != NODE_LEAVING &&
+                      other->facts->desired_state < SWARM__TASK_STATE__REMOVE;
+        delay_ns = failed ? look->restart.delay_ns : 0;
     }
     return wall_add((struct wall){task->facts->created_ns}, delay_ns);
 }

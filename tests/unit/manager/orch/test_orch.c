@@ -303,6 +303,24 @@ START_TEST(scaling_up_and_down_and_up_again)
 }
 END_TEST
 
+START_TEST(a_slot_that_is_wanted_again_waits_for_what_stops_in_it)
+{
+    running_service(3);
+    scale(1);
+    settle();
+    scale(3); // before the agents heard of it
+    settle();
+    ck_assert_uint_eq(count(TASK(REMOVE), TASK(RUNNING)), 2);
+    ck_assert_uint_eq(count_desired(TASK(READY)), 2);
+    ck_assert_uint_eq(count_desired(TASK(RUNNING)), 1);
+    agents(NULL); // the old ones stop; nobody failed, so there is no delay
+    ck_assert_uint_eq(count_desired(TASK(REMOVE)), 0);
+    ck_assert_uint_eq(count_desired(TASK(RUNNING)), 3);
+    agents(NULL);
+    ck_assert_uint_eq(count(TASK(RUNNING), TASK(RUNNING)), 3);
+}
+END_TEST
+
 START_TEST(scaling_down_takes_from_the_busiest_node)
 {
     for (int i = 0; i < 2; i++)
@@ -812,6 +830,7 @@ Suite *suite_orch(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, a_new_service_gets_its_replicas_in_numbered_slots);
     tcase_add_test(tcase, scaling_up_and_down_and_up_again);
+    tcase_add_test(tcase, a_slot_that_is_wanted_again_waits_for_what_stops_in_it);
     tcase_add_test(tcase, scaling_down_takes_from_the_busiest_node);
     tcase_add_test(tcase, a_failed_task_is_replaced_after_the_delay);
     tcase_add_test(tcase, a_replacement_that_is_rejected_at_once_waits_for_its_delay_too);
