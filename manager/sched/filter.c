@@ -15,7 +15,7 @@ static bool pass_ready(const struct demand *demand, const struct sched_node *nod
 
 static bool pass_resource(const struct demand *demand, const struct sched_node *node)
 {
-    if (demand->nano_cpus > 0 && demand->nano_cpus > node->nano_cpus_free)
+    if (demand->nano_cpus > 0 && demand->nano_cpus > node->nano_cpus_free && !PLANTED(OVERCOMMIT))
         return false;
     if (demand->memory_bytes > 0 && demand->memory_bytes > node->memory_free)
         return false;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "manager/store/planted.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 
@@ -107,7 +108,8 @@ void nodeinfo_set(struct sched_node *node, const Swarm__Node *message)
     node->exists = true;
     node->ready =
         message->status && message->status->state == SWARM__NODE_STATUS__STATE__READY &&
-        (!message->spec || message->spec->availability == SWARM__NODE_SPEC__AVAILABILITY__ACTIVE);
+        (!message->spec || message->spec->availability == SWARM__NODE_SPEC__AVAILABILITY__ACTIVE ||
+         PLANTED(PASSIVE));
     node->nano_cpus_free = resources ? resources->nano_cpus : 0;
     node->memory_free = resources ? resources->memory_bytes : 0;
     generic_fini(&node->generic_free);

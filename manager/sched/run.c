@@ -3,6 +3,7 @@
 
 #include "manager/sched/place.h"
 #include "manager/sched/state.h"
+#include "manager/store/planted.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 
@@ -215,7 +216,8 @@ static bool still_right(const struct sched_decision *decision, struct view view)
         return true;
     const struct object *node = view_get(view, OBJECT_NODE, decision->node_id);
     return node && object_node(node)->state == SWARM__NODE_STATUS__STATE__READY &&
-           object_node(node)->availability == SWARM__NODE_SPEC__AVAILABILITY__ACTIVE;
+           (object_node(node)->availability == SWARM__NODE_SPEC__AVAILABILITY__ACTIVE ||
+            PLANTED(PASSIVE));
 }
 
 static Swarm__TaskStatus *status_new(struct arena *arena, Swarm__TaskState state,

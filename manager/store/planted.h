@@ -10,7 +10,9 @@
     X(NO_RESTART, "a task that failed is not replaced")                                            \
     X(ADDRESS_STOPPING, "the address of a task that is to stop is given out again")                \
     X(SAME_PORT, "a port is chosen that another service has")                                      \
-    X(LIMIT, "the limit of tasks per node is not looked at")
+    X(LIMIT, "the limit of tasks per node is not looked at")                                       \
+    X(PASSIVE, "paused and drained nodes are given tasks")                                         \
+    X(OVERCOMMIT, "what a node has left of its processors is not looked at")
 
 enum manager_planted {
     MANAGER_PLANTED_NONE,

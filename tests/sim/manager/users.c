@@ -234,8 +234,32 @@ void users_act(struct sim *sim)
     }
 }
 
+static bool wanted(const struct sim *sim, const char *service_id)
+{
+    for (int i = 0; i < SIM_SERVICES_MAX; i++)
+        if (sim->services[i].exists && str_equal(sim->services[i].id, service_id))
+            return true;
+    return false;
+}
+
+// A removal that was lost with a leader is asked for again.
+static void remove_unwanted(struct sim *sim)
+{
+    struct txn *txn = begin(sim);
+    CHECK(txn);
+    struct view view = store_pin(sim->log.store);
+    int result = 0;
+    VIEW_EACH (object, view, OBJECT_SERVICE, BY_ALL)
+        if (!wanted(sim, object_id(object)))
+            result |= txn_delete(txn, OBJECT_SERVICE, object_id(object), NULL);
+    store_unpin(view);
+    bool done = finish(txn, result);
+    CHECK(done);
+}
+
 void users_settle(struct sim *sim)
 {
+    remove_unwanted(sim);
     for (int i = 0; i < sim->nodes_count; i++) {
         bool done = set_availability(sim, &sim->nodes[i], SWARM__NODE_SPEC__AVAILABILITY__ACTIVE);
         CHECK(done);
