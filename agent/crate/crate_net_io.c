@@ -80,6 +80,11 @@ static bool read_published(const char *text, struct ports_row *row)
     return !rest && (ports[1] == 0 || ports[1] >= ports[0]);
 }
 
+static int refuse_ipv6(struct err *err)
+{
+    return err_set(err, ERR_UNIMPLEMENTED, "ports are published on IPv4 addresses alone");
+}
+
 static int add_binding(const char *key, const json_t *binding, struct ports_row *rows,
                        size_t *count, struct err *err)
 {
@@ -97,7 +102,7 @@ static int add_binding(const char *key, const json_t *binding, struct ports_row 
         // "::" comes with 0.0.0.0 from some clients; containers here have no IPv6.
         if (str_equal(host, "::"))
             return 0;
-        return err_set(err, ERR_UNIMPLEMENTED, "ports are published on IPv4 addresses alone");
+        return refuse_ipv6(err);
     }
     row.host = str_empty(host) ? 0 : ipnet_u32(&ip);
     if (*count == PORTS_MAX)
@@ -113,9 +118,12 @@ static int read_ports(const struct crate *crate, struct ports_row *rows, size_t 
     json_t *bindings;
     json_object_foreach((json_t *)config_of(crate->host, "PortBindings"), key, bindings)
     {
+        size_t before = *count;
         for (size_t i = 0; i < json_array_size(bindings); i++)
             if (add_binding(key, json_array_get(bindings, i), rows, count, err))
                 return -(int)err->code;
+        if (json_array_size(bindings) > 0 && *count == before)
+            return refuse_ipv6(err);
     }
     if (!config_bool(crate->host, "PublishAllPorts"))
         return 0;
