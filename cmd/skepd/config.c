@@ -481,6 +481,18 @@ int config_settle(struct config *config, struct err *err)
     return result ? result : check_defaults(config, err);
 }
 
+void config_note(const struct config *config, struct buf *warnings)
+{
+    size_t length = strlen(config->runtime);
+    for (size_t i = 0; i < config->runtimes.count; i++) {
+        const char *item = config->runtimes.items[i];
+        if (strncmp(item, config->runtime, length) != 0 || item[length] != '=')
+            buf_printf(warnings,
+                       "runtime %.*s has no effect: default-runtime runs all containers\n",
+                       (int)strcspn(item, "="), item);
+    }
+}
+
 // ---- reloading ----------------------------------------------------------------------------------
 
 static bool same_list(const struct config_list *a, const struct config_list *b)

@@ -99,6 +99,10 @@ int config_parse_file(struct config *config, const void *text, size_t size, size
 // Checks values on their own and together, and fills the defaults that depend on others.
 int config_settle(struct config *config, struct err *err);
 
+// Adds to `warnings` a line for each part of a settled configuration that has no effect beside the
+// others: runtimes that are not the default one.
+void config_note(const struct config *config, struct buf *warnings);
+
 // Takes over from `fresh` what can change while running; names in `warnings` what differs but needs
 // a restart. True when something changed.
 bool config_reload(struct config *config, struct config *fresh, struct buf *warnings);

@@ -104,7 +104,11 @@ int node_configure(struct config *config, size_t count, const char *const *args,
     else if (result == -ERR_NOT_FOUND && !chosen)
         result = 0;
     buf_fini(&text);
-    return result ? result : config_settle(config, err);
+    if (!result)
+        result = config_settle(config, err);
+    if (!result)
+        config_note(config, warnings);
+    return result;
 }
 
 static enum log_level level_of(const struct config *config)

@@ -224,6 +224,18 @@ START_TEST(config_reads_the_file)
 }
 END_TEST
 
+// Goal: a runtime that nothing will be run by is not taken in silence.
+START_TEST(config_notes_runtimes_beside_the_default)
+{
+    const char *text = "{\"runtimes\": {\"mine\": {\"path\": \"/bin/mine\"},"
+                       " \"other\": {\"path\": \"/bin/other\"}}, \"default-runtime\": \"mine\"}";
+    ck_assert_msg(parse_file(text, 0, NULL) == 0, "%s", err.message);
+    config_note(&config, &warnings);
+    ck_assert_str_eq(buf_cstr(&warnings),
+                     "runtime other has no effect: default-runtime runs all containers\n");
+}
+END_TEST
+
 static const struct {
     const char *text, *says;
 } wrong_files[] = {
@@ -374,6 +386,7 @@ Suite *suite_config(void)
     tcase_add_loop_test(tcase, config_refuses_mistakes, 0, (int)COUNT_OF(wrong));
     tcase_add_test(tcase, config_accepts_harmless_values);
     tcase_add_test(tcase, config_reads_the_file);
+    tcase_add_test(tcase, config_notes_runtimes_beside_the_default);
     tcase_add_loop_test(tcase, config_refuses_wrong_files, 0, (int)COUNT_OF(wrong_files));
     tcase_add_test(tcase, config_accepts_an_empty_file);
     tcase_add_test(tcase, config_bounds_lists);
