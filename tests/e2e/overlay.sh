@@ -3,7 +3,7 @@
 # and through the service's address and by name; a restart loses no packet, and removal leaves nothing.
 # ctest: TIMEOUT 300
 . "$(dirname "$0")/../support/lab.sh"
-lab_needs docker conmon crun umoci busybox nft
+lab_needs docker conmon crun umoci busybox nft curl
 lab_up 2
 skep_image h1 h2
 manager() { skep h1 "$@"; }
@@ -146,13 +146,39 @@ skep h2 kill "$slow" >/dev/null || true # its grace period is not waited out
 eventually 60 all_reach
 eventually 60 spread
 
+step "a task on two networks with a published port: both by name, one way out, and asked by its port"
+manager network create --driver overlay --subnet 10.21.0.0/24 green >/dev/null
+page='mkdir /w; echo "$0" >/w/index.html; exec httpd -f -p 80 -h /w'
+manager service create --detach --quiet --name side --network green --constraint node.hostname==h1 "$LAB_IMAGE" \
+  sh -c "$page" side >/dev/null 2>&1
+manager service create --detach --quiet --name both --network blue --network green --publish 8091:80 \
+  --constraint node.hostname==h2 "$LAB_IMAGE" sh -c "$page" both >/dev/null 2>&1
+eventually 60 replicas both 1/1
+eventually 60 replicas side 1/1
+both=$(skep h2 ps -q --filter name=both) side=$(skep h1 ps -q --filter name=side)
+# page_of HOST CONTAINER NAME: what a service says, asked from inside by its name.
+page_of() { skep "$1" exec "$2" sh -c 'printf "GET / HTTP/1.0\r\n\r\n" | nc -w 3 $0 80 | tail -n 1' "$3"; }
+says() { [[ $(page_of "$1" "$2" "$3") == "$4" ]]; }
+of_web() { [[ $(page_of h2 "$both" web) == [0-9a-f]* ]]; }
+out_of_both() { skep h2 exec "$both" ping -c 1 -W 2 "$(ip_of h1)" >/dev/null; }
+eventually 60 says h2 "$both" side side
+eventually 60 of_web
+eventually 60 says h1 "$side" both both
+eventually 60 says h2 "$both" both both
+same 1 "$(skep h2 exec "$both" ip -4 route | grep -c '^default')" "ways out"
+eventually 60 out_of_both
+by_port() { [[ $(on "$1" curl -s --max-time 3 "http://$2:8091/") == both ]]; }
+for to in 127.0.0.1 "$(ip_of h1)" "$(ip_of h2)"; do
+  eventually 60 by_port h1 "$to"
+done
+
 step "scaled down and removed: nothing is left"
-manager service rm web >/dev/null
+manager service rm web both side >/dev/null
 nothing() { ! on "$1" ls "$LAB/$1/exec/netns" | grep -qv ingress; }
 quiet() { [[ $(on "$1" ls "$LAB/$1/exec/netns" | grep -cv '^ingress\|^1-') == 0 ]]; }
 eventually 60 quiet h1
 eventually 60 quiet h2
-manager network rm blue >/dev/null
+manager network rm blue green >/dev/null
 skep h2 swarm leave
 eventually 60 nothing h2
 # (The node's own local networks keep theirs, and the guard of their bridges.)
