@@ -24,7 +24,7 @@
 #define SIM_NODES_USUAL  24 // at most, unless the options say
 #define SIM_SERVICES_MAX 12
 #define SIM_ID_BYTES     40
-#define SIM_NODE_CPUS    5  // of each node
+#define SIM_NODE_CPUS    5 // of each node
 #define SIM_MS           NS_PER_MS
 
 // ---- agents -------------------------------------------------------------------------------------
