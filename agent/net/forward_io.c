@@ -14,7 +14,8 @@
 
 struct forward {
     struct loop *loop;
-    char **next; // bridges, for the next job
+    struct loop_later later; // what one turn wants is one job
+    char **next;             // bridges, for the next job
     size_t next_count;
     bool asked, running, closing;
     void (*closed)(void *owner);
@@ -135,6 +136,13 @@ static void start(struct forward *forward)
     loop_work_start(forward->loop, &forward->work, run, done);
 }
 
+static void on_later(struct loop_later *later)
+{
+    struct forward *forward = CONTAINER_OF(later, struct forward, later);
+    if (forward->asked && !forward->running)
+        start(forward);
+}
+
 static int compare(const void *left, const void *right)
 {
     return strcmp(*(char *const *)left, *(char *const *)right);
@@ -150,8 +158,7 @@ void forward_want(struct forward *forward, const char *const *bridges, size_t co
     if (count)
         qsort((void *)forward->next, count, sizeof(char *), compare);
     forward->asked = true;
-    if (!forward->running)
-        start(forward);
+    loop_later_ask(&forward->later);
 }
 
 size_t forward_repairs(const struct forward *forward)
@@ -168,11 +175,13 @@ struct forward *forward_open(struct loop *loop)
 {
     struct forward *forward = MEM_NEW(struct forward);
     forward->loop = loop;
+    loop_later_init(&forward->later, loop, on_later);
     return forward;
 }
 
 void forward_close(struct forward *forward, void (*closed)(void *owner), void *owner)
 {
+    loop_later_cancel(&forward->later);
     forward->closing = true;
     forward->closed = closed;
     forward->closed_owner = owner;

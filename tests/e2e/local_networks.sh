@@ -122,10 +122,16 @@ d network create shut >/dev/null
 on h1 nft list table ip skep_ports | has '"skep0"' || fail "the guard of loopback addresses went"
 
 step "skepd goes and comes again"
+# What passes a firewall that rejects the rest is not touched meanwhile, be it for a moment.
+on h1 timeout 300 nft monitor >"$LAB/monitor" 2>/dev/null &
+heard() { on h1 nft add table inet "$1"; on h1 nft delete table inet "$1"; [[ $(cat "$LAB/monitor") == *" $1"* ]]; }
+eventually 60 heard before
 skep_stop h1
 reaches 8080 web 20 || fail "the port is gone with skepd"
 skep_start h1
 reaches 8080 web 20 || fail "the port is gone after skepd came again"
+eventually 60 heard after
+! grep SKEP-FORWARD "$LAB/monitor" || fail "a restart changed what the firewall lets pass"
 same 10.40.0.77 "$(d inspect -f '{{.NetworkSettings.Networks.blue.IPAddress}}' fixed)" "the address"
 
 step "stopped and removed: nothing is left"
