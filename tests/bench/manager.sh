@@ -30,7 +30,7 @@ growth)
   lines=$(mktemp)
   for FORM in medium large; do
     step "form $FORM"
-    FORM=$FORM "$0" | tee /dev/stderr | grep '^{' | sed "s/^{/{\"form\":\"$FORM\",/" >>"$lines"
+    FORM=$FORM "$0" | tee >(cat >&2) | grep '^{' | sed "s/^{/{\"form\":\"$FORM\",/" >>"$lines"
   done
   # 1 is linear growth: the row's figure per agent, task or whole stays as it is, or grows tenfold.
   jq -sr 'group_by(.case)[] | select(length == 2) | sort_by(.form == "large") |
