@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "manager/orch/look.h"
+#include "manager/store/planted.h"
 #include "proto/base/check.h"
 #include "proto/base/map.h"
 #include "proto/base/str.h"
@@ -141,7 +142,7 @@ void replicated_look(struct look *look)
         restart_slot(look, &slots.list[i], false);
         live += counts(look, &slots.list[i]);
     }
-    if (live < replicas)
+    if (live < replicas && !(PLANTED(NO_RESTART) && slots.count > 0))
         scale_up(look, &slots, replicas - live);
     else if (live > replicas)
         scale_down(look, &slots, replicas);
