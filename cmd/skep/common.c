@@ -279,3 +279,12 @@ int each_argument(struct cli *cli, int (*one)(struct cli *cli, const char *argum
             status = 1;
     return status;
 }
+
+int remove_named(struct cli *cli, const char *path, const char *name)
+{
+    const char *force = args_on(&cli->args, "force") ? "?force=1" : "";
+    if (!api(cli, "DELETE", textf(cli, "%s%s%s", path, escape(cli, name), force), NULL))
+        return failed(cli);
+    say(cli, "%s\n", name);
+    return 0;
+}

@@ -260,13 +260,7 @@ static int run_demote(struct cli *cli)
 
 static int remove_one(struct cli *cli, const char *name)
 {
-    if (!api(cli, "DELETE",
-             textf(cli, "/nodes/%s%s", escape(cli, name),
-                   args_on(&cli->args, "force") ? "?force=1" : ""),
-             NULL))
-        return failed(cli);
-    say(cli, "%s\n", name);
-    return 0;
+    return remove_named(cli, "/nodes/", name);
 }
 
 static int run_rm(struct cli *cli)

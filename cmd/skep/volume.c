@@ -56,13 +56,7 @@ static int run_inspect(struct cli *cli)
 
 static int remove_one(struct cli *cli, const char *name)
 {
-    if (!api(cli, "DELETE",
-             textf(cli, "/volumes/%s%s", escape(cli, name),
-                   args_on(&cli->args, "force") ? "?force=1" : ""),
-             NULL))
-        return failed(cli);
-    say(cli, "%s\n", name);
-    return 0;
+    return remove_named(cli, "/volumes/", name);
 }
 
 static int run_rm(struct cli *cli)
