@@ -32,6 +32,8 @@ struct rpc_client {
     char *authority;
     struct list conns;
     struct client_conn *current; // for new calls; may be connecting
+    struct client_conn *next;    // connecting, to take the place of `current`
+    bool renewing;               // `current` has old credentials and is to be replaced
     struct list waiting;         // request.link: for a connection, oldest first
     struct list doomed;          // request.link: to be told that they failed
     struct list active;          // request.link: on a stream

@@ -33,11 +33,23 @@ void client_conn_touch(struct client_conn *conn)
     loop_later_ask(&conn->later);
 }
 
+// Takes no new calls. One that was begun to take its place does so, ready or not.
+static void forget(struct client_conn *conn)
+{
+    struct rpc_client *client = conn->client;
+    if (client->current == conn) {
+        client->current = client->next;
+        client->next = NULL;
+        client->renewing = false; // whatever comes now has the present credentials
+    } else if (client->next == conn) {
+        client->next = NULL;
+    }
+}
+
 // Takes no new calls; ends after those it has.
 static void retire(struct client_conn *conn)
 {
-    if (conn->client->current == conn)
-        conn->client->current = NULL;
+    forget(conn);
     conn->ending = true;
     if (!conn->channel)
         conn_close(conn->conn, NULL);
@@ -52,7 +64,9 @@ static void on_ready(void *ctx)
     conn->ready = true;
     conn->ready_since = loop_now(client->config.loop);
     conn_set_deadline(conn->conn, 0, NULL);
-    if (client->config.on_state && !client->closing)
+    if (client->next == conn)
+        retire(client->current);
+    else if (client->config.on_state && !client->closing)
         client->config.on_state(client, client->config.ctx, NULL);
     client_ask(client);
 }
@@ -181,9 +195,8 @@ static void on_conn_close(struct conn *it, void *owner, const struct err *why)
         err_set(&err, ERR_UNAVAILABLE, "connection error: the server closed the connection");
     else
         err_set(&err, ERR_UNAVAILABLE, "connection error: %s", why->message);
-    bool current = client->current == conn;
-    if (current)
-        client->current = NULL;
+    bool current = client->current == conn, next = client->next == conn;
+    forget(conn);
     list_remove(&conn->link);
     if (conn->channel)
         grpc_conn_free(conn->channel, &err);
@@ -194,7 +207,9 @@ static void on_conn_close(struct conn *it, void *owner, const struct err *why)
     free(conn);
     if (lived)
         backoff_reset(&client->backoff);
-    if (current && !lived)
+    if (next)
+        loop_timer_start(&client->retry, backoff_next_ms(&client->backoff, &client->rand));
+    else if (current && !lived)
         attempt_failed(client, &err);
     else if (current && client->config.on_state && !client->closing)
         client->config.on_state(client, client->config.ctx, &err);
@@ -208,16 +223,14 @@ static const struct conn_handler conn_handler = {
     .on_close = on_conn_close,
 };
 
-static void connect_now(struct rpc_client *client)
+static struct client_conn *connect_now(struct rpc_client *client)
 {
-    CHECK(!client->current);
     CHECK(!client->closing);
     struct client_conn *conn = MEM_NEW(struct client_conn);
     conn->client = client;
     loop_timer_init(&conn->alarm, client->config.loop, on_conn_alarm);
     loop_later_init(&conn->later, client->config.loop, on_conn_later);
     list_push_back(&client->conns, &conn->link);
-    client->current = conn;
     struct conn_options options = {
         .tls = client->config.tls,
         .server_name = client->server_name,
@@ -225,6 +238,7 @@ static void connect_now(struct rpc_client *client)
     };
     conn->conn =
         conn_connect(client->config.loop, &client->config.addr, &options, &conn_handler, conn);
+    return conn;
 }
 
 // ---- calls find connections ---------------------------------------------------------------------
@@ -283,9 +297,12 @@ static void on_later(struct loop_later *later)
         if (client->waiting.next == first)
             break;
     }
-    if (!client->closing && !client->current && !list_empty(&client->waiting) &&
-        !loop_timer_running(&client->retry))
-        connect_now(client);
+    if (!client->closing && !loop_timer_running(&client->retry)) {
+        if (!client->current && !list_empty(&client->waiting))
+            client->current = connect_now(client);
+        else if (client->renewing && !client->next)
+            client->next = connect_now(client);
+    }
     if (client->closing && list_empty(&client->conns) && list_empty(&client->waiting) &&
         list_empty(&client->active) && list_empty(&client->doomed))
         client_free(client);
@@ -345,7 +362,8 @@ void rpc_client_close(struct rpc_client *client, void (*closed)(void *ctx), void
     client->closing = true;
     client->closed = closed;
     client->closed_ctx = ctx;
-    client->current = NULL;
+    client->current = client->next = NULL;
+    client->renewing = false;
     LIST_EACH (link, &client->conns) {
         struct client_conn *conn = LIST_ENTRY(link, struct client_conn, link);
         // What was queued, such as a last message, still leaves when nobody waits for an answer.
@@ -357,15 +375,18 @@ void rpc_client_close(struct rpc_client *client, void (*closed)(void *ctx), void
     client_ask(client);
 }
 
-void rpc_client_set_tls(struct rpc_client *client, struct tls_config *tls, bool now)
+void rpc_client_set_tls(struct rpc_client *client, struct tls_config *tls)
 {
     MAGIC_CHECK(client, CLIENT_MAGIC);
     CHECK(tls && client->config.tls);
     tls_config_ref(tls);
     tls_config_unref(client->config.tls);
     client->config.tls = tls;
-    if (now && client->current)
-        retire(client->current);
+    // One that is still on its way with what is old now is given up for another.
+    struct client_conn *begun = client->next ? client->next : client->current;
+    if (begun && !begun->ready)
+        retire(begun);
+    client->renewing = client->current != NULL;
     client_ask(client);
 }
 
@@ -374,7 +395,7 @@ void rpc_client_connect(struct rpc_client *client)
     MAGIC_CHECK(client, CLIENT_MAGIC);
     loop_timer_stop(&client->retry);
     if (!client->current && !client->closing)
-        connect_now(client);
+        client->current = connect_now(client);
 }
 
 bool rpc_client_connected(const struct rpc_client *client)

@@ -59,9 +59,9 @@ struct rpc_client *rpc_client_new(const struct rpc_client_config *config);
 // Ends all calls (CANCELLED), closes, and frees the client; `closed` (may be NULL) runs then.
 void rpc_client_close(struct rpc_client *client, void (*closed)(void *ctx), void *ctx);
 
-// The next connection uses these credentials. A present connection goes on until it ends by itself
-// or `now` is true: then it takes no new calls and closes after those it has.
-void rpc_client_set_tls(struct rpc_client *client, struct tls_config *tls, bool now);
+// Calls go to a connection with these credentials as soon as there is one. Until then the present
+// connection serves them, however long that takes; it closes after the calls it has then.
+void rpc_client_set_tls(struct rpc_client *client, struct tls_config *tls);
 
 // Connects without a call; forgets a back-off under way.
 void rpc_client_connect(struct rpc_client *client);

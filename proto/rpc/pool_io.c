@@ -196,15 +196,3 @@ void rpc_pool_observe(struct rpc_pool *pool, const struct rpc_client *client, bo
                                   good ? REMOTES_OBSERVED_GOOD : REMOTES_OBSERVED_BAD);
     }
 }
-
-void rpc_pool_set_tls(struct rpc_pool *pool, struct tls_config *tls, bool now)
-{
-    MAGIC_CHECK(pool, POOL_MAGIC);
-    CHECK(tls && pool->config.tls);
-    tls_config_ref(tls);
-    tls_config_unref(pool->config.tls);
-    pool->config.tls = tls;
-    LIST_EACH (link, &pool->members) {
-        rpc_client_set_tls(LIST_ENTRY(link, struct member, link)->client, tls, now);
-    }
-}

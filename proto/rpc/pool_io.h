@@ -36,7 +36,4 @@ struct rpc_client *rpc_pool_pick(struct rpc_pool *pool, const char *const *excep
 // counts as bad by itself.
 void rpc_pool_observe(struct rpc_pool *pool, const struct rpc_client *client, bool good);
 
-// New connections use these credentials; `now` as in rpc_client_set_tls.
-void rpc_pool_set_tls(struct rpc_pool *pool, struct tls_config *tls, bool now);
-
 #endif

@@ -569,7 +569,7 @@ void peers_set_tls(struct peers *peers, struct tls_config *tls)
     peers->tls = tls;
     MAP_EACH (entry, &peers->links) {
         struct peer_link *peer = entry->value;
-        rpc_client_set_tls(peer->client, tls, true);
+        rpc_client_set_tls(peer->client, tls);
     }
 }
 

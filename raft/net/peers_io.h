@@ -59,7 +59,8 @@ struct peers *peers_new(const struct peers_config *config);
 void peers_set_reports(struct peers *peers, const struct transport_reports *reports);
 struct transport *peers_transport(struct peers *peers);
 
-// New credentials for connections to come; those under way end when their calls have.
+// New credentials. Each member is sent to over its old connection until a new one stands: no
+// message waits for a handshake, and a member that cannot be reached anew is still reached.
 void peers_set_tls(struct peers *peers, struct tls_config *tls);
 
 // Closes every connection and frees; `closed` (may be NULL) runs then.

@@ -92,11 +92,38 @@ skep_start h2
 eventually 60 two_managers h2
 same "$tasks" "$(sleepers h1)" "the tasks after all that"
 
-step "locked again: what stood in clear, data key and node key, is replaced"
-dek() { sed -n 's/^raft-dek: //p' "$(key_file "$1")"; }
+step "locked while others write: both managers get other certificates, and writes go on"
 settled() { locked "$1" && ! grep -q '^raft-dek-pending: ' "$(key_file "$1")"; }
 node_key() { openssl x509 -noout -pubkey -in "$LAB/$1/skep/swarm/certificates/swarm-node.crt"; }
 has_other_key() { [[ $(node_key "$1") != "$2" ]]; }
+write_on()
+{
+  local count=0 longest=0 begun took
+  until [[ -e $LAB/written ]]; do
+    count=$((count + 1)) begun=$(date +%s%3N)
+    eventually 60 skep h2 service update --detach --label-add "n=$count" web
+    took=$(($(date +%s%3N) - begun))
+    longest=$((took > longest ? took : longest))
+  done
+  echo "$count writes, the longest $longest ms"
+}
+node_keys=("$(node_key h1)" "$(node_key h2)")
+write_on &
+writer=$!
+skep h1 swarm update --autolock >/dev/null
+for i in 0 1; do
+  eventually 60 settled "h$((i + 1))"
+  eventually 60 has_other_key "h$((i + 1))" "${node_keys[i]}"
+done
+eventually 60 two_managers h2
+touch "$LAB/written"
+wait "$writer" || fail "writes did not go on"
+same "n:" "$(skep h1 service inspect web --format '{{range $k, $v := .Spec.Labels}}{{$k}}:{{end}}')" "what was written"
+eventually 60 skep h1 swarm update --autolock=false
+for host in h1 h2; do eventually 60 clear_key $host; done
+
+step "locked again: what stood in clear, data key and node key, is replaced"
+dek() { sed -n 's/^raft-dek: //p' "$(key_file "$1")"; }
 deks=("$(dek h1)" "$(dek h2)")
 node_key=$(node_key h1)
 key=$(skep h1 swarm update --autolock | grep -o 'SWMKEY-1-[A-Za-z0-9+/]*')

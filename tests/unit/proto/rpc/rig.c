@@ -157,22 +157,14 @@ static const struct rpc_method methods[] = {
 
 // ---- both sides ---------------------------------------------------------------------------------
 
-void rig_start(struct rig *rig, const struct rig_options *options)
+void rig_serve(struct rig *rig, const struct addr *at)
 {
-    static atomic_uint serial;
-    memset(rig, 0, sizeof *rig);
-    if (options)
-        rig->options = *options;
-    loop_init(&rig->loop);
     struct loop *own = &rig->loop;
     struct loop *loops[8];
     size_t count = rig->options.threads;
     ck_assert_uint_le(count, 8);
-    rig->threads = count ? calloc(count, sizeof *rig->threads) : NULL;
-    for (size_t i = 0; i < count; i++) {
-        loop_thread_start(&rig->threads[i], "serving");
+    for (size_t i = 0; i < count; i++)
         loops[i] = &rig->threads[i].loop;
-    }
     struct rpc_service service = {
         .methods = methods,
         .methods_count = sizeof methods / sizeof methods[0],
@@ -188,7 +180,22 @@ void rig_start(struct rig *rig, const struct rig_options *options)
         .authority = rig->options.authority,
         .slow_ms = rig->options.slow_ms,
     };
+    struct err err = ERR_INIT;
     rig->server = rpc_server_new(&config);
+    ck_assert_msg(rpc_server_listen(rig->server, at, -1, &rig->addr, &err) == 0, "%s", err.message);
+}
+
+void rig_start(struct rig *rig, const struct rig_options *options)
+{
+    static atomic_uint serial;
+    memset(rig, 0, sizeof *rig);
+    if (options)
+        rig->options = *options;
+    loop_init(&rig->loop);
+    size_t count = rig->options.threads;
+    rig->threads = count ? calloc(count, sizeof *rig->threads) : NULL;
+    for (size_t i = 0; i < count; i++)
+        loop_thread_start(&rig->threads[i], "serving");
     char text[64] = "127.0.0.1:0";
     if (!rig->options.tcp)
         snprintf(text, sizeof text, "unix://@skep-test-%d-%u", (int)getpid(),
@@ -200,10 +207,9 @@ void rig_start(struct rig *rig, const struct rig_options *options)
         ck_assert_int_eq(addr_parse("127.0.0.1:1", 0, &addr, &err), 0);
         addr.port = 0;
     }
-    int listening = rpc_server_listen(rig->server, &addr, -1, &rig->addr, &err);
-    ck_assert_msg(listening == 0, "%s", err.message);
+    rig_serve(rig, &addr);
     struct rpc_client_config client = {
-        .loop = own,
+        .loop = &rig->loop,
         .addr = rig->addr,
         .tls = rig->options.client_tls,
         .server_name = rig->options.server_name,

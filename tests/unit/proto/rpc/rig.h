@@ -49,6 +49,9 @@ struct rig {
 void rig_start(struct rig *rig, const struct rig_options *options); // NULL: none
 void rig_stop(struct rig *rig);
 
+// Another server, once the first is closed, maybe where it was.
+void rig_serve(struct rig *rig, const struct addr *at);
+
 // One call and what became of it.
 struct rig_call {
     struct rpc_request *request; // NULL once done

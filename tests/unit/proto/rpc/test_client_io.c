@@ -258,6 +258,119 @@ START_TEST(certificates_decide_who_may_call)
 }
 END_TEST
 
+// ---- other credentials --------------------------------------------------------------------------
+
+struct renewal {
+    struct rig rig;
+    struct rig_options options;
+};
+
+// A client with a worker's certificate, and its connection.
+static void renewal_start(struct renewal *renewal)
+{
+    static const struct authority authority = {.cluster_id = "cluster1"};
+    renewal->options = (struct rig_options){
+        .tcp = true,
+        .server_tls = make_tls(true, pem_manager, pem_manager_key),
+        .client_tls = make_tls(false, pem_worker, pem_worker_key),
+        .server_name = "swarm-manager",
+        .authority = &authority,
+    };
+    rig_start(&renewal->rig, &renewal->options);
+}
+
+static void renewal_stop(struct renewal *renewal)
+{
+    rig_stop(&renewal->rig);
+    tls_config_unref(renewal->options.server_tls);
+    tls_config_unref(renewal->options.client_tls);
+}
+
+static void renew(struct renewal *renewal, const char *chain, const char *key)
+{
+    struct tls_config *tls = make_tls(false, chain, key);
+    rpc_client_set_tls(renewal->rig.client, tls);
+    tls_config_unref(tls);
+}
+
+// What one call came to, which waits for no connection but one that is on its way.
+static enum err_code call_once(struct rig *rig, const char *path)
+{
+    struct rig_call *call = rig_call(rig, path, RPC_UNARY, "hello", 5, RIG_WAIT_MS);
+    rig_wait(rig, call);
+    enum err_code code = call->status.err.code;
+    rig_call_free(call);
+    return code;
+}
+
+static void until_a_manager(struct rig *rig)
+{
+    for (int i = 0; i < RIG_WAIT_MS && call_once(rig, TEST_GUARDED) != ERR_OK; i++)
+        rig_idle(rig, 1);
+    ck_assert_int_eq(call_once(rig, TEST_GUARDED), ERR_OK);
+}
+
+// The old connection serves until the new one stands, and then ends after the calls it has.
+START_TEST(new_credentials_replace_a_connection_without_a_gap)
+{
+    struct renewal renewal;
+    struct rig *rig = &renewal.rig;
+    renewal_start(&renewal);
+    ck_assert_int_eq(call_once(rig, TEST_GUARDED), ERR_PERMISSION_DENIED);
+    struct rig_call *hanging = rig_call(rig, TEST_HANG, RPC_UNARY, "", 0, 0);
+    rig_until(rig, &rig->hanging, 1);
+    renew(&renewal, pem_manager, pem_manager_key);
+    ck_assert(rpc_client_connected(rig->client));
+    until_a_manager(rig);
+    ck_assert(!hanging->done);
+    ck_assert_uint_eq(rig->cancelled, 0);
+    rpc_request_cancel(hanging->request);
+    rig_wait(rig, hanging);
+    ended(hanging, ERR_CANCELLED, "");
+    rig_until(rig, &rig->cancelled, 1);
+    renewal_stop(&renewal);
+}
+END_TEST
+
+START_TEST(credentials_that_are_refused_cost_no_connection)
+{
+    struct renewal renewal;
+    struct rig *rig = &renewal.rig;
+    renewal_start(&renewal);
+    ck_assert_int_eq(call_once(rig, TEST_ECHO), ERR_OK);
+    for (int i = 0; i < 3; i++) {
+        renew(&renewal, pem_stranger, pem_stranger_key);
+        for (int k = 0; k < 20; k++) {
+            ck_assert(rpc_client_connected(rig->client));
+            ck_assert_int_eq(call_once(rig, TEST_ECHO), ERR_OK);
+            rig_idle(rig, 1);
+        }
+    }
+    // Others come while some are still tried.
+    renew(&renewal, pem_worker, pem_worker_key);
+    renew(&renewal, pem_manager, pem_manager_key);
+    until_a_manager(rig);
+    renewal_stop(&renewal);
+}
+END_TEST
+
+// The connection in its place is not ready yet when the server sends the old one away.
+START_TEST(connection_that_goes_while_it_is_replaced_is_replaced)
+{
+    struct renewal renewal;
+    struct rig *rig = &renewal.rig;
+    bool left = false;
+    renewal_start(&renewal);
+    ck_assert_int_eq(call_once(rig, TEST_ECHO), ERR_OK);
+    renew(&renewal, pem_manager, pem_manager_key);
+    rpc_server_close(rig->server, 0, &rig->loop, set_flag, &left);
+    ck_assert(loop_run_until(&rig->loop, is_set, &left, RIG_WAIT_MS));
+    rig_serve(rig, &rig->addr);
+    until_a_manager(rig);
+    renewal_stop(&renewal);
+}
+END_TEST
+
 Suite *suite_client_io(void);
 Suite *suite_client_io(void)
 {
@@ -272,5 +385,11 @@ Suite *suite_client_io(void)
     tcase_add_test(faults, waiting_calls_are_bounded_and_cancelled_alike);
     tcase_add_test(faults, certificates_decide_who_may_call);
     suite_add_tcase(suite, faults);
+    TCase *renewal = tcase_create("renewal");
+    tcase_set_timeout(renewal, 60);
+    tcase_add_test(renewal, new_credentials_replace_a_connection_without_a_gap);
+    tcase_add_test(renewal, credentials_that_are_refused_cost_no_connection);
+    tcase_add_test(renewal, connection_that_goes_while_it_is_replaced_is_replaced);
+    suite_add_tcase(suite, renewal);
     return suite;
 }
