@@ -1,10 +1,10 @@
 #!/bin/bash
-# A skepd joins as a worker a swarm whose manager is skepd. Restarts and crashes cost nothing; leaving
-# leaves nothing. (A stock dockerd as the manager: stock_manager.sh.)
+# A skepd joins as a worker a swarm whose manager is skepd, while others guess tokens there. Restarts and
+# crashes cost nothing; leaving leaves nothing. (A stock dockerd as the manager: stock_manager.sh.)
 # ctest: TIMEOUT 300
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox
-lab_up 2
+lab_up 3
 skep_image h1 h2
 manager() { skep h1 "$@"; }
 sleepers() { on "$1" pgrep -x -f 'sleep 100000' | sort; }
@@ -40,6 +40,30 @@ same inactive "$(skep h2 info --format '{{.Swarm.LocalNodeState}}')" "h2's state
 [[ ! -e $LAB/h2/skep/swarm && ! -e $LAB/h2/skep/node.json ]] || fail "a failed join left files"
 same 1 "$(manager node ls -q | wc -l)" "nodes"
 
+# h3 has sixteen addresses to guess from: each goes to an address of its own on h1.
+guesses_start()
+{
+  local i targets=()
+  for ((i = 1; i <= 16; i++)); do
+    on h1 ip addr add "10.78.0.$i/32" dev eth0
+    on h3 ip addr add "10.79.0.$i/32" dev eth0
+    on h1 ip route add "10.79.0.$i" dev eth0
+    on h3 ip route add "10.78.0.$i" dev eth0 src "10.79.0.$i"
+    targets+=("10.78.0.$i:2377")
+  done
+  mkfifo "$LAB/guesses.in"
+  exec {guesses_in}<>"$LAB/guesses.in"
+  on h3 "$SKEP_BUILD/tests/interop/interop_guess" "${token%-*}-0000000000000000000000000" 10000 "${targets[@]}" \
+    <"$LAB/guesses.in" >"$LAB/guesses" 2>&1 {guesses_in}>&- &
+  guesses_pid=$!
+  eventually 60 grep -q guessing "$LAB/guesses"
+}
+cluster() { manager system info --format '{{.Swarm.Cluster.Version.Index}}'; }
+
+step "wrong tokens from sixteen addresses, ten thousand of them and on until a worker works"
+cluster=$(cluster)
+guesses_start
+
 step "joined: ready at once, and it works"
 said=$(skep h2 swarm join --token "$token" "$(ip_of h1):2377")
 [[ $said == *"joined a swarm as a worker"* ]] || fail "join said: $said"
@@ -54,6 +78,16 @@ manager service create --detach --quiet --name web --replicas 4 "$LAB_IMAGE" sle
 eventually 60 replicas web 4/4
 # Spread, and a task runs a moment before its program does.
 for host in h1 h2; do eventually 60 count $host 2; done
+
+step "nobody guessed right, most were held off unheard, and nothing came of it"
+exec {guesses_in}>&-
+wait "$guesses_pid" || fail "the guesses ended: $(<"$LAB/guesses")"
+read -r wrong _ held _ < <(tail -1 "$LAB/guesses")
+tail -1 "$LAB/guesses"
+((wrong + held >= 10000 && wrong >= 16 * 10 && held > wrong)) || fail "$wrong wrong, $held held off"
+is h2 Ready || fail "h2 was missed: $(manager node ls)"
+same "h1 h2" "$(manager node ls --format '{{.Hostname}}' | sort | xargs)" "nodes"
+same "$cluster $token" "$(cluster) $(manager swarm join-token --quiet worker)" "the cluster's version and token"
 
 step "the worker is started again, then killed; the manager is killed: the processes run on"
 before=$(sleepers h2)
