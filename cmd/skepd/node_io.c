@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,78 +10,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cmd/skepd/addresses_io.h"
-#include "cmd/skepd/api_io.h"
-#include "cmd/skepd/backend_io.h"
 #include "cmd/skepd/figures_io.h"
-#include "cmd/skepd/heap_io.h"
-#include "cmd/skepd/lookups_io.h"
-#include "cmd/skepd/membership_io.h"
-#include "cmd/skepd/metrics_io.h"
+#include "cmd/skepd/node_impl_io.h"
 #include "cmd/skepd/notify_io.h"
 #include "cmd/skepd/pidfile_io.h"
-#include "cmd/skepd/roles_io.h"
-#include "cmd/skepd/sockets_io.h"
-#include "cmd/skepd/supervise_io.h"
-#include "proto/base/accounts_io.h"
 #include "proto/base/check.h"
 #include "proto/base/file_io.h"
 #include "proto/base/log.h"
 #include "proto/base/str.h"
 
-// Users of the confined processes. Where the package did not make them, numbers from the range that
-// no distribution gives to people or services (systemd keeps it for users without a name).
-#define MANAGER_USER     "skep"
-#define MANAGER_USER_ID  61180
-#define RESOLVER_USER    "skep-dns"
-#define RESOLVER_USER_ID 61181
-#define MANAGER_FOLDER   "manager"
-#define RESOLVER_FOLDER  "/"
-#define LOCAL_SOCKET     "manager.sock"
+#define MANAGER_FOLDER "manager"
+#define LOCAL_SOCKET   "manager.sock"
 // Each sandbox costs some descriptors, here and in the resolver process.
-#define FILES_MAX         65536
-#define SOCKET_NAME_BYTES MESSAGE_NAME_BYTES_MAX
-
-// One of the two confined processes, as the node keeps it.
-struct helper {
-    struct node *node;
-    const char *user;
-    uid_t uid;
-    gid_t gid;
-    struct supervised_spec spec;
-    struct supervised *supervised; // NULL: not wanted, or ended
-    bool ready_once;
-};
-
-struct node {
-    struct config *config;
-    size_t args_count;
-    const char *const *args;
-    struct loop loop;
-    struct heap heap;
-    uv_signal_t signals[3];
-    int lock_fd; // of the data folder
-    struct sockets api_sockets;
-    struct api *api;
-    struct station *station;
-    struct membership *membership;
-    struct membership_ops membership_ops;
-    struct backend_parts backend;
-    struct metrics *metrics; // NULL: not asked for
-    struct metrics_sources metrics_sources;
-    struct addr local_addr;               // of the manager's local socket
-    struct bound_socket cluster, local;   // fd -1 while this node is no manager
-    const struct charge *charge;          // of the manager process
-    void (*manager_stopped)(void *owner); // who waits for its end
-    void *manager_stopped_owner;
-    char manager_folder[PATH_MAX];
-    struct helper manager;
-    struct helper resolver;
-    struct lookups lookups; // of the manager
-    bool announced;         // told the service manager that we are ready
-    bool stopping;
-    bool ending; // a part is on its way out, and says when it is
-};
+#define FILES_MAX 65536
 
 // ---- configuration ------------------------------------------------------------------------------
 
@@ -111,14 +51,14 @@ int node_configure(struct config *config, size_t count, const char *const *args,
     return result;
 }
 
-static enum log_level level_of(const struct config *config)
+enum log_level node_log_level(const struct config *config)
 {
     enum log_level level = LOG_INFO;
     log_level_parse(config->log_level, &level);
     return config->debug ? LOG_DEBUG : level;
 }
 
-static enum log_format format_of(const struct config *config)
+enum log_format node_log_format(const struct config *config)
 {
     return str_equal(config->log_format, "json") ? LOG_JSON : LOG_TEXT;
 }
@@ -134,143 +74,14 @@ static void log_warnings(struct buf *warnings)
     buf_fini(warnings);
 }
 
-// ---- the confined processes ---------------------------------------------------------------------
-
-static void announce(struct node *node)
-{
-    bool manager_ready = !node->manager.supervised || node->manager.ready_once;
-    if (node->announced || !manager_ready || !node->resolver.ready_once)
-        return;
-    node->announced = true;
-    log_info("skepd is ready", "pid=%d manager=%s", (int)getpid(),
-             node->manager.supervised ? "yes" : "no");
-    notify_send("READY=1\nSTATUS=Serving");
-}
-
-// What only the manager gets: its charge, and the sockets it serves.
-static void pack_charge(const struct helper *helper, struct buf *out)
-{
-    if (helper == &helper->node->manager)
-        charge_pack(helper->node->charge, out);
-}
-
-static int hand_over(struct channel *channel, const char *name, const struct bound_socket *bound,
-                     struct err *err)
-{
-    return channel_send(channel, MESSAGE_SOCKET, name, strlen(name), &bound->fd, 1, err);
-}
-
-static void greet(void *owner, struct channel *channel)
-{
-    struct helper *helper = owner;
-    struct node *node = helper->node;
-    struct err err = ERR_INIT;
-    struct buf start, config;
-    buf_init(&start, MESSAGE_START_BYTES_MIN + MESSAGE_CONFIG_BYTES_MAX);
-    buf_init(&config, MESSAGE_CONFIG_BYTES_MAX);
-    pack_charge(helper, &config);
-    message_start_pack(&start, &(struct message_start){
-                                   .uid = helper->uid,
-                                   .gid = helper->gid,
-                                   .log_level = level_of(node->config),
-                                   .log_format = format_of(node->config),
-                                   .config = config.data,
-                                   .config_bytes = config.len,
-                               });
-    int result = channel_send(channel, MESSAGE_START, start.data, start.len, NULL, 0, &err);
-    if (!result && helper == &node->manager)
-        result = hand_over(channel, ROLES_CLUSTER_SOCKET, &node->cluster, &err);
-    if (!result && helper == &node->manager)
-        result = hand_over(channel, ROLES_LOCAL_SOCKET, &node->local, &err);
-    buf_wipe(&start); // keys are in it
-    buf_wipe(&config);
-    // It will not get ready then, and be killed and started again for that.
-    if (result)
-        log_error("process cannot be told what to do", "role=%s err=\"%s\"", helper->spec.role,
-                  err.message);
-    else if (helper == &node->resolver && node->station)
-        dns_feed_attach(station_feed(node->station), channel);
-}
-
-static void on_lost(void *owner)
-{
-    const struct helper *helper = owner;
-    if (helper == &helper->node->resolver && helper->node->station)
-        dns_feed_detach(station_feed(helper->node->station));
-}
-
-static void on_ready(void *owner, const struct message_ready *ready)
-{
-    struct helper *helper = owner;
-    const struct confine_report report = {ready->seccomp, ready->landlock};
-    const char *lacking = confine_lacking(&report);
-    if (*lacking && !helper->ready_once)
-        log_warn("the kernel lacks a confinement", "role=%s lacking=\"%s\"", helper->spec.role,
-                 lacking);
-    helper->ready_once = true;
-    announce(helper->node);
-}
-
-// One that has ended since does not hear it, and its successor does not know the number.
-static void on_found(void *ctx, const struct message_found *found)
-{
-    struct node *node = ctx;
-    struct channel *channel =
-        node->manager.supervised ? supervised_channel(node->manager.supervised) : NULL;
-    struct err err = ERR_INIT;
-    struct buf text;
-    if (!channel)
-        return;
-    buf_init(&text, MESSAGE_FOUND_BYTES_MIN + ERR_MESSAGE_BYTES);
-    message_found_pack(&text, found);
-    if (channel_send(channel, MESSAGE_FOUND, text.data, text.len, NULL, 0, &err))
-        log_warn("manager did not get an address", "err=\"%s\"", err.message);
-    buf_fini(&text);
-}
-
-static void on_message(void *owner, const struct channel_message *message)
-{
-    const struct helper *helper = owner;
-    struct node *node = helper->node;
-    struct err why = ERR_INIT, err = ERR_INIT;
-    if (helper == &node->manager && message->type == MESSAGE_MANAGER_UP) {
-        membership_manager_up(node->membership);
-    } else if (helper == &node->manager && message->type == MESSAGE_MANAGER_FAILED) {
-        if (message_err_parse(message->payload, message->payload_bytes, &why, &err))
-            why = err;
-        membership_manager_failed(node->membership, &why);
-    } else if (helper == &node->manager && message->type == MESSAGE_MANAGER_LOCK) {
-        struct message_lock lock;
-        if (message_lock_parse(message->payload, message->payload_bytes, &lock, &err) == 0)
-            membership_manager_lock(node->membership, lock.locked ? lock.key : NULL, lock.version);
-        explicit_bzero(&lock, sizeof lock);
-    } else if (helper == &node->manager && message->type == MESSAGE_MANAGER_ROTATED) {
-        membership_manager_rotated(node->membership);
-    } else if (helper == &node->manager && message->type == MESSAGE_LOOKUP) {
-        struct message_lookup lookup;
-        if (message_lookup_parse(message->payload, message->payload_bytes, &lookup, &err))
-            log_warn("manager asks for no host name", "err=\"%s\"", err.message);
-        else
-            lookups_ask(&node->lookups, &lookup);
-    } else if (message->type == MESSAGE_METRICS) {
-        if (node->metrics)
-            metrics_told(node->metrics,
-                         helper == &node->manager ? METRICS_MANAGER : METRICS_RESOLVER,
-                         message->payload, message->payload_bytes);
-    } else {
-        log_warn("message nobody asked for", "role=%s type=%u", helper->spec.role, message->type);
-    }
-}
-
-// Ends what is left, one after the other, from the outside in.
-static void stop_next(struct node *node);
+// ---- the end ------------------------------------------------------------------------------------
 
 static void on_api_closed(void *ctx)
 {
     struct node *node = ctx;
     node->api = NULL;
     node->ending = false;
-    stop_next(node);
+    node_stop_next(node);
 }
 
 static void on_metrics_closed(void *ctx)
@@ -278,7 +89,7 @@ static void on_metrics_closed(void *ctx)
     struct node *node = ctx;
     node->metrics = NULL;
     node->ending = false;
-    stop_next(node);
+    node_stop_next(node);
 }
 
 static void on_membership_closed(void *ctx)
@@ -286,7 +97,7 @@ static void on_membership_closed(void *ctx)
     struct node *node = ctx;
     node->membership = NULL;
     node->ending = false;
-    stop_next(node);
+    node_stop_next(node);
 }
 
 static void on_station_closed(void *ctx)
@@ -294,10 +105,10 @@ static void on_station_closed(void *ctx)
     struct node *node = ctx;
     node->station = NULL;
     node->ending = false;
-    stop_next(node);
+    node_stop_next(node);
 }
 
-static void stop_next(struct node *node)
+void node_stop_next(struct node *node)
 {
     if (node->ending)
         return;
@@ -321,67 +132,9 @@ static void stop_next(struct node *node)
         loop_stop(&node->loop);
 }
 
-static void unbind(struct bound_socket *bound)
-{
-    if (bound->fd >= 0)
-        socket_unbind(bound);
-    bound->fd = -1;
-}
-
-static void on_stopped(void *owner)
-{
-    struct helper *helper = owner;
-    struct node *node = helper->node;
-    helper->supervised = NULL;
-    helper->ready_once = false;
-    if (helper == &node->manager) {
-        unbind(&node->cluster);
-        unbind(&node->local);
-    }
-    if (helper == &node->manager && node->manager_stopped) {
-        void (*stopped)(void *owner) = node->manager_stopped;
-        node->manager_stopped = NULL;
-        stopped(node->manager_stopped_owner);
-    }
-    if (node->stopping)
-        stop_next(node);
-}
-
-static void helper_init(struct helper *helper, struct node *node, const char *role,
-                        const char *user, uid_t fallback, const char *cwd)
-{
-    static const struct channel_rule rules[] = {MESSAGE_ROWS_TO_NODE};
-    *helper = (struct helper){
-        .node = node,
-        .user = user,
-        .uid = fallback,
-        .gid = fallback,
-        .spec = {.role = role,
-                 .cwd = cwd,
-                 .rules = {rules, COUNT_OF(rules)},
-                 .greet = greet,
-                 .ready = on_ready,
-                 .message = on_message,
-                 .lost = on_lost,
-                 .stopped = on_stopped},
-    };
-    struct err err = ERR_INIT;
-    uid_t uid;
-    gid_t gid;
-    if (accounts_user(user, &uid, &gid, &err) == 0 && uid != 0 && gid != 0) {
-        helper->uid = uid;
-        helper->gid = gid;
-    } else {
-        log_info("process user is not known, a number is used", "role=%s user=%s uid=%u", role,
-                 user, (unsigned)fallback);
-    }
-}
-
 // ---- the folders --------------------------------------------------------------------------------
 
-// A folder that is ours alone. One with a wider mode was readable by others (CVE-2021-41091): it is
-// closed, and the operator hears of it.
-static int private_folder(const char *path, uid_t uid, gid_t gid, struct err *err)
+int node_private_folder(const char *path, uid_t uid, gid_t gid, struct err *err)
 {
     int result = dir_make(path, 0700, err);
     if (result)
@@ -408,64 +161,6 @@ static int lock_data_root(struct node *node, struct err *err)
         return err_set(err, ERR_FAILED_PRECONDITION, "another skepd uses %s",
                        node->config->data_root);
     return 0;
-}
-
-// ---- the manager process ------------------------------------------------------------------------
-
-// The manager's local socket is this process's alone.
-static int bind_local(struct node *node, struct err *err)
-{
-    int result = socket_bind(&node->local_addr, NULL, &node->local, err);
-    if (!result && chmod(node->local_addr.host, 0600))
-        result = err_set_errno(err, errno, "make %s private", node->local_addr.host);
-    return result;
-}
-
-static int start_manager(void *ctx, const char *listen_addr, const struct charge *charge,
-                         struct err *err)
-{
-    struct node *node = ctx;
-    struct addr addr;
-    node->charge = charge;
-    int result = private_folder(node->manager_folder, node->manager.uid, node->manager.gid, err);
-    if (!result)
-        result = addr_parse(listen_addr, ADDRESSES_SWARM_PORT, &addr, err);
-    if (!result)
-        result = socket_bind(&addr, NULL, &node->cluster, err);
-    if (!result)
-        result = bind_local(node, err);
-    if (result) {
-        unbind(&node->cluster);
-        unbind(&node->local);
-        return err_wrap(err, "manager");
-    }
-    node->manager.supervised = supervised_start(&node->loop, &node->manager.spec, &node->manager);
-    return 0;
-}
-
-static void stop_manager(void *ctx, void (*stopped)(void *owner), void *owner)
-{
-    struct node *node = ctx;
-    node->manager_stopped = stopped;
-    node->manager_stopped_owner = owner;
-    CHECK(node->manager.supervised);
-    supervised_stop(node->manager.supervised);
-}
-
-static void renew_manager(void *ctx)
-{
-    struct node *node = ctx;
-    struct channel *channel =
-        node->manager.supervised ? supervised_channel(node->manager.supervised) : NULL;
-    struct err err = ERR_INIT;
-    struct buf config;
-    if (!channel)
-        return; // it gets the whole charge when it is there
-    buf_init(&config, MESSAGE_CONFIG_BYTES_MAX);
-    charge_pack(node->charge, &config);
-    if (channel_send(channel, MESSAGE_CHARGE, config.data, config.len, NULL, 0, &err))
-        log_error("manager did not get its new credentials", "err=\"%s\"", err.message);
-    buf_wipe(&config);
 }
 
 static void set_client(void *ctx, struct rpc_client *client)
@@ -514,7 +209,7 @@ static int serve_metrics(struct node *node, struct err *err)
 static int prepare(struct node *node, struct err *err)
 {
     struct config *config = node->config;
-    int result = private_folder(config->data_root, 0, 0, err);
+    int result = node_private_folder(config->data_root, 0, 0, err);
     if (!result)
         result = lock_data_root(node, err);
     if (!result)
@@ -533,10 +228,7 @@ static int prepare(struct node *node, struct err *err)
 
 static int start(struct node *node, struct err *err)
 {
-    helper_init(&node->manager, node, manager_role.name, MANAGER_USER, MANAGER_USER_ID,
-                node->manager_folder);
-    helper_init(&node->resolver, node, resolver_role.name, RESOLVER_USER, RESOLVER_USER_ID,
-                RESOLVER_FOLDER);
+    helpers_init(node);
     char local[PATH_MAX];
     str_format(local, sizeof local, "unix://%s/%s", node->config->exec_root, LOCAL_SOCKET);
     int result = addr_parse(local, 0, &node->local_addr, err);
@@ -545,9 +237,9 @@ static int start(struct node *node, struct err *err)
     result = station_open(&node->loop, node->config, &node->station, err);
     if (result)
         return result;
-    node->membership_ops = (struct membership_ops){.manager_start = start_manager,
-                                                   .manager_stop = stop_manager,
-                                                   .manager_renew = renew_manager,
+    node->membership_ops = (struct membership_ops){.manager_start = helpers_start_manager,
+                                                   .manager_stop = helpers_stop_manager,
+                                                   .manager_renew = helpers_renew_manager,
                                                    .manager_client = set_client,
                                                    .ctx = node};
     node->membership = membership_new(&node->loop, node->config, node->station, &node->local_addr,
@@ -580,17 +272,7 @@ static void on_end_signal(uv_signal_t *handle, int number)
         log_info("stopping", "signal=%d", number);
     node->stopping = true;
     notify_send("STOPPING=1");
-    stop_next(node);
-}
-
-static void tell_log_level(struct helper *helper, enum log_level level)
-{
-    uint8_t payload = (uint8_t)level;
-    struct channel *channel = helper->supervised ? supervised_channel(helper->supervised) : NULL;
-    struct err err = ERR_INIT;
-    if (channel && channel_send(channel, MESSAGE_LOG, &payload, 1, NULL, 0, &err))
-        log_warn("process did not get the new log level", "role=%s err=\"%s\"", helper->spec.role,
-                 err.message);
+    node_stop_next(node);
 }
 
 static void on_reload_signal(uv_signal_t *handle, int number)
@@ -608,9 +290,9 @@ static void on_reload_signal(uv_signal_t *handle, int number)
     } else {
         buf_clear(&warnings); // said at the start; now only what needs a restart
         bool changed = config_reload(node->config, &fresh, &warnings);
-        log_set_level(level_of(node->config));
-        tell_log_level(&node->manager, level_of(node->config));
-        tell_log_level(&node->resolver, level_of(node->config));
+        log_set_level(node_log_level(node->config));
+        helper_tell_log_level(&node->manager, node_log_level(node->config));
+        helper_tell_log_level(&node->resolver, node_log_level(node->config));
         if (node->station)
             station_reload(node->station);
         log_info("configuration was read again", "changed=%s", changed ? "yes" : "no");
@@ -673,11 +355,11 @@ int node_run(struct config *config, size_t count, const char *const *args, struc
     node->args = args;
     node->lock_fd = -1;
     node->cluster.fd = node->local.fd = -1;
-    log_set_level(level_of(config));
+    log_set_level(node_log_level(config));
     log_warnings(warnings);
     raise_files_limit();
     loop_init(&node->loop);
-    lookups_init(&node->lookups, &node->loop, on_found, node);
+    lookups_init(&node->lookups, &node->loop, helpers_found, node);
     heap_start(&node->heap, &node->loop);
     watch_signals(node);
     int result = prepare(node, &err);
@@ -686,7 +368,7 @@ int node_run(struct config *config, size_t count, const char *const *args, struc
     if (result) {
         log_error("skepd cannot start", "err=\"%s\"", err.message);
         node->stopping = true;
-        stop_next(node);
+        node_stop_next(node);
     }
     loop_run(&node->loop);
     clean_up(node);
