@@ -211,87 +211,7 @@ void net_unset(struct alloc *alloc, const char *id)
     net_release(alloc, net);
 }
 
-void pools_set(struct alloc *alloc, const struct object *object)
-{
-    struct arena arena;
-    arena_init(&arena, OBJECT_ARENA_BYTES);
-    const Swarm__Cluster *cluster = object_unpack(object, &arena);
-    CHECK(cluster);
-    MEM_FREE(alloc->pools);
-    alloc->pools_count = 0;
-    alloc->pools = mem_alloc_array(cluster->n_defaultaddresspool + 1, sizeof(*alloc->pools));
-    for (size_t i = 0; i < cluster->n_defaultaddresspool; i++) {
-        struct prefix pool;
-        if (prefix_parse(cluster->defaultaddresspool[i], &pool) && pool.bytes == 4)
-            alloc->pools[alloc->pools_count++] = prefix_network(pool);
-    }
-    alloc->subnet_bits = cluster->subnetsize ? cluster->subnetsize : ALLOC_SUBNET_BITS_DEFAULT;
-    arena_fini(&arena);
-}
-
-// ---- choosing subnets --------------------------------------------------------------------------
-
-// The network that has part of this one, with its subnet; NULL when none.
-static const struct subnet *find_overlap(const struct alloc *alloc, const struct prefix *network)
-{
-    MAP_EACH (entry, &alloc->nets) {
-        const struct net *net = entry->value;
-        for (size_t i = 0; i < net->subnets_count; i++)
-            if (prefix_overlaps(&net->subnets[i].ipam.subnet, network))
-                return &net->subnets[i];
-    }
-    return NULL;
-}
-
-// The lowest free subnet of a pool, or the highest. After an overlap with a wide network the search
-// goes on behind that.
-static bool pool_next(const struct alloc *alloc, const struct prefix *pool, bool from_end,
-                      struct prefix *out)
-{
-    unsigned bits = alloc->subnet_bits;
-    if (bits < pool->bits || bits > 30)
-        return false;
-    uint64_t count = UINT64_C(1) << (bits - pool->bits);
-    uint64_t step = UINT64_C(1) << (32 - bits);
-    for (uint64_t i = 0; i < count;) {
-        uint64_t at = from_end ? count - 1 - i : i;
-        *out = prefix_at(pool, at * step);
-        out->bits = (uint8_t)bits;
-        const struct subnet *met = find_overlap(alloc, out);
-        if (!met)
-            return true;
-        unsigned wider = met->ipam.subnet.bits < bits ? bits - met->ipam.subnet.bits : 0;
-        uint64_t block = wider < 32 ? UINT64_C(1) << wider : count;
-        // To the edge of the wide network, in the direction of the search.
-        i += from_end ? at % block + 1 : block - at % block;
-    }
-    return false;
-}
-
-// A subnet nobody asked for by name. The routing mesh's own comes from the far end: people and
-// guides type the near one.
-static bool choose_subnet(const struct alloc *alloc, bool from_end, struct prefix *out)
-{
-    struct prefix fallback;
-    CHECK(prefix_parse(ALLOC_POOL_DEFAULT, &fallback));
-    if (alloc->pools_count == 0)
-        return pool_next(alloc, &fallback, from_end, out);
-    for (size_t i = 0; i < alloc->pools_count; i++) {
-        size_t at = from_end ? alloc->pools_count - 1 - i : i;
-        if (pool_next(alloc, &alloc->pools[at], from_end, out))
-            return true;
-    }
-    return false;
-}
-
-static int overlap_error(const struct prefix *wanted, const struct prefix *met, const char *name,
-                         struct err *err)
-{
-    char a[PREFIX_TEXT_BYTES];
-    char b[PREFIX_TEXT_BYTES];
-    return err_set(err, ERR_FAILED_PRECONDITION, "subnet %s overlaps with subnet %s of network %s",
-                   prefix_format(wanted, a), prefix_format(met, b), name);
-}
+// ---- allocating --------------------------------------------------------------------------------
 
 // Reads one config of a spec. *network has bytes 0 when the subnet is left to us.
 static int config_parse(const Swarm__IPAMConfig *config, struct prefix *network,
@@ -319,8 +239,6 @@ static int config_parse(const Swarm__IPAMConfig *config, struct prefix *network,
     return 0;
 }
 
-// ---- allocating --------------------------------------------------------------------------------
-
 // One pool of the network: its subnet, gateway and, for IPv4, VXLAN id.
 static int net_add_pool(struct alloc *alloc, struct net *net, const Swarm__IPAMConfig *config,
                         Swarm__IPAMConfig *out, struct arena *arena, struct err *err)
@@ -331,11 +249,11 @@ static int net_add_pool(struct alloc *alloc, struct net *net, const Swarm__IPAMC
     int rc = config_parse(config, &network, &range, &narrowed, err);
     if (rc)
         return rc;
-    if (network.bytes == 0 && !choose_subnet(alloc, net->ingress, &network))
+    if (network.bytes == 0 && !pools_choose(alloc, net->ingress, &network))
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "no subnet is left in the default pools");
-    const struct subnet *met = find_overlap(alloc, &network);
+    const struct subnet *met = pools_overlap(alloc, &network);
     if (met)
-        return overlap_error(&network, &met->ipam.subnet, met->net->name, err);
+        return pools_overlap_error(&network, &met->ipam.subnet, met->net->name, err);
     struct subnet *subnet = subnet_add(net, &network, narrowed ? &range : NULL, config);
     char text[PREFIX_TEXT_BYTES];
     *out = *config;
@@ -538,7 +456,7 @@ static int check_against(const struct object *object, const struct prefix *netwo
         struct prefix met;
         if (prefix_parse(ipam->configs[i]->subnet, &met) && prefix_overlaps(&met, network)) {
             met = prefix_network(met);
-            rc = overlap_error(network, &met, network_name(other), err);
+            rc = pools_overlap_error(network, &met, network_name(other), err);
         }
     }
     arena_fini(&arena);
@@ -613,9 +531,9 @@ int alloc_check_network(struct view view, const Swarm__NetworkSpec *spec, struct
             return rc;
         for (size_t k = 0; k < i && mine[i].bytes; k++)
             if (mine[k].bytes && prefix_overlaps(&mine[k], &mine[i]))
-                return overlap_error(&mine[i], &mine[k],
-                                     spec->annotations ? str_or(spec->annotations->name, "") : "",
-                                     err);
+                return pools_overlap_error(
+                    &mine[i], &mine[k],
+                    spec->annotations ? str_or(spec->annotations->name, "") : "", err);
         VIEW_EACH (object, view, OBJECT_NETWORK, BY_ALL) {
             rc = mine[i].bytes ? check_against(object, &mine[i], err) : 0;
             if (rc)

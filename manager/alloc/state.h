@@ -179,6 +179,22 @@ const char *holding_text(struct holding holding, struct arena *arena);
 // fails.
 #define ALLOC_BLOCKED 1
 
+// ---- pools.c -----------------------------------------------------------------------------------
+
+// The pools as the cluster object has them.
+void pools_set(struct alloc *alloc, const struct object *cluster);
+
+// The network that has part of this one, with its subnet; NULL when none.
+const struct subnet *pools_overlap(const struct alloc *alloc, const struct prefix *network);
+
+// A subnet nobody asked for by name. The routing mesh's own comes from the far end: people and
+// guides type the near one.
+bool pools_choose(const struct alloc *alloc, bool from_end, struct prefix *out);
+
+// FAILED_PRECONDITION, with both subnets and the name of the network that was met.
+int pools_overlap_error(const struct prefix *wanted, const struct prefix *met, const char *name,
+                        struct err *err);
+
 // ---- network.c, service.c, node.c, task.c ------------------------------------------------------
 
 // Takes over the stored object; what it says is allocated is claimed when it is news.
@@ -186,7 +202,6 @@ void net_set(struct alloc *alloc, const struct object *object);
 void net_unset(struct alloc *alloc, const char *id);
 void net_release(struct alloc *alloc, struct net *net);
 int net_allocate(struct writer *writer, const char *id, struct err *err);
-void pools_set(struct alloc *alloc, const struct object *cluster);
 
 void svc_claim(struct alloc *alloc, const struct object *object);
 void svc_unset(struct alloc *alloc, const char *id);
