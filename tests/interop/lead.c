@@ -18,19 +18,18 @@
 #include "proto/base/check.h"
 #include "proto/base/loop_io.h"
 #include "proto/base/str.h"
-#include "proto/identity/certdir_io.h"
-#include "proto/identity/rng_io.h"
 #include "proto/rpc/client_io.h"
 #include "proto/wire/control.pb-c.h"
 #include "proto/wire/names.h"
 #include "proto/wire/raft.pb-c.h"
-#include "proto/wire/wire.h"
+#include "tests/support/manager_client.h"
 
 #define MEMBERS_MAX 16
 // Elections raise the term by one each, so that a step like this is above all of them.
-#define TERM_STEP 50
-#define CALL_MS   500
-#define ENDS_MS   60000 // by which a call has ended, also where this process was held up
+#define TERM_STEP   50
+#define CALL_MS     500
+#define ARENA_BYTES ((size_t)16 << 20)
+#define ENDS_MS     60000 // by which a call has ended, also where this process was held up
 // How long a member may take to lead once it was asked to, before another is.
 #define LEAD_MS 1500
 // How much longer it goes on for a member that has not led yet.
@@ -61,23 +60,6 @@ static bool never(void *ctx)
     return false;
 }
 
-struct asked {
-    bool done, ok;
-};
-
-static bool is_done(void *ctx)
-{
-    return ((struct asked *)ctx)->done;
-}
-
-static void on_sent(struct rpc_request *request, void *ctx, const struct rpc_status *status,
-                    const struct metadata *trailers)
-{
-    (void)request;
-    (void)trailers;
-    *(struct asked *)ctx = (struct asked){.done = true, .ok = status->err.code == ERR_OK};
-}
-
 // ---- who there is -------------------------------------------------------------------------------
 
 // Known ones keep what they did; NULL past the most there can be.
@@ -92,16 +74,8 @@ static struct member *member_of(uint64_t raft_id)
     return &members[members_count++];
 }
 
-static void on_nodes(struct rpc_request *request, void *ctx, const struct rpc_status *status,
-                     const struct metadata *trailers)
+static void note_members(const Swarm__ListNodesResponse *list)
 {
-    (void)trailers;
-    struct asked *asked = ctx;
-    *asked = (struct asked){.done = true, .ok = status->err.code == ERR_OK};
-    if (!asked->ok)
-        return;
-    const Swarm__ListNodesResponse *list =
-        (const Swarm__ListNodesResponse *)rpc_request_message(request);
     for (size_t i = 0; i < members_count; i++)
         members[i].leads = false;
     for (size_t i = 0; i < list->n_nodes; i++) {
@@ -116,18 +90,20 @@ static void on_nodes(struct rpc_request *request, void *ctx, const struct rpc_st
 
 static bool list_members(struct rpc_client *manager)
 {
-    struct asked asked = {0};
+    struct err err = ERR_INIT;
+    struct arena arena;
     Swarm__ListNodesRequest request = SWARM__LIST_NODES_REQUEST__INIT;
-    struct rpc_request_spec spec = {.path = "/docker.swarmkit.v1.Control/ListNodes",
-                                    .kind = RPC_UNARY,
-                                    .response = &swarm__list_nodes_response__descriptor,
-                                    .timeout_ms = CALL_MS,
-                                    .wait_for_ready = true,
-                                    .on_done = on_nodes,
-                                    .ctx = &asked};
-    rpc_client_call(manager, &spec, &request.base);
-    CHECK(loop_run_until(&loop, is_done, &asked, ENDS_MS));
-    return asked.ok && members_count > 0;
+    struct manager_call call = {.path = "/docker.swarmkit.v1.Control/ListNodes",
+                                .response = &swarm__list_nodes_response__descriptor,
+                                .request = &request.base,
+                                .timeout_ms = CALL_MS,
+                                .arena = &arena};
+    arena_init(&arena, ARENA_BYTES);
+    bool ok = manager_client_call(&loop, manager, &call, &err) == 0;
+    if (ok)
+        note_members(call.reply);
+    arena_fini(&arena);
+    return ok && members_count > 0;
 }
 
 static const struct member *leader(void)
@@ -166,15 +142,30 @@ static void forget_vain(void)
 
 // ---- moving it ----------------------------------------------------------------------------------
 
-static bool tell(const struct member *target, uint64_t from, uint64_t term, struct tls_config *tls)
+struct sent {
+    bool done, ok;
+};
+
+static void on_sent(struct rpc_request *request, void *ctx, const struct rpc_status *status,
+                    const struct metadata *trailers)
 {
-    struct asked asked = {0};
-    struct addr addr;
+    (void)request;
+    (void)trailers;
+    *(struct sent *)ctx = (struct sent){.done = true, .ok = status->err.code == ERR_OK};
+}
+
+static bool is_sent(void *ctx)
+{
+    return ((struct sent *)ctx)->done;
+}
+
+static bool tell(const struct member *target, uint64_t from, uint64_t term, const char *folder)
+{
+    struct sent sent = {0};
     struct err err = ERR_INIT;
-    if (addr_parse(target->addr, 0, &addr, &err))
+    struct rpc_client *client = manager_client_new(&loop, target->addr, folder, &err);
+    if (!client)
         die(&err);
-    struct rpc_client *client = rpc_client_new(&(struct rpc_client_config){
-        .loop = &loop, .addr = addr, .tls = tls, .server_name = SERVER_NAME_MANAGER});
     Raftpb__Message message = RAFTPB__MESSAGE__INIT;
     message.has_type = message.has_to = message.has_from = message.has_term = true;
     message.type = RAFTPB__MESSAGE_TYPE__MsgTimeoutNow;
@@ -192,13 +183,13 @@ static bool tell(const struct member *target, uint64_t from, uint64_t term, stru
                                     .timeout_ms = CALL_MS,
                                     .wait_for_ready = true,
                                     .on_done = on_sent,
-                                    .ctx = &asked};
+                                    .ctx = &sent};
     struct rpc_request *call = rpc_client_call(client, &spec, NULL);
     rpc_request_send(call, &request.base, NULL);
     rpc_request_end(call);
-    CHECK(loop_run_until(&loop, is_done, &asked, ENDS_MS));
-    rpc_client_close(client, NULL, NULL);
-    return asked.ok;
+    CHECK(loop_run_until(&loop, is_sent, &sent, ENDS_MS));
+    manager_client_close(&loop, client);
+    return sent.ok;
 }
 
 static bool comes_to_lead(struct rpc_client *manager, const char *addr)
@@ -219,20 +210,10 @@ int main(int argc, char **argv)
         return 2;
     }
     struct err err = ERR_INIT;
-    struct addr addr;
-    struct credentials credentials;
-    struct keyfile file;
     loop_init(&loop);
-    if (addr_parse(argv[1], 0, &addr, &err) ||
-        certdir_load(argv[2], NULL, &credentials, &file, &err))
+    struct rpc_client *manager = manager_client_new(&loop, argv[1], argv[2], &err);
+    if (!manager)
         die(&err);
-    struct tls_options options = {
-        .verify = TLS_VERIFY_REQUIRED, .alpn = TLS_ALPN_H2, .rng = &rng_kernel};
-    struct tls_config *tls = tls_config_of(&credentials, &options, &err);
-    if (!tls)
-        die(&err);
-    struct rpc_client *manager = rpc_client_new(&(struct rpc_client_config){
-        .loop = &loop, .addr = addr, .tls = tls, .server_name = SERVER_NAME_MANAGER});
     int64_t length_ns = atoll(argv[3]) * NS_PER_S;
     uint64_t term = 0, from = 0;
     struct mono begin = loop_now(&loop);
@@ -256,7 +237,7 @@ int main(int argc, char **argv)
         term += TERM_STEP;
         target->in_vain = true;
         printf("asked %s\n", target->addr);
-        if (!tell(target, from, term, tls) || !comes_to_lead(manager, target->addr))
+        if (!tell(target, from, term, argv[2]) || !comes_to_lead(manager, target->addr))
             continue;
         forget_vain();
         target->led++;

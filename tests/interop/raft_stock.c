@@ -31,6 +31,7 @@
 #include "proto/wire/raft.pb-c.h"
 #include "proto/wire/wire.h"
 #include "raft/disk/logdb_io.h"
+#include "tests/support/manager_client.h"
 
 #define CALL_MS     20000
 #define ARENA_BYTES ((size_t)256 << 20)
@@ -242,61 +243,29 @@ static int dump(void)
 
 // ---- asking -------------------------------------------------------------------------------------
 
-struct asked {
-    bool done;
-    void *reply;
-};
-
-static void on_done(struct rpc_request *request, void *ctx, const struct rpc_status *status,
-                    const struct metadata *trailers)
-{
-    (void)trailers;
-    struct asked *asked = ctx;
-    if (status->err.code != ERR_OK)
-        die(&status->err);
-    asked->reply = wire_copy(rpc_request_message(request), &arena);
-    asked->done = true;
-}
-
-static bool is_done(void *ctx)
-{
-    return ((struct asked *)ctx)->done;
-}
-
-static void on_client_closed(void *ctx)
-{
-    ((struct asked *)ctx)->done = true;
-}
-
 // One call by a client that is closed after it.
-static void *call(struct rpc_client *client, const char *path, const wire_type *response,
-                  const ProtobufCMessage *request)
+static void *ask_with(struct rpc_client *client, const char *path, const wire_type *response,
+                      const ProtobufCMessage *request)
 {
-    struct asked asked = {0};
-    struct rpc_request_spec spec = {.path = path,
-                                    .kind = RPC_UNARY,
-                                    .response = response,
-                                    .timeout_ms = CALL_MS,
-                                    .wait_for_ready = true,
-                                    .on_done = on_done,
-                                    .ctx = &asked};
-    rpc_client_call(client, &spec, request);
-    loop_run_until(&loop, is_done, &asked, CALL_MS + 1000);
-    CHECK(asked.done);
-    struct asked closed = {0};
-    rpc_client_close(client, on_client_closed, &closed);
-    loop_run_until(&loop, is_done, &closed, CALL_MS);
-    CHECK(closed.done);
-    return asked.reply;
+    struct err err = ERR_INIT;
+    struct manager_call call = {.path = path,
+                                .response = response,
+                                .request = request,
+                                .timeout_ms = CALL_MS,
+                                .arena = &arena};
+    if (manager_client_call(&loop, client, &call, &err))
+        die(&err);
+    manager_client_close(&loop, client);
+    return call.reply;
 }
 
 static int ask(void)
 {
     Swarm__ListServicesRequest request = SWARM__LIST_SERVICES_REQUEST__INIT;
     Swarm__ListServicesResponse *reply =
-        call(rpc_client_new(&(struct rpc_client_config){.loop = &loop, .addr = local_addr()}),
-             "/docker.swarmkit.v1.Control/ListServices", &swarm__list_services_response__descriptor,
-             &request.base);
+        ask_with(rpc_client_new(&(struct rpc_client_config){.loop = &loop, .addr = local_addr()}),
+                 "/docker.swarmkit.v1.Control/ListServices",
+                 &swarm__list_services_response__descriptor, &request.base);
     for (size_t i = 0; i < reply->n_services; i++)
         print_service(reply->services[i]);
     return 0;
@@ -307,19 +276,9 @@ static int ask(void)
 static int stand(const char *at, uint64_t id, uint64_t from, uint64_t term)
 {
     struct err err = ERR_INIT;
-    struct addr addr;
-    struct credentials credentials;
-    struct keyfile file;
-    if (addr_parse(at, 0, &addr, &err) || certdir_load(folder, NULL, &credentials, &file, &err))
+    struct rpc_client *client = manager_client_new(&loop, at, folder, &err);
+    if (!client)
         die(&err);
-    keyfile_fini(&file);
-    struct tls_options options = {
-        .verify = TLS_VERIFY_REQUIRED, .alpn = TLS_ALPN_H2, .rng = &rng_kernel};
-    struct tls_config *tls = tls_config_of(&credentials, &options, &err);
-    if (!tls)
-        die(&err);
-    struct rpc_client *client = rpc_client_new(&(struct rpc_client_config){
-        .loop = &loop, .addr = addr, .tls = tls, .server_name = SERVER_NAME_MANAGER});
     Raftpb__Message message = RAFTPB__MESSAGE__INIT;
     message.has_type = message.has_to = message.has_from = message.has_term = true;
     message.type = RAFTPB__MESSAGE_TYPE__MsgTimeoutNow;
@@ -328,10 +287,8 @@ static int stand(const char *at, uint64_t id, uint64_t from, uint64_t term)
     message.term = term + 1;
     Swarm__ProcessRaftMessageRequest request = SWARM__PROCESS_RAFT_MESSAGE_REQUEST__INIT;
     request.message = &message;
-    call(client, "/docker.swarmkit.v1.Raft/ProcessRaftMessage",
-         &swarm__process_raft_message_response__descriptor, &request.base);
-    tls_config_unref(tls);
-    credentials_fini(&credentials);
+    ask_with(client, "/docker.swarmkit.v1.Raft/ProcessRaftMessage",
+             &swarm__process_raft_message_response__descriptor, &request.base);
     return 0;
 }
 

@@ -17,12 +17,10 @@
 #include "proto/base/loop_io.h"
 #include "proto/base/map.h"
 #include "proto/base/str.h"
-#include "proto/identity/certdir_io.h"
-#include "proto/identity/rng_io.h"
-#include "proto/rpc/client_io.h"
 #include "proto/wire/names.h"
 #include "proto/wire/watch.pb-c.h"
 #include "proto/wire/wire.h"
+#include "tests/support/manager_client.h"
 
 #define HOLDINGS_MAX 64
 #define TEXT_BYTES   128
@@ -172,22 +170,12 @@ int main(int argc, char **argv)
         return 2;
     }
     struct err err = ERR_INIT;
-    struct addr addr;
-    struct credentials credentials;
-    struct keyfile file;
     loop_init(&loop);
     map_init(&holders);
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (addr_parse(argv[1], 0, &addr, &err) ||
-        certdir_load(argv[2], NULL, &credentials, &file, &err))
+    struct rpc_client *manager = manager_client_new(&loop, argv[1], argv[2], &err);
+    if (!manager)
         die(&err);
-    struct tls_options options = {
-        .verify = TLS_VERIFY_REQUIRED, .alpn = TLS_ALPN_H2, .rng = &rng_kernel};
-    struct tls_config *tls = tls_config_of(&credentials, &options, &err);
-    if (!tls)
-        die(&err);
-    struct rpc_client *manager = rpc_client_new(&(struct rpc_client_config){
-        .loop = &loop, .addr = addr, .tls = tls, .server_name = SERVER_NAME_MANAGER});
     static const char *const kinds[] = {"node", "service", "task"};
     Swarm__WatchRequest__WatchEntry entries[COUNT_OF(kinds)], *list[COUNT_OF(kinds)];
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
