@@ -162,14 +162,20 @@ static void hear(Networkdb__MessageType type, const void *message, bool synced)
     buf_fini(&compound);
 }
 
-static void hear_network(const char *node, Networkdb__NetworkEvent__Type type, uint64_t ltime)
+static void hear_network_by(const char *node, Networkdb__NetworkEvent__Type type, uint64_t ltime,
+                            bool synced)
 {
     Networkdb__NetworkEvent event = NETWORKDB__NETWORK_EVENT__INIT;
     event.type = type;
     event.l_time = ltime;
     event.node_name = node;
     event.network_id = NET;
-    hear(NETWORKDB__MESSAGE_TYPE__NETWORK_EVENT, &event, false);
+    hear(NETWORKDB__MESSAGE_TYPE__NETWORK_EVENT, &event, synced);
+}
+
+static void hear_network(const char *node, Networkdb__NetworkEvent__Type type, uint64_t ltime)
+{
+    hear_network_by(node, type, ltime, false);
 }
 
 #define JOINS  NETWORKDB__NETWORK_EVENT__TYPE__JOIN
@@ -549,6 +555,31 @@ static void hear_join_of(const char *network)
     hear(NETWORKDB__MESSAGE_TYPE__NETWORK_EVENT, &event, false);
 }
 
+// Newer engines send with the rows who is on the network, also of nodes that are not the sender.
+START_TEST(a_bulk_sync_may_tell_of_third_nodes_on_the_network)
+{
+    up("a", 2);
+    up("b", 3);
+    drain();
+    hear_network_by("b", JOINS, 5, true);
+    ck_assert(did("rows>" NET));
+    ck_assert_uint_eq(piggybacked(), 1); // news is passed on
+    hear_row_for("b", CREATES, 6, "1.2.3.4", 0, true);
+    ck_assert_str_eq(row(), "t/k=1.2.3.4@b");
+    // What is older changes nothing, and a departure takes the rows.
+    hear_network_by("b", LEAVES, 4, true);
+    ck_assert_str_eq(row(), "t/k=1.2.3.4@b");
+    hear_network_by("b", LEAVES, 7, true);
+    ck_assert_str_eq(row(), "");
+    // Of this node itself nobody else tells, and one that is not known yet waits until it is.
+    hear_network_by("me", LEAVES, 100, true);
+    hear_network_by("c", JOINS, 8, true);
+    up("c", 4);
+    hear_row_for("c", CREATES, 9, "1.2.3.5", 0, true);
+    ck_assert_str_eq(row(), "t/k=1.2.3.5@c");
+}
+END_TEST
+
 START_TEST(a_sync_under_way_puts_off_the_next_one)
 {
     up("a", 2);
@@ -653,6 +684,7 @@ Suite *suite_netdb(void)
     tcase_add_test(rules, own_rows_are_nobody_elses);
     tcase_add_test(rules, rows_are_gossiped_in_one_packet_a_few_times);
     tcase_add_test(rules, a_bulk_sync_is_answered_with_all_rows);
+    tcase_add_test(rules, a_bulk_sync_may_tell_of_third_nodes_on_the_network);
     tcase_add_test(rules, a_sync_under_way_puts_off_the_next_one);
     tcase_add_test(rules, nothing_is_put_past_its_limits);
     tcase_add_test(rules, bootstrap_addresses_are_joined_until_one_lives);
