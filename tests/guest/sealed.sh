@@ -1,11 +1,12 @@
 #!/bin/bash
 # The guest boots Debian's kernel and has what we want it for; hosts of the lab run in it. An encrypted
-# network of two whole nodes of skepd: containers reach each other, as ESP alone; skep doctor sees that ESP
-# passes between the nodes, says so where it does not, and what to do.
+# network of two whole nodes of skepd: containers reach each other, as ESP alone, and lose no packet while keys
+# are renewed; skep doctor sees that ESP passes between the nodes, says so where it does not, and what to do.
 # ctest: TIMEOUT 1000
 . "$(dirname "$0")/../support/guest.sh"
 in_guest "$0" "$@"
 . "$(dirname "$0")/../support/lab.sh"
+. "$(dirname "$0")/../support/renewal.sh"
 lab_needs conmon crun umoci busybox nft python3
 # Our own command: what is compiled for a real processor starts faster here than Go does.
 LAB_DOCKER=$SKEP_BUILD/skep
@@ -17,14 +18,15 @@ same cgroup2fs "$(stat -f -c %T /sys/fs/cgroup)" "the cgroup tree"
 
 step "two nodes, an encrypted network with a container on each"
 lab_up 2
+manager() { skep h1 "$@"; }
 skep_image h1 h2
 for host in h1 h2; do skep_start $host; done
-skep h1 swarm init --advertise-addr "$(ip_of h1)" >/dev/null
+manager swarm init --advertise-addr "$(ip_of h1)" >/dev/null
 # A node that is slow is not down.
-skep h1 swarm update --dispatcher-heartbeat 60s >/dev/null
-skep h2 swarm join --token "$(skep h1 swarm join-token --quiet worker)" --advertise-addr "$(ip_of h2)" \
+manager swarm update --dispatcher-heartbeat 60s >/dev/null
+skep h2 swarm join --token "$(manager swarm join-token --quiet worker)" --advertise-addr "$(ip_of h2)" \
   "$(ip_of h1):2377" >/dev/null
-skep h1 network create --driver overlay --attachable --subnet 10.30.0.0/24 --opt encrypted sealed >/dev/null
+manager network create --driver overlay --attachable --subnet 10.30.0.0/24 --opt encrypted sealed >/dev/null
 declare -A pin=() address=()
 for host in h1 h2; do
   id=$(skep $host run -d --name "on-$host" --network sealed "$LAB_IMAGE" sleep 100000)
@@ -45,10 +47,15 @@ table bridge wire {
 }
 NFT
 seen() { ip netns exec "${LAB_ID}sw" nft list counter bridge wire "$1_seen" | awk '/packets/ { print $2 }'; }
-reaches() { on "$1" nsenter --net="${pin[$1]}" -- ping -q -c 2 -i 0.2 -W 30 "${address[$2]}"; }
+in_box() { local host=$1; shift; on "$host" nsenter --net="${pin[$host]}" -- "$@"; }
+reaches() { in_box "$1" ping -q -c 2 -i 0.2 -W 30 "${address[$2]}"; }
 eventually 60 reaches h1 h2
 eventually 60 reaches h2 h1
 (($(seen esp) >= 8)) || fail "$(seen esp) packets of ESP"
+same 0 "$(seen clear)" "packets of VXLAN in clear text"
+
+step "keys are renewed under traffic: no packet is lost, and none is in clear text"
+renew_under_traffic 1 "${address[h1]}" "${address[h2]}"
 same 0 "$(seen clear)" "packets of VXLAN in clear text"
 
 step "skep doctor: ESP passes between the nodes"

@@ -10,6 +10,7 @@ GUEST_MEM_MIB=${GUEST_MEM_MIB:-3072} GUEST_SECONDS=${GUEST_SECONDS:-3600}
 . "$(dirname "$0")/../../support/guest.sh"
 in_guest "$0" "$@"
 . "$(dirname "$0")/../../support/lab.sh"
+. "$(dirname "$0")/../../support/renewal.sh"
 lab_needs dockerd containerd conmon crun umoci busybox nft ping python3
 here=$(realpath "$(dirname "$0")")
 # Our own command for both: what is compiled for a real processor starts faster here than Go does.
@@ -146,30 +147,5 @@ done
 # ---- new keys ---------------------------------------------------------------------------------
 
 step "keys are renewed under traffic: no packet is lost"
-spis() { on "$1" ip xfrm state | sed -n 's/.*spi \(0x[0-9a-f]*\).*/\1/p' | sort | tr '\n' ' '; }
-changed() { [[ $(spis "$1") != "$2" && $(wc -w <<<"$(spis "$1")") == 4 ]]; }
-# keep_pinging HOST: one run after the other, each without a loss, until it is enough.
-keep_pinging()
-{
-  until [[ -e $LAB/enough ]]; do
-    in_box "$1" ping -c 20 -i 0.2 -W 60 "$(of sealed "$(other "$1")")" >"$LAB/pings.$1" || break
-    grep -q ' 0% packet loss' "$LAB/pings.$1" || break
-    echo 20 >>"$LAB/pinged.$1"
-  done
-  [[ -e $LAB/enough ]] || touch "$LAB/lost.$1"
-}
-rm -f "$LAB"/enough
-declare -A pinger=()
-for host in h1 h2; do keep_pinging $host & pinger[$host]=$!; done
-for ((renewals = 0; renewals < 2; renewals++)); do
-  for host in h1 h2; do declare "before_$host=$(spis $host)"; done
-  manager swarm update --rotate-network-keys >/dev/null
-  for host in h1 h2; do eventually 60 changed $host "$(of before $host)"; done
-done
-touch "$LAB/enough"
-for host in h1 h2; do
-  wait "${pinger[$host]}"
-  [[ ! -e $LAB/lost.$host ]] || fail "pings from $host: $(tail -n 5 "$LAB/pings.$host")"
-  echo "    $(wc -l <"$LAB/pinged.$host") times 20 pings from $host"
-done
+renew_under_traffic 2 "$(of sealed h1)" "$(of sealed h2)"
 same 0 "$(seen sealed)" "packets of the encrypted network in clear text"
