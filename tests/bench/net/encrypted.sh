@@ -65,22 +65,15 @@ for host in "${stocks[@]}"; do
 done
 address() { on "$1" nsenter --net="${pin[$1]}" -- ip -4 -o addr show | sed -n "s|.* inet \($2\.[0-9]*\)/24 .*|\1|p"; }
 
-# By hand: the same cipher, key length and MTU as the networks have; nothing else.
+# By hand: the same cipher, key length and MTU as the networks have; nothing else. And the same behind a bridge,
+# as containers have it, without a filter: what of the difference is the bridge's.
 by_hand()
 {
-  local host own peer other mtu
+  local host own peer other mtu way from to spi name link
   mtu=$(on h1 nsenter --net="${pin[h1]}" -- ip -o link | sed -n "s/.* mtu \([0-9]*\) .*/\1/p" | sort -n | sed -n 1p)
   for host in h1 h2; do
     own=1 peer=2 other=h2
     [[ "$host" == h1 ]] || { own=2; peer=1; other=h1; }
-    on "$host" ip netns add ns-hand
-    on "$host" ip -n ns-hand link set lo up
-    on "$host" ip link add vx77 address 02:42:0a:60:00:0$own type vxlan id 77 dstport 4790 nolearning local "$(ip_of "$host")"
-    on "$host" ip link set vx77 netns ns-hand
-    on "$host" ip -n ns-hand addr add 10.96.0.$own/24 dev vx77
-    on "$host" ip -n ns-hand link set vx77 mtu "$mtu" up
-    on "$host" ip -n ns-hand neigh add 10.96.0.$peer lladdr 02:42:0a:60:00:0$peer dev vx77 nud permanent
-    on "$host" bridge -n ns-hand fdb append 02:42:0a:60:00:0$peer dev vx77 dst "$(ip_of $other)" self permanent
     for way in "$host $other $own" "$other $host $peer"; do
       read -r from to spi <<<"$way"
       on "$host" ip xfrm state add src "$(ip_of "$from")" dst "$(ip_of "$to")" proto esp spi "$((0x7700 + spi))" reqid 77 \
@@ -88,8 +81,34 @@ by_hand()
     done
     on "$host" ip xfrm policy add src "$(ip_of "$host")" dst "$(ip_of $other)" proto udp dport 4790 dir out \
       tmpl src "$(ip_of "$host")" dst "$(ip_of $other)" proto esp reqid 77 mode transport
-    pin[hand_$host]=/run/netns/ns-hand
+    for name in hand bridge behind; do on "$host" ip netns add ns-$name; done
+    tunnel 77 ns-hand
+    inside ns-hand vx77 96
+    tunnel 78 ns-bridge
+    on "$host" ip -n ns-bridge link add br0 type bridge
+    on "$host" ip -n ns-bridge link add port netns ns-bridge type veth peer name eth0 netns ns-behind
+    for link in vx78 port; do on "$host" ip -n ns-bridge link set $link master br0 mtu "$mtu" up; done
+    on "$host" ip -n ns-bridge link set br0 up
+    on "$host" ip netns exec ns-bridge sh -c 'for f in /proc/sys/net/bridge/bridge-nf-call-*; do echo 0 >$f; done'
+    inside ns-behind eth0 97
+    on "$host" bridge -n ns-bridge fdb append 02:42:0a:61:00:0$peer dev vx78 dst "$(ip_of $other)" self permanent
+    on "$host" bridge -n ns-hand fdb append 02:42:0a:60:00:0$peer dev vx77 dst "$(ip_of $other)" self permanent
+    pin[hand_$host]=/run/netns/ns-hand pin[bridge_$host]=/run/netns/ns-behind
   done
+}
+# Parts of it, with its variables. tunnel VNI NETNS, inside NETNS LINK NETWORK
+tunnel()
+{
+  on "$host" ip link add "vx$1" type vxlan id "$1" dstport 4790 nolearning local "$(ip_of "$host")"
+  on "$host" ip link set "vx$1" netns "$2"
+}
+inside()
+{
+  local mac; mac=$(printf '02:42:0a:%02x:00:0' "$3")
+  on "$host" ip -n "$1" link set lo up
+  on "$host" ip -n "$1" link set "$2" address "$mac$own" mtu "$mtu" up
+  on "$host" ip -n "$1" addr add "10.$3.0.$own/24" dev "$2"
+  on "$host" ip -n "$1" neigh add "10.$3.0.$peer" lladdr "$mac$peer" dev "$2" nud permanent
 }
 ! peer hand || by_hand
 
@@ -122,7 +141,10 @@ prepare() # NAME FROM TO NETNS-FROM NETNS-TO ADDRESS
 step "servers"
 prepare skep_sealed h1 h2 "${pin[h1]}" "${pin[h2]}" "$(address h2 10.21.0)"
 cases+=("skep_plain h1 ${pin[h1]} $(address h2 10.20.0)")
-! peer hand || prepare hand h1 h2 "${pin[hand_h1]}" "${pin[hand_h2]}" 10.96.0.2
+if peer hand; then
+  prepare hand h1 h2 "${pin[hand_h1]}" "${pin[hand_h2]}" 10.96.0.2
+  prepare bridge h1 h2 "${pin[bridge_h1]}" "${pin[bridge_h2]}" 10.97.0.2
+fi
 ! peer stock || prepare stock_sealed h3 h4 "${pin[h3]}" "${pin[h4]}" "$(address h4 10.21.0)"
 for ((round = 1; round <= rounds; round++)); do
   step "round $round of $rounds"
@@ -151,6 +173,7 @@ row()
 }
 for figure in stream packets trips; do
   row $figure hand "VXLAN and ESP by hand" "$([[ $figure == packets ]] && echo 0.85 || echo 0.95)"
+  row $figure bridge "the same behind a bridge" ""
   row $figure stock_sealed dockerd 1
   row $figure skep_plain "without encryption" ""
 done
