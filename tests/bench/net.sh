@@ -7,19 +7,19 @@
 # it stays the same on a machine that has other work.
 #
 # Each figure is the median of ROUNDS rounds of SECONDS_EACH. PARTS chooses among "paths vip mesh spread
-# memory encrypted". "spread" says how long NODES nodes take to learn what one service became, "memory"
-# what an agent holds for NETWORKS networks with ENDPOINTS endpoints, half of them its own; "encrypted"
-# is net/encrypted.sh, in a guest whose kernel has ESP. Stock's service addresses and mesh need IPVS in the
+# memory encrypted". "memory" says what an agent holds for NETWORKS networks with ENDPOINTS endpoints,
+# half of them its own; "spread" is net/spread.sh, how long NODES nodes take to learn what one service became;
+# "encrypted" is net/encrypted.sh, in a guest whose kernel has ESP. Stock's service addresses and mesh need IPVS in the
 # kernel; without it they have no figure.
 #
 # Prints a table, and all of it again as JSON lines.
 SKEP_BUILD=${SKEP_BUILD:-$PWD/build}
 . "$(dirname "$0")/../support/lab.sh"
+. "$(dirname "$0")/net/figures.sh"
 lab_needs docker dockerd conmon crun umoci busybox nft
 ROUNDS=${ROUNDS:-5}
 SECONDS_EACH=${SECONDS_EACH:-0.5}
 PARTS=${PARTS:-paths vip mesh spread memory encrypted}
-NODES=${NODES:-10}
 NETWORKS=${NETWORKS:-100}
 ENDPOINTS=${ENDPOINTS:-1000}
 SKEP_BUILD=$(realpath "$SKEP_BUILD")
@@ -28,8 +28,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 PORT=7001
 part() { [[ " $PARTS " == *" $1 "* ]]; }
 
-# h1 and h2 run skepd, h3 and h4 dockerd, h5 is a client outside; those after it are for "spread".
-lab_up "$(part spread && echo $((3 + NODES)) || echo 5)"
+# h1 and h2 run skepd, h3 and h4 dockerd, h5 is a client outside.
+lab_up 5
 figures=$LAB/figures
 mkdir "$figures"
 
@@ -61,10 +61,6 @@ skep_place() { echo "$LAB/$1/exec/netns/${3:0:12}" >"$LAB/$1/ns.$2"; }
 
 # ---- figures ----------------------------------------------------------------------------------
 
-field() { awk -v name="$1" '{ for (i = 1; i < NF; i++) if ($i == name) print $(i + 1) }'; }
-keep() { echo "$2" >>"$figures/$1"; }
-median() { sort -g "$1" | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)] }'; }
-
 # measure NAME PLACE ADDRESS WHAT... [port]: one round of each.
 measure()
 {
@@ -84,26 +80,6 @@ measure()
   done
 }
 
-declare -A unit=([stream]=Gbit/s [packets]=1000/s [connects]=1/s [p50]=us [p99]=us [cost]=us [ms]=ms [kb]=KiB)
-# row CASE FIGURE OURS THEIRS PEER-NAME AIM: the ratio is ours to theirs for rates and theirs to ours
-# for times: above 1 is better than the peer. Rows without a peer compare with the aim alone.
-row()
-{
-  local ours theirs=null ratio=null
-  [[ -e $figures/$3.$2 ]] || return 0
-  ours=$(median "$figures/$3.$2")
-  if [[ -e $figures/$4.$2 ]]; then
-    theirs=$(median "$figures/$4.$2")
-    case $2 in
-    p50 | p99 | cost | ms | kb) ratio=$(awk "BEGIN { printf \"%.2f\", $theirs / $ours }") ;;
-    *) ratio=$(awk "BEGIN { printf \"%.2f\", $ours / $theirs }") ;;
-    esac
-  fi
-  printf '%-34s %-9s %10s %10s %6s %6s  %s\n' "$1, $2" "${unit[$2]}" "$ours" "$theirs" "$ratio" \
-    "${6:-}" "$5" >>"$figures/table"
-  printf '{"bench":"net","case":"%s %s","unit":"%s","skep":%s,"peer":%s,"peer_name":"%s","ratio":%s,"aim":%s}\n' \
-    "$1" "$2" "${unit[$2]}" "$ours" "$theirs" "$5" "$ratio" "${6:-null}" >>"$figures/json"
-}
 # rows CASE OURS THEIRS PEER-NAME AIM SMALL-AIM
 rows()
 {
@@ -225,7 +201,7 @@ eventually 10 answers h1:ns-vxlan 10.96.0.2
 eventually 10 answers h1:ns-behind 10.97.0.2
 eventually 10 answers h1:ns-veth1 10.95.0.2
 
-if part paths || part mesh || part spread || part memory; then
+if part paths || part mesh || part memory; then
   step "two nodes of skepd"
   skep_cluster
   skep_container h1 client
@@ -379,68 +355,8 @@ if part memory; then
   row "$NETWORKS networks, $ENDPOINTS endpoints, $containers containers" kb memory_with '' "" ""
 fi
 
-if part spread; then
-  step "$NODES nodes with a container on the network"
-  hosts=(h1 h2)
-  for ((i = 6; i <= 3 + NODES; i++)); do hosts+=("h$i"); done
-  skep_image "${hosts[@]:2}"
-  token=$(manager swarm join-token --quiet worker)
-  for host in "${hosts[@]:2}"; do
-    skep_start "$host"
-    # On a busy machine it goes on joining after the command has ended.
-    skep "$host" swarm join --token "$token" --advertise-addr "$(ip_of "$host")" "$(ip_of h1):2377" >/dev/null 2>&1 || true
-  done
-  all_there() { [[ $(manager node ls --format '{{.Status}}' | grep -c Ready) == "$NODES" ]]; }
-  eventually 120 all_there
-  manager service create --detach --quiet --name seen --network bench --replicas 1 --stop-grace-period 1s \
-    "$LAB_IMAGE" sleep 100000 >/dev/null 2>&1
-  for host in "${hosts[@]}"; do skep_container "$host" eye; done
-  eventually 60 replicas seen 1/1
-  overlay=1-$(manager network inspect -f '{{.Id}}' bench | head -c 10)
-  for host in "${hosts[@]}"; do
-    start "$host" watch-names nsenter --net="$(<"$LAB/$host/ns.eye")" -- python3 "$here/net_watch.py" names \
-      "$figures/names.$host" tasks.seen "$NODES"
-    start "$host" watch-fdb nsenter --net="$LAB/$host/exec/netns/$overlay" -- python3 "$here/net_watch.py" fdb \
-      "$figures/fdb.$host"
-  done
-  # knows N: all nodes' containers find so many tasks.
-  knows() { local host; for host in "${hosts[@]}"; do [[ $(grep names "$figures/names.$host" | tail -1) == *" names $1" ]] || return 1; done; }
-  now() { python3 -c 'import time; print(time.monotonic())'; }
-  # last WHAT FILE...: ms from $begin to the last of the files' last lines about it.
-  last() { local what=$1; shift; tail -qn 400 "$@" | awk -v b="$begin" -v w="$what" '$2 == w && $1 > b && $1 > m { m = $1 } END { print m ? int((m - b) * 1000) : 0 }'; }
-  spread_round()
-  {
-    begin=$(now)
-    manager service scale --detach "seen=$1" >/dev/null
-    eventually 60 knows "$1"
-    sleep 1 # the last of the kernel's events
-    keep "$2-names.ms" "$(last names "$figures"/names.h*)"
-    keep "$2-between.ms" "$(for host in "${hosts[@]}"; do grep names "$figures/names.$host" | tail -1; done |
-      awk 'NR == 1 || $1 < a { a = $1 } $1 > b { b = $1 } END { print int((b - a) * 1000) }')"
-    keep "$2-balancer.ms" "$(last balancer "$figures"/names.h*)"
-    [[ $2 == down ]] || keep "$2-fdb.ms" "$(last fdb "$figures"/fdb.h*)"
-  }
-  eventually 60 knows 1
-  for ((round = 1; round <= ROUNDS; round++)); do
-    step "a task more and a task less, round $round of $ROUNDS"
-    spread_round 2 up
-    spread_round 1 down
-  done
-  for what in names balancer fdb; do
-    row "$NODES nodes, a task more: $what" ms up-$what '' "command to last node" ""
-  done
-  for what in names balancer; do
-    row "$NODES nodes, a task less: $what" ms down-$what '' "command to last node" ""
-  done
-  for way in up down; do
-    row "$NODES nodes, $way: names" ms $way-between '' "first to last node" ""
-  done
-fi
-
-printf '\n%-34s %-9s %10s %10s %6s %6s  %s\n' case unit skep peer ratio aim peer
-cat "$figures/table"
-echo
+show_figures
 echo "stock's service addresses and mesh: $([[ -e /proc/net/ip_vs ]] && echo "not measured here" ||
   echo "this kernel has no IPVS, so they pass no traffic")"
-cat "$figures/json"
+if part spread; then bash "$here/net/spread.sh"; fi
 if part encrypted; then bash "$here/net/encrypted.sh"; fi

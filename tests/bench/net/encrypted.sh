@@ -11,6 +11,7 @@ GUEST_MEM_MIB=${GUEST_MEM_MIB:-4096} GUEST_SECONDS=${GUEST_SECONDS:-3600}
 . "$(dirname "$0")/../../support/guest.sh"
 in_guest "$0" "${ROUNDS:-3}" "${SECONDS_EACH:-3}" "${PEERS:-hand stock}"
 . "$(dirname "$0")/../../support/lab.sh"
+. "$(dirname "$0")/figures.sh"
 lab_needs conmon crun umoci busybox nft
 rounds=$1 seconds=$2 peers=$3
 bench=$SKEP_BUILD/tests/bench/bench_net
@@ -114,9 +115,8 @@ inside()
 
 # ---- figures ----------------------------------------------------------------------------------
 
-mkdir "$LAB/figures"
-field() { awk -v name="$1" '{ for (i = 1; i < NF; i++) if ($i == name) print $(i + 1) }'; }
-median() { sort -g "$LAB/figures/$1" | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)] }'; }
+figures=$LAB/figures
+mkdir "$figures"
 # measure NAME HOST NETNS ADDRESS
 measure()
 {
@@ -124,10 +124,8 @@ measure()
   for what in stream packets trips; do
     # shellcheck disable=SC2046 # none or one
     line=$(on "$2" nsenter --net="$3" -- "$bench" $what "$4" $PORT "$seconds" $([[ $what != packets ]] || echo 64))
-    case $what in
-    trips) field p50_us <<<"$line" ;;
-    *) field rate <<<"$line" ;;
-    esac >>"$LAB/figures/$1.$what"
+    if [[ $what == trips ]]; then keep "$1.p50" "$(field p50_us <<<"$line")"
+    else keep "$1.$what" "$(field rate <<<"$line")"; fi
   done
 }
 answers() { on "$1" nsenter --net="$2" -- "$bench" connects "$3" $PORT 0.1; }
@@ -157,24 +155,11 @@ done
 bytes=$(on h1 ip -s xfrm state | sed -n 's/.* \([0-9]*\)(bytes).*/\1/p' | sort -n | tail -n 1)
 ((bytes > 100000)) || fail "ESP carried $bytes bytes"
 
-declare -A unit=([stream]=Gbit/s [packets]=1000/s [trips]=us)
-printf '\n%-38s %-9s %10s %10s %6s %6s  %s\n' case unit skep peer ratio aim peer
-# row FIGURE PEER NAME AIM
-row()
-{
-  local ours theirs ratio
-  [[ -e $LAB/figures/$2.$1 ]] || return 0
-  ours=$(median "skep_sealed.$1") theirs=$(median "$2.$1")
-  if [[ $1 == trips ]]; then ratio=$(awk "BEGIN { printf \"%.2f\", $theirs / $ours }")
-  else ratio=$(awk "BEGIN { printf \"%.2f\", $ours / $theirs }"); fi
-  printf '%-38s %-9s %10s %10s %6s %6s  %s\n' "encrypted, across nodes, $1" "${unit[$1]}" "$ours" "$theirs" "$ratio" "$4" "$3"
-  printf '{"bench":"net","case":"encrypted %s","unit":"%s","skep":%s,"peer":%s,"peer_name":"%s","ratio":%s,"aim":%s}\n' \
-    "$1" "${unit[$1]}" "$ours" "$theirs" "$3" "$ratio" "${4:-null}" >>"$LAB/figures/json"
-}
-for figure in stream packets trips; do
-  row $figure hand "VXLAN and ESP by hand" "$([[ $figure == packets ]] && echo 0.85 || echo 0.95)"
-  row $figure bridge "the same behind a bridge" ""
-  row $figure stock_sealed dockerd 1
-  row $figure skep_plain "without encryption" ""
+for figure in stream packets p50; do
+  what="encrypted, across nodes"
+  row "$what" $figure skep_sealed hand "VXLAN and ESP by hand" "$([[ $figure == packets ]] && echo 0.85 || echo 0.95)"
+  row "$what" $figure skep_sealed bridge "the same behind a bridge" ""
+  row "$what" $figure skep_sealed stock_sealed dockerd 1
+  row "$what" $figure skep_sealed skep_plain "without encryption" ""
 done
-cat "$LAB/figures/json"
+show_figures
