@@ -1,23 +1,23 @@
 #!/bin/bash
-# One overlay network across two nodes of skepd and a stock dockerd, led by skepd (or, with FORMS=stock, by
-# the dockerd): everybody reaches everybody by address and name, endpoints come and go, a node dies hard and returns;
-# what each of the three has of forwarding rows, neighbours and names is what the manager says runs, and
-# nothing more. The time that takes is told. Gossip between the kinds is on the wire, and the stock node
-# has no complaint of it.
+# One overlay network across two nodes of skepd and a stock dockerd. The dockerd leads first, then skepd takes
+# over (FORMS=stock or skep: the one or the other all the time): everybody reaches everybody by address and name,
+# endpoints come and go, a node dies hard and returns; what each of the three has of forwarding rows, neighbours
+# and names is what the manager says runs, and nothing more. The time that takes is told. Gossip between the kinds
+# is on the wire, and the stock node has no complaint of it.
 #
 #   FORMS="skep stock" ENDPOINTS=100 STRICT=1 tests/e2e/overlay_stock.sh
 #                             the drill: right within 5 s, nothing stale 30 s after a node died, else it fails
 # ctest: TIMEOUT 400
 here=$(realpath "$(dirname "$0")")
 . "$here/../support/lab.sh"
-lab_needs docker dockerd conmon crun umoci busybox nft bridge python3 tshark
+lab_needs docker dockerd conmon crun umoci busybox nft bridge curl python3 tshark
 ENDPOINTS=${ENDPOINTS:-12}
 STRICT=${STRICT:-}
-FORMS=${FORMS:-skep} # who manages
+FORMS=${FORMS:-handover} # who manages
 LAB_STOP_SECONDS=60
-lab_up 3
+lab_up 4
 
-# skepd runs on h1 and h2, dockerd on h3.
+# skepd runs on h1 and h2, dockerd on h3; h4 is a client outside.
 ask() { local host=$1; shift; if [[ $host == h3 ]]; then stock h3 "$@"; else skep "$host" "$@"; fi; }
 manager() { ask "$lead" "$@"; }
 pins() { if [[ $1 == h3 ]]; then echo /run/docker/netns; else echo "$LAB/$1/exec/netns"; fi; }
@@ -72,9 +72,18 @@ reach()
 
 # ---- the drill --------------------------------------------------------------------------------
 
-drill()
+# A task goes to nodes that are ready: who counts tasks waits for that.
+ready() { [[ $(manager node ls --format '{{.Status}}' | grep -c '^Ready$') == "$1" ]]; }
+# has_come COUNT WHAT: all three have so many endpoints right, and reach each other.
+has_come()
 {
-  local host token before1 before2 cut spent
+  soon "$1" "$2" h1 h2 h3
+  (($1 > 20)) || eventually 60 reach h1 h2 h3
+}
+
+gather() # LEAD
+{
+  local host token
   lead=$1
   skep_image h1 h2
   skep_start h1
@@ -83,43 +92,79 @@ drill()
   stock_image h3
   # What passes between the stock node and the others, from the beginning.
   ip netns exec "${LAB_ID}sw" tshark -q -i port3 -f 'port 7946' -w "$LAB/gossip.pcap" >"$LAB/tshark.log" 2>&1 &
-  local capture=$!
+  capture=$!
   manager swarm init --advertise-addr "$(ip_of "$lead")" >/dev/null
   token=$(manager swarm join-token --quiet worker)
   for host in h1 h2 h3; do
     [[ $host == "$lead" ]] ||
       ask $host swarm join --token "$token" --advertise-addr "$(ip_of $host)" "$(ip_of "$lead"):2377" >/dev/null
+    watch $host
   done
-  for host in h1 h2 h3; do watch $host; done
-  # A task goes to nodes that are ready: who counts tasks waits for that.
-  ready() { [[ $(manager node ls --format '{{.Status}}' | grep -c '^Ready$') == "$1" ]]; }
   eventually 60 ready 3
   manager network create --driver overlay --subnet 10.20.0.0/24 blue >/dev/null
+  # The page is a program that tells where it is.
   manager service create --detach --quiet --name web --network blue --replicas 6 --no-resolve-image \
-    --stop-grace-period 1s "$LAB_IMAGE" sleep 100000 >/dev/null 2>&1
-  soon 6 "six endpoints" h1 h2 h3
-  eventually 60 reach h1 h2 h3
+    --publish 8080:80 --hostname '{{.Node.Hostname}}' --stop-grace-period 1s "$LAB_IMAGE" \
+    sh -c 'mkdir -p /w/cgi-bin; printf "#!/bin/sh\necho; hostname\n" >/w/cgi-bin/who; chmod 755 /w/cgi-bin/who
+      trap "exit 0" TERM; httpd -f -p 80 -h /w & wait' >/dev/null 2>&1
+  has_come 6 "six endpoints"
+}
 
+# (The other way, through the dockerd's balancing, needs IPVS: ./dev guest swarm.)
+balance()
+{
+  local host vip id
+  step "the service's address and its port, by our nodes: tasks on all three answer"
+  # all_answer COMMAND...: within thirty connections.
+  all_answer() { [[ $(for ((i = 0; i < 30; i++)); do "$@"; done | sort -u | xargs) == "h1 h2 h3" ]]; }
+  vip=$(manager service inspect web --format '{{range .Endpoint.VirtualIPs}}{{println .Addr}}{{end}}' | sed -n 's|^\(10\.20\.0\..*\)/.*|\1|p')
+  for host in h1 h2; do
+    id=$(skep "$host" ps -q --no-trunc | sed -n 1p)
+    eventually 60 all_answer on $host nsenter --net="$LAB/$host/exec/netns/${id:0:12}" -- curl -sS --max-time 5 "http://$vip/cgi-bin/who"
+    eventually 60 all_answer on h4 curl -sS --max-time 5 "http://$(ip_of $host):8080/cgi-bin/who"
+  done
+}
+
+come_and_go()
+{
   step "endpoints come and go"
   manager service scale --detach "web=$ENDPOINTS" >/dev/null
-  soon "$ENDPOINTS" "$ENDPOINTS endpoints" h1 h2 h3
-  ((ENDPOINTS > 20)) || eventually 60 reach h1 h2 h3
+  has_come "$ENDPOINTS" "$ENDPOINTS endpoints"
   manager service scale --detach web=4 >/dev/null
-  soon 4 "four endpoints" h1 h2 h3
-  eventually 60 reach h1 h2 h3
+  has_come 4 "four endpoints"
+}
 
+hand_over()
+{
+  step "the dockerd hands the swarm over to skepd, and is a worker"
+  leads() { [[ $(ask "$1" info --format '{{.Swarm.ControlAvailable}}') == "$2" ]]; }
+  manager node promote h1 >/dev/null
+  eventually 60 leads h1 true
+  # Its first words may not have come to the other yet: then a demotion is refused.
+  eventually 60 ask h1 node demote h3
+  eventually 60 leads h3 false
+  lead=h1
+  eventually 60 ready 3
+  has_come 4 "the four endpoints"
+}
+
+renew_keys() # by our own command: docker's has no word for it
+{
+  local before1 before2
   step "network keys are renewed on demand: gossip and the network go on"
-  if [[ $lead == h1 ]]; then
-    keys_changed() { grep -c 'gossip key changed' "$LAB/$1/skepd.log" || true; }
-    before1=$(keys_changed h1) before2=$(keys_changed h2)
-    "$SKEP_BUILD/skep" --host "unix://$LAB/h1/skep.sock" swarm update --rotate-network-keys >/dev/null
-    renewed() { (($(keys_changed "$1") > $2)); }
-    eventually 60 renewed h1 "$before1"
-    eventually 60 renewed h2 "$before2"
-  fi
+  keys_changed() { grep -c 'gossip key changed' "$LAB/$1/skepd.log" || true; }
+  before1=$(keys_changed h1) before2=$(keys_changed h2)
+  "$SKEP_BUILD/skep" --host "unix://$LAB/h1/skep.sock" swarm update --rotate-network-keys >/dev/null
+  renewed() { (($(keys_changed "$1") > $2)); }
+  eventually 60 renewed h1 "$before1"
+  eventually 60 renewed h2 "$before2"
+}
+
+die_and_return()
+{
+  local cut spent
   manager service scale --detach web=6 >/dev/null
-  soon 6 "six endpoints" h1 h2 h3
-  eventually 60 reach h1 h2 h3
+  has_come 6 "six endpoints"
 
   step "a node's power is cut: its rows and names go everywhere"
   manager swarm update --dispatcher-heartbeat 2s >/dev/null
@@ -140,10 +185,13 @@ drill()
   eventually 60 ready 3
   manager swarm update --dispatcher-heartbeat 5s >/dev/null
   manager service scale --detach web=9 >/dev/null
-  soon 9 "nine endpoints" h1 h2 h3
-  eventually 60 reach h1 h2 h3
+  has_come 9 "nine endpoints"
   [[ -n $(skep h2 ps -q) ]] || fail "h2 has no task"
+}
 
+understood()
+{
+  local host
   step "gossip of each with the stock node was on the wire, and the stock node understands it"
   kill "$capture"
   wait "$capture" || true
@@ -162,8 +210,14 @@ drill()
 
 for form in $FORMS; do
   if [[ $form == skep ]]; then first=h1; else first=h3; fi
-  step "led by $form: two nodes of skepd, one of dockerd, one swarm, one network"
-  drill $first
+  step "$form: two nodes of skepd, one of dockerd, one swarm, one network, led by $first"
+  gather $first
+  balance
+  come_and_go
+  [[ $form != handover ]] || hand_over
+  [[ $form == stock ]] || renew_keys
+  die_and_return
+  understood
   for host in h1 h2 h3; do
     host_reboot $host
     rm -rf "$LAB/$host"/{skep,exec,docker,seen}
