@@ -186,7 +186,9 @@ stock_cluster()
 }
 stock_container()
 {
-  stock "$1" run -d --name "$2" --network bench "$LAB_IMAGE" sleep 100000 >/dev/null
+  # It gives an attachment 20 s, which a busy machine may not do.
+  runs() { stock "$1" rm -f "$2" >/dev/null 2>&1; stock "$1" run -d --name "$2" --network bench "$LAB_IMAGE" sleep 100000; }
+  eventually 120 runs "$1" "$2"
   echo "/proc/$(stock "$1" inspect -f '{{.State.Pid}}' "$2")/ns/net" >"$LAB/$1/ns.$2"
 }
 stock_address() { stock "$1" inspect -f '{{.NetworkSettings.Networks.bench.IPAddress}}' "$2"; }
@@ -313,7 +315,7 @@ if part mesh; then
     keep "$name.stream" "$(field rate <<<"$line")"
   }
   reached() { in_place h5: "$bench" connects "$(ip_of h1)" "$1" 0.01; }
-  for port in 8001 8002; do eventually 20 reached $port; done
+  for port in $PORT 8001 8002; do eventually 20 reached "$port"; done
   for ((round = 1; round <= ROUNDS; round++)); do
     step "mesh, round $round of $ROUNDS"
     mesh_measure mesh_host $PORT

@@ -66,7 +66,8 @@ last()
   tail -qn 400 "$@" |
     awk -v b="$begin" -v w="$what" '$2 == w && $1 > b && $1 > m { m = $1 } END { print m ? int((m - b) * 1000) : 0 }'
 }
-# change TASKS NAME: the service has so many tasks now. With one node no row goes anywhere.
+# change TASKS NAME: the service has so many tasks now. With one node no row goes anywhere, and that of a task that
+# ends goes when it has ended, which is its own affair.
 change()
 {
   local host
@@ -78,7 +79,7 @@ change()
   keep "$2-between.ms" "$(for host in "${hosts[@]}"; do grep names "$figures/names.$host" | tail -1; done |
     awk 'NR == 1 || $1 < a { a = $1 } $1 > b { b = $1 } END { print int((b - a) * 1000) }')"
   keep "$2-balancer.ms" "$(last balancer "$figures"/names.h*)"
-  ((${#hosts[@]} == 1)) || keep "$2-fdb.ms" "$(last fdb "$figures"/fdb.h*)"
+  [[ ${#hosts[@]} == 1 || $2 == down* ]] || keep "$2-fdb.ms" "$(last fdb "$figures"/fdb.h*)"
 }
 
 for nodes in $NODES; do
