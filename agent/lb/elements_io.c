@@ -118,19 +118,6 @@ static void put_value(struct batch *batch, int type, const void *bytes, size_t s
     nest_end(batch, at);
 }
 
-static void put_goto(struct batch *batch, uint32_t slots_count)
-{
-    char chain[24];
-    uint32_t code = htonl((uint32_t)NFT_GOTO);
-    CHECK(str_format(chain, sizeof chain, "pick_%u", slots_count));
-    size_t data = nest_begin(batch, NFTA_SET_ELEM_DATA);
-    size_t verdict = nest_begin(batch, NFTA_DATA_VERDICT);
-    attribute(batch, NFTA_VERDICT_CODE, &code, sizeof code);
-    attribute_text(batch, NFTA_VERDICT_CHAIN, chain);
-    nest_end(batch, verdict);
-    nest_end(batch, data);
-}
-
 static void put_element(void *ctx, const struct ruleset_change *change)
 {
     struct batch *batch = ctx;
@@ -139,7 +126,7 @@ static void put_element(void *ctx, const struct ruleset_change *change)
         elements_end(batch);
     if (!batch->open)
         elements_begin(batch, change);
-    // An address is as on the wire, a drawn number as the machine holds it.
+    // An address is as on the wire, a number as the machine holds it.
     uint32_t key[2] = {htonl(change->vip), change->number};
     uint32_t backend = htonl(change->backend);
     size_t element = nest_begin(batch, NFTA_LIST_ELEM);
@@ -148,7 +135,7 @@ static void put_element(void *ctx, const struct ruleset_change *change)
     if (change->add && change->in == RULESET_SLOTS)
         put_value(batch, NFTA_SET_ELEM_DATA, &backend, sizeof backend);
     else if (change->add && change->in == RULESET_VIPS)
-        put_goto(batch, change->number);
+        put_value(batch, NFTA_SET_ELEM_DATA, &change->number, sizeof change->number);
     nest_end(batch, element);
 }
 

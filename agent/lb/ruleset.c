@@ -12,23 +12,26 @@
 
 // Marks our rules. It changes whenever the frame does, so that a newer daemon replaces the table an
 // older one left.
-#define RULE_COMMENT "skep-2"
+#define RULE_COMMENT "skep-3"
 #define COMMENT      " comment \"" RULE_COMMENT "\"\n"
 
-// The slots' key says "numgen" to give its second half the type a drawn number has.
+#define CHOOSE "meta priority set ip daddr map @vips meta priority vmap @picks"
+
+// The slots' key says "numgen" to give its second half the type a drawn number has. The number of
+// slots passes from the one map to the other by the packet's priority, which nothing has looked at
+// yet and which only the first packet of a connection loses.
 //
 // Refusing needs a filter hook, after translation: what still bears an idle address there was not
 // translated. Connections that are open never do, so a service that loses its last backend keeps
 // them. Only new connections look anything up.
 static const char frame_text[] =
     "table " TABLE " {\n"
-    "map vips { type ipv4_addr : verdict; }\n"
+    "map vips { type ipv4_addr : classid; }\n"
+    "map picks { type classid : verdict; }\n"
     "map slots { typeof ip daddr . numgen random mod 65536 : ip daddr; }\n"
     "set idle { type ipv4_addr; }\n"
-    "chain out { type nat hook output priority -100; policy accept;\n"
-    "ip daddr vmap @vips" COMMENT "}\n"
-    "chain pre { type nat hook prerouting priority -100; policy accept;\n"
-    "ip daddr vmap @vips" COMMENT "}\n"
+    "chain out { type nat hook output priority -100; policy accept;\n" CHOOSE COMMENT "}\n"
+    "chain pre { type nat hook prerouting priority -100; policy accept;\n" CHOOSE COMMENT "}\n"
     "chain refuse {\n"
     "meta l4proto tcp reject with tcp reset" COMMENT "reject" COMMENT "}\n"
     "chain idle_out { type filter hook output priority 0; policy accept;\n"
@@ -50,7 +53,7 @@ static const struct frame_chain {
                     {"idle_out", "filter", "output", 0, 1},
                     {"idle_forward", "filter", "forward", 0, 1}};
 
-#define PICK_RULES_COUNT 3
+#define PICK_RULES_COUNT 4
 
 // One connection in so many is drawn, not counted.
 #define PICK_DRAWN_OF 8
@@ -253,11 +256,12 @@ static void put_picks(struct buf *out, const struct ruleset *actual, const struc
             continue;
         buf_printf(
             out,
-            "table " TABLE " {\nchain pick_%u {\n"
+            "table " TABLE " {\nchain pick_%u {\nmeta priority set none" COMMENT
             "numgen random mod %u 0 dnat to ip daddr . numgen random mod %u map @slots" COMMENT
             "dnat to ip daddr . numgen inc mod %u map @slots" COMMENT
-            "dnat to ip daddr . numgen random mod 1 map @slots" COMMENT "}\n}\n",
-            n, PICK_DRAWN_OF, n, n);
+            "dnat to ip daddr . numgen random mod 1 map @slots" COMMENT "}\n}\n"
+            "add element " TABLE " picks { 0:%x : goto pick_%u }\n",
+            n, PICK_DRAWN_OF, n, n, n, n);
     }
 }
 
@@ -304,7 +308,7 @@ static void put_change(void *ctx, const struct ruleset_change *change)
         buf_put_str(out, " : ");
         put_address(out, change->backend);
     } else if (change->in == RULESET_VIPS) {
-        buf_printf(out, " : goto pick_%u", change->number);
+        buf_printf(out, " : 0:%x", change->number);
     }
 }
 
@@ -343,10 +347,11 @@ void ruleset_teardown(struct buf *out)
 struct listing {
     struct ruleset *out;
     bool odd; // something is not as we write it
-    bool vips, slots, idle;
+    bool vips, picks, slots, idle;
     bool chains[COUNT_OF(frame_chains)];
     unsigned rules[COUNT_OF(frame_chains)];
     unsigned pick_rules[RULESET_SLOTS_MAX + 1];
+    bool pick_led[RULESET_SLOTS_MAX + 1]; // its number leads to the chain
 };
 
 static const char *text_of(const json_t *object, const char *key)
@@ -384,11 +389,37 @@ static unsigned pick_of(const char *chain)
     return (unsigned)n;
 }
 
+// N of "0:N", written in base 16, or 0.
+static unsigned number_of(const json_t *value)
+{
+    const char *text = str_or(json_string_value(value), "");
+    unsigned n = 0;
+    if (!str_starts(text, "0:"))
+        return 0;
+    for (text += 2; *text && n <= RULESET_SLOTS_MAX; text++) {
+        static const char digits[] = "0123456789abcdef";
+        const char *digit = strchr(digits, *text);
+        if (!digit)
+            return 0;
+        n = 16 * n + (unsigned)(digit - digits);
+    }
+    return n <= RULESET_SLOTS_MAX ? n : 0;
+}
+
+static void read_pick(struct listing *listing, const json_t *element)
+{
+    unsigned n = number_of(json_array_get(element, 0));
+    const json_t *jump = json_object_get(json_array_get(element, 1), "goto");
+    if (n && n == pick_of(text_of(jump, "target")))
+        listing->pick_led[n] = true;
+    else
+        listing->odd = true;
+}
+
 static void read_vip(struct listing *listing, const json_t *element)
 {
     uint32_t vip = address_of(json_array_get(element, 0));
-    const json_t *jump = json_object_get(json_array_get(element, 1), "goto");
-    unsigned n = pick_of(text_of(jump, "target"));
+    unsigned n = number_of(json_array_get(element, 1));
     if (vip && n)
         vips_add(listing->out, vip, n);
     else
@@ -424,6 +455,7 @@ static void read_collection(struct listing *listing, const json_t *object)
         bool *seen;
         void (*read)(struct listing *, const json_t *);
     } rows[] = {{"vips", &listing->vips, read_vip},
+                {"picks", &listing->picks, read_pick},
                 {"slots", &listing->slots, read_slot},
                 {"idle", &listing->idle, read_idle}};
     const char *name = text_of(object, "name");
@@ -477,13 +509,14 @@ static void read_rule(struct listing *listing, const json_t *object)
 
 static bool listing_is_sound(const struct listing *listing)
 {
-    if (listing->odd || !listing->vips || !listing->slots || !listing->idle)
+    if (listing->odd || !listing->vips || !listing->picks || !listing->slots || !listing->idle)
         return false;
     for (size_t i = 0; i < COUNT_OF(frame_chains); i++)
         if (!listing->chains[i] || listing->rules[i] != frame_chains[i].rules_count)
             return false;
     for (unsigned n = 1; n <= RULESET_SLOTS_MAX; n++)
-        if (listing->out->pick[n] && listing->pick_rules[n] != PICK_RULES_COUNT)
+        if (listing->out->pick[n] &&
+            (listing->pick_rules[n] != PICK_RULES_COUNT || !listing->pick_led[n]))
             return false;
     return true;
 }

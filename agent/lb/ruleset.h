@@ -1,10 +1,11 @@
 // The kernel's side of balancing: what one sandbox's nftables table should hold for a set of
 // services, and the transaction that leads there from what it holds. Pure.
 //
-// The table `ip skep_lb` has a fixed frame and three collections that all services share:
+// The table `ip skep_lb` has a fixed frame and four collections that all services share:
 //
-//   vips   virtual address -> goto pick_N       the only look-up that other traffic pays, and only
+//   vips   virtual address -> N                 the only look-up that other traffic pays, and only
 //                                               the first packet of a connection (nat hooks)
+//   picks  N -> goto pick_N                     one for each N in use
 //   slots  virtual address . number -> backend  N numbers per service, as many per backend as its
 //                                               weight asks for
 //   idle   virtual addresses without a backend  new connections there are refused at once
@@ -12,6 +13,8 @@
 // A chain pick_N, shared by all services with N slots, counts a number below N for each new
 // connection; conntrack keeps the connection there from then on, whatever happens to the slots. So
 // a change is a few map elements, and the cost of a connection does not grow with the services.
+// Virtual addresses lead to numbers, not to chains, because the kernel follows each verdict of a
+// map to its chain when a transaction touches one: 3 ms for 10,000 services, with every change.
 //
 // Counting keeps backends within a fraction of a per cent of even, where drawing lots leaves one
 // per cent after 100,000 connections to ten of them. Its own traps have a remedy each. Services
@@ -58,7 +61,7 @@ struct ruleset {
     size_t vips_count, vips_cap;
     struct ruleset_slot *slots;
     size_t slots_count, slots_cap;
-    bool pick[RULESET_SLOTS_MAX + 1]; // chains pick_N that exist
+    bool pick[RULESET_SLOTS_MAX + 1]; // chains pick_N that exist, with their rows in picks
 };
 
 // What a namespace holds that was never touched: nothing.
@@ -91,6 +94,7 @@ bool ruleset_frame(const struct ruleset *actual, const struct ruleset *wanted, s
 
 // The second part: the elements that differ, deletions of a key before its addition. Runs of one
 // collection come together. agent/lb/elements_io.h makes messages of them.
+// `picks` goes with the frame.
 enum ruleset_collection { RULESET_VIPS, RULESET_SLOTS, RULESET_IDLE };
 
 struct ruleset_change {

@@ -111,6 +111,8 @@ START_TEST(damage_is_seen_and_repaired)
         "add chain ip skep_lb stranger",
         "flush map ip skep_lb slots",
         "delete element ip skep_lb vips { 10.0.1.0 }",
+        "delete element ip skep_lb picks { 0:3 }",
+        "delete element ip skep_lb picks { 0:3 }; add element ip skep_lb picks { 0:3 : drop }",
         "add element ip skep_lb idle { 10.0.1.0 }",
         "add table ip skep_lb { flags dormant; }",
         "add element ip skep_lb slots { 10.0.1.0 . 77 : 10.0.9.9 }",
