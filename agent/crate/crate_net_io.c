@@ -672,6 +672,17 @@ static void tell_hosts(const struct crate *crate, const char *network, bool ther
     }
 }
 
+// Whether names are answered inside, which the first network that has names brings, and the last
+// takes along.
+static void tell_resolv(const struct crate *crate)
+{
+    const struct crates *crates = crate->crates;
+    if (crate_running(crate))
+        crate_resolv_change(
+            crate, (crates->attachments && attachments_any(crates->attachments, crate->id)) ||
+                       locals_answers(crates->locals, crate->id));
+}
+
 static void connected(void *owner, const struct err *err)
 {
     struct change *change = owner;
@@ -686,6 +697,7 @@ static void connected(void *owner, const struct err *err)
             locals_share(crate->crates->locals, crate->id, false, false);
     } else if (crate) {
         tell_hosts(crate, change->network, true);
+        tell_resolv(crate);
     }
     change_end(change);
 }
@@ -714,8 +726,10 @@ static int connect_local(struct crate *crate, const char *network, struct err *e
         rc = share_again(crate, err);
     if (rc == 0)
         rc = crate_save(crate, err);
-    if (rc == 0)
+    if (rc == 0) {
         tell_hosts(crate, network, true);
+        tell_resolv(crate);
+    }
     return rc;
 }
 
@@ -769,6 +783,8 @@ static void disconnected(void *owner)
     const struct crate *crate = change_crate(change);
     if (crate && crate_running(crate) && !attachments_any(crate->crates->attachments, crate->id))
         locals_share(crate->crates->locals, crate->id, false, false);
+    if (crate)
+        tell_resolv(crate);
     change_end(change);
 }
 
@@ -808,6 +824,8 @@ void crate_disconnect(struct crate *crate, const char *network, crate_done *done
         json_object_del(crate->endpoints, name);
     if (local)
         share_again(crate, &change->err);
+    if (local)
+        tell_resolv(crate);
     crate_save(crate, &change->err);
     if (!attached)
         loop_later_ask(&change->later);

@@ -11,8 +11,6 @@
 #include "proto/base/clock_io.h"
 #include "proto/base/str.h"
 
-#define CRATE_RESOLVER "127.0.0.11"
-
 static int other_namespace(struct crate *crate, const char *mode, const char *kind,
                            struct oci_namespace *out, struct err *err)
 {

@@ -142,6 +142,8 @@ void crate_start_begin(struct crate *crate);
 // crate_commit_io.c: begins the operation that runs, an OP_COMMIT.
 void crate_commit_begin(struct crate *crate);
 
+#define CRATE_RESOLVER "127.0.0.11" // where the node's own answers inside
+
 // crate_net_io.c
 // It is on networks that are none of this node's: before the join, it has to be attached there.
 // `made` runs once, later; nothing is left of it when one failed.
@@ -157,6 +159,10 @@ void crate_net_leave(struct crate *crate);                // harmless when it is
 // Puts its own name with that address (none: nothing happens) into its hosts file while it runs, or
 // takes it out; what else stands there stays. Where that cannot be done it is logged.
 void crate_hosts_change(const struct crate *crate, const struct ipnet *ip, bool there);
+
+// Names the node's resolver in the resolv.conf of one that runs, or the host's name servers, unless
+// somebody wrote there.
+void crate_resolv_change(const struct crate *crate, bool answered);
 
 // crate_attach_io.c
 void crate_attaches_begin(struct crate *crate); // its streams are there

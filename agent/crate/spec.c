@@ -230,6 +230,21 @@ static int make_resolv(struct making *making, struct buf *text)
     return rc ? rc : keep_text(making, text, &making->out->container.resolv_text);
 }
 
+int crate_resolv_make(const struct crate_plan *plan, struct arena *arena, const char **out,
+                      struct err *err)
+{
+    struct container_spec spec = {0};
+    struct making making = {plan, arena, &spec, err};
+    struct buf text;
+    buf_init(&text, ETC_FILE_BYTES);
+    int rc = make_resolv(&making, &text);
+    buf_fini(&text);
+    *out = spec.container.resolv_text;
+    if (rc == 0 && arena_overflowed(arena))
+        rc = err_set(err, ERR_RESOURCE_EXHAUSTED, "too many DNS options");
+    return rc;
+}
+
 static int make_names(struct making *making)
 {
     const struct crate_plan *plan = making->plan;

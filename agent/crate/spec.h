@@ -25,6 +25,10 @@ struct crate_plan {
 int crate_spec_make(const struct crate_plan *plan, struct arena *arena, struct container_spec *out,
                     struct err *err);
 
+// The text of its resolv.conf alone, of one that is not on the host's network.
+int crate_resolv_make(const struct crate_plan *plan, struct arena *arena, const char **out,
+                      struct err *err);
+
 // The limits of HostConfig alone, for `docker update`. Borrowed.
 void crate_limits(const json_t *host, struct oci_limits *out);
 

@@ -46,6 +46,7 @@ refused 'in use' manager network rm shared
 
 step "a running container of the default network is connected, with alias and address"
 skep h2 run -d --name local "$LAB_IMAGE" sleep 1000 >/dev/null
+plain=$(skep h2 exec local cat /etc/resolv.conf)
 refused 'not manually attachable' skep h2 network connect private local
 refused 'already exists in network' skep h2 network connect bridge local
 skep h2 network connect --alias friend --ip 10.30.0.78 shared local
@@ -55,6 +56,7 @@ for name in local friend 10.30.0.78; do
   eventually 60 reaches h1 one "$name"
 done
 eventually 60 reaches h2 local "$(address h1 one)"
+eventually 60 reaches h2 local one # which the default network has no names for
 one_way()
 {
   local routes; routes=$(skep h2 exec "$1" ip -4 route)
@@ -92,6 +94,48 @@ skep h2 network connect near many
 skep h2 network connect other many
 eventually 60 reaches h1 far many
 eventually 60 reaches h2 many beside
+
+step "macvlan and ipvlan beside an overlay: connected, led out by it, and back"
+skep h2 network create -d macvlan -o parent=eth0 --subnet "$LAB_SUBNET.0/24" --ip-range "$LAB_SUBNET.192/26" \
+  --gateway "$(ip_of h1)" wire >/dev/null
+leads() { [[ $(skep h2 exec "$1" ip -4 route) == *"default via $2 "* ]] || { skep h2 exec "$1" ip -4 route; return 1; }; }
+skep h2 network connect --ip "$LAB_SUBNET.200" wire local
+same "$LAB_SUBNET.200" "$(skep h2 inspect -f '{{.NetworkSettings.Networks.wire.IPAddress}}' local)" "the address on the wire"
+hears() { on h1 ping -c 1 -W 2 "$LAB_SUBNET.200" >/dev/null; }
+eventually 60 hears
+eventually 60 reaches h2 local one
+eventually 60 one_way local
+skep h2 run -d --name wired --network wire "$LAB_IMAGE" sleep 1000 >/dev/null
+leads wired "$(ip_of h1)"
+skep h2 network connect --alias cable shared wired
+leads wired "$(ip_of h1)" # an overlay leads nobody out who has another way
+eventually 60 one_way wired
+eventually 60 reaches h1 one cable
+eventually 60 reaches h2 wired one
+skep h2 network disconnect wire wired
+eventually 60 one_way wired
+leads wired "$(ip_of h1)" && fail "the wire still leads out"
+eventually 60 reaches h1 one cable
+skep h2 network connect wire wired
+leads wired "$(ip_of h1)"
+skep h2 network disconnect shared wired
+leads wired "$(ip_of h1)"
+reaches h2 wired "$(address h1 one)" && fail "still on the overlay it was taken from"
+skep h2 network disconnect wire local
+eventually 60 one_way local
+eventually 60 reaches h2 local one
+skep h2 rm -f wired >/dev/null
+skep h2 network rm wire >/dev/null
+skep h2 network create -d ipvlan -o parent=eth0 --subnet "$LAB_SUBNET.0/24" --ip-range "$LAB_SUBNET.192/26" strand >/dev/null
+if said=$(skep h2 network connect strand local 2>&1); then
+  eventually 60 reaches h2 local one
+  eventually 60 one_way local
+  skep h2 network disconnect strand local
+else
+  [[ $said == *ipvlan* || $said == *"ot supported"* ]] || fail "ipvlan: $said"
+fi
+eventually 60 reaches h2 local one # the network that failed took nothing with it
+skep h2 network rm strand >/dev/null
 
 step "ports of a container on nothing but an overlay"
 skep h2 run -d --name served --network shared -p 18081:80 "$LAB_IMAGE" sh -c 'mkdir -p /www && echo served >/www/index.html && exec httpd -f -p 80 -h /www' >/dev/null
@@ -157,6 +201,10 @@ eventually 60 one_way many
 skep h2 network disconnect shared local
 reaches h1 one 10.30.0.78 && fail "still there after disconnect"
 eventually 60 one_way local
+same "$plain" "$(skep h2 exec local cat /etc/resolv.conf)" "resolv.conf when the last network with names is gone"
+skep h2 exec local sh -c 'echo "nameserver 10.9.9.9" >/etc/resolv.conf'
+skep h2 network connect --ip 10.30.0.78 shared local
+same "nameserver 10.9.9.9" "$(skep h2 exec local cat /etc/resolv.conf)" "resolv.conf that somebody wrote"
 
 step "a restart attaches anew, with the same address"
 skep h2 restart -t 0 two >/dev/null
