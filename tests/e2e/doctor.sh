@@ -99,6 +99,25 @@ all_named()
 eventually 90 all_named
 on h1 nft delete table inet other
 
+step "a balancer's table that somebody took away"
+skep h1 service create --detach --quiet --name web --network shared --constraint "node.hostname==$(on h1 hostname)" "$LAB_IMAGE" sleep 1000 >/dev/null
+balanced() { [[ $(on h1 nsenter --net="$box" nft list map ip skep_lb vips 2>/dev/null) == *"10.30.0."* ]]; }
+eventually 60 balanced
+balancer_named()
+{
+  eventually 60 balanced
+  on h1 nsenter --net="$box" nft delete table ip skep_lb
+  names "h1: network state" "balancer tables"
+}
+eventually 90 balancer_named
+
+step "tunnels that leave from another address than the others were told"
+on h1 ip addr add "$LAB_SUBNET.99/24" dev eth0
+on h1 ip route add "$(ip_of h2)/32" dev eth0 src "$LAB_SUBNET.99"
+eventually 60 names "h1 to h2: tunnel's source" "packets leave from $LAB_SUBNET.99, the others expect $(ip_of h1)"
+on h1 ip route del "$(ip_of h2)/32" dev eth0
+on h1 ip addr del "$LAB_SUBNET.99/24" dev eth0
+
 step "a node that is gone"
 on h2 ip link set "$link" down
 eventually 60 names "h1 to h2: host" "neither"
