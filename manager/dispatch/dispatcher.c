@@ -211,7 +211,8 @@ static void fire(struct dispatcher *dispatcher, struct moment now)
             miss(dispatcher, agent, now);
     }
     while ((timer = timers_pop_due(&dispatcher->streams, now.mono)))
-        streams_send_assignments(dispatcher, CONTAINER_OF(timer, struct dispatch_stream, timer));
+        streams_send_assignments(dispatcher, CONTAINER_OF(timer, struct dispatch_stream, timer),
+                                 now);
 }
 
 void dispatcher_step(struct dispatcher *dispatcher, struct moment now)

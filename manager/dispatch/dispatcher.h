@@ -73,6 +73,7 @@ struct dispatch_stream {
     uint64_t sent_shared;
     // Assignments, Tasks:
     struct timer timer; // when collected changes are to be sent
+    struct mono sent;   // when the last message went
     struct assign *assign;
     bool legacy; // Tasks: full lists
 };

@@ -46,10 +46,12 @@ void streams_mark_all(struct dispatcher *dispatcher);
 void streams_send_dirty(struct dispatcher *dispatcher);
 
 // Sends what was collected, when there is room.
-void streams_send_assignments(struct dispatcher *dispatcher, struct dispatch_stream *stream);
+void streams_send_assignments(struct dispatcher *dispatcher, struct dispatch_stream *stream,
+                              struct moment now);
 
-// After a change of the stream's set: changes wait for more of their kind, counted from the first
-// one, so that a steady trickle does not hold them up; so many go at once.
+// After a change of the stream's set: what comes to a quiet stream goes at once, with what else
+// this step brings. Further changes wait for more of their kind, counted from the last message, so
+// that a steady trickle does not hold them up; so many go at once.
 void streams_collect(struct dispatcher *dispatcher, struct dispatch_stream *stream,
                      struct moment now);
 

@@ -140,13 +140,15 @@ void streams_send_dirty(struct dispatcher *dispatcher)
 
 // ---- assignments --------------------------------------------------------------------------------
 
-void streams_send_assignments(struct dispatcher *dispatcher, struct dispatch_stream *stream)
+void streams_send_assignments(struct dispatcher *dispatcher, struct dispatch_stream *stream,
+                              struct moment now)
 {
     struct buf message;
     stream->stuck = !stream->ops->writable(stream);
     if (stream->stuck)
         return; // changes go on collecting, one per object
     timers_cancel(&dispatcher->streams, &stream->timer);
+    stream->sent = now.mono;
     buf_init(&message, ASSIGN_BYTES_MAX);
     if (stream->legacy)
         assign_pack_tasks(stream->assign, &message);
@@ -162,8 +164,9 @@ void streams_collect(struct dispatcher *dispatcher, struct dispatch_stream *stre
     size_t pending = assign_pending(stream->assign);
     if (pending == 0 || stream->stuck)
         return;
-    if (pending >= ASSIGNMENT_BATCH_MAX)
-        timers_set(&dispatcher->streams, &stream->timer, now.mono);
-    else if (!timer_is_set(&stream->timer))
-        timers_set(&dispatcher->streams, &stream->timer, mono_add(now.mono, ASSIGNMENT_BATCH_NS));
+    struct mono due = mono_add(stream->sent, ASSIGNMENT_BATCH_NS);
+    if (pending >= ASSIGNMENT_BATCH_MAX || mono_before(due, now.mono))
+        due = now.mono;
+    if (!timer_is_set(&stream->timer) || pending >= ASSIGNMENT_BATCH_MAX)
+        timers_set(&dispatcher->streams, &stream->timer, due);
 }

@@ -558,10 +558,10 @@ START_TEST(assignments_come_at_once_and_then_in_batches)
     static struct sink other;
     put(OBJECT_TASK, make_task("a", "", SWARM__TASK_STATE__PENDING));
     put(OBJECT_TASK, make_task("b", "", SWARM__TASK_STATE__PENDING));
-    open_assignments(&sink, "n1", join(&session, "n1"));
-    ck_assert_int_eq(sink.assignments->type, SWARM__ASSIGNMENTS_MESSAGE__TYPE__COMPLETE);
     static struct sink session2;
     open_assignments(&other, "n2", join(&session2, "n2"));
+    open_assignments(&sink, "n1", join(&session, "n1"));
+    ck_assert_int_eq(sink.assignments->type, SWARM__ASSIGNMENTS_MESSAGE__TYPE__COMPLETE);
     assign_task_to("a", "n1");
     pass(ASSIGNMENT_BATCH_NS / 2);
     assign_task_to("b", "n1");
@@ -571,6 +571,29 @@ START_TEST(assignments_come_at_once_and_then_in_batches)
     ck_assert_int_eq(sink.messages, 2);
     ck_assert_uint_eq(sink.assignments->n_changes, 2);
     ck_assert_int_eq(other.messages, 1);
+}
+END_TEST
+
+START_TEST(what_comes_to_a_quiet_stream_goes_at_once)
+{
+    static struct sink session;
+    static struct sink sink;
+    put(OBJECT_TASK, make_task("a", "", SWARM__TASK_STATE__PENDING));
+    put(OBJECT_TASK, make_task("b", "", SWARM__TASK_STATE__PENDING));
+    put(OBJECT_TASK, make_task("c", "", SWARM__TASK_STATE__PENDING));
+    open_assignments(&sink, "n1", join(&session, "n1"));
+    pass(ASSIGNMENT_BATCH_NS);
+    assign_task_to("a", "n1");
+    pass(0);
+    ck_assert_int_eq(sink.messages, 2);
+    assign_task_to("b", "n1");
+    pass(ASSIGNMENT_BATCH_NS / 2);
+    assign_task_to("c", "n1");
+    pass(ASSIGNMENT_BATCH_NS / 2 - 1);
+    ck_assert_int_eq(sink.messages, 2);
+    pass(1);
+    ck_assert_int_eq(sink.messages, 3);
+    ck_assert_uint_eq(sink.assignments->n_changes, 2);
 }
 END_TEST
 
@@ -859,6 +882,7 @@ Suite *suite_dispatcher(void)
     tcase_add_test(tcase, after_a_change_of_leader_nodes_are_unknown_for_twice_as_long);
     tcase_add_test(tcase, tasks_of_a_node_that_stays_down_are_orphaned_after_a_day);
     tcase_add_test(tcase, assignments_come_at_once_and_then_in_batches);
+    tcase_add_test(tcase, what_comes_to_a_quiet_stream_goes_at_once);
     tcase_add_test(tcase, a_hundred_changes_go_at_once);
     tcase_add_test(tcase, what_is_committed_but_not_yet_followed_is_not_sent_twice);
     tcase_add_test(tcase, a_stream_without_room_collects_and_goes_on_when_there_is_some);
