@@ -413,7 +413,7 @@ static int exec_spawn(struct runtime_exec *exec, const int stdio[3], struct err 
     str_format(console, sizeof console, "--console-socket=exec-%llu.sock",
                (unsigned long long)exec->number);
     const char *argv[ARGS_MAX] = {
-        exec->runtime->program, root, log, "--log-format=json", "exec", process, pid};
+        runtime_path(exec->runtime), root, log, "--log-format=json", "exec", process, pid};
     size_t count = 7;
     if (exec->tty && passes_terminal_on(exec))
         argv[count++] = "--tty";

@@ -68,6 +68,7 @@ int runtime_open(const struct runtime_config *config, struct runtime **out, stru
         return rc;
     }
     runtime_look(runtime, config->init_program);
+    runtime_seal(runtime, config->state_dir);
     runtime_look_at_conmon(runtime);
     const char *profile = str_or(config->seccomp_file, SECCOMP_FILE);
     if (file_read(profile, &runtime->seccomp, NULL) != 0)
@@ -93,6 +94,7 @@ void runtime_close(struct runtime *runtime)
         free(program->value);
     map_fini(&runtime->compiled);
     buf_fini(&runtime->seccomp);
+    sealed_free(runtime->sealed);
     free(runtime->state_dir);
     free(runtime->program_root);
     free(runtime->cgroup_parent);
@@ -274,7 +276,7 @@ static void monitor_ended(uv_poll_t *poll, int status, int events)
         loop_timer_stop(&container->grace);
     log_debug("container ended", "container=%s code=%d oom=%d", container->id, container->exit.code,
               container->exit.oom_killed);
-    // A short life may end before "crun start" has: its answer still comes first.
+    // A short life may end before its start is answered: its answer still comes first.
     container->exit_untold = true;
     if (!container->starting)
         container_tell_exit(container);

@@ -3,6 +3,7 @@
 #define AGENT_OCI_RUNTIME_PRIV_IO_H
 
 #include "agent/oci/runtime_io.h"
+#include "agent/oci/sealed_io.h"
 #include "proto/base/list.h"
 #include "proto/base/map.h"
 #include "proto/base/process_io.h"
@@ -23,7 +24,8 @@ struct runtime {
     unsigned magic;
     struct loop *loop;
     char program[RUNTIME_PATH_BYTES];
-    char name[32]; // "crun"
+    struct sealed *sealed; // a copy of it; NULL: it is run itself
+    char name[32];         // "crun"
     char version[64];
     char conmon[RUNTIME_PATH_BYTES];
     char preload[RUNTIME_PATH_BYTES]; // into conmon (cmd/conmon); "": none
@@ -103,6 +105,8 @@ struct op {
 // containers need to know of this machine.
 int runtime_choose(struct runtime *runtime, const char *wanted, struct err *err);
 void runtime_look(struct runtime *runtime, const char *init_program);
+// Has crun run from a copy in memory, named in this folder, where the kernel allows it.
+void runtime_seal(struct runtime *runtime, const char *dir);
 // Finds what makes conmon small, if that conmon runs with it.
 void runtime_look_at_conmon(struct runtime *runtime);
 
@@ -121,6 +125,9 @@ bool container_has_pid(const struct container *container, pid_t pid);
 
 // Unmounts, removes the cgroup and the state folder.
 int container_clean(struct container *container, struct err *err);
+
+// What to execute as the runtime program now.
+const char *runtime_path(const struct runtime *runtime);
 
 // Runs the runtime program ("--root=..." is put in) with up to 8 further arguments.
 int runtime_run(struct runtime *runtime, const char *const *args, process_done *done, void *owner,

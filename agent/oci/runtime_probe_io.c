@@ -16,7 +16,8 @@
 #include "proto/base/log.h"
 #include "proto/base/str.h"
 
-#define PROBE_MS 10000
+#define PROBE_MS  10000
+#define ELF_FIRST 0x7f
 // Capability sets whose program is kept: a node sees few different ones.
 #define COMPILED_MAX 64
 
@@ -185,6 +186,18 @@ void runtime_look(struct runtime *runtime, const char *init_program)
                  "option=apparmor");
     runtime->has_selinux = access("/sys/fs/selinux/enforce", F_OK) == 0;
     runtime->has_cgroup_ns = access("/proc/self/ns/cgroup", F_OK) == 0;
+}
+
+// A script is left as it is: it may look for what lies beside it. So is runc, which is large.
+void runtime_seal(struct runtime *runtime, const char *dir)
+{
+    char link[RUNTIME_PATH_BYTES];
+    struct err err = ERR_INIT;
+    if (!str_equal(runtime->name, "crun") || !file_begins(runtime->program, ELF_FIRST) ||
+        !str_format(link, sizeof link, "%s/crun", dir))
+        return;
+    if (sealed_new(runtime->program, link, &runtime->sealed, &err) != 0)
+        log_warn("crun is not run from memory", "err=\"%s\"", err.message);
 }
 
 // Beside skepd as it is built, and where a package puts it.
