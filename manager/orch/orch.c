@@ -16,6 +16,7 @@
 struct watched {
     char *id;
     bool marked;
+    bool follow;        // the last look asked to follow how its tasks start
     struct list link;   // in orch->marked
     struct timer timer; // when it is due again
 };
@@ -106,6 +107,32 @@ void orch_load(struct orch *orch, struct view view, struct mono tick)
     something(orch, tick);
 }
 
+// Whether a task lives on as it was wanted before, and is at most further in starting. Of all
+// changes most are of this kind: three for every task that comes to run, each of which would be a
+// look at all tasks of its service.
+static bool lives_on(const struct watch_event *event)
+{
+    if (event->action != WATCH_UPDATE || !event->was)
+        return false;
+    const struct task_facts *was = object_task(event->was);
+    const struct task_facts *now = object_task(event->now);
+    return now->state <= SWARM__TASK_STATE__RUNNING && was->desired_state == now->desired_state &&
+           was->has_spec_version == now->has_spec_version && was->spec_version == now->spec_version;
+}
+
+static void see_task(struct orch *orch, const struct watch_event *event, struct mono tick)
+{
+    const char *service_id = object_task(event->now)->service_id;
+    if (str_empty(service_id)) {
+        orch->attachments = true;
+        something(orch, tick);
+        return;
+    }
+    const struct watched *watched = map_get_str(&orch->services, service_id);
+    if (!watched || watched->follow || !lives_on(event))
+        mark(orch, service_id, tick);
+}
+
 void orch_event(struct orch *orch, const struct watch_event *event, struct mono tick)
 {
     if (!event->now)
@@ -114,16 +141,9 @@ void orch_event(struct orch *orch, const struct watch_event *event, struct mono 
     case OBJECT_SERVICE:
         mark(orch, object_id(event->now), tick);
         break;
-    case OBJECT_TASK: {
-        const char *service_id = object_task(event->now)->service_id;
-        if (!str_empty(service_id)) {
-            mark(orch, service_id, tick);
-        } else {
-            orch->attachments = true;
-            something(orch, tick);
-        }
+    case OBJECT_TASK:
+        see_task(orch, event, tick);
         break;
-    }
     case OBJECT_NODE:
         map_put_str(&orch->nodes, object_id(event->now), orch);
         something(orch, tick);
@@ -247,11 +267,13 @@ static int look_at_marked(struct orch *orch, struct watched *watched, struct sto
                  (view_get(step_view(&step), OBJECT_SERVICE, watched->id) || step.wake.ns != 0);
     }
     struct wall wake = step.wake;
+    bool follow = step.follow || wake.ns != 0;
     int result = step_end(&step);
     if (result)
         return result;
     list_remove(&watched->link);
     watched->marked = false;
+    watched->follow = follow;
     timers_cancel(&orch->timers, &watched->timer);
     int64_t wait_ns = ORCH_AUDIT_MS * NS_PER_MS;
     if (wake.ns != 0 && wall_since(wake, now) < wait_ns)

@@ -35,6 +35,11 @@ void step_wake(struct step *step, struct wall at)
         step->wake = at;
 }
 
+void step_follow(struct step *step)
+{
+    step->follow = true;
+}
+
 // Room for one more action. False after an error.
 static bool room(struct step *step)
 {

@@ -16,6 +16,7 @@ struct step {
     struct wall now;
     struct rand *rand;
     struct wall wake; // the earliest moment worth another look; ns 0: none
+    bool follow;      // how far tasks are in starting matters, see step_follow
     struct arena arena;
     struct err *err;
     int result;      // the first error: everything after it does nothing
@@ -34,6 +35,10 @@ struct view step_view(const struct step *step);
 
 // Asks to look again at `at`, if that is sooner than what was asked before.
 void step_wake(struct step *step, struct wall at);
+
+// Asks to look again when a task is further in starting, or runs. Without it only tasks that come,
+// go, end, or are wanted otherwise are a reason.
+void step_follow(struct step *step);
 
 // Writes. Each does nothing after an error, and opens another transaction when this one is full.
 void step_create(struct step *step, Swarm__Task *task);

@@ -281,6 +281,8 @@ void update_look(struct look *look, const struct slots *slots)
     };
     for (size_t i = 0; i < slots->count; i++)
         look_at_slot(look, &slots->list[i], &progress);
+    if (under_way || progress.dirty > 0 || progress.unclean > 0)
+        step_follow(look->step);
     if (under_way && give_up(look, &progress))
         return;
     if (progress.dirty == 0) {

@@ -51,16 +51,22 @@ static struct wall wall(void)
     return (struct wall){.ns = now_s * NS_PER_S};
 }
 
+// Whether the events that wait make the orchestrators look.
+static bool worth_a_look(void)
+{
+    struct watch_event event;
+    while (watch_next(watch, &event)) {
+        orch_event(orch, &event, (struct mono){tick().ns - NS_PER_S});
+        watch_event_fini(&event);
+    }
+    return !mono_before(tick(), orch_due(orch));
+}
+
 // Feeds events and runs what is due, until nothing more is.
 static void settle(void)
 {
     for (int round = 0; round < ROUNDS_MAX; round++) {
-        struct watch_event event;
-        while (watch_next(watch, &event)) {
-            orch_event(orch, &event, (struct mono){tick().ns - NS_PER_S});
-            watch_event_fini(&event);
-        }
-        if (mono_before(tick(), orch_due(orch)))
+        if (!worth_a_look())
             return;
         struct err err = ERR_INIT;
         ck_assert_msg(orch_run(orch, journal.store, wall(), tick(), &err) == 0, "%s", err.message);
@@ -275,6 +281,27 @@ START_TEST(a_new_service_gets_its_replicas_in_numbered_slots)
     for (size_t i = 0; i < tasks_count; i++)
         slots[tasks[i].slot] = true;
     ck_assert(slots[1] && slots[2] && slots[3]);
+}
+END_TEST
+
+START_TEST(a_task_that_only_gets_on_is_no_reason_to_look)
+{
+    put(OBJECT_SERVICE, new_service(3), true);
+    settle();
+    look();
+    for (unsigned state = TASK(PENDING); state <= TASK(RUNNING); state += TASK(PENDING)) {
+        set_task(tasks[0].id, state, "node1");
+        ck_assert(!worth_a_look());
+    }
+    set_task(tasks[0].id, TASK(FAILED), NULL);
+    ck_assert(worth_a_look());
+    settle();
+    agents(NULL);
+    update_image("image:2");
+    settle();
+    look();
+    set_task(tasks[0].id, TASK(READY), NULL);
+    ck_assert(worth_a_look()); // an update goes by it
 }
 END_TEST
 
@@ -829,6 +856,7 @@ Suite *suite_orch(void)
     tcase = tcase_create("replicated");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, a_new_service_gets_its_replicas_in_numbered_slots);
+    tcase_add_test(tcase, a_task_that_only_gets_on_is_no_reason_to_look);
     tcase_add_test(tcase, scaling_up_and_down_and_up_again);
     tcase_add_test(tcase, a_slot_that_is_wanted_again_waits_for_what_stops_in_it);
     tcase_add_test(tcase, scaling_down_takes_from_the_busiest_node);
