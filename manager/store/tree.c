@@ -97,8 +97,29 @@ static struct tree_node *node_own(struct tree_edit *edit, struct tree_node *node
 
 // ---- order -------------------------------------------------------------------------------------
 
+// The first eight bytes of the key and the id after it, the first one highest. No key of an index
+// begins with another one, so these order entries as keys and ids do, as far as they differ.
+static uint64_t entry_head(const uint8_t *key, const char *id)
+{
+    uint64_t head = 0;
+    size_t size = key_size(key);
+    for (size_t i = 0; i < sizeof(head); i++) {
+        uint8_t byte = i < size ? key_bytes(key)[i] : (uint8_t)*id;
+        head = head << 8 | byte;
+        id += i >= size && byte;
+    }
+    return head;
+}
+
+static struct tree_entry entry_of(const uint8_t *key, const struct object *object)
+{
+    return (struct tree_entry){.head = entry_head(key, object->id), .key = key, .object = object};
+}
+
 static int entry_compare(const struct tree_entry *a, const struct tree_entry *b)
 {
+    if (a->head != b->head)
+        return a->head < b->head ? -1 : 1;
     size_t a_size = key_size(a->key);
     size_t b_size = key_size(b->key);
     int order = memcmp(key_bytes(a->key), key_bytes(b->key), a_size < b_size ? a_size : b_size);
@@ -338,19 +359,19 @@ void tree_put(struct tree_edit *edit, struct tree_node **root, struct object *ob
         const uint8_t *key = was->keys;
         for (unsigned i = 0; i < was->keys_count; i++, key = key_next(key))
             if (!has_key(object, key))
-                take_entry(edit, root, (struct tree_entry){.key = key, .object = was});
+                take_entry(edit, root, entry_of(key, was));
         tree_items_add(&edit->dropped, tree_item_of_object(was));
     }
     const uint8_t *key = object->keys;
     for (unsigned i = 0; i < object->keys_count; i++, key = key_next(key))
-        put_entry(edit, root, (struct tree_entry){.key = key, .object = object});
+        put_entry(edit, root, entry_of(key, object));
 }
 
 void tree_remove(struct tree_edit *edit, struct tree_node **root, const struct object *object)
 {
     const uint8_t *key = object->keys;
     for (unsigned i = 0; i < object->keys_count; i++, key = key_next(key))
-        take_entry(edit, root, (struct tree_entry){.key = key, .object = object});
+        take_entry(edit, root, entry_of(key, object));
     tree_items_add(&edit->dropped, tree_item_of_object(object));
 }
 
@@ -369,6 +390,14 @@ void tree_drop_all(struct tree_edit *edit, const struct tree_node *root)
 
 // ---- walking -----------------------------------------------------------------------------------
 
+int tree_order(const struct probe *probe, const struct tree_entry *entry)
+{
+    uint64_t head = entry->head & probe->mask;
+    if (head != probe->head)
+        return head < probe->head ? -1 : 1;
+    return probe->whole ? 0 : probe_compare(probe, entry->key);
+}
+
 void tree_seek(struct view_iter *iter, const struct tree_node *root)
 {
     iter->depth = 0;
@@ -377,7 +406,7 @@ void tree_seek(struct view_iter *iter, const struct tree_node *root)
         unsigned high = node->count;
         while (low < high) {
             unsigned middle = (low + high) / 2;
-            if (probe_compare(&iter->probe, node->entries[middle].key) < 0)
+            if (tree_order(&iter->probe, &node->entries[middle]) < 0)
                 low = middle + 1;
             else
                 high = middle;

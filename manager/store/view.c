@@ -14,7 +14,50 @@ static void probe_number(struct probe *probe, uint64_t number, unsigned bytes)
     probe->number_bytes = (uint8_t)bytes;
 }
 
-bool probe_of(const struct by *by, struct probe *probe)
+// Adds a byte that every answer has next; false when there is no room left.
+static bool head_add(struct probe *probe, unsigned *count, uint8_t byte)
+{
+    if (*count == sizeof(probe->head))
+        return false;
+    unsigned shift = 8 * ((unsigned)sizeof(probe->head) - 1 - (*count)++);
+    probe->head |= (uint64_t)byte << shift;
+    probe->mask |= (uint64_t)UINT8_MAX << shift;
+    return true;
+}
+
+static uint8_t folded(uint8_t c, bool fold)
+{
+    return fold && c >= 'A' && c <= 'Z' ? (uint8_t)(c - 'A' + 'a') : c;
+}
+
+static bool head_add_text(struct probe *probe, unsigned *count, const char *text, bool open)
+{
+    for (; *text; text++)
+        if (!head_add(probe, count, folded((uint8_t)*text, probe->fold)))
+            return false;
+    return open || head_add(probe, count, 0);
+}
+
+static bool head_add_number(struct probe *probe, unsigned *count)
+{
+    for (unsigned i = 0; i < probe->number_bytes; i++)
+        if (!head_add(probe, count, probe->number[i]))
+            return false;
+    return true;
+}
+
+static void probe_head(struct probe *probe)
+{
+    unsigned count = 0;
+    probe->whole =
+        head_add(probe, &count, probe->tag) &&
+        (!probe->first || head_add_text(probe, &count, probe->first, probe->first_open)) &&
+        (!probe->second || head_add_text(probe, &count, probe->second, probe->second_open)) &&
+        head_add_number(probe, &count);
+}
+
+// Without the head.
+static bool probe_fill(const struct by *by, struct probe *probe)
 {
     *probe = (struct probe){.tag = (uint8_t)by->index};
     switch (by->index) {
@@ -54,15 +97,21 @@ bool probe_of(const struct by *by, struct probe *probe)
     return false;
 }
 
+bool probe_of(const struct by *by, struct probe *probe)
+{
+    if (!probe_fill(by, probe))
+        return false;
+    probe_head(probe);
+    return true;
+}
+
 // Compares one text of a key, stepping past it.
 static int text_compare(const uint8_t **at, const uint8_t *end, const char *text, bool fold,
                         bool open)
 {
     size_t left = INDEX_TEXT_BYTES; // keys hold no more of a text
     for (; *text && left > 0; text++, left--, (*at)++) {
-        uint8_t c = (uint8_t)*text;
-        if (fold && c >= 'A' && c <= 'Z')
-            c = (uint8_t)(c - 'A' + 'a');
+        uint8_t c = folded((uint8_t)*text, fold);
         if (*at == end)
             return -1;
         if (**at != c)
@@ -138,7 +187,7 @@ void view_find(struct view_iter *iter, struct view view, enum object_type type, 
 const struct object *view_next(struct view_iter *iter)
 {
     const struct tree_entry *entry = tree_at(iter);
-    if (!entry || probe_compare(&iter->probe, entry->key) != 0) {
+    if (!entry || tree_order(&iter->probe, entry) != 0) {
         iter->depth = 0;
         return NULL;
     }
@@ -169,7 +218,7 @@ const struct object *view_after(struct view view, enum object_type type, const c
     struct view_iter iter;
     view_find(&iter, view, type, by_key(INDEX_ID, after));
     const struct tree_entry *entry = tree_at(&iter);
-    if (entry && probe_compare(&iter.probe, entry->key) == 0) {
+    if (entry && tree_order(&iter.probe, entry) == 0) {
         tree_step(&iter);
         entry = tree_at(&iter);
     }

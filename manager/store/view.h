@@ -126,6 +126,9 @@ struct probe {
     const char *second;   // NULL: none
     uint8_t number[8];    // big-endian
     uint8_t number_bytes; // 0: none
+    uint64_t head;        // what every answer begins with, as far as eight bytes hold it,
+    uint64_t mask;        // and which bytes these are
+    bool whole;           // they are all there is: what begins so is an answer
 };
 
 // A walk over the answers, in order of the index's key and then of id. Needs no end call. A

@@ -2,6 +2,7 @@
 #include <check.h>
 #include <string.h>
 
+#include "proto/base/check.h"
 #include "proto/base/rand.h"
 #include "proto/base/str.h"
 #include "tests/support/fake_log.h"
@@ -151,6 +152,34 @@ START_TEST(names_ids_nodes_kinds_and_custom_entries_are_found)
     struct view view = store_pin(log_.store);
     ck_assert_str_eq(object_name(view_get_by_name(view, OBJECT_SERVICE, "web-front")), "Web-Front");
     store_unpin(view);
+}
+END_TEST
+
+// Entries are told apart by their first bytes first: ids that end before, at and behind those.
+START_TEST(ids_that_begin_alike_are_found_each_and_in_order)
+{
+    static const char *const ids[] = {"a",       "ab",       "abcdef",    "abcdefg", "abcdefgh",
+                                      "abcdefi", "abcdefij", "abcdefijk", "b",       "\xc3\xa4"};
+    for (unsigned i = COUNT_OF(ids); i-- > 0;)
+        put(OBJECT_TASK, fake_task(&arena, ids[i], i % 2 ? "service" : "service-of-long-name", i));
+    struct view view = store_pin(log_.store);
+    const char *after = "";
+    for (unsigned i = 0; i < COUNT_OF(ids); i++) {
+        const struct object *object = view_get(view, OBJECT_TASK, ids[i]);
+        ck_assert_ptr_nonnull(object);
+        ck_assert_str_eq(object_id(object), ids[i]);
+        ck_assert_str_eq(object_id(view_after(view, OBJECT_TASK, after)), ids[i]);
+        after = ids[i];
+    }
+    ck_assert_ptr_null(view_get(view, OBJECT_TASK, "abc"));
+    ck_assert_ptr_null(view_get(view, OBJECT_TASK, "abcdefghi"));
+    store_unpin(view);
+    ck_assert_str_eq(found(OBJECT_TASK, by_id_prefix("abcdefi")), "abcdefi abcdefij abcdefijk");
+    ck_assert_str_eq(found(OBJECT_TASK, by_id_prefix("abcdefij")), "abcdefij abcdefijk");
+    ck_assert_str_eq(found(OBJECT_TASK, by_id_prefix("abcdefijk")), "abcdefijk");
+    ck_assert_str_eq(found(OBJECT_TASK, by_slot("service", 3)), "abcdefg");
+    ck_assert_str_eq(found(OBJECT_TASK, by_service("service")),
+                     "ab abcdefg abcdefi abcdefijk \xc3\xa4");
 }
 END_TEST
 
@@ -312,6 +341,7 @@ Suite *suite_view(void)
     tcase_add_test(tcase, tasks_are_found_by_service_slot_node_and_states);
     tcase_add_test(tcase, references_are_found_wherever_they_stand);
     tcase_add_test(tcase, names_ids_nodes_kinds_and_custom_entries_are_found);
+    tcase_add_test(tcase, ids_that_begin_alike_are_found_each_and_in_order);
     tcase_add_loop_test(tcase, any_sequence_of_changes_keeps_all_indexes_true, 0, 12);
     tcase_add_test(tcase, walk_goes_on_after_a_pause);
     suite_add_tcase(suite, tcase);
