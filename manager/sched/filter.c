@@ -49,6 +49,8 @@ static bool pass_constraint(const struct demand *demand, const struct sched_node
 
 static bool pass_platform(const struct demand *demand, const struct sched_node *node)
 {
+    if (demand->platforms_count == 0)
+        return true;
     const char *arch = arch_normal(node->traits.arch);
     for (size_t i = 0; i < demand->platforms_count; i++) {
         const struct platform_want *want = &demand->platforms[i];
@@ -56,7 +58,7 @@ static bool pass_platform(const struct demand *demand, const struct sched_node *
             (!*want->arch || !strcmp(want->arch, arch)))
             return true;
     }
-    return demand->platforms_count == 0;
+    return false;
 }
 
 static bool pass_host_port(const struct demand *demand, const struct sched_node *node)

@@ -58,16 +58,19 @@ static size_t rank(const struct place *place, struct sched_node *const *nodes, s
 {
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
+        struct ranked candidate = {.node = nodes[i], .order = i};
+        // Of many nodes most are worse than those there are: that is cheaper to tell than fitness.
+        if (kept == wanted && ranked_compare(&candidate, &out[0]) > 0)
+            continue;
         if (filter_check(place->demand, nodes[i]) != SCHED_FILTERS)
             continue;
-        struct ranked candidate = {.node = nodes[i], .order = i};
         if (kept < wanted) {
             out[kept++] = candidate;
             // Full: from here on the worst is at the front, to be pushed out.
             if (kept == wanted)
                 for (size_t at = kept / 2; at-- > 0;)
                     heap_sink(out, kept, at);
-        } else if (ranked_compare(&candidate, &out[0]) < 0) {
+        } else {
             out[0] = candidate;
             heap_sink(out, kept, 0);
         }
