@@ -11,9 +11,9 @@
 #include "proto/base/clock.h"
 #include "proto/base/err.h"
 
-// Longest CN, OU or O read from a certificate, terminator included. X.520 ends them at 64
-// characters; ids and role names here have at most 30.
-#define IDENTITY_TEXT_BYTES 128
+// Longest CN, OU or O read from a certificate, terminator included: X.520 ends them at 64
+// characters. Ids and role names here have at most 30.
+#define IDENTITY_TEXT_BYTES 65
 // Most organisational units read from one certificate. Our own have one.
 #define IDENTITY_UNITS_MAX 4
 
