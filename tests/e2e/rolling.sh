@@ -1,8 +1,9 @@
 #!/bin/bash
 # A service under load while it is scaled up, scaled down and rolled: not one request fails, by the
 # service's address from a container or by the port of either node from outside; and at the end the new
-# tasks answer, all of them, and nobody else. (A health check tells when a task listens.)
-# ctest: TIMEOUT 300
+# tasks answer, all of them, and nobody else. (A health check tells when a task listens.) And when a node
+# dies, those who are connected to its tasks learn of it.
+# ctest: TIMEOUT 600
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox nft python3
 lab_up 3 # h3 is a client
@@ -88,3 +89,44 @@ touch "$LAB/stop"
 wait
 same "" "$(grep -h failed "$LAB"/*.answers || true)" "requests"
 echo "$(cat "$LAB"/*.answers | wc -l) requests answered"
+
+step "a node dies: connections to its tasks are cut, those to others go on"
+manager service create --detach --quiet --name held --network blue --replicas 2 "$LAB_IMAGE" \
+  sh -c 'mkdir -p /w/cgi-bin; printf "#!/bin/sh\necho\ncat >/dev/null\n" >/w/cgi-bin/hold; chmod 755 /w/cgi-bin/hold
+    exec httpd -f -p 7 -h /w' >/dev/null 2>&1
+eventually 60 replicas held 2/2
+vip=$(manager service inspect held --format '{{range .Endpoint.VirtualIPs}}{{.Addr}} {{end}}' | grep -o '10\.40\.0\.[0-9]*')
+# Sends a little on each of ten connections until some were reset and the others have nothing left to send.
+cat >"$LAB/held.py" <<'PY'
+import fcntl, socket, struct, sys, termios, time
+def dial():
+    s = socket.create_connection((sys.argv[1], 7), 10)
+    s.sendall(b"POST /cgi-bin/hold HTTP/1.0\r\nContent-Length: 1000000\r\n\r\n")
+    return s
+def waits(s):
+    return struct.unpack("i", fcntl.ioctl(s, termios.TIOCOUTQ, b"\0\0\0\0"))[0] > 0
+alive, began, reset = [dial() for _ in range(10)], time.time(), 0
+print("held", flush=True)
+while time.time() - began < 150 and (reset == 0 or any(map(waits, alive))):
+    for s in list(alive):
+        try:
+            s.sendall(b"x")
+        except ConnectionResetError:
+            reset += 1
+            alive.remove(s)
+    time.sleep(0.2)
+print("cut" if reset and alive and not any(map(waits, alive)) else "not cut", reset, len(alive))
+PY
+inside_held() { on h1 nsenter --net="$LAB/h1/exec/netns/${client:0:12}" -- python3 "$LAB/held.py" "$vip"; }
+both_listen() { [[ $(on h1 nsenter --net="$LAB/h1/exec/netns/${client:0:12}" -- nft -n list map ip skep_lb vips) == *"$vip : 0:2"* ]] && on h1 nsenter --net="$LAB/h1/exec/netns/${client:0:12}" -- python3 -c '
+import socket, sys
+for i in range(10): socket.create_connection((sys.argv[1], 7), 5)' "$vip"; }
+eventually 60 both_listen
+inside_held >"$LAB/held" &
+holder=$!
+holding() { [[ $(head -1 "$LAB/held") == held ]]; }
+eventually 60 holding
+on h2 ip link set eth0 down
+wait "$holder"
+[[ $(tail -1 "$LAB/held") == cut* ]] || fail "after h2 died: $(cat "$LAB/held")"
+echo "$(tail -1 "$LAB/held") of ten connections"
