@@ -29,20 +29,30 @@ running()
     grep -c ^Running) == "$1" ]]
 }
 
-# asked: what the service's port answers at each host that is up.
+# asked HOST...: what the service's port answers at each of the hosts, until two different tasks have.
 asked()
 {
-  local host
+  local host seen
   for host in "$@"; do
     printf '\n\033[1mh4$ curl http://%s:8080/cgi-bin/who\033[0m\n' "$host"
-    for _ in 1 2 3; do eventually 60 answers "$host"; cat "$LAB/said"; done
+    seen=
+    eventually 60 another_answers "$host"
+    seen=$(<"$LAB/said"); echo "$seen"
+    eventually 60 another_answers "$host"
+    cat "$LAB/said"
   done
 }
-# A task that runs may not listen yet.
-answers()
+# The host's port answers with a task that was not $seen, and which saw the client's own address. (One
+# that runs may not listen yet.)
+another_answers()
 {
-  on h4 curl -s -m 5 "http://$(ip_of "$1"):8080/cgi-bin/who" >"$LAB/said" && has "answers $(ip_of h4)" <"$LAB/said"
+  on h4 curl -s -m 5 "http://$(ip_of "$1"):8080/cgi-bin/who" >"$LAB/said"
+  has "answers $(ip_of h4)\$" <"$LAB/said" && [[ $(<"$LAB/said") != "$seen" ]]
 }
+# A task on h1, and what is typed into it.
+inside() { type_on h1 exec "$(skep h1 ps -q | head -1)" "$@"; }
+# alone_on HOST...: the service's tasks run on these hosts, each of them.
+alone_on() { same "$*" "$(skep h1 service ps web --filter desired-state=running --format '{{.Node}}' | sort -u | xargs)" "where the tasks run"; }
 
 step "a swarm: two managers and a worker"
 for host in h1 h2 h3; do skep_start $host; done
@@ -65,12 +75,16 @@ type_on h1 service create --detach --quiet --no-resolve-image --name web --repli
   --publish 8080:80 web:1 httpd -f -p 0.0.0.0:80 -h /www
 eventually 60 running 3
 type_on h1 service ps web
+alone_on h1 h2 h3
 
 step "any host answers, and the tasks see who asked"
 asked h1 h2 h3
 
 step "the tasks know each other by name"
-type_on h1 exec "$(skep h1 ps -q | head -1)" nslookup tasks.web.
+inside nslookup tasks.web. | tee "$LAB/named"
+same 3 "$(grep -c '^Address.*: 10\.' "$LAB/named")" "addresses of tasks.web"
+inside wget -q -O - http://web/cgi-bin/who | tee "$LAB/named"
+has ' answers 10.' <"$LAB/named" || fail "no task answers another by the service's name"
 
 step "more of them, then another version"
 type_on h2 service scale --detach web=5
@@ -79,6 +93,8 @@ type_on h1 service update --detach --quiet --no-resolve-image --update-paralleli
 updated() { [[ $(skep h1 service inspect web --format '{{.UpdateStatus.State}}') == completed ]]; }
 eventually 60 updated
 type_on h1 service ps --filter desired-state=running web
+inside env | tee "$LAB/colour"
+has '^COLOUR=green$' <"$LAB/colour" || fail "not updated"
 
 step "h3 loses its power: its tasks move"
 type_on h1 swarm update --dispatcher-heartbeat 2s
@@ -88,6 +104,7 @@ eventually 60 down
 eventually 60 running 5
 type_on h1 node ls
 type_on h1 service ps --filter desired-state=running web
+alone_on h1 h2
 asked h1 h2
 
 step "that was the tour; ./dev e2e goes further"
