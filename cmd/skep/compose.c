@@ -4,200 +4,11 @@
 #include <string.h>
 
 #include "cmd/skep/common.h"
+#include "cmd/skep/compose_rules.h"
 #include "cmd/skep/interpolate.h"
 #include "cmd/skep/parse.h"
-#include "cmd/skep/text.h"
 #include "cmd/skep/yaml.h"
-#include "proto/base/check.h"
 #include "proto/base/str.h"
-
-enum shape {
-    ANY,
-    TEXT,    // a scalar
-    NUMBER,  // a number, or a text that is one
-    TRUTH,   // a boolean, or a text that is one
-    LIST,    // of scalars; one scalar stands for a list of one
-    COMMAND, // a list of words, or a text to be split
-    PAIRS,   // a map, or a list of "A=b"
-    MAP,     // a map checked by `below` for each of its values
-    OBJECT,  // a map checked by `below`
-    OBJECTS, // a list of such, or of short forms
-    IGNORED, // legal, but nothing in a swarm
-    REFUSED, // known, and not possible in a swarm
-};
-
-// What a key may hold. A row "*" stands for any key.
-struct rule {
-    const char *key;
-    enum shape shape;
-    const struct rule *below;
-};
-
-static const struct rule update_rules[] = {{"parallelism", NUMBER, NULL},
-                                           {"delay", TEXT, NULL},
-                                           {"failure_action", TEXT, NULL},
-                                           {"monitor", TEXT, NULL},
-                                           {"max_failure_ratio", NUMBER, NULL},
-                                           {"order", TEXT, NULL},
-                                           {0}};
-static const struct rule discrete_rules[] = {{"kind", TEXT, NULL}, {"value", NUMBER, NULL}, {0}};
-static const struct rule generic_rules[] = {{"discrete_resource_spec", OBJECT, discrete_rules},
-                                            {0}};
-static const struct rule limits_rules[] = {
-    {"cpus", TEXT, NULL}, {"memory", TEXT, NULL}, {"pids", NUMBER, NULL}, {0}};
-static const struct rule reservations_rules[] = {{"cpus", TEXT, NULL},
-                                                 {"memory", TEXT, NULL},
-                                                 {"generic_resources", OBJECTS, generic_rules},
-                                                 {0}};
-static const struct rule resources_rules[] = {
-    {"limits", OBJECT, limits_rules}, {"reservations", OBJECT, reservations_rules}, {0}};
-static const struct rule restart_rules[] = {{"condition", TEXT, NULL},
-                                            {"delay", TEXT, NULL},
-                                            {"max_attempts", NUMBER, NULL},
-                                            {"window", TEXT, NULL},
-                                            {0}};
-static const struct rule preference_rules[] = {{"spread", TEXT, NULL}, {0}};
-static const struct rule placement_rules[] = {{"constraints", LIST, NULL},
-                                              {"preferences", OBJECTS, preference_rules},
-                                              {"max_replicas_per_node", NUMBER, NULL},
-                                              {0}};
-static const struct rule deploy_rules[] = {{"mode", TEXT, NULL},
-                                           {"endpoint_mode", TEXT, NULL},
-                                           {"replicas", NUMBER, NULL},
-                                           {"labels", PAIRS, NULL},
-                                           {"update_config", OBJECT, update_rules},
-                                           {"rollback_config", OBJECT, update_rules},
-                                           {"resources", OBJECT, resources_rules},
-                                           {"restart_policy", OBJECT, restart_rules},
-                                           {"placement", OBJECT, placement_rules},
-                                           {0}};
-static const struct rule health_rules[] = {
-    {"test", ANY, NULL},          {"interval", TEXT, NULL},
-    {"timeout", TEXT, NULL},      {"retries", NUMBER, NULL},
-    {"start_period", TEXT, NULL}, {"start_interval", TEXT, NULL},
-    {"disable", TRUTH, NULL},     {0}};
-static const struct rule logging_rules[] = {{"driver", TEXT, NULL}, {"options", PAIRS, NULL}, {0}};
-static const struct rule port_rules[] = {{"mode", TEXT, NULL},
-                                         {"target", NUMBER, NULL},
-                                         {"published", NUMBER, NULL},
-                                         {"protocol", TEXT, NULL},
-                                         {0}};
-static const struct rule bind_rules[] = {{"propagation", TEXT, NULL}, {0}};
-static const struct rule nocopy_rules[] = {{"nocopy", TRUTH, NULL}, {"subpath", TEXT, NULL}, {0}};
-static const struct rule tmpfs_rules[] = {{"size", TEXT, NULL}, {"mode", NUMBER, NULL}, {0}};
-static const struct rule mount_rules[] = {{"type", TEXT, NULL},
-                                          {"source", TEXT, NULL},
-                                          {"target", TEXT, NULL},
-                                          {"read_only", TRUTH, NULL},
-                                          {"consistency", TEXT, NULL},
-                                          {"bind", OBJECT, bind_rules},
-                                          {"volume", OBJECT, nocopy_rules},
-                                          {"tmpfs", OBJECT, tmpfs_rules},
-                                          {0}};
-static const struct rule file_rules[] = {{"source", TEXT, NULL}, {"target", TEXT, NULL},
-                                         {"uid", TEXT, NULL},    {"gid", TEXT, NULL},
-                                         {"mode", NUMBER, NULL}, {0}};
-static const struct rule joined_rules[] = {{"aliases", LIST, NULL},
-                                           {"driver_opts", PAIRS, NULL},
-                                           {"ipv4_address", IGNORED, NULL},
-                                           {"ipv6_address", IGNORED, NULL},
-                                           {0}};
-static const struct rule credential_rules[] = {
-    {"config", TEXT, NULL}, {"file", TEXT, NULL}, {"registry", TEXT, NULL}, {0}};
-static const struct rule service_rules[] = {
-    {"image", TEXT, NULL},
-    {"command", COMMAND, NULL},
-    {"entrypoint", COMMAND, NULL},
-    {"environment", PAIRS, NULL},
-    {"env_file", LIST, NULL},
-    {"labels", PAIRS, NULL},
-    {"deploy", OBJECT, deploy_rules},
-    {"ports", OBJECTS, port_rules},
-    {"networks", MAP, joined_rules},
-    {"volumes", OBJECTS, mount_rules},
-    {"secrets", OBJECTS, file_rules},
-    {"configs", OBJECTS, file_rules},
-    {"healthcheck", OBJECT, health_rules},
-    {"logging", OBJECT, logging_rules},
-    {"hostname", TEXT, NULL},
-    {"user", TEXT, NULL},
-    {"working_dir", TEXT, NULL},
-    {"stop_signal", TEXT, NULL},
-    {"stop_grace_period", TEXT, NULL},
-    {"stdin_open", TRUTH, NULL},
-    {"tty", TRUTH, NULL},
-    {"read_only", TRUTH, NULL},
-    {"init", TRUTH, NULL},
-    {"extra_hosts", ANY, NULL},
-    {"dns", LIST, NULL},
-    {"dns_search", LIST, NULL},
-    {"dns_opt", LIST, NULL},
-    {"sysctls", PAIRS, NULL},
-    {"ulimits", ANY, NULL},
-    {"cap_add", LIST, NULL},
-    {"cap_drop", LIST, NULL},
-    {"group_add", LIST, NULL},
-    {"isolation", TEXT, NULL},
-    {"credential_spec", OBJECT, credential_rules},
-    {"tmpfs", LIST, NULL},
-    {"depends_on", ANY, NULL}, // a swarm starts everything and restarts what came too early
-    {"build", IGNORED, NULL},
-    {"cgroup_parent", IGNORED, NULL},
-    {"cgroupns_mode", IGNORED, NULL},
-    {"container_name", IGNORED, NULL},
-    {"devices", IGNORED, NULL},
-    {"domainname", IGNORED, NULL},
-    {"expose", IGNORED, NULL},
-    {"external_links", IGNORED, NULL},
-    {"ipc", IGNORED, NULL},
-    {"links", IGNORED, NULL},
-    {"mac_address", IGNORED, NULL},
-    {"network_mode", IGNORED, NULL},
-    {"pid", IGNORED, NULL},
-    {"platform", IGNORED, NULL},
-    {"privileged", IGNORED, NULL},
-    {"restart", TEXT, NULL},
-    {"security_opt", IGNORED, NULL},
-    {"shm_size", IGNORED, NULL},
-    {"userns_mode", IGNORED, NULL},
-    {"cpu_quota", REFUSED, NULL},
-    {"cpu_shares", REFUSED, NULL},
-    {"cpuset", REFUSED, NULL},
-    {"extends", REFUSED, NULL},
-    {"mem_limit", REFUSED, NULL},
-    {"memswap_limit", REFUSED, NULL},
-    {"volume_driver", REFUSED, NULL},
-    {"volumes_from", REFUSED, NULL},
-    {0}};
-static const struct rule range_rules[] = {{"subnet", TEXT, NULL},
-                                          {"gateway", TEXT, NULL},
-                                          {"ip_range", TEXT, NULL},
-                                          {"aux_addresses", PAIRS, NULL},
-                                          {0}};
-static const struct rule ipam_rules[] = {
-    {"driver", TEXT, NULL}, {"config", OBJECTS, range_rules}, {"options", PAIRS, NULL}, {0}};
-static const struct rule network_rules[] = {
-    {"name", TEXT, NULL},         {"driver", TEXT, NULL},
-    {"driver_opts", PAIRS, NULL}, {"ipam", OBJECT, ipam_rules},
-    {"external", ANY, NULL},      {"internal", TRUTH, NULL},
-    {"attachable", TRUTH, NULL},  {"labels", PAIRS, NULL},
-    {"enable_ipv6", TRUTH, NULL}, {0}};
-static const struct rule volume_rules[] = {{"name", TEXT, NULL},         {"driver", TEXT, NULL},
-                                           {"driver_opts", PAIRS, NULL}, {"external", ANY, NULL},
-                                           {"labels", PAIRS, NULL},      {0}};
-static const struct rule data_rules[] = {{"name", TEXT, NULL},
-                                         {"file", TEXT, NULL},
-                                         {"external", ANY, NULL},
-                                         {"labels", PAIRS, NULL},
-                                         {"driver", TEXT, NULL},
-                                         {"driver_opts", PAIRS, NULL},
-                                         {"template_driver", TEXT, NULL},
-                                         {0}};
-static const struct rule root_rules[] = {
-    {"version", TEXT, NULL},          {"name", IGNORED, NULL},
-    {"services", MAP, service_rules}, {"networks", MAP, network_rules},
-    {"volumes", MAP, volume_rules},   {"secrets", MAP, data_rules},
-    {"configs", MAP, data_rules},     {0}};
 
 struct reading {
     const char *file;
@@ -339,6 +150,38 @@ static json_t *read_pairs(struct reading *r, const json_t *value, const char *pa
     return text ? refuse(r, path, "a map, or a list of KEY=value, is wanted here") : NULL;
 }
 
+// As a list of "name:address" in any case.
+static json_t *read_hosts(struct reading *r, const json_t *value, const char *path)
+{
+    json_t *hosts = json_array(), *item;
+    const char *key, *text = "";
+    struct err why = ERR_INIT;
+    size_t i;
+    json_array_foreach(value, i, item)
+    {
+        const char *below = arena_printf(r->arena, "%s/%zu", path, i);
+        text = scalar_text(r, item, below);
+        if (text && !parse_host(text, r->arena, &why)) {
+            refuse(r, below, why.message);
+            text = NULL;
+        }
+        if (!text)
+            break;
+        json_array_append_new(hosts, json_string(text));
+    }
+    json_object_foreach((json_t *)value, key, item)
+    {
+        text = scalar_text(r, item, below_path(r, path, key));
+        if (!text)
+            break;
+        json_array_append_new(hosts, json_string(arena_printf(r->arena, "%s:%s", key, text)));
+    }
+    if (text && (json_is_object(value) || json_is_array(value)))
+        return hosts;
+    json_decref(hosts);
+    return text ? refuse(r, path, "a map, or a list of name:address, is wanted here") : NULL;
+}
+
 static json_t *read_any(struct reading *r, const json_t *value, const char *path)
 {
     json_t *made = NULL, *item, *below;
@@ -434,8 +277,25 @@ static json_t *short_volume(struct reading *r, const char *text, const char *pat
 static json_t *read_object(struct reading *r, const json_t *value, const char *path,
                            const struct rule *rules);
 
+// Appends what the short form stands for; NULL with the error.
+static json_t *read_short(struct reading *r, const json_t *value, const char *path,
+                          enum shape shape, json_t *list)
+{
+    if (shape == OBJECTS)
+        return refuse(r, path, "a map is wanted here");
+    const char *text = scalar_text(r, value, path);
+    if (!text)
+        return NULL;
+    if (shape == PORTS)
+        return short_port(r, text, path, list);
+    if (shape == MOUNTS)
+        return short_volume(r, text, path, list);
+    json_array_append_new(list, json_pack("{s:s}", "source", text));
+    return list;
+}
+
 static json_t *read_objects(struct reading *r, const json_t *value, const char *path,
-                            const struct rule *rules)
+                            const struct rule *rule)
 {
     json_t *list = json_array(), *item;
     size_t i;
@@ -446,68 +306,80 @@ static json_t *read_objects(struct reading *r, const json_t *value, const char *
     json_array_foreach(value, i, item)
     {
         const char *below = arena_printf(r->arena, "%s/%zu", path, i);
-        json_t *made = NULL;
-        if (json_is_object(item)) {
-            made = read_object(r, item, below, rules);
-            if (made)
-                json_array_append_new(list, made);
-        } else {
-            const char *text = scalar_text(r, item, below);
-            if (text && rules == port_rules)
-                made = short_port(r, text, below, list);
-            else if (text && rules == mount_rules)
-                made = short_volume(r, text, below, list);
-            else if (text && rules == file_rules)
-                made =
-                    json_array_append_new(list, json_pack("{s:s}", "source", text)) ? NULL : list;
-            else if (text)
-                refuse(r, below, "a map is wanted here");
-        }
+        json_t *made = json_is_object(item) ? read_object(r, item, below, rule->below)
+                                            : read_short(r, item, below, rule->shape, list);
         if (!made) {
             json_decref(list);
             return NULL;
         }
+        if (made != list)
+            json_array_append_new(list, made);
     }
     return list;
 }
 
-static json_t *read_map(struct reading *r, const json_t *value, const char *path,
-                        const struct rule *rules)
+// The names a service's networks may be given as.
+static json_t *read_names(struct reading *r, const json_t *value, const char *path)
 {
     json_t *map = json_object(), *item;
-    const char *key;
     size_t i;
-    // A service's networks may be a list of names.
     json_array_foreach(value, i, item)
     {
-        const char *name = rules == joined_rules
-                               ? scalar_text(r, item, arena_printf(r->arena, "%s/%zu", path, i))
-                               : NULL;
+        const char *name = scalar_text(r, item, arena_printf(r->arena, "%s/%zu", path, i));
         if (!name) {
             json_decref(map);
-            return rules == joined_rules ? NULL : refuse(r, path, "a map is wanted here");
+            return NULL;
         }
         json_object_set_new(map, name, json_object());
     }
+    return map;
+}
+
+static json_t *read_map(struct reading *r, const json_t *value, const char *path,
+                        const struct rule *rule)
+{
+    if (json_is_array(value) && rule->shape == JOINED)
+        return read_names(r, value, path);
+    if (!json_is_object(value) && !json_is_null(value))
+        return refuse(r, path, "a map is wanted here");
+    json_t *map = json_object(), *item;
+    const char *key;
     json_object_foreach((json_t *)value, key, item)
     {
-        if (str_starts(key, "x-") && rules != joined_rules)
+        if (str_starts(key, "x-") && rule->shape == MAP)
             continue;
         const char *below = below_path(r, path, key);
-        json_t *made = json_is_null(item) ? json_object() : read_object(r, item, below, rules);
+        json_t *made = rule->shape == LIMITS && !json_is_object(item)
+                           ? read_typed(r, item, below, NUMBER)
+                       : json_is_null(item) ? json_object()
+                                            : read_object(r, item, below, rule->below);
         if (!made) {
             json_decref(map);
             return NULL;
         }
         json_object_set_new(map, key, made);
     }
-    if (json_is_object(value) || json_is_array(value) || json_is_null(value))
-        return map;
-    json_decref(map);
-    return refuse(r, path, "a map is wanted here");
+    return map;
 }
 
 // ---- objects ------------------------------------------------------------------------------------
+
+static json_t *not_supported(struct reading *r, const char *path, const char *key)
+{
+    const char *instead = rule_instead(key);
+    return refuse(r, path,
+                  arena_printf(r->arena, "this is not supported in a swarm%s%s",
+                               instead ? "; " : "", instead ? instead : ""));
+}
+
+static json_t *unknown_key(struct reading *r, const char *path, const struct rule *rules,
+                           const char *key)
+{
+    const char *near = rule_nearest(rules, key);
+    return refuse(r, path,
+                  arena_printf(r->arena, "unsupported key%s%s%s", near ? "; did you mean \"" : "",
+                               near ? near : "", near ? "\"?" : ""));
+}
 
 static json_t *read_value(struct reading *r, const json_t *value, const char *path,
                           const struct rule *rule)
@@ -524,46 +396,29 @@ static json_t *read_value(struct reading *r, const json_t *value, const char *pa
         return read_command(r, value, path);
     case PAIRS:
         return read_pairs(r, value, path);
+    case TEST:
+        return json_is_array(value) ? read_list(r, value, path) : read_text(r, value, path);
+    case HOSTS:
+        return read_hosts(r, value, path);
+    case EXTERNAL:
+        return json_is_object(value) ? read_object(r, value, path, rule->below)
+                                     : read_typed(r, value, path, TRUTH);
     case MAP:
-        return read_map(r, value, path, rule->below);
+    case JOINED:
+    case LIMITS:
+        return read_map(r, value, path, rule);
     case OBJECT:
         return read_object(r, value, path, rule->below);
     case OBJECTS:
-        return read_objects(r, value, path, rule->below);
+    case PORTS:
+    case MOUNTS:
+    case FILES:
+        return read_objects(r, value, path, rule);
     case REFUSED:
-        return refuse(r, path, "this is not supported in a swarm");
+        return not_supported(r, path, rule->key);
     default:
         return read_any(r, value, path);
     }
-}
-
-static const struct rule *rule_for(const struct rule *rules, const char *key)
-{
-    while (rules->key && strcmp(rules->key, key) != 0 && strcmp(rules->key, "*") != 0)
-        rules++;
-    return rules->key ? rules : NULL;
-}
-
-static const char *nearest(const struct rule *rules, const char *key)
-{
-    const char *best = NULL;
-    unsigned distance = 3;
-    for (; rules->key; rules++) {
-        if (text_distance(rules->key, key) < distance) {
-            distance = text_distance(rules->key, key);
-            best = rules->key;
-        }
-    }
-    return best;
-}
-
-static json_t *unknown_key(struct reading *r, const char *path, const struct rule *rules,
-                           const char *key)
-{
-    const char *near = nearest(rules, key);
-    return refuse(r, path,
-                  arena_printf(r->arena, "unsupported key%s%s%s", near ? "; did you mean \"" : "",
-                               near ? near : "", near ? "\"?" : ""));
 }
 
 static json_t *read_object(struct reading *r, const json_t *value, const char *path,
@@ -576,17 +431,18 @@ static json_t *read_object(struct reading *r, const json_t *value, const char *p
     json_t *made = json_object();
     json_object_foreach((json_t *)value, key, item)
     {
-        if (str_starts(key, "x-"))
-            continue;
         const char *below = below_path(r, path, key);
         const struct rule *rule = rule_for(rules, key);
+        if (!rule && str_starts(key, "x-"))
+            continue;
         if (rule && rule->shape == IGNORED) {
             json_array_append_new(r->warnings,
                                   json_string(arena_printf(r->arena, "%s:%d: ignored: %s", r->file,
                                                            yaml_line(r->lines, below), below)));
             continue;
         }
-        bool empty = json_is_null(item) && rule && rule->shape != COMMAND && rule->shape != MAP;
+        bool empty = json_is_null(item) && rule && rule->shape != COMMAND && rule->shape != MAP &&
+                     rule->shape != JOINED && rule->shape != REFUSED;
         json_t *kept = !rule   ? unknown_key(r, below, rules, key)
                        : empty ? json_null()
                                : read_value(r, item, below, rule);
@@ -598,6 +454,14 @@ static json_t *read_object(struct reading *r, const json_t *value, const char *p
             json_object_set_new(made, key, kept);
     }
     return made;
+}
+
+// "3" and what docker has had of it, "3.0" to "3.13".
+static bool known_version(const char *number)
+{
+    int64_t minor;
+    return *number == '3' &&
+           (!number[1] || (number[1] == '.' && str_to_i64(number + 2, 0, 13, &minor)));
 }
 
 json_t *compose_read(const char *file, const char *text, size_t size, const json_t *variables,
@@ -616,64 +480,11 @@ json_t *compose_read(const char *file, const char *text, size_t size, const json
     const char *number = version ? scalar_text(&r, version, "version") : "3";
     if (!json_is_object(document))
         refuse(&r, "", "a compose file is a map");
-    else if (number && *number != '3')
+    else if (number && !known_version(number))
         refuse(&r, "version", arena_printf(arena, "unsupported Compose file version: %s", number));
     else if (number)
-        project = read_object(&r, document, "", root_rules);
+        project = read_object(&r, document, "", compose_rules);
     json_decref(document);
     json_decref(lines);
     return project;
-}
-
-// ---- merging ------------------------------------------------------------------------------------
-
-// Lists that grow when files are laid on top of each other.
-static bool grows(const char *key)
-{
-    static const char *const lists[] = {
-        "ports",   "volumes",  "secrets",     "configs",     "dns",   "dns_search", "env_file",
-        "cap_add", "cap_drop", "constraints", "extra_hosts", "tmpfs", "group_add"};
-    for (size_t i = 0; i < COUNT_OF(lists); i++)
-        if (strcmp(lists[i], key) == 0)
-            return true;
-    return false;
-}
-
-// Items with the same target (or text) are the same thing.
-static void merge_list(json_t *base, const json_t *over)
-{
-    size_t i, j;
-    json_t *item, *there;
-    json_array_foreach(over, i, item)
-    {
-        bool replaced = false;
-        json_array_foreach(base, j, there)
-        {
-            const json_t *a = json_object_get(item, "target"),
-                         *b = json_object_get(there, "target");
-            if (json_equal(item, there) || (json_is_string(a) && json_equal(a, b))) {
-                json_array_set(base, j, item);
-                replaced = true;
-                break;
-            }
-        }
-        if (!replaced)
-            json_array_append(base, item);
-    }
-}
-
-void compose_merge(json_t *base, const json_t *over)
-{
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)over, key, value)
-    {
-        json_t *there = json_object_get(base, key);
-        if (json_is_object(there) && json_is_object(value))
-            compose_merge(there, value);
-        else if (json_is_array(there) && json_is_array(value) && grows(key))
-            merge_list(there, value);
-        else
-            json_object_set(base, key, value);
-    }
 }

@@ -4,7 +4,7 @@
 
 #include "cmd/skep/common.h"
 #include "cmd/skep/compose_env.h"
-#include "cmd/skep/compose.h"
+#include "cmd/skep/compose_impl.h"
 #include "cmd/skep/flags.h"
 #include "cmd/skep/parse.h"
 #include "cmd/skep/restart.h"
@@ -12,42 +12,29 @@
 #include "proto/base/codec.h"
 #include "proto/base/str.h"
 
-#define NAMESPACE "com.docker.stack.namespace"
-#define CONTAINER "TaskTemplate.ContainerSpec."
-
-struct converting {
-    const json_t *project;
-    const char *stack;
-    const struct compose_files *files;
-    struct arena *arena;
-    struct err *err;
-    const char *where; // "services.web"
-};
-
-static int refuse(struct converting *c, const char *what)
+int compose_refuse(struct converting *c, const char *what)
 {
     return err_set(c->err, ERR_INVALID_ARGUMENT, "%s: %s", c->where, what);
 }
 
-static bool is_external(const json_t *object)
+bool compose_is_external(const json_t *object)
 {
     const json_t *external = json_object_get(object, "external");
     return json_is_true(external) || json_is_object(external);
 }
 
-// What the swarm calls the object of the section: its name, or the stack's name and the key.
-static const char *real_name(struct converting *c, const char *section, const char *key)
+const char *compose_name(struct converting *c, const char *section, const char *key)
 {
     const json_t *object = json_object_get(json_object_get(c->project, section), key);
     const char *name = text_at(object, "name");
     if (*name)
         return name;
-    if (is_external(object))
+    if (compose_is_external(object))
         return str_or(text_at(object, "external.name"), key);
     return arena_printf(c->arena, "%s_%s", c->stack, key);
 }
 
-static json_t *labels_of(struct converting *c, const json_t *labels)
+json_t *compose_labels(struct converting *c, const json_t *labels)
 {
     json_t *made = json_object(), *value;
     const char *key;
@@ -59,16 +46,15 @@ static json_t *labels_of(struct converting *c, const json_t *labels)
 
 // ---- small conversions --------------------------------------------------------------------------
 
-// Copies a member under another name.
-static void copy(const json_t *from, const char *path, json_t *to, const char *as)
+void compose_copy(const json_t *from, const char *path, json_t *to, const char *as)
 {
     json_t *value = at(from, path);
     if (value)
         set_at(to, as, json_incref(value));
 }
 
-static int copy_number(struct converting *c, enum flag_kind kind, const json_t *from,
-                       const char *path, json_t *to, const char *as)
+int compose_number(struct converting *c, enum flag_kind kind, const json_t *from, const char *path,
+                   json_t *to, const char *as)
 {
     const char *text = text_at(from, path);
     int64_t number;
@@ -76,7 +62,7 @@ static int copy_number(struct converting *c, enum flag_kind kind, const json_t *
     if (!*text)
         return 0;
     if (flag_number(kind, text, &number, &why) < 0)
-        return refuse(c, arena_printf(c->arena, "%s: %s", path, why.message));
+        return compose_refuse(c, arena_printf(c->arena, "%s: %s", path, why.message));
     set_number(to, as, number);
     return 0;
 }
@@ -111,8 +97,8 @@ static int convert_networks(struct converting *c, json_t *out)
     {
         const char *name = str_equal(key, "default") && !json_object_get(networks, "default")
                                ? arena_printf(c->arena, "%s_default", c->stack)
-                               : real_name(c, "networks", key);
-        if (is_external(network)) {
+                               : compose_name(c, "networks", key);
+        if (compose_is_external(network)) {
             json_array_append_new(array_at(out, "ExternalNetworks"), json_string(name));
             continue;
         }
@@ -120,25 +106,43 @@ static int convert_networks(struct converting *c, json_t *out)
         set_text(made, "Name", name);
         set_true(made, "CheckDuplicate", true);
         set_text(made, "Driver", str_or(text_at(network, "driver"), "overlay"));
-        copy(network, "driver_opts", made, "Options");
-        copy(network, "internal", made, "Internal");
-        copy(network, "attachable", made, "Attachable");
-        copy(network, "enable_ipv6", made, "EnableIPv6");
-        set_at(made, "Labels", labels_of(c, at(network, "labels")));
+        compose_copy(network, "driver_opts", made, "Options");
+        compose_copy(network, "internal", made, "Internal");
+        compose_copy(network, "attachable", made, "Attachable");
+        compose_copy(network, "enable_ipv6", made, "EnableIPv6");
+        set_at(made, "Labels", compose_labels(c, at(network, "labels")));
         if (at(network, "ipam"))
             set_text(made, "IPAM.Driver", str_or(text_at(network, "ipam.driver"), "default"));
+        compose_copy(network, "ipam.options", made, "IPAM.Options");
         json_array_foreach(at(network, "ipam.config"), i, range)
         {
             json_t *config = json_object();
-            copy(range, "subnet", config, "Subnet");
-            copy(range, "gateway", config, "Gateway");
-            copy(range, "ip_range", config, "IPRange");
-            copy(range, "aux_addresses", config, "AuxiliaryAddresses");
+            compose_copy(range, "subnet", config, "Subnet");
+            compose_copy(range, "gateway", config, "Gateway");
+            compose_copy(range, "ip_range", config, "IPRange");
+            compose_copy(range, "aux_addresses", config, "AuxiliaryAddresses");
             json_array_append_new(array_at(made, "IPAM.Config"), config);
         }
         json_array_append_new(array_at(out, "Networks"), made);
     }
     json_decref(all);
+    return 0;
+}
+
+// A volume is made where a task mounts it; here is only seen whether it can be.
+static int check_volumes(struct converting *c)
+{
+    static const char *const own[] = {"driver", "driver_opts", "labels"};
+    json_t *volume;
+    const char *key;
+    json_object_foreach(json_object_get(c->project, "volumes"), key, volume)
+    {
+        c->where = arena_printf(c->arena, "volumes.%s", key);
+        for (size_t i = 0; i < COUNT_OF(own); i++)
+            if (compose_is_external(volume) && at(volume, own[i]))
+                return compose_refuse(
+                    c, arena_printf(c->arena, "either external or %s, not both", own[i]));
+    }
     return 0;
 }
 
@@ -149,29 +153,33 @@ static int convert_data(struct converting *c, const char *section, const char *a
     const char *key;
     json_object_foreach(json_object_get(c->project, section), key, object)
     {
-        const char *name = real_name(c, section, key), *file = text_at(object, "file");
+        const char *name = compose_name(c, section, key), *file = text_at(object, "file");
         c->where = arena_printf(c->arena, "%s.%s", section, key);
-        if (is_external(object)) {
+        if (compose_is_external(object)) {
             json_array_append_new(array_at(out, external_as), json_string(name));
             continue;
         }
         json_t *made = json_object();
         json_array_append_new(array_at(out, as), made);
         set_text(made, "Name", name);
-        set_at(made, "Labels", labels_of(c, at(object, "labels")));
-        if (*text_at(object, "driver"))
+        set_at(made, "Labels", compose_labels(c, at(object, "labels")));
+        if (*text_at(object, "driver")) {
             set_text(made, "Driver.Name", text_at(object, "driver"));
+            compose_copy(object, "driver_opts", made, "Driver.Options");
+        }
         if (*text_at(object, "template_driver"))
             set_text(made, "Templating.Name", text_at(object, "template_driver"));
         if (!*file && !*text_at(object, "driver"))
-            return refuse(c, "a file, or external: true, is needed");
+            return compose_refuse(c, "a file, or external: true, is needed");
+        if (*file && *text_at(object, "driver"))
+            return compose_refuse(c, "either a file or a driver, not both");
         if (!*file)
             continue;
         size_t size = 0;
         struct err why = ERR_INIT;
         const char *data = c->files->read(c->files->owner, file, &size, &why);
         if (!data)
-            return refuse(c, why.message);
+            return compose_refuse(c, why.message);
         struct buf text;
         buf_init(&text, (size_t)256 << 20);
         base64_encode(BASE64_STD, data, size, &text);
@@ -188,7 +196,7 @@ static int put_environment(struct converting *c, const json_t *service, json_t *
     struct err why = ERR_INIT;
     json_t *list = compose_environment(service, c->files, c->arena, &why);
     if (!list)
-        return refuse(c, why.message);
+        return compose_refuse(c, why.message);
     if (json_array_size(list))
         set_at(spec, CONTAINER "Env", json_incref(list));
     json_decref(list);
@@ -203,7 +211,7 @@ static int put_ports(struct converting *c, const json_t *service, json_t *spec)
     {
         json_int_t target = number_at(port, "target"), published = number_at(port, "published");
         if (target < 1 || target > 65535 || published < 0 || published > 65535)
-            return refuse(c, "ports: a port is a number from 1 to 65535");
+            return compose_refuse(c, "ports: a port is a number from 1 to 65535");
         json_t *made = json_pack("{s:s, s:I}", "Protocol", str_or(text_at(port, "protocol"), "tcp"),
                                  "TargetPort", target);
         if (published)
@@ -211,62 +219,6 @@ static int put_ports(struct converting *c, const json_t *service, json_t *spec)
         set_text(made, "PublishMode", str_or(text_at(port, "mode"), "ingress"));
         json_array_append_new(array_at(spec, "EndpointSpec.Ports"), made);
     }
-    return 0;
-}
-
-static int put_volume(struct converting *c, const json_t *volume, json_t *mount)
-{
-    const char *source = text_at(volume, "source"), *type = text_at(volume, "type");
-    const json_t *known = json_object_get(json_object_get(c->project, "volumes"), source);
-    if (!*source)
-        return 0;
-    if (!known)
-        return refuse(c, arena_printf(c->arena, "volumes: undefined volume \"%s\"", source));
-    (void)type;
-    set_text(mount, "Source", real_name(c, "volumes", source));
-    if (is_external(known))
-        return 0;
-    set_at(mount, "VolumeOptions.Labels", labels_of(c, at(known, "labels")));
-    if (*text_at(known, "driver"))
-        set_text(mount, "VolumeOptions.DriverConfig.Name", text_at(known, "driver"));
-    copy(known, "driver_opts", mount, "VolumeOptions.DriverConfig.Options");
-    return 0;
-}
-
-static const char *bind_source(struct converting *c, const char *source)
-{
-    if (str_starts(source, "./"))
-        source += 2;
-    return *source == '/' ? source : arena_printf(c->arena, "%s/%s", c->files->folder, source);
-}
-
-static int put_mounts(struct converting *c, const json_t *service, json_t *spec)
-{
-    size_t i;
-    json_t *volume;
-    json_array_foreach(at(service, "volumes"), i, volume)
-    {
-        const char *type = str_or(text_at(volume, "type"), "volume");
-        json_t *mount = json_object();
-        json_array_append_new(array_at(spec, CONTAINER "Mounts"), mount);
-        set_text(mount, "Type", type);
-        if (!*text_at(volume, "target"))
-            return refuse(c, "volumes: a target is needed");
-        set_text(mount, "Target", text_at(volume, "target"));
-        copy(volume, "read_only", mount, "ReadOnly");
-        copy(volume, "consistency", mount, "Consistency");
-        copy(volume, "bind.propagation", mount, "BindOptions.Propagation");
-        copy(volume, "volume.nocopy", mount, "VolumeOptions.NoCopy");
-        if (str_equal(type, "bind"))
-            set_text(mount, "Source", bind_source(c, text_at(volume, "source")));
-        else if (str_equal(type, "volume") && put_volume(c, volume, mount) < 0)
-            return -ERR_INVALID_ARGUMENT;
-        if (copy_number(c, FLAG_BYTES, volume, "tmpfs.size", mount, "TmpfsOptions.SizeBytes") < 0)
-            return -ERR_INVALID_ARGUMENT;
-    }
-    json_array_foreach(at(service, "tmpfs"), i, volume) json_array_append_new(
-        array_at(spec, CONTAINER "Mounts"),
-        json_pack("{s:s, s:s}", "Type", "tmpfs", "Target", json_string_value(volume)));
     return 0;
 }
 
@@ -279,15 +231,16 @@ static int put_files(struct converting *c, const json_t *service, const char *se
     {
         const char *source = text_at(reference, "source");
         if (!json_object_get(json_object_get(c->project, section), source))
-            return refuse(c, arena_printf(c->arena, "undefined %s \"%s\"",
-                                          str_equal(kind, "Secret") ? "secret" : "config", source));
+            return compose_refuse(c, arena_printf(c->arena, "undefined %s \"%s\"",
+                                                  str_equal(kind, "Secret") ? "secret" : "config",
+                                                  source));
         const char *target = str_or(text_at(reference, "target"), source);
         json_t *made = json_object();
         set_text(made, "File.Name", target);
         set_text(made, "File.UID", str_or(text_at(reference, "uid"), "0"));
         set_text(made, "File.GID", str_or(text_at(reference, "gid"), "0"));
         set_number(made, "File.Mode", at(reference, "mode") ? number_at(reference, "mode") : 0444);
-        set_text(made, arena_printf(c->arena, "%sName", kind), real_name(c, section, source));
+        set_text(made, arena_printf(c->arena, "%sName", kind), compose_name(c, section, source));
         json_array_append_new(array_at(spec, arena_printf(c->arena, CONTAINER "%ss", kind)), made);
     }
     return 0;
@@ -310,7 +263,7 @@ static int put_networks(struct converting *c, const char *name, const json_t *se
         bool named = json_object_get(json_object_get(c->project, "networks"), "default") != NULL;
         json_array_append_new(list,
                               json_pack("{s:s, s:[s]}", "Target",
-                                        named ? real_name(c, "networks", "default")
+                                        named ? compose_name(c, "networks", "default")
                                               : arena_printf(c->arena, "%s_default", c->stack),
                                         "Aliases", name));
         return 0;
@@ -319,15 +272,15 @@ static int put_networks(struct converting *c, const char *name, const json_t *se
     {
         if (!json_object_get(json_object_get(c->project, "networks"), key) &&
             !str_equal(key, "default"))
-            return refuse(c, arena_printf(c->arena, "undefined network \"%s\"", key));
+            return compose_refuse(c, arena_printf(c->arena, "undefined network \"%s\"", key));
         json_t *made = json_object();
         json_array_append_new(list, made);
-        set_text(made, "Target", real_name(c, "networks", key));
+        set_text(made, "Target", compose_name(c, "networks", key));
         json_array_foreach(at(network, "aliases"), i, alias)
             json_array_append(array_at(made, "Aliases"), alias);
         if (user_defined(text_at(made, "Target")))
             json_array_append_new(array_at(made, "Aliases"), json_string(name));
-        copy(network, "driver_opts", made, "DriverOpts");
+        compose_copy(network, "driver_opts", made, "DriverOpts");
     }
     return 0;
 }
@@ -347,9 +300,10 @@ static int put_health(struct converting *c, const json_t *service, json_t *spec)
     else if (json_is_array(test))
         set_at(made, "Test", json_incref(test));
     copy_whole(health, "retries", made, "Retries");
-    if (copy_number(c, FLAG_DURATION, health, "interval", made, "Interval") < 0 ||
-        copy_number(c, FLAG_DURATION, health, "timeout", made, "Timeout") < 0 ||
-        copy_number(c, FLAG_DURATION, health, "start_period", made, "StartPeriod") < 0)
+    if (compose_number(c, FLAG_DURATION, health, "interval", made, "Interval") < 0 ||
+        compose_number(c, FLAG_DURATION, health, "timeout", made, "Timeout") < 0 ||
+        compose_number(c, FLAG_DURATION, health, "start_period", made, "StartPeriod") < 0 ||
+        compose_number(c, FLAG_DURATION, health, "start_interval", made, "StartInterval") < 0)
         return -ERR_INVALID_ARGUMENT;
     return 0;
 }
@@ -361,12 +315,12 @@ static int put_update(struct converting *c, const json_t *update, json_t *spec, 
     json_t *made = object_at(spec, as);
     set_number(made, "Parallelism",
                at(update, "parallelism") ? number_at(update, "parallelism") : 1);
-    copy(update, "failure_action", made, "FailureAction");
-    copy(update, "order", made, "Order");
-    copy(update, "max_failure_ratio", made, "MaxFailureRatio");
-    if (copy_number(c, FLAG_DURATION, update, "delay", made, "Delay") < 0)
+    compose_copy(update, "failure_action", made, "FailureAction");
+    compose_copy(update, "order", made, "Order");
+    compose_copy(update, "max_failure_ratio", made, "MaxFailureRatio");
+    if (compose_number(c, FLAG_DURATION, update, "delay", made, "Delay") < 0)
         return -ERR_INVALID_ARGUMENT;
-    return copy_number(c, FLAG_DURATION, update, "monitor", made, "Monitor");
+    return compose_number(c, FLAG_DURATION, update, "monitor", made, "Monitor");
 }
 
 static int put_resources(struct converting *c, const json_t *resources, json_t *spec)
@@ -379,12 +333,12 @@ static int put_resources(struct converting *c, const json_t *resources, json_t *
                               json_pack("{s:{s:s, s:I}}", "DiscreteResourceSpec", "Kind",
                                         text_at(generic, "discrete_resource_spec.kind"), "Value",
                                         number_at(generic, "discrete_resource_spec.value")));
-    if (copy_number(c, FLAG_CPUS, resources, "limits.cpus", made, "Limits.NanoCPUs") < 0 ||
-        copy_number(c, FLAG_BYTES, resources, "limits.memory", made, "Limits.MemoryBytes") < 0 ||
-        copy_number(c, FLAG_CPUS, resources, "reservations.cpus", made, "Reservations.NanoCPUs") <
-            0 ||
-        copy_number(c, FLAG_BYTES, resources, "reservations.memory", made,
-                    "Reservations.MemoryBytes") < 0)
+    if (compose_number(c, FLAG_CPUS, resources, "limits.cpus", made, "Limits.NanoCPUs") < 0 ||
+        compose_number(c, FLAG_BYTES, resources, "limits.memory", made, "Limits.MemoryBytes") < 0 ||
+        compose_number(c, FLAG_CPUS, resources, "reservations.cpus", made,
+                       "Reservations.NanoCPUs") < 0 ||
+        compose_number(c, FLAG_BYTES, resources, "reservations.memory", made,
+                       "Reservations.MemoryBytes") < 0)
         return -ERR_INVALID_ARGUMENT;
     return 0;
 }
@@ -398,7 +352,7 @@ static int put_restart(struct converting *c, const json_t *service, json_t *spec
     if (!*text || at(service, "deploy.restart_policy"))
         return 0;
     if (restart_parse(text, &restart, c->arena, &why) < 0)
-        return refuse(c, why.message);
+        return compose_refuse(c, why.message);
     bool fails_only = str_equal(restart.name, "on-failure");
     if (!str_equal(restart.name, "no"))
         set_text(spec, "TaskTemplate.RestartPolicy.Condition", fails_only ? "on-failure" : "any");
@@ -421,15 +375,15 @@ static int put_deploy(struct converting *c, const json_t *deploy, json_t *spec)
         set_at(spec, "Mode.ReplicatedJob",
                json_pack("{s:I, s:I}", "MaxConcurrent", replicas, "TotalCompletions", replicas));
     else
-        return refuse(c, arena_printf(c->arena, "deploy.mode: unknown mode: %s", mode));
+        return compose_refuse(c, arena_printf(c->arena, "deploy.mode: unknown mode: %s", mode));
     if (str_starts(mode, "global") && at(deploy, "replicas"))
-        return refuse(c, "deploy.replicas: only replicated services have replicas");
-    copy(deploy, "endpoint_mode", spec, "EndpointSpec.Mode");
+        return compose_refuse(c, "deploy.replicas: only replicated services have replicas");
+    compose_copy(deploy, "endpoint_mode", spec, "EndpointSpec.Mode");
     if (put_update(c, at(deploy, "update_config"), spec, "UpdateConfig") < 0 ||
         put_update(c, at(deploy, "rollback_config"), spec, "RollbackConfig") < 0 ||
         put_resources(c, at(deploy, "resources"), spec) < 0)
         return -ERR_INVALID_ARGUMENT;
-    copy(deploy, "placement.constraints", spec, "TaskTemplate.Placement.Constraints");
+    compose_copy(deploy, "placement.constraints", spec, "TaskTemplate.Placement.Constraints");
     copy_whole(deploy, "placement.max_replicas_per_node", spec,
                "TaskTemplate.Placement.MaxReplicas");
     size_t i;
@@ -438,29 +392,22 @@ static int put_deploy(struct converting *c, const json_t *deploy, json_t *spec)
         array_at(spec, "TaskTemplate.Placement.Preferences"),
         json_pack("{s:{s:s}}", "Spread", "SpreadDescriptor", text_at(preference, "spread")));
     const json_t *restart = at(deploy, "restart_policy");
-    copy(restart, "condition", spec, "TaskTemplate.RestartPolicy.Condition");
+    compose_copy(restart, "condition", spec, "TaskTemplate.RestartPolicy.Condition");
     copy_whole(restart, "max_attempts", spec, "TaskTemplate.RestartPolicy.MaxAttempts");
-    if (copy_number(c, FLAG_DURATION, restart, "delay", spec, "TaskTemplate.RestartPolicy.Delay") <
-        0)
+    if (compose_number(c, FLAG_DURATION, restart, "delay", spec,
+                       "TaskTemplate.RestartPolicy.Delay") < 0)
         return -ERR_INVALID_ARGUMENT;
-    return copy_number(c, FLAG_DURATION, restart, "window", spec,
-                       "TaskTemplate.RestartPolicy.Window");
+    return compose_number(c, FLAG_DURATION, restart, "window", spec,
+                          "TaskTemplate.RestartPolicy.Window");
 }
 
 static void put_hosts(struct converting *c, const json_t *service, json_t *spec)
 {
-    json_t *hosts = at(service, "extra_hosts"), *item;
+    json_t *item;
     size_t i;
-    const char *key;
-    json_array_foreach(hosts, i, item)
-    {
-        const char *line = parse_host(str_or(json_string_value(item), ""), c->arena, NULL);
-        if (line)
-            json_array_append_new(array_at(spec, CONTAINER "Hosts"), json_string(line));
-    }
-    json_object_foreach(hosts, key, item) json_array_append_new(
-        array_at(spec, CONTAINER "Hosts"),
-        json_string(arena_printf(c->arena, "%s %s", str_or(json_string_value(item), ""), key)));
+    json_array_foreach(at(service, "extra_hosts"), i, item)
+        json_array_append_new(array_at(spec, CONTAINER "Hosts"),
+                              json_string(parse_host(json_string_value(item), c->arena, NULL)));
 }
 
 static int put_limits(struct converting *c, const json_t *service, json_t *spec)
@@ -477,7 +424,7 @@ static int put_limits(struct converting *c, const json_t *service, json_t *spec)
         struct err why = ERR_INIT;
         json_t *made = parse_ulimit(text, &why);
         if (!made)
-            return refuse(c, why.message);
+            return compose_refuse(c, why.message);
         json_array_append_new(array_at(spec, CONTAINER "Ulimits"), made);
     }
     return 0;
@@ -502,20 +449,22 @@ static int put_container(struct converting *c, const json_t *service, json_t *sp
                 {"dns_search", "DNSConfig.Search"},
                 {"dns_opt", "DNSConfig.Options"},
                 {"sysctls", "Sysctls"},
-                {"group_add", "Groups"}};
+                {"group_add", "Groups"},
+                {"oom_score_adj", "OomScoreAdj"}};
     struct err why = ERR_INIT;
     size_t i;
     json_t *item;
     const char *image = parse_image(text_at(service, "image"), c->arena, &why);
     if (!*text_at(service, "image"))
-        return refuse(c, "image: an image is needed");
+        return compose_refuse(c, "image: an image is needed");
     if (!image)
-        return refuse(c, arena_printf(c->arena, "image: %s", why.message));
+        return compose_refuse(c, arena_printf(c->arena, "image: %s", why.message));
     // The stack's own image text stays as it is, to tell later whether the file changed it.
     set_text(spec, CONTAINER "Image", image);
-    set_at(spec, CONTAINER "Labels", labels_of(c, at(service, "labels")));
+    set_at(spec, CONTAINER "Labels", compose_labels(c, at(service, "labels")));
     for (i = 0; i < COUNT_OF(same); i++)
-        copy(service, same[i].key, spec, arena_printf(c->arena, CONTAINER "%s", same[i].path));
+        compose_copy(service, same[i].key, spec,
+                     arena_printf(c->arena, CONTAINER "%s", same[i].path));
     json_array_foreach(at(service, "cap_add"), i, item)
         json_array_append_new(array_at(spec, CONTAINER "CapabilityAdd"),
                               json_string(parse_capability(json_string_value(item), c->arena)));
@@ -526,14 +475,14 @@ static int put_container(struct converting *c, const json_t *service, json_t *sp
     const json_t *logging = at(service, "logging");
     if (logging)
         set_text(spec, "TaskTemplate.LogDriver.Name", text_at(logging, "driver"));
-    copy(logging, "options", spec, "TaskTemplate.LogDriver.Options");
+    compose_copy(logging, "options", spec, "TaskTemplate.LogDriver.Options");
     // Empty as it mostly is: without it a stack deployed by docker would start its tasks anew.
     object_at(spec, CONTAINER "Privileges");
     const json_t *credentials = at(service, "credential_spec");
-    copy(credentials, "file", spec, CONTAINER "Privileges.CredentialSpec.File");
-    copy(credentials, "registry", spec, CONTAINER "Privileges.CredentialSpec.Registry");
-    if (copy_number(c, FLAG_DURATION, service, "stop_grace_period", spec,
-                    CONTAINER "StopGracePeriod") < 0)
+    compose_copy(credentials, "file", spec, CONTAINER "Privileges.CredentialSpec.File");
+    compose_copy(credentials, "registry", spec, CONTAINER "Privileges.CredentialSpec.Registry");
+    if (compose_number(c, FLAG_DURATION, service, "stop_grace_period", spec,
+                       CONTAINER "StopGracePeriod") < 0)
         return -ERR_INVALID_ARGUMENT;
     return put_limits(c, service, spec);
 }
@@ -542,12 +491,12 @@ static json_t *convert_service(struct converting *c, const char *key, const json
 {
     json_t *spec = json_object();
     set_text(spec, "Name", arena_printf(c->arena, "%s_%s", c->stack, key));
-    set_at(spec, "Labels", labels_of(c, at(service, "deploy.labels")));
+    set_at(spec, "Labels", compose_labels(c, at(service, "deploy.labels")));
     json_object_set_new(at(spec, "Labels"), "com.docker.stack.image",
                         json_string(text_at(service, "image")));
     if (put_container(c, service, spec) < 0 || put_environment(c, service, spec) < 0 ||
         put_deploy(c, at(service, "deploy"), spec) < 0 || put_restart(c, service, spec) < 0 ||
-        put_ports(c, service, spec) < 0 || put_mounts(c, service, spec) < 0 ||
+        put_ports(c, service, spec) < 0 || compose_mounts(c, service, spec) < 0 ||
         put_health(c, service, spec) < 0 || put_files(c, service, "secrets", "Secret", spec) < 0 ||
         put_files(c, service, "configs", "Config", spec) < 0 ||
         put_networks(c, key, service, spec) < 0) {
@@ -566,7 +515,9 @@ json_t *compose_convert(const json_t *project, const char *stack, const struct c
     json_t *services = json_object_get(project, "services");
     const char *key;
     array_at(out, "Services");
-    int result = convert_networks(&c, out);
+    int result = check_volumes(&c);
+    if (result == 0)
+        result = convert_networks(&c, out);
     if (result == 0)
         result = convert_data(&c, "secrets", "Secrets", "ExternalSecrets", out);
     if (result == 0)
@@ -584,7 +535,7 @@ json_t *compose_convert(const json_t *project, const char *stack, const struct c
     }
     if (result == 0 && json_object_size(services) == 0) {
         c.where = "services";
-        result = refuse(&c, "there is none");
+        result = compose_refuse(&c, "there is none");
     }
     if (result == 0)
         return out;

@@ -109,6 +109,8 @@ END_TEST
 static const char *read_nothing(void *owner, const char *path, size_t *size, struct err *why)
 {
     (void)owner;
+    if (strcmp(path, "env.txt") == 0)
+        return "K=v";
     if (strcmp(path, "data.txt") != 0) {
         err_set(why, ERR_NOT_FOUND, "%s: no such file", path);
         return NULL;
@@ -192,6 +194,18 @@ static const struct {
     {"services: {web: {volumes: ['d:/d:what']}}\n", "invalid volume option \"what\""},
     {"services: {web: {environment: 5}}\n", "a map, or a list of KEY=value"},
     {"services: {web: {command: \"a 'b\"}}\n", "closing quote"},
+    {"version: '3.14'\n", "unsupported Compose file version: 3.14"},
+    {"version: '30'\n", "unsupported Compose file version: 30"},
+    {"services: {web: {cpuset: '1'}}\n", "not supported in a swarm; set deploy.resources"},
+    {"volumes: {v: {x-cluster-spec: {}}}\n", "volumes.v.x-cluster-spec: this is not supported"},
+    {"services: {web: {ulimits: {core: many}}}\n", "services.web.ulimits.core: \"many\" is no"},
+    {"services: {web: {ulimits: {core: {sofd: 1}}}}\n", "did you mean \"soft\"?"},
+    {"services: {web: {ulimits: x}}\n", "a map is wanted here"},
+    {"services: {web: {extra_hosts: [x]}}\n", "extra_hosts.0: bad format for add-host"},
+    {"services: {web: {extra_hosts: x}}\n", "a map, or a list of name:address"},
+    {"networks: {n: {external: perhaps}}\n", "\"perhaps\" is neither true nor false"},
+    {"services: {web: {healthcheck: {test: {}}}}\n", "a single value is wanted here"},
+    {"configs: {c: {driver: x}}\n", "configs.c.driver: unsupported key"},
 };
 
 START_TEST(mistakes_are_named_with_their_line)
@@ -212,6 +226,16 @@ static const struct {
     {"services: {web: {image: a, stop_grace_period: soon}}", "stop_grace_period"},
     {"services: {web: {image: a}}\nsecrets: {s: {file: gone}}", "secrets.s: gone: no such file"},
     {"services: {}", "services: there is none"},
+    {"services: {web: {image: a, volumes: [{type: bind, target: /a}]}}", "needs a source"},
+    {"services: {web: {image: a, volumes: [{type: tmpfs, target: /a, source: b}]}}",
+     "has no source"},
+    {"services: {web: {image: a, volumes: [{type: tmpfs, target: /a, bind: {propagation: a}}]}}",
+     "bind options do not fit the type tmpfs"},
+    {"services: {web: {image: a, volumes: [{type: cluster, target: /a}]}}",
+     "unsupported type \"cluster\""},
+    {"services: {web: {image: a}}\nvolumes: {v: {external: true, driver: a}}",
+     "volumes.v: either external or driver, not both"},
+    {"services: {web: {image: a}}\nsecrets: {s: {file: data.txt, driver: a}}", "not both"},
 };
 
 START_TEST(what_cannot_be_deployed_is_refused)
@@ -222,6 +246,118 @@ START_TEST(what_cannot_be_deployed_is_refused)
     ck_assert_ptr_null(compose_convert(project, "st", &files, &arena, &err));
     ck_assert_msg(strstr(err.message, unfit[_i].part) != NULL, "%s", err.message);
     json_decref(project);
+}
+END_TEST
+
+// Every key of the format's versions 3.0 to 3.13, each with a value, in the place where it belongs.
+static const struct {
+    const char *file; // with a hole, @
+    const char *keys; // what goes into it, separated by ';'
+} places[] = {
+    {"services: {a: {image: b, @}}",
+     "command: x;entrypoint: x;environment: {A: b};env_file: env.txt;labels: [a=b];deploy: {replicas: 2};"
+     "ports: ['80:80'];networks: [n];volumes: ['v:/v'];secrets: [s];configs: [c];hostname: h;user: u;"
+     "healthcheck: {test: x};logging: {driver: none};working_dir: /w;stop_signal: INT;tmpfs: /t;"
+     "stop_grace_period: 1s;stdin_open: true;tty: true;read_only: true;init: true;isolation: default;"
+     "extra_hosts: ['a:1.1.1.1'];dns: 1.1.1.1;dns_search: a;dns_opt: a;sysctls: {a: b};cap_add: [A];"
+     "cap_drop: [A];ulimits: {core: 1};group_add: [g];oom_score_adj: 5;credential_spec: {file: f};"
+     "restart: always;build: .;cgroup_parent: x;cgroupns_mode: host;container_name: x;devices: [x];"
+     "domainname: x;expose: ['1'];external_links: [x];ipc: host;links: [x];mac_address: x;"
+     "network_mode: host;pid: host;privileged: true;security_opt: [x];shm_size: 1m;userns_mode: host;"
+     "platform: x;cpu_quota: 1;cpu_shares: 1;cpuset: x;extends: x;mem_limit: 1m;memswap_limit: 1m;"
+     "volume_driver: x;volumes_from: [x];credential_spec: {config: c};credential_spec: {registry: r}"},
+    {"services: {a: {image: b, deploy: {mode: global, @}}}",
+     "endpoint_mode: dnsrr;labels: [a=b];update_config: {order: start-first};rollback_config: {delay: 1s};"
+     "resources: {limits: {cpus: '1'}};restart_policy: {condition: none};placement: {constraints: [a==b]}"},
+    {"services: {a: {image: b, deploy: {update_config: {parallelism: 7, @}}}}",
+     "delay: 1s;failure_action: continue;monitor: 1s;max_failure_ratio: 0.5;order: start-first"},
+    {"services: {a: {image: b, deploy: {rollback_config: {parallelism: 7, @}}}}",
+     "delay: 1s;failure_action: continue;monitor: 1s;max_failure_ratio: 0.5;order: start-first"},
+    {"services: {a: {image: b, deploy: {resources: {@}}}}",
+     "limits: {cpus: 0.5};limits: {memory: 1m};limits: {pids: 5};reservations: {cpus: 0.5};"
+     "reservations: {memory: 1m};"
+     "reservations: {generic_resources: [{discrete_resource_spec: {kind: a, value: 1}}]}"},
+    {"services: {a: {image: b, deploy: {restart_policy: {@}}}}",
+     "condition: none;delay: 1s;max_attempts: 5;window: 1s"},
+    {"services: {a: {image: b, deploy: {placement: {@}}}}",
+     "constraints: [a==b];preferences: [{spread: a}];max_replicas_per_node: 1"},
+    {"services: {a: {image: b, healthcheck: {@}}}",
+     "test: [NONE];interval: 1s;timeout: 1s;retries: 1;start_period: 1s;start_interval: 1s;disable: true"},
+    {"services: {a: {image: b, logging: {@}}}", "driver: none;options: {a: b}"},
+    {"services: {a: {image: b, ports: [{target: 1, @}]}}", "mode: host;published: 5;protocol: udp"},
+    {"services: {a: {image: b, volumes: [{type: volume, source: v, target: /v, @}]}}",
+     "read_only: true;consistency: x;volume: {nocopy: true};volume: {subpath: x}"},
+    {"services: {a: {image: b, volumes: [{type: bind, source: /v, target: /v, @}]}}",
+     "bind: {propagation: rslave}"},
+    {"services: {a: {image: b, volumes: [{type: tmpfs, target: /v, @}]}}",
+     "tmpfs: {size: 5};tmpfs: {mode: 5};volume: {nocopy: true};source: x"},
+    {"services: {a: {image: b, secrets: [{source: s, @}]}}", "target: t;uid: 5;gid: 5;mode: 0400"},
+    {"services: {a: {image: b, configs: [{source: c, @}]}}", "target: t;uid: 5;gid: 5;mode: 0400"},
+    {"services: {a: {image: b, networks: {n: {@}}}}",
+     "aliases: [x];driver_opts: {a: b};ipv4_address: 1.1.1.1;ipv6_address: x"},
+    {"services: {a: {image: b, ulimits: {core: {hard: 7, @}}}}", "soft: 5"},
+    {"services: {a: {image: b, networks: [m]}}\nnetworks: {m: {@}}",
+     "name: x;driver: x;driver_opts: {a: b};ipam: {driver: x};ipam: {options: {a: b}};external: true;"
+     "external: {name: x};internal: true;attachable: true;labels: {a: b};enable_ipv6: true;"
+     "ipam: {config: [{subnet: x}]};ipam: {config: [{gateway: x}]};ipam: {config: [{ip_range: x}]};"
+     "ipam: {config: [{aux_addresses: {a: b}}]}"},
+    {"services: {a: {image: b, volumes: ['w:/w']}}\nvolumes: {w: {@}}",
+     "name: x;driver: x;driver_opts: {a: b};external: true;external: {name: x};labels: {a: b};"
+     "x-cluster-spec: {group: x}"},
+    {"services: {a: {image: b}}\nsecrets: {t: {driver: x, @}}",
+     "name: x;driver_opts: {a: b};labels: {a: b};template_driver: x;file: data.txt;external: true"},
+    {"services: {a: {image: b}}\nconfigs: {t: {file: data.txt, @}}",
+     "name: x;labels: {a: b};template_driver: x;external: true;driver: x"},
+};
+
+// What becomes of the file, as text with its warnings; "" when it is refused. (No variables and no
+// other file takes part.)
+static char *outcome(const char *text)
+{
+    static const char others[] =
+        "\nnetworks: {n: {}}\nvolumes: {v: {}}\nsecrets: {s: {file: data.txt}}"
+        "\nconfigs: {c: {file: data.txt}}\n";
+    struct compose_files files = {read_nothing, NULL, "/here", NULL};
+    json_t *noted = json_array(), *all = NULL;
+    json_t *project = compose_read("c.yml", text, strlen(text), NULL, noted, &arena, &err);
+    json_t *around = compose_read("o.yml", others, strlen(others), NULL, noted, &arena, &err);
+    if (project) {
+        compose_merge(around, project);
+        all = compose_convert(around, "st", &files, &arena, &err);
+    }
+    if (all)
+        json_object_set(all, "warnings", noted);
+    char *said = all ? json_dumps(all, JSON_SORT_KEYS) : strdup("");
+    json_decref(all);
+    json_decref(project);
+    json_decref(around);
+    json_decref(noted);
+    return said;
+}
+
+static const char *filled(const char *file, const char *key)
+{
+    int before = (int)strcspn(file, "@");
+    return arena_printf(&arena, "%.*s%s%s", before, file, key, file + before + 1);
+}
+
+START_TEST(no_key_is_ignored_in_silence)
+{
+    char *plain = outcome(filled(places[_i].file, ""));
+    ck_assert_str_ne(plain, "");
+    char *keys = strdup(places[_i].keys), *rest = keys, *key;
+    while ((key = strsep(&rest, ";"))) {
+        err_clear(&err);
+        char *said = outcome(filled(places[_i].file, key));
+        if (strcmp(said, "") == 0)
+            ck_assert_msg(strstr(err.message, "unsupported key") == NULL ||
+                              strcmp(key, "driver: x") == 0,
+                          "%s: %s", key, err.message);
+        ck_assert_msg(strcmp(said, plain) != 0, "nothing comes of %s in %s", key, places[_i].file);
+        free(said);
+    }
+    free(plain);
+    free(keys);
 }
 END_TEST
 
@@ -239,6 +375,7 @@ Suite *suite_compose(void)
     tcase_add_test(tc, a_second_file_is_laid_on_top);
     tcase_add_loop_test(tc, mistakes_are_named_with_their_line, 0, COUNT_OF(bad));
     tcase_add_loop_test(tc, what_cannot_be_deployed_is_refused, 0, COUNT_OF(unfit));
+    tcase_add_loop_test(tc, no_key_is_ignored_in_silence, 0, COUNT_OF(places));
     suite_add_tcase(suite, tc);
     return suite;
 }
