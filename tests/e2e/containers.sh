@@ -44,6 +44,52 @@ refused 'cannot remove a running container' docker rm c1
 refused 'No such container' docker inspect --type container nosuch
 refused 'Invalid container name' docker create --name 'x y' "$I"
 
+step "run: the rest of its options"
+docker run -d --name base --network none -v shared:/base "$I" sleep 1000 >/dev/null
+echo lf=1 >"$LAB/labels"
+docker run -d --name full --add-host extra:10.1.1.1 --cidfile "$LAB/cid" --cpu-period 50000 --cpu-quota 25000 --cpu-shares 512 --device /dev/zero:/dev/other:r \
+  --expose 99 --ipc shareable --label-file "$LAB/labels" --mac-address 02:42:0a:00:00:77 --memory 64m --memory-reservation 32m --memory-swap 128m \
+  --oom-score-adj 5 --security-opt no-new-privileges --stop-timeout 3 --volumes-from base --cap-drop NET_RAW --group-add 9 --init --read-only --shm-size 2m \
+  --tmpfs /t:size=1m --ulimit nofile=100:200 --cgroupns private --isolation default --dns 10.9.9.9 --dns-search s.test --dns-option ndots:3 "$I" sleep 1000 >/dev/null
+same "$(field full .Id)" "$(<"$LAB/cid")" "the file with its id"
+docker exec full sh -c 'grep -c "^10.1.1.1.extra" /etc/hosts; cat /proc/1/oom_score_adj; test -c /dev/other && ls -d /base; sed -n "s/NoNewPrivs:.//p" /proc/1/status
+  cat /sys/class/net/eth0/address; ulimit -n; ulimit -Hn; df -k /dev/shm /t | awk "/shm|tmpfs/ {print \$2}"; grep -v "^#" /etc/resolv.conf; id -G
+  touch /no 2>/dev/null || echo read-only; tr "\\0" " " </proc/1/cmdline | grep -c init' >"$LAB/inside"
+diff - "$LAB/inside" <<'W' || fail "what the container sees"
+1
+5
+/base
+1
+02:42:0a:00:00:77
+100
+200
+2048
+1024
+nameserver 10.9.9.9
+search s.test
+options ndots:3
+0 9
+read-only
+1
+W
+same '50000 25000 512 33554432 134217728 map[99/tcp:map[]] 1' "$(field full '.HostConfig.CpuPeriod}} {{.HostConfig.CpuQuota}} {{.HostConfig.CpuShares}} {{.HostConfig.MemoryReservation}} {{.HostConfig.MemorySwap}} {{.Config.ExposedPorts}} {{.Config.Labels.lf')" "what is shown"
+same 'sleep 1000' "$(docker run --rm --network none --pid container:base "$I" ps | sed -n 's/^ *1 root *//p')" "another one's processes"
+same "$(docker exec full readlink /proc/self/ns/ipc)" "$(docker run --rm --network none --ipc container:full "$I" readlink /proc/self/ns/ipc)" "another one's memory"
+same h1 "$(docker run --rm --network none --uts host "$I" hostname)" "the host's name"
+same 'Seccomp: 0' "$(docker run --rm --network none --security-opt seccomp=unconfined "$I" grep '^Seccomp:' /proc/self/status | tr -s '\t ' ' ')" "no list of system calls"
+powers() { sed -n 's/^CapEff:.0*//p'; }
+[[ $(docker run --rm --network none --privileged "$I" cat /proc/self/status | powers) == "$(docker exec --privileged full cat /proc/self/status | powers)" ]] || fail "privileged"
+[[ $(docker exec full cat /proc/self/status | powers) != "$(docker exec --privileged full cat /proc/self/status | powers)" ]] || fail "all are privileged"
+same '/base 1' "$(docker exec -w /base --env-file "$LAB/labels" full sh -c 'echo $PWD $lf')" "exec in a folder"
+for option in '--link base:other' '--cgroup-parent /x' '--device-read-bps /dev/zero:1mb' '--gpus all' '--storage-opt size=1g' '--cpu-rt-runtime 1000'; do
+  # shellcheck disable=SC2086 # an option and its value
+  refused 'is not supported by Skep' docker create $option "$I" true
+done
+refused 'invalid --security-opt' docker create --security-opt bogus=1 "$I" true
+refused 'Unknown runtime specified nosuch' docker create --runtime nosuch "$I" true
+docker rm -f -v base full >/dev/null
+docker volume rm shared >/dev/null 2>&1 || true
+
 step "conmon does without the libraries it has no use for"
 # Its own one: those of containers that are gone may need a moment to end.
 maps=$(on h1 cat "/proc/$(on h1 pgrep -f "^[^ ]*conmon .*$(field c1 .Id)")/maps")
