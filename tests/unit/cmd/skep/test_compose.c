@@ -255,20 +255,29 @@ static const struct {
     const char *keys; // what goes into it, separated by ';'
 } places[] = {
     {"services: {a: {image: b, @}}",
-     "command: x;entrypoint: x;environment: {A: b};env_file: env.txt;labels: [a=b];deploy: {replicas: 2};"
-     "ports: ['80:80'];networks: [n];volumes: ['v:/v'];secrets: [s];configs: [c];hostname: h;user: u;"
+     "command: x;entrypoint: x;environment: {A: b};env_file: env.txt;labels: [a=b];"
+     "deploy: {replicas: 2};"
+     "ports: ['80:80'];networks: [n];volumes: ['v:/v'];secrets: [s];configs: [c];"
+     "hostname: h;user: u;"
      "healthcheck: {test: x};logging: {driver: none};working_dir: /w;stop_signal: INT;tmpfs: /t;"
-     "stop_grace_period: 1s;stdin_open: true;tty: true;read_only: true;init: true;isolation: default;"
-     "extra_hosts: ['a:1.1.1.1'];dns: 1.1.1.1;dns_search: a;dns_opt: a;sysctls: {a: b};cap_add: [A];"
+     "stop_grace_period: 1s;stdin_open: true;tty: true;read_only: true;init: true;"
+     "isolation: default;"
+     "extra_hosts: ['a:1.1.1.1'];dns: 1.1.1.1;dns_search: a;dns_opt: a;sysctls: {a: b};"
+     "cap_add: [A];"
      "cap_drop: [A];ulimits: {core: 1};group_add: [g];oom_score_adj: 5;credential_spec: {file: f};"
-     "restart: always;build: .;cgroup_parent: x;cgroupns_mode: host;container_name: x;devices: [x];"
+     "restart: always;build: .;cgroup_parent: x;cgroupns_mode: host;container_name: x;"
+     "devices: [x];"
      "domainname: x;expose: ['1'];external_links: [x];ipc: host;links: [x];mac_address: x;"
-     "network_mode: host;pid: host;privileged: true;security_opt: [x];shm_size: 1m;userns_mode: host;"
+     "network_mode: host;pid: host;privileged: true;security_opt: [x];shm_size: 1m;"
+     "userns_mode: host;"
      "platform: x;cpu_quota: 1;cpu_shares: 1;cpuset: x;extends: x;mem_limit: 1m;memswap_limit: 1m;"
-     "volume_driver: x;volumes_from: [x];credential_spec: {config: c};credential_spec: {registry: r}"},
+     "volume_driver: x;volumes_from: [x];credential_spec: {config: c};"
+     "credential_spec: {registry: r}"},
     {"services: {a: {image: b, deploy: {mode: global, @}}}",
-     "endpoint_mode: dnsrr;labels: [a=b];update_config: {order: start-first};rollback_config: {delay: 1s};"
-     "resources: {limits: {cpus: '1'}};restart_policy: {condition: none};placement: {constraints: [a==b]}"},
+     "endpoint_mode: dnsrr;labels: [a=b];update_config: {order: start-first};"
+     "rollback_config: {delay: 1s};"
+     "resources: {limits: {cpus: '1'}};restart_policy: {condition: none};"
+     "placement: {constraints: [a==b]}"},
     {"services: {a: {image: b, deploy: {update_config: {parallelism: 7, @}}}}",
      "delay: 1s;failure_action: continue;monitor: 1s;max_failure_ratio: 0.5;order: start-first"},
     {"services: {a: {image: b, deploy: {rollback_config: {parallelism: 7, @}}}}",
@@ -282,9 +291,11 @@ static const struct {
     {"services: {a: {image: b, deploy: {placement: {@}}}}",
      "constraints: [a==b];preferences: [{spread: a}];max_replicas_per_node: 1"},
     {"services: {a: {image: b, healthcheck: {@}}}",
-     "test: [NONE];interval: 1s;timeout: 1s;retries: 1;start_period: 1s;start_interval: 1s;disable: true"},
+     "test: [NONE];interval: 1s;timeout: 1s;retries: 1;start_period: 1s;start_interval: 1s;"
+     "disable: true"},
     {"services: {a: {image: b, logging: {@}}}", "driver: none;options: {a: b}"},
-    {"services: {a: {image: b, ports: [{target: 1, @}]}}", "mode: host;published: 5;protocol: udp"},
+    {"services: {a: {image: b, ports: [{target: 1, @}]}}", "mode: host;published: 5;"
+                                                           "protocol: udp"},
     {"services: {a: {image: b, volumes: [{type: volume, source: v, target: /v, @}]}}",
      "read_only: true;consistency: x;volume: {nocopy: true};volume: {subpath: x}"},
     {"services: {a: {image: b, volumes: [{type: bind, source: /v, target: /v, @}]}}",
@@ -297,15 +308,18 @@ static const struct {
      "aliases: [x];driver_opts: {a: b};ipv4_address: 1.1.1.1;ipv6_address: x"},
     {"services: {a: {image: b, ulimits: {core: {hard: 7, @}}}}", "soft: 5"},
     {"services: {a: {image: b, networks: [m]}}\nnetworks: {m: {@}}",
-     "name: x;driver: x;driver_opts: {a: b};ipam: {driver: x};ipam: {options: {a: b}};external: true;"
+     "name: x;driver: x;driver_opts: {a: b};ipam: {driver: x};ipam: {options: {a: b}};"
+     "external: true;"
      "external: {name: x};internal: true;attachable: true;labels: {a: b};enable_ipv6: true;"
-     "ipam: {config: [{subnet: x}]};ipam: {config: [{gateway: x}]};ipam: {config: [{ip_range: x}]};"
+     "ipam: {config: [{subnet: x}]};ipam: {config: [{gateway: x}]};"
+     "ipam: {config: [{ip_range: x}]};"
      "ipam: {config: [{aux_addresses: {a: b}}]}"},
     {"services: {a: {image: b, volumes: ['w:/w']}}\nvolumes: {w: {@}}",
      "name: x;driver: x;driver_opts: {a: b};external: true;external: {name: x};labels: {a: b};"
      "x-cluster-spec: {group: x}"},
     {"services: {a: {image: b}}\nsecrets: {t: {driver: x, @}}",
-     "name: x;driver_opts: {a: b};labels: {a: b};template_driver: x;file: data.txt;external: true"},
+     "name: x;driver_opts: {a: b};labels: {a: b};template_driver: x;file: data.txt;"
+     "external: true"},
     {"services: {a: {image: b}}\nconfigs: {t: {file: data.txt, @}}",
      "name: x;labels: {a: b};template_driver: x;external: true;driver: x"},
 };
