@@ -280,9 +280,9 @@ int each_argument(struct cli *cli, int (*one)(struct cli *cli, const char *argum
     return status;
 }
 
-int remove_named(struct cli *cli, const char *path, const char *name)
+int remove_named(struct cli *cli, const char *path, const char *name, bool by_force)
 {
-    const char *force = args_on(&cli->args, "force") ? "?force=1" : "";
+    const char *force = by_force ? "?force=1" : "";
     if (!api(cli, "DELETE", textf(cli, "%s%s%s", path, escape(cli, name), force), NULL))
         return failed(cli);
     say(cli, "%s\n", name);

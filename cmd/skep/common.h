@@ -63,7 +63,7 @@ const char *id_of_info(struct cli *cli);
 // Runs `one` for each argument; prints errors as they come; the exit status.
 int each_argument(struct cli *cli, int (*one)(struct cli *cli, const char *argument));
 
-// Deletes what stands at `path` under that name, with its --force, and prints the name.
-int remove_named(struct cli *cli, const char *path, const char *name);
+// Deletes what stands at `path` under that name, and prints the name.
+int remove_named(struct cli *cli, const char *path, const char *name, bool by_force);
 
 #endif

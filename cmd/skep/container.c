@@ -63,6 +63,15 @@ static const char *joined(struct cli *cli, json_t *object, const char *list, con
     return text;
 }
 
+static size_t local_volumes(const json_t *container)
+{
+    size_t i, count = 0;
+    json_t *mount;
+    json_array_foreach(at(container, "Mounts"), i, mount) count +=
+        str_equal(text_at(mount, "Driver"), "local");
+    return count;
+}
+
 static json_t *ls_row(struct cli *cli, json_t *container)
 {
     bool full = args_on(&cli->args, "no-trunc");
@@ -76,7 +85,7 @@ static json_t *ls_row(struct cli *cli, json_t *container)
     row_set(row, "Image", text_at(container, "Image"));
     row_set(row, "Command",
             textf(cli, "\"%s\"", full ? command : text_cut(command, COMMAND_COLUMNS, &cli->arena)));
-    row_set(row, "CreatedAt", wall_format(made, moment));
+    row_set(row, "CreatedAt", text_moment(wall_format(made, moment), &cli->arena));
     row_set(row, "RunningFor",
             textf(cli, "%s ago", text_span(wall_since(cli_now(), made), &cli->arena)));
     row_set(row, "Status", text_at(container, "Status"));
@@ -85,6 +94,7 @@ static json_t *ls_row(struct cli *cli, json_t *container)
     row_set(row, "Names", names_of(cli, container, full));
     row_set(row, "Labels", labels_text(cli, at(container, "Labels")));
     row_set(row, "Mounts", joined(cli, container, "Mounts", "Name"));
+    row_set(row, "LocalVolumes", textf(cli, "%zu", local_volumes(container)));
     row_set(row, "Networks", joined(cli, container, "NetworkSettings.Networks", ""));
     row_set(row, "Size",
             whole > 0 ? textf(cli, "%s (virtual %s)", text_size_short(written, &cli->arena),
@@ -106,6 +116,7 @@ static int run_ls(struct cli *cli)
                                             {"Names", "NAMES"},
                                             {"Labels", "LABELS"},
                                             {"Mounts", "MOUNTS"},
+                                            {"LocalVolumes", "LOCAL VOLUMES"},
                                             {"Networks", "NETWORKS"},
                                             {"Size", "SIZE"},
                                             {0}};
@@ -146,7 +157,7 @@ static int run_inspect_any(struct cli *cli)
                  {"network", "/networks/", ""},
                  {"volume", "/volumes/", ""},
                  {"node", "/nodes/", ""},
-                 {"service", "/services/", ""},
+                 {"service", "/services/", "?insertDefaults=true"},
                  {"task", "/tasks/", ""},
                  {"secret", "/secrets/", ""},
                  {"config", "/configs/", ""}};
@@ -453,11 +464,6 @@ static const struct flag rm_flags[] = {
 static const struct flag logs_flags[] = {
     LOGS_FLAGS,
     {"until", 0, FLAG_TEXT, "time", "Up to this moment only"},
-    {0},
-};
-static const struct flag prune_flags[] = {
-    {"filter", 0, FLAG_LIST, "filter", "Only those that fit, such as until=24h"},
-    {"force", 'f', FLAG_BOOL, NULL, "Do not ask"},
     {0},
 };
 

@@ -137,6 +137,9 @@ static json_t *cache_rows(struct cli *cli, json_t *df)
         row_set(
             row, "CREATED",
             textf(cli, "%s ago", text_since(text_at(item, "CreatedAt"), cli_now(), &cli->arena)));
+        row_set(
+            row, "LAST USED",
+            textf(cli, "%s ago", text_since(text_at(item, "LastUsedAt"), cli_now(), &cli->arena)));
         row_set(row, "USAGE", textf(cli, "%lld", (long long)number_at(item, "UsageCount")));
         row_set(row, "SHARED", true_at(item, "Shared") ? "true" : "false");
         json_array_append(rows, row);
@@ -183,7 +186,7 @@ static int show_all(struct cli *cli, json_t *df)
              container_rows(cli, df));
     say_rows(cli, "\nLocal Volumes space usage:", "VOLUME NAME\tLINKS\tSIZE", volume_rows(cli, df));
     say_rows(cli, textf(cli, "\nBuild cache usage: %s", text_size(cache, &cli->arena)),
-             "CACHE ID\tCACHE TYPE\tSIZE\tCREATED\tUSAGE\tSHARED", cache_rows(cli, df));
+             "CACHE ID\tCACHE TYPE\tSIZE\tCREATED\tLAST USED\tUSAGE\tSHARED", cache_rows(cli, df));
     return 0;
 }
 

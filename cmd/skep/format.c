@@ -114,6 +114,7 @@ static void make_printable(struct cli *cli, json_t *row)
 static json_t *header_row(struct cli *cli, const struct listing *listing)
 {
     json_t *header = row_new(cli, NULL);
+    json_object_set_new(header, "@header", json_true());
     for (const struct column *column = listing->columns; column->key; column++)
         row_set(header, column->key, column->header);
     return header;
@@ -235,8 +236,10 @@ static int put_formatted(struct cli *cli, const char *format, json_t *values, st
 {
     struct template *template =
         template_parse(format_unescape(format, &cli->arena), &cli->arena, &cli->error);
-    if (!template)
+    if (!template) {
+        err_wrap(&cli->error, "template parsing error");
         return -(int)cli->error.code;
+    }
     int result = 0;
     size_t i;
     json_t *value;

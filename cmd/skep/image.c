@@ -225,8 +225,13 @@ static json_t *image_row(struct cli *cli, json_t *image, const char *name)
     row_set(row, "Digest", *digest ? digest : "<none>");
     row_set(row, "CreatedSince",
             textf(cli, "%s ago", text_span(wall_since(cli_now(), made), &cli->arena)));
-    row_set(row, "CreatedAt", wall_format(made, moment));
-    row_set(row, "Size", text_size_short((double)number_at(image, "Size"), &cli->arena));
+    row_set(row, "CreatedAt", text_moment(wall_format(made, moment), &cli->arena));
+    const char *size = text_size_short((double)number_at(image, "Size"), &cli->arena);
+    row_set(row, "Size", size);
+    row_set(row, "VirtualSize", size);
+    row_set(row, "SharedSize", "N/A");
+    row_set(row, "UniqueSize", "N/A");
+    row_set(row, "Containers", "N/A");
     return row;
 }
 
@@ -239,6 +244,10 @@ static int run_images(struct cli *cli)
                                             {"CreatedSince", "CREATED"},
                                             {"CreatedAt", "CREATED AT"},
                                             {"Size", "SIZE"},
+                                            {"VirtualSize", "SIZE"},
+                                            {"SharedSize", "SHARED SIZE"},
+                                            {"UniqueSize", "UNIQUE SIZE"},
+                                            {"Containers", "CONTAINERS"},
                                             {0}};
     static const struct listing plain = {
         columns, "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}",
@@ -471,12 +480,6 @@ static const struct flag rm_flags[] = {
     {"no-prune", 0, FLAG_BOOL, NULL, "Keep parents without a name"},
     {0},
 };
-static const struct flag prune_flags[] = {
-    {"all", 'a', FLAG_BOOL, NULL, "All that nobody uses"},
-    {"filter", 0, FLAG_LIST, "filter", "Only those that fit, such as label=x"},
-    {"force", 'f', FLAG_BOOL, NULL, "Do not ask"},
-    {0},
-};
 const struct command image_commands[] = {
     {"container export", "[OPTIONS] CONTAINER", "Write a container's files as a tar archive",
      save_flags, run_export, 1, 1, 0, "container"},
@@ -490,7 +493,7 @@ const struct command image_commands[] = {
      NULL},
     {"image ls", "[OPTIONS] [REPOSITORY[:TAG]]", "List the images", images_flags, run_images, 0, 1,
      0, "image"},
-    {"image prune", "[OPTIONS]", "Remove images nobody uses", prune_flags, run_prune, 0, 0, 0,
+    {"image prune", "[OPTIONS]", "Remove images nobody uses", prune_all_flags, run_prune, 0, 0, 0,
      NULL},
     {"image pull", "[OPTIONS] NAME[:TAG|@DIGEST]", "Fetch an image from a registry", pull_flags,
      run_pull, 1, 1, 0, NULL},

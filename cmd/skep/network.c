@@ -189,7 +189,7 @@ static int run_ls(struct cli *cli)
         row_set(row, "IPv6", true_at(network, "EnableIPv6") ? "true" : "false");
         row_set(row, "Internal", true_at(network, "Internal") ? "true" : "false");
         row_set(row, "Labels", labels_text(cli, at(network, "Labels")));
-        row_set(row, "CreatedAt", text_at(network, "Created"));
+        row_set(row, "CreatedAt", text_moment(text_at(network, "Created"), &cli->arena));
         rows_put(rows, row);
     }
     return show_list(cli, &listing, rows);
@@ -317,12 +317,6 @@ static const struct flag force_flags[] = {
     {"force", 'f', FLAG_BOOL, NULL, "Do it whatever stands against it"},
     {0},
 };
-static const struct flag prune_flags[] = {
-    {"filter", 0, FLAG_LIST, "filter", "Only networks that fit, such as until=24h"},
-    {"force", 'f', FLAG_BOOL, NULL, "Do not ask"},
-    {0},
-};
-
 const struct command network_commands[] = {
     {"network connect", "[OPTIONS] NETWORK CONTAINER", "Put a container on a network",
      connect_flags, run_connect, 2, 2, 0, "network"},

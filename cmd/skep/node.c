@@ -51,7 +51,7 @@ static int run_ls(struct cli *cli)
                                             {0}};
     static const struct listing listing = {
         columns,
-        "table {{.ID}}{{if eq .Self \"true\"}} *{{else}}{{if ne .ID \"ID\"}}  {{end}}{{end}}\t"
+        "table {{.ID}}{{if .Self}} *{{else}}{{if ne .ID \"ID\"}}  {{end}}{{end}}\t"
         "{{.Hostname}}\t{{.Status}}\t{{.Availability}}\t{{.ManagerStatus}}\t{{.EngineVersion}}",
         "{{.ID}}", "nodesFormat"};
     const char *filters = filters_part(cli);
@@ -69,7 +69,7 @@ static int run_ls(struct cli *cli)
         bool self = str_equal(text_at(node, "ID"), text_at(info, "Swarm.NodeID"));
         const char *issuer = text_at(node, "Description.TLSInfo.CertIssuerPublicKey");
         row_set(row, "ID", text_at(node, "ID"));
-        row_set(row, "Self", self ? "true" : "false");
+        json_object_set_new(row, "Self", json_boolean(self));
         row_set(row, "Hostname", text_at(node, "Description.Hostname"));
         row_set(row, "Status", capital(cli, text_at(node, "Status.State")));
         row_set(row, "Availability", capital(cli, text_at(node, "Spec.Availability")));
@@ -121,7 +121,8 @@ static void say_node(struct cli *cli, json_t *node)
         say(cli, "Name:\t\t\t%s\n", text_at(node, "Spec.Name"));
     say_pairs(cli, "Labels:", at(node, "Spec.Labels"));
     say(cli, "Hostname:              \t%s\n", text_at(node, "Description.Hostname"));
-    say(cli, "Joined at:             \t%s\n", text_at(node, "CreatedAt"));
+    say(cli, "Joined at:             \t%s\n",
+        text_moment_small(text_at(node, "CreatedAt"), &cli->arena));
     say(cli, "Status:\n State:\t\t\t%s\n", capital(cli, text_at(node, "Status.State")));
     if (*text_at(node, "Status.Message"))
         say(cli, " Message:\t\t%s\n", text_at(node, "Status.Message"));
@@ -260,7 +261,7 @@ static int run_demote(struct cli *cli)
 
 static int remove_one(struct cli *cli, const char *name)
 {
-    return remove_named(cli, "/nodes/", name);
+    return remove_named(cli, "/nodes/", name, args_on(&cli->args, "force"));
 }
 
 static int run_rm(struct cli *cli)

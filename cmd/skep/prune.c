@@ -6,6 +6,18 @@
 #include "cmd/skep/common.h"
 #include "cmd/skep/text.h"
 
+const struct flag prune_flags[] = {
+    {"filter", 0, FLAG_LIST, "filter", "Only those that fit, such as label=x"},
+    {"force", 'f', FLAG_BOOL, NULL, "Do not ask"},
+    {0},
+};
+const struct flag prune_all_flags[] = {
+    {"all", 'a', FLAG_BOOL, NULL, "All that nobody uses"},
+    {"filter", 0, FLAG_LIST, "filter", "Only those that fit, such as label=x"},
+    {"force", 'f', FLAG_BOOL, NULL, "Do not ask"},
+    {0},
+};
+
 bool prune_say(struct cli *cli, json_t *gone, const char *list, const char *title)
 {
     size_t i;

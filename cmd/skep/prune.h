@@ -4,6 +4,9 @@
 
 #include "cmd/skep/cli_io.h"
 
+// --filter and --force, and the same with --all.
+extern const struct flag prune_flags[], prune_all_flags[];
+
 struct prune {
     const char *target;   // "/images/prune"
     const char *list;     // the answer's list of what is gone

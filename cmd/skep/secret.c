@@ -99,14 +99,22 @@ static void say_one(struct cli *cli, json_t *item)
 {
     const char *key;
     json_t *value;
-    say(cli, "ID:              %s\nName:            %s\n", text_at(item, "ID"),
-        text_at(item, "Spec.Name"));
+    const char *made = text_moment_small(text_at(item, "CreatedAt"), &cli->arena);
+    const char *changed = text_moment_small(text_at(item, "UpdatedAt"), &cli->arena);
+    // The two kinds have gaps of their own in docker, which scripts cut at.
+    say(cli,
+        is_secret(cli) ? "ID:              %s\nName:              %s\n"
+                       : "ID:\t\t\t%s\nName:\t\t\t%s\n",
+        text_at(item, "ID"), text_at(item, "Spec.Name"));
     if (json_object_size(at(item, "Spec.Labels")))
         say(cli, "Labels:\n");
     json_object_foreach(at(item, "Spec.Labels"), key, value)
         say(cli, " - %s=%s\n", key, str_or(json_string_value(value), ""));
-    say(cli, "Created at:      %s\nUpdated at:      %s\n", text_at(item, "CreatedAt"),
-        text_at(item, "UpdatedAt"));
+    if (is_secret(cli))
+        say(cli, "Driver:            %s\nCreated at:        %s\nUpdated at:        %s\n",
+            text_at(item, "Spec.Driver.Name"), made, changed);
+    else
+        say(cli, "Created at:            \t%s\nUpdated at:            \t%s\n", made, changed);
     const char *data = text_at(item, "Spec.Data");
     struct buf plain;
     buf_init(&plain, 1 << 20);
@@ -132,10 +140,7 @@ static int run_inspect(struct cli *cli)
 
 static int remove_one(struct cli *cli, const char *name)
 {
-    if (!api(cli, "DELETE", textf(cli, "%s/%s", root(cli), escape(cli, name)), NULL))
-        return failed(cli);
-    say(cli, "%s\n", name);
-    return 0;
+    return remove_named(cli, textf(cli, "%s/", root(cli)), name, false);
 }
 
 static int run_rm(struct cli *cli)

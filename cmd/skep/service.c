@@ -181,10 +181,7 @@ json_t *service_write(struct cli *cli, json_t *service, const char *query, const
 
 static int remove_one(struct cli *cli, const char *name)
 {
-    if (!api(cli, "DELETE", textf(cli, "/services/%s", escape(cli, name)), NULL))
-        return failed(cli);
-    say(cli, "%s\n", name);
-    return 0;
+    return remove_named(cli, "/services/", name, false);
 }
 
 static int run_rm(struct cli *cli)

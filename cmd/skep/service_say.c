@@ -1,4 +1,5 @@
 // A service as `service inspect --pretty` shows it.
+#include "cmd/skep/client_io.h"
 #include "cmd/skep/common.h"
 #include "cmd/skep/service.h"
 #include "cmd/skep/text.h"
@@ -22,6 +23,19 @@ static void say_words(struct cli *cli, const char *title, json_t *words)
     say(cli, "%s", title);
     json_array_foreach(words, i, word) say(cli, "%s ", str_or(json_string_value(word), ""));
     say(cli, "\n");
+}
+
+// "[a b]".
+static void say_list(struct cli *cli, const char *title, json_t *words)
+{
+    size_t i;
+    json_t *word;
+    if (json_array_size(words) == 0)
+        return;
+    say(cli, "%s[", title);
+    json_array_foreach(words, i, word)
+        say(cli, "%s%s", i ? " " : "", str_or(json_string_value(word), ""));
+    say(cli, "]\n");
 }
 
 static void say_pairs(struct cli *cli, const char *title, json_t *pairs)
@@ -103,6 +117,37 @@ static void say_status(struct cli *cli, json_t *service)
     say(cli, " Message:\t%s\n", text_at(status, "Message"));
 }
 
+static void say_log_driver(struct cli *cli, json_t *driver)
+{
+    const char *key;
+    json_t *value;
+    if (!driver)
+        return;
+    say(cli, "Log Driver:\n");
+    if (*text_at(driver, "Name"))
+        say(cli, " Name:\t\t%s\n", text_at(driver, "Name"));
+    if (json_object_size(at(driver, "Options")))
+        say(cli, " LogOpts:\n");
+    json_object_foreach(at(driver, "Options"), key, value)
+        say(cli, "  %s:       %s\n", key, str_or(json_string_value(value), ""));
+    say(cli, "\n");
+}
+
+static void say_rights(struct cli *cli, json_t *service)
+{
+    json_t *add = at(service, CONTAINER "CapabilityAdd"),
+           *drop = at(service, CONTAINER "CapabilityDrop"), *value;
+    const char *key;
+    if (json_array_size(add) || json_array_size(drop))
+        say(cli, "Capabilities:\n");
+    say_list(cli, " Add: ", add);
+    say_list(cli, " Drop: ", drop);
+    if (json_object_size(at(service, CONTAINER "Sysctls")))
+        say(cli, "SysCtls:\n");
+    json_object_foreach(at(service, CONTAINER "Sysctls"), key, value)
+        say(cli, " %s: %s\n", key, str_or(json_string_value(value), ""));
+}
+
 static void say_container(struct cli *cli, json_t *service)
 {
     size_t i;
@@ -114,9 +159,10 @@ static void say_container(struct cli *cli, json_t *service)
     if (*text_at(service, CONTAINER "Dir"))
         say(cli, " Dir:\t\t%s\n", text_at(service, CONTAINER "Dir"));
     if (*text_at(service, CONTAINER "User"))
-        say(cli, " User:\t\t%s\n", text_at(service, CONTAINER "User"));
+        say(cli, " User: %s\n", text_at(service, CONTAINER "User"));
     if (at(service, CONTAINER "Init"))
         say(cli, " Init:\t\t%s\n", true_at(service, CONTAINER "Init") ? "true" : "false");
+    say_rights(cli, service);
     if (json_array_size(at(service, CONTAINER "Mounts")))
         say(cli, "Mounts:\n");
     json_array_foreach(at(service, CONTAINER "Mounts"), i, item)
@@ -135,17 +181,48 @@ static void say_container(struct cli *cli, json_t *service)
             text_at(item, "SecretName"));
 }
 
+static const char *network_name(struct cli *cli, const char *id)
+{
+    return str_or(text_at(api_get(cli, "/networks/%s", escape(cli, id)), "Name"), id);
+}
+
 static void say_network(struct cli *cli, json_t *service)
 {
     size_t i;
-    json_t *port;
+    json_t *port, *network;
+    if (json_array_size(at(service, "Spec.TaskTemplate.Networks")))
+        say(cli, "Networks:");
+    json_array_foreach(at(service, "Spec.TaskTemplate.Networks"), i, network)
+        say(cli, " %s", network_name(cli, text_at(network, "Target")));
+    if (json_array_size(at(service, "Spec.TaskTemplate.Networks")))
+        say(cli, " \n");
     say(cli, "Endpoint Mode:\t%s\n", text_at(service, "Spec.EndpointSpec.Mode"));
     if (json_array_size(at(service, "Endpoint.Ports")))
         say(cli, "Ports:\n");
+    size_t last = json_array_size(at(service, "Endpoint.Ports")) - 1;
     json_array_foreach(at(service, "Endpoint.Ports"), i, port) say(
-        cli, " PublishedPort = %lld\n  Protocol = %s\n  TargetPort = %lld\n  PublishMode = %s\n",
+        cli, " PublishedPort = %lld\n  Protocol = %s\n  TargetPort = %lld\n  PublishMode = %s%s\n",
         (long long)number_at(port, "PublishedPort"), text_at(port, "Protocol"),
-        (long long)number_at(port, "TargetPort"), text_at(port, "PublishMode"));
+        (long long)number_at(port, "TargetPort"), text_at(port, "PublishMode"),
+        i == last ? " " : ""); // as docker does
+}
+
+static void say_health(struct cli *cli, json_t *health)
+{
+    size_t i;
+    json_t *word;
+    if (!health)
+        return;
+    say(cli, " Healthcheck:\n  Interval = %s\n  Retries = %lld\n",
+        duration(cli, number_at(health, "Interval")), (long long)number_at(health, "Retries"));
+    say(cli, "  StartPeriod =\t%s\n  Timeout =\t%s\n",
+        duration(cli, number_at(health, "StartPeriod")),
+        duration(cli, number_at(health, "Timeout")));
+    if (json_array_size(at(health, "Test")))
+        say(cli, "  Tests:\n");
+    size_t last = json_array_size(at(health, "Test")) - 1;
+    json_array_foreach(at(health, "Test"), i, word)
+        say(cli, "\t Test = %s%s\n", str_or(json_string_value(word), ""), i == last ? " " : "");
 }
 
 void service_say(struct cli *cli, json_t *service)
@@ -155,16 +232,18 @@ void service_say(struct cli *cli, json_t *service)
     say_mode(cli, service);
     say_status(cli, service);
     say(cli, "Placement:\n");
-    say_words(cli, " Constraints:\t", at(service, "Spec.TaskTemplate.Placement.Constraints"));
+    say_list(cli, " Constraints:\t", at(service, "Spec.TaskTemplate.Placement.Constraints"));
     if (number_at(service, "Spec.TaskTemplate.Placement.MaxReplicas"))
         say(cli, " Max Replicas Per Node:\t%lld\n",
             (long long)number_at(service, "Spec.TaskTemplate.Placement.MaxReplicas"));
     say_update(cli, "UpdateConfig", "Update", at(service, "Spec.UpdateConfig"));
     say_update(cli, "RollbackConfig", "Rollback", at(service, "Spec.RollbackConfig"));
     say_container(cli, service);
+    say_log_driver(cli, at(service, "Spec.TaskTemplate.LogDriver"));
     say(cli, "Resources:\n");
     say_resources(cli, "Reservations", at(service, "Spec.TaskTemplate.Resources.Reservations"));
     say_resources(cli, "Limits", at(service, "Spec.TaskTemplate.Resources.Limits"));
     say_network(cli, service);
+    say_health(cli, at(service, CONTAINER "Healthcheck"));
     say(cli, "\n");
 }

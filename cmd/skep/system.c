@@ -31,13 +31,15 @@ static void say_event(struct events *events, json_t *event)
     struct cli *cli = events->cli;
     struct wall moment = {.ns = number_at(event, "timeNano")};
     char text[WALL_TEXT_BYTES];
+    wall_format(moment, text);
     const char *key, *pairs = "";
     json_t *value;
     json_object_foreach(at(event, "Actor.Attributes"), key, value) pairs = textf(
         cli, "%s%s%s=%s", pairs, *pairs ? ", " : "", key, str_or(json_string_value(value), ""));
-    say(cli, "%s %s %s %s%s%s%s\n", wall_format(moment, text), text_at(event, "Type"),
-        text_at(event, "Action"), text_at(event, "Actor.ID"), *pairs ? " (" : "",
-        text_printable(pairs, &cli->arena), *pairs ? ")" : "");
+    // All nine digits of the second's part, so that columns stay.
+    say(cli, "%.19s.%09lldZ %s %s %s%s%s%s\n", text, (long long)(moment.ns % NS_PER_S),
+        text_at(event, "Type"), text_at(event, "Action"), text_at(event, "Actor.ID"),
+        *pairs ? " (" : "", text_printable(pairs, &cli->arena), *pairs ? ")" : "");
 }
 
 static void take_event(struct events *events)
@@ -271,7 +273,7 @@ static const struct flag format_flags[] = {
     {"format", 'f', FLAG_TEXT, "template", "Print by a Go template, or json"},
     {0},
 };
-static const struct flag prune_flags[] = {
+static const struct flag everything_flags[] = {
     {"all", 'a', FLAG_BOOL, NULL, "All images nobody uses, not only those without a name"},
     {"filter", 0, FLAG_LIST, "filter", "Only what fits, such as label=x"},
     {"force", 'f', FLAG_BOOL, NULL, "Do not ask"},
@@ -294,8 +296,8 @@ const struct command system_commands[] = {
      0, 0, NULL},
     {"system info", "[OPTIONS]", "Show facts of the daemon and its host", format_flags, run_info, 0,
      0, 0, NULL},
-    {"system prune", "[OPTIONS]", "Remove all that nobody uses", prune_flags, run_prune, 0, 0, 0,
-     NULL},
+    {"system prune", "[OPTIONS]", "Remove all that nobody uses", everything_flags, run_prune, 0, 0,
+     0, NULL},
     {"version", "[OPTIONS]", "Show the versions of this command and of the daemon", format_flags,
      run_version, 0, 0, 0, NULL},
     {0},

@@ -93,11 +93,27 @@ void run_print(const json_t *value, struct buf *out)
     }
 }
 
+// A list's rows have "<", ">" and "&" escaped, as docker's lists have and its objects have not.
+static void put_escaped(const json_t *value, struct buf *out)
+{
+    struct buf plain;
+    buf_init(&plain, CALL_TEXT_BYTES_MAX);
+    template_put_json(value, &plain);
+    for (size_t i = 0; i < plain.len; i++) {
+        if (memchr("<>&", plain.data[i], 3))
+            buf_printf(out, "\\u%04x", plain.data[i]);
+        else
+            buf_put_u8(out, plain.data[i]);
+    }
+    buf_fini(&plain);
+}
+
 static void put_object(const json_t *value, struct buf *out)
 {
     size_t count;
     const char **keys = keys_of(value, true, &count);
-    if (json_object_get(value, "@labels"))
+    bool is_row = json_object_get(value, "@labels") != NULL;
+    if (is_row)
         qsort(keys, count, sizeof *keys, by_name);
     buf_put_u8(out, '{');
     for (size_t i = 0; i < count; i++) {
@@ -107,7 +123,10 @@ static void put_object(const json_t *value, struct buf *out)
         json_out_init(&name, out);
         json_out_str(&name, NULL, keys[i]);
         buf_put_u8(out, ':');
-        template_put_json(json_object_get(value, keys[i]), out);
+        if (is_row)
+            put_escaped(json_object_get(value, keys[i]), out);
+        else
+            template_put_json(json_object_get(value, keys[i]), out);
     }
     buf_put_u8(out, '}');
     free(keys);

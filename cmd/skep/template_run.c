@@ -132,6 +132,8 @@ static json_t *call_method(struct run *run, const struct operand *method, json_t
     if (method->kind == OPERAND_VAR && run->vars_count && !*method->name)
         value = run->data;
     if (method->fields_count == 1 && strcmp(method->fields[0], "Label") == 0 && is_row(value)) {
+        if (json_object_get(value, "@header")) // the column of a label has its name above it
+            return (json_t *)argument;
         json_t *found =
             json_object_get(json_object_get(value, "@labels"), json_string_value(argument));
         return found ? found : run_keep(run, json_string(""));

@@ -272,3 +272,21 @@ unsigned text_distance(const char *a, const char *b)
     }
     return cost[rows % 3][columns];
 }
+
+static const char *moment_in(const char *moment, const char *zone, struct arena *arena)
+{
+    size_t size = strlen(moment);
+    if (size < 20 || moment[10] != 'T' || moment[size - 1] != 'Z')
+        return moment;
+    return arena_printf(arena, "%.10s %.*s +0000 %s", moment, (int)size - 12, moment + 11, zone);
+}
+
+const char *text_moment(const char *moment, struct arena *arena)
+{
+    return moment_in(moment, "UTC", arena);
+}
+
+const char *text_moment_small(const char *moment, struct arena *arena)
+{
+    return moment_in(moment, "utc", arena);
+}

@@ -25,9 +25,19 @@ static int run_create(struct cli *cli)
 
 static int run_ls(struct cli *cli)
 {
-    static const struct column columns[] = {{"Driver", "DRIVER"}, {"Name", "VOLUME NAME"},
-                                            {"Scope", "SCOPE"},   {"Mountpoint", "MOUNTPOINT"},
-                                            {"Labels", "LABELS"}, {0}};
+    static const struct column columns[] = {{"Driver", "DRIVER"},
+                                            {"Name", "VOLUME NAME"},
+                                            {"Scope", "SCOPE"},
+                                            {"Mountpoint", "MOUNTPOINT"},
+                                            {"Labels", "LABELS"},
+                                            {"Availability", "AVAILABILITY"},
+                                            {"Group", "GROUP"},
+                                            {"Links", "LINKS"},
+                                            {"Size", "SIZE"},
+                                            {"Status", "STATUS"},
+                                            {0}};
+    // What a list does not ask for, or only a cluster's volume has.
+    static const char *const unknown[] = {"Availability", "Group", "Links", "Size", "Status"};
     static const struct listing listing = {columns, "table {{.Driver}}\t{{.Name}}", "{{.Name}}",
                                            "volumesFormat"};
     const char *filters = filters_part(cli);
@@ -44,6 +54,8 @@ static int run_ls(struct cli *cli)
         row_set(row, "Scope", text_at(volume, "Scope"));
         row_set(row, "Mountpoint", text_at(volume, "Mountpoint"));
         row_set(row, "Labels", labels_text(cli, at(volume, "Labels")));
+        for (size_t k = 0; k < COUNT_OF(unknown); k++)
+            row_set(row, unknown[k], "N/A");
         rows_put(rows, row);
     }
     return show_list(cli, &listing, rows);
@@ -56,7 +68,7 @@ static int run_inspect(struct cli *cli)
 
 static int remove_one(struct cli *cli, const char *name)
 {
-    return remove_named(cli, "/volumes/", name);
+    return remove_named(cli, "/volumes/", name, args_on(&cli->args, "force"));
 }
 
 static int run_rm(struct cli *cli)
@@ -101,20 +113,13 @@ static const struct flag inspect_flags[] = {
     {"format", 'f', FLAG_TEXT, "template", "Print by a Go template, or json"},
     {0},
 };
-static const struct flag prune_flags[] = {
-    {"all", 'a', FLAG_BOOL, NULL, "All that nobody uses"},
-    {"filter", 0, FLAG_LIST, "filter", "Only those that fit, such as label=x"},
-    {"force", 'f', FLAG_BOOL, NULL, "Do not ask"},
-    {0},
-};
-
 const struct command volume_commands[] = {
     {"volume create", "[OPTIONS] [VOLUME]", "Create a volume", create_flags, run_create, 0, 1, 0,
      NULL},
     {"volume inspect", "[OPTIONS] VOLUME [VOLUME...]", "Show all there is to know of volumes",
      inspect_flags, run_inspect, 1, COMMAND_MANY, 0, "volume"},
     {"volume ls", "[OPTIONS]", "List the volumes", ls_flags, run_ls, 0, 0, 0, NULL},
-    {"volume prune", "[OPTIONS]", "Remove volumes nobody uses", prune_flags, run_prune, 0, 0, 0,
+    {"volume prune", "[OPTIONS]", "Remove volumes nobody uses", prune_all_flags, run_prune, 0, 0, 0,
      NULL},
     {"volume rm", "[OPTIONS] VOLUME [VOLUME...]", "Remove volumes", rm_flags, run_rm, 1,
      COMMAND_MANY, 0, "volume"},
