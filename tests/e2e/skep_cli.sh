@@ -183,6 +183,8 @@ alike node ls
 alike node ls --format '{{.ID}} {{.Self}} {{.ManagerStatus}} {{.TLSStatus}}'
 alike node inspect self --format '{{.Spec.Role}} {{.Status.State}} {{range .Description.Engine.Plugins}}{{.Type}}/{{.Name}} {{end}}'
 alike node inspect self
+alike node inspect self --pretty
+alike node ls --format '{{json .}}'
 native node update --label-add zone=a --label-add rack=b self >/dev/null 2>&1 || native node update \
   --label-add zone=a --label-add rack=b "$(docker node ls -q)" >/dev/null
 same a "$(docker node inspect self --format '{{.Spec.Labels.zone}}')" "the label"
@@ -196,6 +198,7 @@ same '10.9.0.0/24 10.9.0.9 true b' "$(docker network inspect net1 --format \
 alike network ls
 alike network ls --filter driver=overlay --format 'table {{.Name}}\t{{.Scope}}'
 alike network inspect net1
+alike network ls --format '{{json .}}'
 refused 'no matching subnet' native network create --subnet 10.8.0.0/24 --gateway 10.7.0.1 net2
 printf 'very secret' | native secret create --label k=v sec1 - >/dev/null
 printf 'setting' >"$LAB/cfg"
@@ -204,6 +207,8 @@ same setting "$(docker config inspect cfg1 --format '{{json .Spec.Data}}' | tr -
 alike secret ls
 alike config ls --format '{{json .}}'
 alike secret inspect sec1
+alike secret inspect sec1 --pretty
+alike config inspect cfg1 --pretty
 
 step "a service with many options, as docker makes it"
 # shellcheck disable=SC2054 # commas inside of values
@@ -235,6 +240,7 @@ said=$(native service create --name web --replicas 2 --update-monitor 1s --updat
 [[ $said == *'converged'* ]] || fail "create said: $said"
 alike service ls
 alike service ls --filter name=web --format '{{.Name}} {{.Mode}} {{.Replicas}}'
+alike inspect web
 same "$(docker service ps web -q)" "$(native service ps web -q)" "the tasks"
 same "$(docker service ps web --no-trunc --format '{{.Name}} {{.Node}} {{.DesiredState}}')" \
   "$(native service ps web --no-trunc --format '{{.Name}} {{.Node}} {{.DesiredState}}')" "the tasks' names"
@@ -330,6 +336,7 @@ same err "$(native logs c1 2>&1 >/dev/null)" "its errors"
 alike port c1
 alike inspect c1 --format '{{.Name}} {{.Config.Image}} {{.State.Status}} {{json .Config.Labels}}'
 alike ps --format '{{.Names}} {{.Image}} {{.Ports}} {{.Networks}}'
+alike ps -a --format 'table {{.Names}}\t{{.LocalVolumes}}\t{{.CreatedAt}}\t{{.Label "a"}}'
 [[ $(script -qec "DOCKER_CONFIG=$LAB/docker-config $SKEP_BUILD/skep -H unix://$HOST_SOCKET run --rm -it $LAB_IMAGE tty" /dev/null </dev/null) == */dev/pts/* ]] ||
   fail "no terminal"
 native update --memory 64m --memory-swap 128m --cpus 0.5 c1 >/dev/null
@@ -386,6 +393,7 @@ refused 'No such container' native rm c2
 
 step "images and volumes"
 alike images
+alike images --format '{{json .}}'
 native tag "$LAB_IMAGE" other:1
 native save -o "$LAB/image.tar" other:1
 native rmi other:1 >/dev/null
@@ -393,6 +401,7 @@ native rmi other:1 >/dev/null
 alike history other:1 --format '{{.Size}}'
 native volume create --label a=b vol1 >/dev/null
 alike volume ls
+alike volume ls --format '{{.Size}} {{.Links}}'
 alike volume inspect vol1
 native volume rm vol1 >/dev/null
 [[ $(native events --since 5m --until 0s --filter type=volume) == *'volume create vol1'* ]] || fail "no event"
@@ -407,8 +416,10 @@ alike node ls
 native network create -d overlay net1 >/dev/null
 alike network inspect net1
 native service create --detach --name web --replicas 0 --network net1 --env A=1 "$LAB_IMAGE" sleep 1000 >/dev/null 2>&1
+alike service ls --format '{{json .}}'
 alike service ls
 alike service inspect web
+alike service inspect web --pretty
 native service update --detach --env-add B=2 web >/dev/null
 same '[A=1 B=2]' "$(docker service inspect web --format '{{.Spec.TaskTemplate.ContainerSpec.Env}}')" "the update"
 printf x | native secret create s1 - >/dev/null
