@@ -52,7 +52,8 @@ unsigned text_distance(const char *a, const char *b);
 // comes from a server is not trusted with the screen.
 const char *text_printable(const char *text, struct arena *arena);
 
-// A moment of RFC 3339 in UTC as Go prints it, "2026-11-20 12:00:00.5 +0000 UTC"; what is none stays.
+// A moment of RFC 3339 in UTC as Go prints it, "2026-11-20 12:00:00.5 +0000 UTC"; what is none
+// stays.
 const char *text_moment(const char *moment, struct arena *arena);
 const char *text_moment_small(const char *moment, struct arena *arena); // with "utc"
 
