@@ -226,9 +226,9 @@ static json_t *image_row(struct cli *cli, json_t *image, const char *name)
     row_set(row, "CreatedSince",
             textf(cli, "%s ago", text_span(wall_since(cli_now(), made), &cli->arena)));
     row_set(row, "CreatedAt", text_moment(wall_format(made, moment), &cli->arena));
-    const char *size = text_size_short((double)number_at(image, "Size"), &cli->arena);
-    row_set(row, "Size", size);
-    row_set(row, "VirtualSize", size);
+    double size = (double)number_at(image, "Size");
+    row_set(row, "Size", text_size_short(size, &cli->arena));
+    row_set(row, "VirtualSize", text_size(size, &cli->arena));
     row_set(row, "SharedSize", "N/A");
     row_set(row, "UniqueSize", "N/A");
     row_set(row, "Containers", "N/A");
