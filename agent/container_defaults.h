@@ -28,6 +28,7 @@ struct container_defaults {
     bool no_new_privileges;
     bool cgroup_ns_host;
     bool ipc_shareable;
+    unsigned cpus; // of this machine: no container may want more; 0: nobody counted
 };
 
 extern const struct container_defaults container_defaults_none;

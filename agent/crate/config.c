@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "agent/crate/host_check.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 
@@ -552,6 +553,10 @@ void config_merge_image(json_t *config, const struct image_config *image)
     merge_set(config, "Volumes", image->volumes, image->volumes_count);
     merge_set(config, "ExposedPorts", image->ports, image->ports_count);
     merge_health(config, &image->health);
+    // `--entrypoint ""`: the image's is taken away, and there is none.
+    const json_t *words = config_of(config, "Entrypoint");
+    if (json_array_size(words) == 1 && str_empty(json_string_value(json_array_get(words, 0))))
+        json_object_set_new(config, "Entrypoint", json_null());
     if (image->shell_count && !config_of(config, "Shell"))
         merge_words(config, "Shell", image->shell, image->shell_count);
 }
@@ -773,6 +778,8 @@ int host_config_settle(json_t *config, json_t *host, const struct container_defa
     if (!rc)
         rc = check_mode(host, "CgroupnsMode", "cgroup namespace", cgroup, COUNT_OF(cgroup), false,
                         err);
+    if (!rc)
+        rc = host_check(config, host, defaults->cpus, err);
     if (!rc)
         rc = settle_memory(host, err);
     if (!rc)

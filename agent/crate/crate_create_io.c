@@ -132,7 +132,7 @@ static int choose_name(struct creation *creation, const char *wanted)
     struct crates *crates = creation->crates;
     struct crate *crate = creation->crate;
     const char *bare = wanted && wanted[0] == '/' ? wanted + 1 : str_or(wanted, "");
-    if (*bare) {
+    if (!str_empty(wanted)) {
         if (!crate_name_valid(bare))
             return err_set(&creation->err, ERR_INVALID_ARGUMENT,
                            "Invalid container name (%.100s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are "
@@ -170,7 +170,14 @@ static int choose_image(struct creation *creation)
     struct reference reference;
     char name[REFERENCE_TEXT_BYTES];
     struct err ignored = ERR_INIT;
-    if (library_find(library, text, &image, &ignored) != 0) {
+    if (str_empty(text))
+        return err_set(&creation->err, ERR_INVALID_ARGUMENT, "No command specified");
+    if (library_find(library, text, &image, &ignored) ==
+        -ERR_INVALID_ARGUMENT) { // no name, or that of two
+        creation->err = ignored;
+        return -ERR_INVALID_ARGUMENT;
+    }
+    if (!image) {
         // The words that make the client pull name the tag too.
         if (reference_parse(text, &reference, NULL) == 0) {
             reference_default_tag(&reference);
@@ -278,15 +285,50 @@ static int try_spec(struct creation *creation)
     return rc;
 }
 
-static int check_network(struct creation *creation)
+// What is done, but not as the user may think.
+static void warn(struct creation *creation)
 {
-    const char *mode = config_str(creation->crate->host, "NetworkMode");
-    const json_t *ports = config_of(creation->crate->host, "PortBindings");
-    if ((str_equal(mode, "host") || str_equal(mode, "none")) && json_object_size(ports) > 0 &&
-        str_equal(mode, "host"))
+    const json_t *host = creation->crate->host;
+    if (str_equal(config_str(host, "NetworkMode"), "host") &&
+        json_object_size(config_of(host, "PortBindings")) > 0)
         json_array_append_new(
             creation->warnings,
             json_string("Published ports are discarded when using host network mode"));
+    if (config_bool(host, "OomKillDisable") && !config_int(host, "Memory"))
+        json_array_append_new(
+            creation->warnings,
+            json_string("OOM killer is disabled for the container, but no memory limit is set, "
+                        "this can result in the system running out of resources."));
+}
+
+// Namespaces of other containers: these must be there.
+static int check_others(struct creation *creation)
+{
+    static const char *const modes[] = {"PidMode", "IpcMode"};
+    for (size_t i = 0; i < COUNT_OF(modes); i++) {
+        const char *mode = config_str(creation->crate->host, modes[i]);
+        struct err ignored = ERR_INIT;
+        if (str_starts(mode, "container:") &&
+            !crates_find(creation->crates, mode + strlen("container:"), &ignored))
+            return err_set(&creation->err, ERR_INVALID_ARGUMENT, "%s", ignored.message);
+    }
+    return 0;
+}
+
+// A bind of Mounts makes no folder that is missing, as one of Binds does.
+static int check_sources(struct creation *creation)
+{
+    const json_t *points = creation->crate->points;
+    for (size_t i = 0; i < json_array_size(points); i++) {
+        const json_t *point = json_array_get(points, i);
+        const char *source = config_str(point, "Source");
+        if (str_equal(config_str(point, "Type"), "bind") && !config_bool(point, "make") &&
+            access(source, F_OK) != 0)
+            return err_set(&creation->err, ERR_INVALID_ARGUMENT,
+                           "invalid mount config for type \"bind\": bind source path does not "
+                           "exist: %.500s",
+                           source);
+    }
     return 0;
 }
 
@@ -309,9 +351,10 @@ static int creation_check(struct creation *creation, const char *name, const jso
     if (!rc)
         rc = choose_image(creation);
     if (!rc)
-        rc = check_network(creation);
+        rc = check_others(creation);
     if (rc)
         return rc;
+    warn(creation);
     if (str_empty(config_str(crate->config, "Hostname")) &&
         !str_equal(config_str(crate->host, "NetworkMode"), "host")) {
         char host[13];
@@ -323,7 +366,9 @@ static int creation_check(struct creation *creation, const char *name, const jso
     crate->points = points_make(crate->config, crate->host, err);
     if (!crate->points)
         return -(int)err->code;
-    rc = take_volumes_from(creation);
+    rc = check_sources(creation);
+    if (!rc)
+        rc = take_volumes_from(creation);
     if (!rc)
         rc = make_volumes(creation);
     return rc ? rc : try_spec(creation);

@@ -247,6 +247,10 @@ json_t *points_make(const json_t *config, const json_t *host, struct err *err)
     {
         if (!rc)
             rc = add_tmpfs(points, key, str_or(json_string_value(value), ""), false, 0, 0, err);
+        // HostConfig.Tmpfs shows it already.
+        if (!rc)
+            json_object_set_new(json_array_get(points, json_array_size(points) - 1), "unlisted",
+                                json_true());
     }
     json_object_foreach(json_object_get(config, "Volumes"), key, value)
     {
@@ -284,6 +288,8 @@ void points_write(const json_t *points, struct json_out *out, const char *key)
     json_out_array(out, key);
     for (size_t i = 0; i < json_array_size(points); i++) {
         const json_t *point = json_array_get(points, i);
+        if (config_bool(point, "unlisted"))
+            continue;
         json_out_object(out, NULL);
         json_out_str(out, "Type", config_str(point, "Type"));
         if (!str_empty(config_str(point, "Name")))

@@ -61,6 +61,11 @@ static int make_process(struct making *making)
     return 0;
 }
 
+static int bad_security(struct making *making, const char *text)
+{
+    return err_set(making->err, ERR_INVALID_ARGUMENT, "invalid --security-opt 2: \"%.100s\"", text);
+}
+
 // "seccomp=unconfined", "no-new-privileges:true", "apparmor=..." and their kin.
 static int make_security(struct making *making)
 {
@@ -75,6 +80,8 @@ static int make_security(struct making *making)
             length = sizeof key - 1;
         str_format(key, sizeof key, "%.*s", (int)length, text);
         if (str_equal(key, "no-new-privileges")) {
+            if (!str_empty(value) && !str_equal(value, "true") && !str_equal(value, "false"))
+                return bad_security(making, text);
             container->no_new_privileges = str_empty(value) || str_equal(value, "true");
         } else if (str_equal(key, "seccomp")) {
             container->seccomp = str_equal(value, "unconfined") ? OCI_SECCOMP_UNCONFINED
@@ -93,8 +100,7 @@ static int make_security(struct making *making)
         } else if (str_equal(key, "systempaths")) {
             container->paths_given = str_equal(value, "unconfined");
         } else {
-            return err_set(making->err, ERR_INVALID_ARGUMENT,
-                           "invalid --security-opt 2: \"%.100s\"", text);
+            return bad_security(making, text);
         }
     }
     return 0;

@@ -319,15 +319,56 @@ static void write_networks(const struct crate *crate, unsigned minor, struct jso
     json_out_end(out);
 }
 
+static const struct {
+    uint8_t number;
+    const char *name;
+} protocols[] = {{6, "tcp"}, {17, "udp"}, {132, "sctp"}};
+
 static const char *protocol_name(uint8_t protocol)
 {
-    return protocol == 6 ? "tcp" : protocol == 17 ? "udp" : "sctp";
+    for (size_t i = 0; i < COUNT_OF(protocols); i++)
+        if (protocols[i].number == protocol)
+            return protocols[i].name;
+    return "";
 }
 
-// The published ports, a list of where for each: {"80/tcp": [{"HostIp", "HostPort"}]}.
+uint8_t container_protocol(const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(protocols); i++)
+        if (str_equal(protocols[i].name, name))
+            return protocols[i].number;
+    return 0;
+}
+
+// "80/tcp" of the Config, as a port of a running container that nobody published.
+static bool read_exposed(const struct crate *crate, const char *key, struct ports_row *out)
+{
+    size_t count;
+    const struct ports_row *ports = crate_ports(crate, &count);
+    const char *slash = strchr(key, '/'), *mode = crate_network(crate);
+    char port[8];
+    uint64_t number;
+    if (!crate_running(crate) || str_equal(mode, "host") || str_equal(mode, "none") ||
+        str_starts(mode, "container:") || !slash ||
+        !str_format(port, sizeof port, "%.*s", (int)(slash - key), key) ||
+        !str_to_u64(port, UINT16_MAX, &number))
+        return false;
+    *out =
+        (struct ports_row){.protocol = container_protocol(slash + 1), .target = (uint16_t)number};
+    for (size_t i = 0; i < count; i++)
+        if (ports[i].protocol == out->protocol && ports[i].target == out->target)
+            return false;
+    return out->protocol != 0;
+}
+
+// The published ports, a list of where for each: {"80/tcp": [{"HostIp", "HostPort"}]}; null for what
+// is only exposed.
 static void write_ports(const struct crate *crate, struct json_out *out)
 {
     size_t count;
+    const char *exposed;
+    json_t *value;
+    struct ports_row shown;
     const struct ports_row *ports = crate_ports(crate, &count);
     json_out_object(out, "Ports");
     for (size_t i = 0; i < count; i++) {
@@ -353,6 +394,11 @@ static void write_ports(const struct crate *crate, struct json_out *out)
         }
         json_out_end(out);
     }
+    json_object_foreach(json_object_get(crate->config, "ExposedPorts"), exposed, value)
+    {
+        if (read_exposed(crate, exposed, &shown))
+            json_out_null(out, exposed);
+    }
     json_out_end(out);
 }
 
@@ -360,6 +406,9 @@ static void write_ports(const struct crate *crate, struct json_out *out)
 static void write_port_list(const struct crate *crate, struct json_out *out)
 {
     size_t count;
+    const char *exposed;
+    json_t *value;
+    struct ports_row shown;
     const struct ports_row *ports = crate_ports(crate, &count);
     json_out_array(out, "Ports");
     for (size_t i = 0; i < count; i++) {
@@ -371,6 +420,15 @@ static void write_port_list(const struct crate *crate, struct json_out *out)
         json_out_uint(out, "PrivatePort", row->target);
         json_out_uint(out, "PublicPort", row->published);
         json_out_str(out, "Type", protocol_name(row->protocol));
+        json_out_end(out);
+    }
+    json_object_foreach(json_object_get(crate->config, "ExposedPorts"), exposed, value)
+    {
+        if (!read_exposed(crate, exposed, &shown))
+            continue;
+        json_out_object(out, NULL);
+        json_out_uint(out, "PrivatePort", shown.target);
+        json_out_str(out, "Type", protocol_name(shown.protocol));
         json_out_end(out);
     }
     json_out_end(out);

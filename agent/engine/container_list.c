@@ -12,7 +12,7 @@
 #include "agent/engine/filter.h"
 #include "agent/engine/rows.h"
 #include "agent/image/rootfs_io.h"
-#include "agent/pattern.h"
+#include "agent/net/local.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
 #include "proto/base/str.h"
@@ -22,7 +22,7 @@
 static const struct filter_row list_filters[] = {
     {"ancestor", FILTER_KNOWN},  {"before", FILTER_KNOWN},  {"exited", FILTER_KNOWN},
     {"expose", FILTER_KNOWN},    {"health", FILTER_KNOWN},  {"id", FILTER_KNOWN},
-    {"isolation", FILTER_KNOWN}, {"is-task", FILTER_KNOWN}, {"label", FILTER_KNOWN},
+    {"isolation", FILTER_KNOWN}, {"is-task", FILTER_FLAG},  {"label", FILTER_KNOWN},
     {"name", FILTER_KNOWN},      {"network", FILTER_KNOWN}, {"publish", FILTER_KNOWN},
     {"since", FILTER_KNOWN},     {"status", FILTER_KNOWN},  {"volume", FILTER_KNOWN},
 };
@@ -57,19 +57,12 @@ bool container_labels_fit(const json_t *labels, const struct filters *filters, c
     return true;
 }
 
-// A name filter is an expression, as the CLI's users write them: "^/web$", "web".
-static bool name_fits(const char *name, const char *pattern)
+// Users write names with the slash that they are shown with, and without.
+static bool name_fits(const struct filters *filters, const char *name)
 {
-    struct pattern expression;
     char with_slash[CRATE_NAME_BYTES + 1];
     str_format(with_slash, sizeof with_slash, "/%s", name);
-    if (str_equal(name, pattern) || str_equal(with_slash, pattern))
-        return true;
-    if (pattern_init(&expression, pattern, NULL))
-        return false;
-    bool fits = pattern_found(&expression, name) || pattern_found(&expression, with_slash);
-    pattern_fini(&expression);
-    return fits;
+    return filters_found(filters, "name", name) || filters_found(filters, "name", with_slash);
 }
 
 static bool volume_fits(const struct crate *crate, const char *wanted)
@@ -93,18 +86,96 @@ static bool ancestor_fits(const struct listing *listing, const struct crate *cra
             str_equal(image->id, crate->image_id));
 }
 
-static bool port_fits(const json_t *ports, const char *wanted)
+// "80", "8000-8100/udp".
+struct port_range {
+    uint64_t from, to;
+    uint8_t protocol;
+};
+
+static int port_range_parse(const char *key, const char *text, struct port_range *out,
+                            struct err *err)
 {
-    char port[32];
-    str_format(port, sizeof port, strchr(wanted, '/') ? "%.20s" : "%.20s/tcp", wanted);
-    return json_object_get(ports, port) != NULL;
+    char port[16], last[16];
+    const char *slash = strchr(text, '/'), *dash = strchr(text, '-');
+    size_t length = slash ? (size_t)(slash - text) : strlen(text);
+    size_t first = dash && (size_t)(dash - text) < length ? (size_t)(dash - text) : length;
+    bool whole =
+        str_format(port, sizeof port, "%.*s", (int)first, text) &&
+        str_format(last, sizeof last, "%.*s", (int)(first < length ? length - first - 1 : first),
+                   first < length ? dash + 1 : text);
+    out->protocol = container_protocol(slash ? slash + 1 : "tcp");
+    if (whole && out->protocol && str_to_u64(port, UINT16_MAX, &out->from) &&
+        str_to_u64(last, UINT16_MAX, &out->to))
+        return 0;
+    return err_set(err, ERR_INTERNAL,
+                   "error while looking up for %s %.50s: strconv.ParseUint: parsing \"%.50s\": "
+                   "invalid syntax",
+                   key, text, text);
 }
 
+static bool in_range(const struct port_range *range, uint64_t port, uint8_t protocol)
+{
+    return range->protocol == protocol && port >= range->from && port <= range->to;
+}
+
+static bool published_fits(const struct crate *crate, const char *wanted)
+{
+    struct port_range range;
+    size_t count;
+    const struct ports_row *ports = crate_ports(crate, &count);
+    if (port_range_parse("publish", wanted, &range, NULL))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (in_range(&range, ports[i].published, ports[i].protocol))
+            return true;
+    return false;
+}
+
+static bool exposed_fits(const struct crate *crate, const char *wanted)
+{
+    struct port_range range, exposed;
+    const char *key;
+    json_t *value;
+    size_t count;
+    const struct ports_row *ports = crate_ports(crate, &count);
+    if (port_range_parse("expose", wanted, &range, NULL))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (in_range(&range, ports[i].target, ports[i].protocol))
+            return true;
+    json_object_foreach(json_object_get(crate->config, "ExposedPorts"), key, value)
+    {
+        if (port_range_parse("expose", key, &exposed, NULL) == 0 &&
+            in_range(&range, exposed.from, exposed.protocol))
+            return true;
+    }
+    return false;
+}
+
+// By its name, or by the beginning of its id.
 static bool network_fits(const struct crate *crate, const char *wanted)
 {
-    const char *mode = config_str(crate->host, "NetworkMode");
-    return str_equal(mode, wanted) || (str_equal(mode, "default") && str_equal(wanted, "bridge")) ||
-           json_object_get(crate->endpoints, wanted);
+    const char *mode = config_str(crate->host, "NetworkMode"), *key;
+    const struct local_endpoint *none;
+    json_t *settings;
+    if (str_equal(mode, wanted) || (str_equal(mode, "default") && str_equal(wanted, "bridge")) ||
+        json_object_get(crate->endpoints, wanted))
+        return true;
+    const struct local *first = crate_local(crate, crate_network(crate), &none);
+    if (first && str_starts(first->id, wanted))
+        return true;
+    json_object_foreach(crate->endpoints, key, settings)
+    {
+        const struct local *local = crate_local(crate, key, &none);
+        struct attachment_view shared;
+        const char *id = local ? local->id
+                         : crate_attachment(crate, key, &shared)
+                             ? shared.network_id
+                             : config_str(settings, "NetworkID");
+        if (!str_empty(id) && str_starts(id, wanted))
+            return true;
+    }
+    return false;
 }
 
 // Whether the crate fits one value of a filter.
@@ -118,17 +189,15 @@ static bool value_fits(const struct listing *listing, const struct crate *crate,
         return !crate_running(crate) && crate->state != CRATE_CREATED &&
                crate->exit_code == atoi(value);
     if (str_equal(key, "expose"))
-        return port_fits(json_object_get(crate->config, "ExposedPorts"), value);
+        return exposed_fits(crate, value);
     if (str_equal(key, "publish"))
-        return port_fits(json_object_get(crate->host, "PortBindings"), value);
+        return published_fits(crate, value);
     if (str_equal(key, "health"))
         return str_equal(value, str_or(crate->health, "none"));
     if (str_equal(key, "id"))
         return str_starts(crate->id, value);
     if (str_equal(key, "is-task"))
-        return crate->task == (str_equal(value, "true") || str_equal(value, "1"));
-    if (str_equal(key, "name"))
-        return name_fits(crate->name, value);
+        return crate->task == filter_is_true(value);
     if (str_equal(key, "network"))
         return network_fits(crate, value);
     if (str_equal(key, "status"))
@@ -145,12 +214,13 @@ static bool crate_fits(const struct listing *listing, const struct crate *crate)
         return false;
     if (listing->since.ns && crate->created.ns <= listing->since.ns)
         return false;
-    if (!container_labels_fit(json_object_get(crate->config, "Labels"), filters, "label", true))
+    if (!container_labels_fit(json_object_get(crate->config, "Labels"), filters, "label", true) ||
+        !name_fits(filters, crate->name))
         return false;
     for (size_t i = 0; i < COUNT_OF(list_filters); i++) {
         const char *key = list_filters[i].key;
         bool any = false, fits = false;
-        if (str_equal(key, "label"))
+        if (str_equal(key, "label") || str_equal(key, "name"))
             continue;
         for (size_t j = 0; j < filters->count; j++)
             if (str_equal(filters->values[j].key, key)) {
@@ -204,6 +274,11 @@ static int check_values(struct listing *listing, struct err *err)
                                "strconv.Atoi: parsing \"%.100s\": invalid syntax", value);
         } else if (str_equal(key, "before") || str_equal(key, "since")) {
             listing->all = true;
+        } else if (str_equal(key, "publish") || str_equal(key, "expose")) {
+            struct port_range range;
+            int rc = port_range_parse(key, value, &range, err);
+            if (rc)
+                return rc;
         }
         if (!good)
             return err_set(err, ERR_INVALID_ARGUMENT, "Invalid filter '%s=%.100s'", key, value);

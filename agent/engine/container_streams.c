@@ -76,11 +76,11 @@ static struct crate_exec *find_exec(struct request *request)
 
 static void exec_create(struct request *request)
 {
-    struct crate *crate = container_find(request);
     struct crate_exec *exec;
     struct err err = ERR_INIT;
-    const json_t *body = crate ? request_json(request) : NULL;
-    if (!body)
+    const json_t *body = request_json(request);
+    struct crate *crate = body ? container_find(request) : NULL;
+    if (!crate)
         return;
     if (crate->state == CRATE_PAUSED) {
         request_fail(request, 409, "Container %s is paused, unpause the container before exec",
@@ -113,11 +113,11 @@ static void exec_start(struct request *request)
 {
     static const struct stream_target class = {exec_write_in, exec_end, exec_pause, exec_leave};
     static const struct crate_attach_events events = {exec_output, exec_ended};
-    struct crate_exec *exec = find_exec(request);
     struct err err = ERR_INIT;
-    const json_t *body =
-        exec && request_body_bytes(request) ? request_shaped(request, &start_shape) : NULL;
-    if (!exec || (request_body_bytes(request) && !body))
+    bool with_body = request_body_bytes(request) > 0;
+    const json_t *body = with_body ? request_shaped(request, &start_shape) : NULL;
+    struct crate_exec *exec = body || !with_body ? find_exec(request) : NULL;
+    if (!exec)
         return;
     const json_t *detach = body ? config_member(body, "Detach") : NULL;
     const json_t *tty = body ? config_member(body, "Tty") : NULL;

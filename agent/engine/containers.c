@@ -15,7 +15,9 @@
 #include "agent/engine/rows.h"
 #include "agent/engine/shape.h"
 #include "agent/engine/stamp.h"
+#include "agent/image/library_io.h"
 #include "agent/image/rootfs_io.h"
+#include "agent/net/ipnet.h"
 #include "agent/oci/signals.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
@@ -37,6 +39,8 @@ struct crate *container_find(struct request *request)
 {
     return find_named(request, request_param(request, "id"));
 }
+
+#define ENDPOINT_NAMES_BYTES 4096 // in a refusal
 
 // ---- making ------------------------------------------------------------------------------------
 
@@ -68,6 +72,67 @@ static const struct shape_row rest_rows[] = {
 };
 static SHAPE(rest_shape, "container.CreateRequest", rest_rows);
 
+// The platform asked for is that of the image which is here; false after an answer.
+static bool check_platform(struct request *request, const struct backend_local *local,
+                           const json_t *body)
+{
+    const char *platform = str_or(request_query(request, "platform"), "");
+    const char *name = str_or(json_string_value(config_member(body, "Image")), "");
+    const struct image *image;
+    char actual[96];
+    if (!*platform || request_minor(request) < 41)
+        return true;
+    if (!str_starts(platform, "linux")) {
+        request_fail(request, 400,
+                     "\"%.50s\": unknown operating system or architecture: invalid argument",
+                     platform);
+        return false;
+    }
+    if (library_find(images_library(local->images), name, &image, NULL) != 0)
+        return true; // what is missing is said later
+    const struct image_config *config = &image->config;
+    str_format(actual, sizeof actual, "%.30s/%.30s%s%.30s", config->os, config->architecture,
+               str_empty(config->variant) ? "" : "/", str_or(config->variant, ""));
+    if (str_starts(actual, platform))
+        return true;
+    request_fail(request, 404,
+                 "image with reference %.300s was found but does not match the specified platform: "
+                 "wanted %.50s, actual: %s",
+                 name, platform, actual);
+    return false;
+}
+
+// Before 1.44 a container is made on one network; false after an answer.
+static bool check_endpoints(struct request *request, const json_t *body)
+{
+    const json_t *networking = config_member(body, "NetworkingConfig");
+    const json_t *endpoints = networking ? config_member(networking, "EndpointsConfig") : NULL;
+    struct buf names;
+    const char *name;
+    json_t *settings;
+    struct ipnet ip;
+    bool good = true;
+    buf_init(&names, ENDPOINT_NAMES_BYTES);
+    json_object_foreach((json_t *)(uintptr_t)endpoints, name, settings)
+    {
+        const json_t *ipam = config_member(settings, "IPAMConfig");
+        const char *text =
+            str_or(json_string_value(ipam ? config_member(ipam, "IPv4Address") : NULL), "");
+        if (good && *text && (!ipnet_parse(text, &ip) || strchr(text, '/'))) {
+            request_fail(request, 400, "invalid IPv4 address: %.100s", text);
+            good = false;
+        }
+        buf_printf(&names, "%s%s", names.len ? ", " : "", name);
+    }
+    if (good && request_minor(request) < 44 && json_object_size(endpoints) > 1) {
+        request_fail(request, 400, "Container cannot be connected to network endpoints: %.500s",
+                     buf_cstr(&names));
+        good = false;
+    }
+    buf_fini(&names);
+    return good;
+}
+
 static void create(struct request *request)
 {
     const struct backend_local *local = errand_local(request);
@@ -78,11 +143,8 @@ static void create(struct request *request)
         request_fail(request, 400, "Config cannot be empty in order to create a container");
         return;
     }
-    const char *platform = str_or(request_query(request, "platform"), "");
-    if (*platform && !str_starts(platform, "linux")) {
-        request_fail(request, 400, "\"%.50s\": unsupported platform", platform);
+    if (!check_platform(request, local, body) || !check_endpoints(request, body))
         return;
-    }
     struct errand *errand = errand_new(request, sizeof *errand);
     errand_await(errand);
     crates_create(local->crates, request_query(request, "name"), body, created, errand);
@@ -122,11 +184,11 @@ static void start_done(void *owner, const struct err *err)
 static void start(struct request *request)
 {
     struct crate *crate = container_find(request);
-    const char *keys = request_query(request, "detachKeys");
-    (void)keys;
     if (!crate)
         return;
-    if (crate->state == CRATE_PAUSED)
+    if (!str_empty(request_query(request, "checkpoint")))
+        request_fail(request, 400, "checkpoint is only supported in experimental mode");
+    else if (crate->state == CRATE_PAUSED)
         request_fail(request, 409, "cannot start a paused container, try unpause instead");
     else if (crate_running(crate))
         request_empty(request, 304);
@@ -223,9 +285,12 @@ static void rename_it(struct request *request)
         request_fail(request, 400, "Neither old nor new names may be empty");
     else if (!crate_name_valid(name[0] == '/' ? name + 1 : name))
         request_fail(request, 400,
-                     "Invalid container name (%.100s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+                     "Error when allocating new name: Invalid container name (%.100s), only "
+                     "[a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
                      name);
-    else if (crate_rename(crate, name, &err))
+    else if (crate_rename(crate, name, &err) && err.code == ERR_ALREADY_EXISTS)
+        request_fail(request, 409, "Error when allocating new name: %s", err.message);
+    else if (err.code)
         errand_fail(request, &err);
     else
         request_empty(request, 204);
@@ -249,9 +314,9 @@ static void update_done(void *owner, const struct err *err)
 
 static void update(struct request *request)
 {
-    struct crate *crate = container_find(request);
-    const json_t *body = crate ? request_json(request) : NULL;
-    if (body)
+    const json_t *body = request_json(request);
+    struct crate *crate = body ? container_find(request) : NULL;
+    if (crate)
         crate_update(crate, body, update_done, op_errand(request));
 }
 
@@ -347,7 +412,7 @@ static void prune(struct request *request)
         return;
     if (filters_parse(request_query(request, "filters"), prune_filters, COUNT_OF(prune_filters),
                       request_arena(request), &filters, &err)) {
-        request_fail(request, 400, "%s", err.message);
+        request_fail_filters(request, &err);
         return;
     }
     for (size_t i = 0; i < filters.count; i++)

@@ -606,7 +606,7 @@ static int read_fields(const struct fields *fields, const json_t *json, void *me
     if (!json_is_object(json))
         return place->path[0] ? wrong_type(place, json, fields->go_type)
                               : err_set(place->err, ERR_INVALID_ARGUMENT,
-                                        "json: cannot unmarshal %s into Go value of type %s",
+                                        "json: cannot unmarshal %s into Go value of type swarm.%s",
                                         config_go_kind(json), fields->go_type);
     place->go_type = fields->go_type;
     for (size_t i = 0; i < fields->count; i++) {

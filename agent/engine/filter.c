@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "agent/crate/config.h"
+#include "agent/pattern.h"
 #include "proto/base/check.h"
 #include "proto/base/json.h"
 #include "proto/base/str.h"
@@ -16,6 +18,19 @@ static const struct filter_row *find_row(const char *key, const struct filter_ro
     return NULL;
 }
 
+bool filter_is_true(const char *value)
+{
+    return str_equal(value, "true") || str_equal(value, "1");
+}
+
+static int check_flag(const struct filter_row *row, const char *value, struct err *err)
+{
+    if (!row || row->kind != FILTER_FLAG || filter_is_true(value) || str_equal(value, "false") ||
+        str_equal(value, "0"))
+        return 0;
+    return err_set(err, ERR_INVALID_ARGUMENT, "invalid filter '%s=[%.100s]'", row->key, value);
+}
+
 static int add(struct filters *out, const char *key, const char *value, struct arena *arena,
                struct err *err)
 {
@@ -27,6 +42,12 @@ static int add(struct filters *out, const char *key, const char *value, struct a
                        FILTER_VALUES_MAX - 1);
     out->count++;
     return 0;
+}
+
+static int wrong_type(const json_t *value, const char *wanted, struct err *err)
+{
+    return err_set(err, ERR_INVALID_ARGUMENT, "json: cannot unmarshal %s into Go value of type %s",
+                   config_go_kind(value), wanted);
 }
 
 // Both forms of one key's values.
@@ -48,11 +69,11 @@ static int add_values(struct filters *out, const char *key, json_t *values, stru
         return rc;
     }
     if (!json_is_array(values))
-        return err_set(err, ERR_INVALID_ARGUMENT, "invalid filter '%.100s'", key);
+        return wrong_type(values, "map[string]bool", err);
     json_array_foreach(values, i, item)
     {
         if (!json_is_string(item))
-            return err_set(err, ERR_INVALID_ARGUMENT, "invalid filter '%.100s'", key);
+            return wrong_type(values, "map[string]bool", err);
         if (rc == 0)
             rc = add(out, key, json_string_value(item), arena, err);
     }
@@ -73,15 +94,19 @@ int filters_parse(const char *text, const struct filter_row *rows, size_t rows_c
         return -ERR_INVALID_ARGUMENT;
     const char *key;
     json_t *values;
-    int rc = json_is_object(json)
+    int rc = json_is_object(json) || json_is_null(json)
                  ? 0
-                 : err_set(err, ERR_INVALID_ARGUMENT, "the filters are no JSON object");
+                 : wrong_type(json, "map[string]map[string]bool", err);
     json_object_foreach(json, key, values)
     {
-        if (rc == 0 && rows && !find_row(key, rows, rows_count))
+        const struct filter_row *row = rows ? find_row(key, rows, rows_count) : NULL;
+        size_t before = out->count;
+        if (rc == 0 && rows && !row)
             rc = err_set(err, ERR_INVALID_ARGUMENT, "invalid filter '%.100s'", key);
         if (rc == 0)
             rc = add_values(out, key, values, arena, err);
+        for (size_t i = before; i < out->count && rc == 0; i++)
+            rc = check_flag(row, out->values[i].value, err);
     }
     json_decref(json);
     return rc;
@@ -199,5 +224,27 @@ bool filters_match(const struct filters *filters, const char *key, const char *t
             (prefix ? str_starts(text, it->value) : str_equal(text, it->value)))
             return true;
     }
+    return false;
+}
+
+static bool is_found(const char *text, const char *wanted)
+{
+    struct pattern pattern;
+    if (str_equal(text, wanted))
+        return true;
+    if (pattern_init(&pattern, wanted, NULL))
+        return false;
+    bool found = pattern_found(&pattern, text);
+    pattern_fini(&pattern);
+    return found;
+}
+
+bool filters_found(const struct filters *filters, const char *key, const char *text)
+{
+    if (filters_count(filters, key) == 0)
+        return true;
+    for (size_t i = 0; i < filters->count; i++)
+        if (str_equal(filters->values[i].key, key) && is_found(text, filters->values[i].value))
+            return true;
     return false;
 }

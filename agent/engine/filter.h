@@ -29,6 +29,7 @@ enum filter_kind {
     FILTER_LABELS, // "k" or "k=v" into a map field
     FILTER_ENUM,   // by names into a repeated enum field
     FILTER_KNOWN,  // allowed; the endpoint looks at it itself
+    FILTER_FLAG,   // the same, of true (1) and false (0)
 };
 
 struct filter_row {
@@ -50,6 +51,12 @@ int filters_apply(const struct filters *filters, const struct filter_row *rows, 
 
 // True when the key has no values, or one of them fits (`prefix`: begins the text).
 bool filters_match(const struct filters *filters, const char *key, const char *text, bool prefix);
+
+// The same, where the value is an expression ("^web$"), or the text itself, found in the text.
+bool filters_found(const struct filters *filters, const char *key, const char *text);
+
+// Whether a value of a FILTER_FLAG says yes.
+bool filter_is_true(const char *value);
 
 // The number of values of the key.
 size_t filters_count(const struct filters *filters, const char *key);

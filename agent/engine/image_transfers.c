@@ -9,6 +9,7 @@
 #include "agent/engine/engine.h"
 #include "agent/engine/errand_files.h"
 #include "agent/engine/shape.h"
+#include "agent/engine/rows.h"
 #include "agent/image/images_io.h"
 #include "agent/image/instruction.h"
 #include "proto/base/check.h"
@@ -446,23 +447,23 @@ static void push(struct request *request)
         request_fail_err(request, &err);
         return;
     }
-    str_format(transfer->name, sizeof transfer->name, *tag ? "%s:%s" : "%s",
-               request_param(request, "name"), tag);
     const struct image *image;
     struct reference reference;
-    if (reference_parse(transfer->name, &reference, &err)) {
+    if (image_target(request_param(request, "name"), tag, transfer->name, &err) ||
+        reference_parse(transfer->name, &reference, &err)) {
         request_fail_err(request, &err);
-        return;
-    }
-    if (library_find(images_library(local->images), transfer->name, &image, &err)) {
-        request_fail(request, 404, "An image does not exist locally with the tag: %.300s",
-                     request_param(request, "name"));
         return;
     }
     char line[REFERENCE_TEXT_BYTES + 64], name[REFERENCE_TEXT_BYTES];
     str_format(line, sizeof line, "The push refers to repository [%s]",
                reference_name(&reference, name));
     send_status(request, &(struct pull_progress){.status = line});
+    if (library_find(images_library(local->images), transfer->name, &image, NULL)) {
+        err_set(&err, ERR_NOT_FOUND, "An image does not exist locally with the tag: %.300s",
+                reference_familiar_name(&reference, name));
+        send_error(request, &err);
+        return;
+    }
     errand_await(&transfer->files.errand);
     images_push(local->images, transfer->name, &auth, push_done, transfer);
 }

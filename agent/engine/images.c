@@ -58,8 +58,8 @@ static void write_names(struct json_out *out, const char *key, char *const *name
 // ---- list --------------------------------------------------------------------------------------
 
 static const struct filter_row list_filters[] = {
-    {"before", FILTER_KNOWN},    {"dangling", FILTER_KNOWN}, {"label", FILTER_KNOWN},
-    {"reference", FILTER_KNOWN}, {"since", FILTER_KNOWN},    {"until", FILTER_KNOWN},
+    {"before", FILTER_KNOWN},    {"dangling", FILTER_FLAG}, {"label", FILTER_KNOWN},
+    {"reference", FILTER_KNOWN}, {"since", FILTER_KNOWN},   {"until", FILTER_KNOWN},
 };
 
 struct picking {
@@ -110,8 +110,8 @@ static bool fits(const struct picking *picking, const struct image *image)
     if (picking->since.ns && image->config.created.ns <= picking->since.ns)
         return false;
     for (size_t i = 0; i < filters->count; i++) {
-        const char *key = filters->values[i].key, *value = filters->values[i].value;
-        bool yes = str_equal(value, "true") || str_equal(value, "1");
+        const char *key = filters->values[i].key;
+        bool yes = filter_is_true(filters->values[i].value);
         if (str_equal(key, "dangling") && yes != (image->tags_count == 0))
             return false;
     }
@@ -194,6 +194,25 @@ void image_write_row(const struct image *image, int64_t containers, unsigned min
     write_row(image, containers, &none, minor, out);
 }
 
+// Before 1.41 a reference could be asked for in a word of its own; false after an answer.
+static bool old_filter(struct request *request, struct filters *filters)
+{
+    const char *reference = request_query(request, "filter");
+    struct filter_value *values;
+    if (str_empty(reference) || request_minor(request) >= 41)
+        return true;
+    values = arena_alloc_array(request_arena(request), filters->count + 1, sizeof *values);
+    if (!values) {
+        request_fail(request, 500, "the request is too large");
+        return false;
+    }
+    for (size_t i = 0; i < filters->count; i++)
+        values[i] = filters->values[i];
+    values[filters->count] = (struct filter_value){"reference", reference};
+    *filters = (struct filters){values, filters->count + 1};
+    return true;
+}
+
 static void list(struct request *request)
 {
     const struct backend_local *local = errand_local(request);
@@ -208,7 +227,7 @@ static void list(struct request *request)
         request_fail_filters(request, &err);
         return;
     }
-    if (!pick_times(request, library, &picking))
+    if (!pick_times(request, library, &picking) || !old_filter(request, &filters))
         return;
     struct json_out *out = request_write(request);
     size_t position = 0;
@@ -342,6 +361,23 @@ static void tell(struct request *request, const char *action, const char *id, co
 
 // ---- names and removal -------------------------------------------------------------------------
 
+int image_target(const char *repo, const char *tag, char out[REFERENCE_TEXT_BYTES], struct err *err)
+{
+    struct reference reference;
+    int rc = reference_parse(repo, &reference, err);
+    if (rc)
+        return rc;
+    if (*tag) {
+        char name[REFERENCE_TEXT_BYTES];
+        if (!str_format(out, REFERENCE_TEXT_BYTES, "%s:%s",
+                        reference_familiar_name(&reference, name), tag) ||
+            reference_parse(out, &reference, NULL))
+            return err_set(err, ERR_INVALID_ARGUMENT, "invalid tag format");
+    }
+    reference_familiar(&reference, out);
+    return 0;
+}
+
 static void tag(struct request *request)
 {
     const struct backend_local *local = errand_local(request);
@@ -353,7 +389,10 @@ static void tag(struct request *request)
     if (!image)
         return;
     str_copy(id, sizeof id, image->id);
-    str_format(target, sizeof target, *tag_text ? "%s:%s" : "%s", repo, tag_text);
+    if (image_target(repo, tag_text, target, &err)) {
+        request_fail_err(request, &err);
+        return;
+    }
     if (images_tag(local->images, id, target, &err)) {
         request_fail_err(request, &err);
         return;
@@ -402,7 +441,7 @@ static void remove_it(struct request *request)
 }
 
 static const struct filter_row prune_filters[] = {
-    {"dangling", FILTER_KNOWN},
+    {"dangling", FILTER_FLAG},
     {"label", FILTER_KNOWN},
     {"label!", FILTER_KNOWN},
     {"until", FILTER_KNOWN},
@@ -418,7 +457,7 @@ static void prune(struct request *request)
     const struct library *library = images_library(local->images);
     if (filters_parse(request_query(request, "filters"), prune_filters, COUNT_OF(prune_filters),
                       request_arena(request), &filters, &err)) {
-        request_fail(request, 400, "%s", err.message);
+        request_fail_filters(request, &err);
         return;
     }
     bool all = false;
@@ -428,8 +467,7 @@ static void prune(struct request *request)
     for (size_t i = 0; rest.values && i < filters.count; i++) {
         bool dangling = str_equal(filters.values[i].key, "dangling");
         if (dangling)
-            all = str_equal(filters.values[i].value, "false") ||
-                  str_equal(filters.values[i].value, "0");
+            all = !filter_is_true(filters.values[i].value);
         else
             rest.values[rest.count++] = filters.values[i];
     }

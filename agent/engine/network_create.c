@@ -224,16 +224,20 @@ static bool check(struct request *request, const struct creation *creation, cons
         request_fail(request, request_bad_status(request), "invalid name: %s", name);
         return false;
     }
-    if (strcmp(name, "none") == 0) {
-        request_fail(request, 403, "operation is not permitted on predefined none network ");
+    if (network_is_builtin(name)) {
+        request_fail(request, 403, "operation is not permitted on predefined %s network ", name);
         return false;
     }
-    if (network_is_builtin(name) || is_taken_here(request, name)) {
+    if (is_taken_here(request, name)) {
         fail_taken(request, name);
         return false;
     }
     if (!check_driver(request, spec->driver_config->name, scope))
         return false;
+    if (spec->ingress && !creation->swarm) {
+        request_fail(request, 403, "Ingress network can only be global scope network");
+        return false;
+    }
     const json_t *ipv4 = fields_member(creation->json, "EnableIPv4");
     if (creation->swarm && json_is_false(ipv4)) {
         request_fail(request, 400,

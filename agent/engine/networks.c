@@ -21,10 +21,10 @@
 #define NETWORK_BYTES_MAX (1024 * 1024) // one network as JSON
 
 static const struct filter_row network_filters[] = {
-    {"driver", FILTER_KNOWN, NULL, NULL},   {"id", FILTER_KNOWN, NULL, NULL},
-    {"label", FILTER_KNOWN, NULL, NULL},    {"name", FILTER_KNOWN, NULL, NULL},
-    {"scope", FILTER_KNOWN, NULL, NULL},    {"type", FILTER_KNOWN, NULL, NULL},
-    {"dangling", FILTER_KNOWN, NULL, NULL},
+    {"driver", FILTER_KNOWN, NULL, NULL},  {"id", FILTER_KNOWN, NULL, NULL},
+    {"label", FILTER_KNOWN, NULL, NULL},   {"name", FILTER_KNOWN, NULL, NULL},
+    {"scope", FILTER_KNOWN, NULL, NULL},   {"type", FILTER_KNOWN, NULL, NULL},
+    {"dangling", FILTER_FLAG, NULL, NULL},
 };
 
 const struct noun noun_network = {
@@ -159,18 +159,6 @@ static bool has_label(const json_t *network, const char *wanted)
     return false;
 }
 
-// One key of the filters: names and ids match in part, as dockerd has them.
-static bool fits_key(const struct filters *filters, const char *key, const char *text, bool part)
-{
-    bool any = filters_count(filters, key) == 0;
-    for (size_t i = 0; i < filters->count; i++) {
-        const struct filter_value *it = &filters->values[i];
-        if (strcmp(it->key, key) == 0)
-            any |= part ? strstr(text, it->value) != NULL : strcmp(text, it->value) == 0;
-    }
-    return any;
-}
-
 bool network_is_builtin(const char *name)
 {
     return !strcmp(name, "bridge") || !strcmp(name, "host") || !strcmp(name, "none");
@@ -183,11 +171,11 @@ static bool fits(const struct filters *filters, const json_t *network)
         if (strcmp(filters->values[i].key, "label") == 0 &&
             !has_label(network, filters->values[i].value))
             return false;
-    return fits_key(filters, "name", name, true) &&
-           fits_key(filters, "id", text_of(network, "Id"), true) &&
-           fits_key(filters, "driver", text_of(network, "Driver"), false) &&
-           fits_key(filters, "scope", text_of(network, "Scope"), false) &&
-           fits_key(filters, "type", network_is_builtin(name) ? "builtin" : "custom", false);
+    return filters_found(filters, "name", name) &&
+           filters_found(filters, "id", text_of(network, "Id")) &&
+           filters_match(filters, "driver", text_of(network, "Driver"), false) &&
+           filters_match(filters, "scope", text_of(network, "Scope"), false) &&
+           filters_match(filters, "type", network_is_builtin(name) ? "builtin" : "custom", false);
 }
 
 static bool id_among(const json_t *networks, const char *id)
@@ -284,6 +272,15 @@ static void list(struct request *request)
                       request_arena(request), &listing->filters, &err) != 0) {
         request_fail_filters(request, &err);
         return;
+    }
+    for (size_t i = 0; i < listing->filters.count; i++) {
+        const struct filter_value *it = &listing->filters.values[i];
+        if (strcmp(it->key, "type") == 0 && strcmp(it->value, "builtin") != 0 &&
+            strcmp(it->value, "custom") != 0) {
+            request_fail(request, request_bad_status(request), "invalid filter: 'type'='%.100s'",
+                         it->value);
+            return;
+        }
     }
     request_keep(request, listing);
     if (request_has_manager(request))

@@ -86,11 +86,17 @@ const json_t *request_json(struct request *request)
     }
     struct err err = ERR_INIT;
     request->json = json_parse(body, size, &err);
+    if (json_is_null(request->json))
+        request->json = json_object(); // to Go, null says nothing
     if (request->json)
         return request->json;
+    bool more = strstr(err.message, "end of file expected");
     bool cut = strstr(err.message, "premature") || strstr(err.message, "end of file") ||
                strstr(err.message, "unexpected end");
-    request_fail(request, 400, "%s", cut ? "unexpected EOF" : err.message);
+    request_fail(request, 400, "%s",
+                 more  ? "unexpected content after JSON"
+                 : cut ? "unexpected EOF"
+                       : err.message);
     return NULL;
 }
 

@@ -6,6 +6,11 @@
 #include "agent/image/library_io.h"
 #include "agent/oci/volumes_io.h"
 
+// "a/b:1" for the repository "a/b" or "a/b:0" and the tag "1" ("": the repository's own).
+// INVALID_ARGUMENT.
+int image_target(const char *repo, const char *tag, char out[REFERENCE_TEXT_BYTES],
+                 struct err *err);
+
 // `containers`: how many stand on it; -1: not counted.
 void image_write_row(const struct image *image, int64_t containers, unsigned minor,
                      struct json_out *out);

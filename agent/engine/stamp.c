@@ -43,7 +43,8 @@ int stamp_filter_parse(const char *text, struct wall now, struct wall *out, stru
     if (stamp_parse(text, out, NULL) == 0 || wall_parse(text, out, NULL) == 0)
         return 0;
     if (duration_parse(text, &back, NULL))
-        return err_set(err, ERR_INVALID_ARGUMENT, "invalid moment in a filter: '%.100s'", text);
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "failed to parse value as time or duration: \"%.100s\"", text);
     *out = wall_add(now, -back);
     return 0;
 }

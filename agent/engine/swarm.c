@@ -300,6 +300,14 @@ static bool may_enter(struct request *request, bool able)
     return false;
 }
 
+// False after an answer: no address is taken for granted.
+static bool listens(struct request *request, const char *address)
+{
+    if (str_empty(address))
+        request_fail(request, 400, "invalid ListenAddr \"\": invalid empty address");
+    return !str_empty(address);
+}
+
 static void init(struct request *request)
 {
     void *ctx, *owner;
@@ -331,6 +339,8 @@ static void init(struct request *request)
     }
     it.spec = settings;
     if (!it.force_new_cluster && !may_enter(request, backend->init != NULL))
+        return;
+    if (!listens(request, it.listen_addr))
         return;
     if (!backend->init) {
         request_fail(request, 501, "this node is not set up to take part in swarms");
@@ -365,7 +375,7 @@ static void join(struct request *request)
     it.token = text_of(json, "JoinToken");
     it.availability = text_of(json, "Availability");
     it.remotes = texts_of(request, json, "RemoteAddrs", &it.remotes_count);
-    if (!may_enter(request, backend->join != NULL))
+    if (!may_enter(request, backend->join != NULL) || !listens(request, it.listen_addr))
         return;
     if (str_empty(it.token)) {
         request_fail(request, 400,

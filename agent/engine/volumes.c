@@ -70,7 +70,7 @@ static void tell(struct request *request, const char *action, const char *name)
 // ---- list --------------------------------------------------------------------------------------
 
 static const struct filter_row list_filters[] = {
-    {"dangling", FILTER_KNOWN},
+    {"dangling", FILTER_FLAG},
     {"driver", FILTER_KNOWN},
     {"label", FILTER_KNOWN},
     {"name", FILTER_KNOWN},
@@ -79,20 +79,19 @@ static const struct filter_row list_filters[] = {
 static bool fits(const struct volumes *volumes, const struct volume *volume,
                  const struct filters *filters)
 {
-    bool driver = !filters_count(filters, "driver"), name = !filters_count(filters, "name");
+    bool driver = !filters_count(filters, "driver");
     for (size_t i = 0; i < filters->count; i++) {
         const char *key = filters->values[i].key, *value = filters->values[i].value;
-        bool yes = str_equal(value, "true") || str_equal(value, "1");
-        if (str_equal(key, "dangling") && yes != (volumes_users(volumes, volume->name) == 0))
+        if (str_equal(key, "dangling") &&
+            filter_is_true(value) != (volumes_users(volumes, volume->name) == 0))
             return false;
         driver = driver || (str_equal(key, "driver") && str_equal(value, "local"));
-        name = name || (str_equal(key, "name") && strstr(volume->name, value));
     }
     json_t *labels = labels_of(volume);
     bool labelled = container_labels_fit(labels, filters, "label", true) &&
                     container_labels_fit(labels, filters, "label!", false);
     json_decref(labels);
-    return driver && name && labelled;
+    return driver && labelled && filters_found(filters, "name", volume->name);
 }
 
 static void list(struct request *request)
@@ -258,7 +257,7 @@ static void remove_it(struct request *request)
 // ---- prune -------------------------------------------------------------------------------------
 
 static const struct filter_row prune_filters[] = {
-    {"all", FILTER_KNOWN}, {"label", FILTER_KNOWN}, {"label!", FILTER_KNOWN}};
+    {"all", FILTER_FLAG}, {"label", FILTER_KNOWN}, {"label!", FILTER_KNOWN}};
 
 static void prune(struct request *request)
 {
@@ -269,14 +268,13 @@ static void prune(struct request *request)
         return;
     if (filters_parse(request_query(request, "filters"), prune_filters, COUNT_OF(prune_filters),
                       request_arena(request), &filters, &err)) {
-        request_fail(request, 400, "%s", err.message);
+        request_fail_filters(request, &err);
         return;
     }
     bool all = request_minor(request) < 42;
     for (size_t i = 0; i < filters.count; i++)
         if (str_equal(filters.values[i].key, "all"))
-            all = str_equal(filters.values[i].value, "true") ||
-                  str_equal(filters.values[i].value, "1");
+            all = filter_is_true(filters.values[i].value);
     // The names first: removing one changes what is being walked.
     struct arena *arena = request_arena(request);
     size_t position = 0, count = 0, most = 0;

@@ -338,7 +338,9 @@ int library_find(const struct library *library, const char *text, const struct i
     *out = NULL;
     struct reference reference;
     char name[REFERENCE_TEXT_BYTES];
-    if (!str_starts(str_or(text, ""), "sha256:") && reference_parse(text, &reference, NULL) == 0) {
+    struct err no_name = ERR_INIT;
+    if (!str_starts(str_or(text, ""), "sha256:") &&
+        reference_parse(text, &reference, &no_name) == 0) {
         // With tag and digest, the digest decides; the tag is a remark.
         if (*reference.digest)
             reference.tag[0] = '\0';
@@ -350,7 +352,11 @@ int library_find(const struct library *library, const char *text, const struct i
         if (rc)
             return rc;
     }
-    return *out ? 0 : err_set(err, ERR_NOT_FOUND, "No such image: %.300s", str_or(text, ""));
+    if (*out)
+        return 0;
+    if (no_name.code && !image_id_like(str_or(text, "")))
+        return err_set(err, ERR_INVALID_ARGUMENT, "%s", no_name.message);
+    return err_set(err, ERR_NOT_FOUND, "No such image: %.300s", str_or(text, ""));
 }
 
 // ---- changing -----------------------------------------------------------------------------------

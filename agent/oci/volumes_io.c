@@ -249,7 +249,12 @@ void volumes_close(struct volumes *volumes)
 static int check_name(const char *name, struct err *err)
 {
     size_t size = strlen(name);
-    bool ok = size >= 2 && size <= VOLUME_NAME_MAX && isalnum((unsigned char)name[0]);
+    if (size < 2)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "create %s: volume name is too short, names should be at least two "
+                       "alphanumeric characters",
+                       name);
+    bool ok = size <= VOLUME_NAME_MAX && isalnum((unsigned char)name[0]);
     for (const char *at = name; *at && ok; at++)
         ok = isalnum((unsigned char)*at) || strchr("_.-", *at);
     if (ok)

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <sys/utsname.h>
 
 #include "agent/net/nets_io.h"
@@ -324,6 +325,7 @@ int station_open(struct loop *loop, const struct config *config, struct station 
     take_pairs(&station->generic, &config->generic_resources);
     station->tmp = str_printf("%s/%s", config->data_root, TMP_FOLDER);
     int result = defaults_make(config, &station->defaults, err);
+    station->defaults.containers.cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
     if (!result)
         result = dir_remove(station->tmp, err);
     if (!result)

@@ -11,7 +11,7 @@ docker() { skep h1 "$@"; }
 step "docker swarm init on skepd"
 skep_start h1
 # What cannot be founded changes nothing.
-printf '{"Spec":{"Labels":{"large":"%s"}},"AdvertiseAddr":"%s"}' "$(head -c 20000 /dev/zero | tr '\0' x)" \
+printf '{"ListenAddr":"0.0.0.0:2377","Spec":{"Labels":{"large":"%s"}},"AdvertiseAddr":"%s"}' "$(head -c 20000 /dev/zero | tr '\0' x)" \
   "$(ip_of h1)" >"$LAB/large.json"
 same 400 "$(curl -s -o /dev/null -w '%{http_code}' --unix-socket "$LAB/h1/skep.sock" -H 'Content-Type: application/json' \
   --data "@$LAB/large.json" http://d/v1.41/swarm/init)" "founding with too large settings"

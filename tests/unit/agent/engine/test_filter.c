@@ -11,6 +11,7 @@ static const struct filter_row rows[] = {
     {"label", FILTER_LABELS, "labels", NULL},
     {"role", FILTER_ENUM, "roles", &node_role_names},
     {"mode", FILTER_KNOWN, NULL, NULL},
+    {"dangling", FILTER_FLAG, NULL, NULL},
 };
 
 static struct arena arena;
@@ -50,16 +51,41 @@ START_TEST(both_forms_reach_the_request)
 }
 END_TEST
 
-static const char *const bad[] = {"{\"bogus\":[\"x\"]}", "[1]", "bogus", "{\"id\":5}",
-                                  "{\"id\":[5]}"};
+static const struct {
+    const char *text, *complaint; // NULL: any
+} bad[] = {
+    {"{\"bogus\":[\"x\"]}", "invalid filter 'bogus'"},
+    {"[1]", "json: cannot unmarshal array into Go value of type map[string]map[string]bool"},
+    {"bogus", NULL},
+    {"{\"id\":5}", "json: cannot unmarshal number into Go value of type map[string]bool"},
+    {"{\"id\":[5]}", "json: cannot unmarshal array into Go value of type map[string]bool"},
+    {"{\"dangling\":[\"perhaps\"]}", "invalid filter 'dangling=[perhaps]'"},
+};
 
 START_TEST(bad_filters_are_refused)
 {
     struct err err = ERR_INIT;
     arena_init(&arena, 1 << 20);
-    ck_assert_int_eq(parse(bad[_i], &err), -ERR_INVALID_ARGUMENT);
-    if (_i == 0)
-        ck_assert_str_eq(err.message, "invalid filter 'bogus'");
+    ck_assert_int_eq(parse(bad[_i].text, &err), -ERR_INVALID_ARGUMENT);
+    if (bad[_i].complaint)
+        ck_assert_str_eq(err.message, bad[_i].complaint);
+    arena_fini(&arena);
+}
+END_TEST
+
+START_TEST(names_are_expressions_and_flags_have_two_words)
+{
+    arena_init(&arena, 1 << 20);
+    ck_assert_int_eq(parse("{\"id\":[\"^we[ab]$\"],\"dangling\":[\"1\"]}", NULL), 0);
+    ck_assert(filters_found(&filters, "id", "web"));
+    ck_assert(!filters_found(&filters, "id", "webs"));
+    ck_assert(filters_found(&filters, "mode", "anything"));
+    ck_assert(filter_is_true("1") && filter_is_true("true") && !filter_is_true("0"));
+    ck_assert_int_eq(parse("{\"id\":[\"[\"]}", NULL), 0);
+    ck_assert(!filters_found(&filters, "id", "web")); // no expression fits nothing
+    ck_assert(filters_found(&filters, "id", "["));    // but itself
+    ck_assert_int_eq(parse("null", NULL), 0);
+    ck_assert_uint_eq(filters.count, 0);
     arena_fini(&arena);
 }
 END_TEST
@@ -86,6 +112,7 @@ Suite *suite_filter(void)
     TCase *tcase = tcase_create("filters");
     tcase_add_loop_test(tcase, both_forms_reach_the_request, 0, 2);
     tcase_add_loop_test(tcase, bad_filters_are_refused, 0, sizeof bad / sizeof bad[0]);
+    tcase_add_test(tcase, names_are_expressions_and_flags_have_two_words);
     tcase_add_test(tcase, unknown_enum_text_is_told_apart);
     suite_add_tcase(suite, tcase);
     return suite;
