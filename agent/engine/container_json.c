@@ -361,8 +361,8 @@ static bool read_exposed(const struct crate *crate, const char *key, struct port
     return out->protocol != 0;
 }
 
-// The published ports, a list of where for each: {"80/tcp": [{"HostIp", "HostPort"}]}; null for what
-// is only exposed.
+// The published ports, a list of where for each: {"80/tcp": [{"HostIp", "HostPort"}]}; null for
+// what is only exposed.
 static void write_ports(const struct crate *crate, struct json_out *out)
 {
     size_t count;

@@ -164,13 +164,22 @@ bool network_is_builtin(const char *name)
     return !strcmp(name, "bridge") || !strcmp(name, "host") || !strcmp(name, "none");
 }
 
+// Nobody is on it here, and it could be removed.
+static bool is_dangling(const json_t *network)
+{
+    return !network_is_builtin(text_of(network, "Name")) &&
+           json_object_size(json_object_get(network, "Containers")) == 0;
+}
+
 static bool fits(const struct filters *filters, const json_t *network)
 {
     const char *name = text_of(network, "Name");
-    for (size_t i = 0; i < filters->count; i++)
-        if (strcmp(filters->values[i].key, "label") == 0 &&
-            !has_label(network, filters->values[i].value))
+    for (size_t i = 0; i < filters->count; i++) {
+        const struct filter_value *it = &filters->values[i];
+        if ((strcmp(it->key, "label") == 0 && !has_label(network, it->value)) ||
+            (strcmp(it->key, "dangling") == 0 && filter_is_true(it->value) != is_dangling(network)))
             return false;
+    }
     return filters_found(filters, "name", name) &&
            filters_found(filters, "id", text_of(network, "Id")) &&
            filters_match(filters, "driver", text_of(network, "Driver"), false) &&
@@ -244,13 +253,16 @@ static void send_list(struct request *request, const Swarm__ListNetworksResponse
     json_t *local = networks_local(request);
     struct json_out *out = request_write(request);
     struct taking taking = {request, out};
+    // Who is on a network of the swarm is said where it decides.
+    struct network_use here = {.backend = backend, .ctx = ctx};
+    const struct network_use *use = filters_count(&listing->filters, "dangling") ? &here : NULL;
     json_out_array(out, NULL);
     for (size_t i = 0; i < json_array_size(local); i++)
         if (fits(&listing->filters, json_array_get(local, i)))
             json_out_value(out, NULL, json_array_get(local, i));
     for (size_t i = 0; swarm && i < swarm->n_networks; i++)
         if (!is_hidden(swarm->networks[i]) && !id_among(local, swarm->networks[i]->id))
-            write_listed(request, swarm->networks[i], NULL, out);
+            write_listed(request, swarm->networks[i], use, out);
     if (!swarm && backend->networks_taken)
         backend->networks_taken(ctx, list_taken, &taking);
     json_out_end(out);

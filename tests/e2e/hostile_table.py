@@ -143,7 +143,7 @@ ROWS = {
     "POST /images/load": (RAW, None, None), "POST /images/prune": (NONE, None, None),
     "DELETE /images/{name...}": (NONE, None, 404), "GET /images/{name...}/get": (NONE, None, 404),
     "GET /images/{name...}/history": (NONE, None, 404), "GET /images/{name...}/json": (NONE, None, 404),
-    "POST /images/{name...}/push": (NONE, None, (400, 404)), "POST /images/{name...}/tag": (NONE, None, (400, 404)),
+    "POST /images/{name...}/push": (NONE, None, (200,)), "POST /images/{name...}/tag": (NONE, None, (400, 404)),
 }
 # What has filters: it refuses those it does not know.
 FILTERED = {"GET /configs", "GET /secrets", "GET /nodes", "GET /services", "GET /tasks", "GET /networks", "GET /volumes",

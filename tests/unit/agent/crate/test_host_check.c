@@ -25,7 +25,8 @@ static const char *refusal(const char *text)
     return err.message;
 }
 
-#define HOST(rest) "{\"HostConfig\":{" rest "}}"
+#define HOST(rest)        "{\"HostConfig\":{" rest "}}"
+#define MOUNT(type, rest) "\"Mounts\":[{\"Type\":\"" type "\",\"Target\":\"/a\"," rest "}]"
 
 static const struct {
     const char *text, *complaint;
@@ -52,11 +53,8 @@ static const struct {
      "invalid port specification: \"65536\""},
     {HOST("\"PortBindings\":{\"80/tcp\":[{\"HostPort\":\"9-8\"}]}"),
      "invalid port specification: \"9-8\""},
-    {HOST(
-         "\"Mounts\":[{\"Type\":\"volume\",\"Target\":\"/a\",\"VolumeOptions\":{\"NoCopy\":true}}]"),
-     ""},
-    {HOST(
-         "\"Mounts\":[{\"Type\":\"volume\",\"Target\":\"/a\",\"BindOptions\":{\"NonRecursive\":true}}]"),
+    {HOST(MOUNT("volume", "\"VolumeOptions\":{\"NoCopy\":true}")), ""},
+    {HOST(MOUNT("volume", "\"BindOptions\":{\"NonRecursive\":true}")),
      "invalid mount config for type \"volume\": field BindOptions must not be specified"},
     {HOST("\"Mounts\":[{\"Type\":\"tmpfs\",\"Target\":\"/a\",\"Source\":\"x\"}]"),
      "invalid mount config for type \"tmpfs\": field Source must not be specified"},

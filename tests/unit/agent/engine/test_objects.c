@@ -148,7 +148,8 @@ static const struct {
 } wrong[] = {
     {&service_spec_fields, "{\"Name\":5}",
      "json: cannot unmarshal number into Go struct field ServiceSpec.Name of type string"},
-    {&service_spec_fields, "[]", "json: cannot unmarshal array into Go value of type swarm.ServiceSpec"},
+    {&service_spec_fields, "[]",
+     "json: cannot unmarshal array into Go value of type swarm.ServiceSpec"},
     {&service_spec_fields, TASK("{\"Mounts\":[{\"Type\":\"bogus\"}]}"),
      "invalid MountType: \"bogus\""},
     {&service_spec_fields, "{\"TaskTemplate\":{\"RestartPolicy\":{\"Condition\":\"bogus\"}}}",
