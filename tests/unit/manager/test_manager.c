@@ -3,7 +3,9 @@
 #include <check.h>
 #include <string.h>
 
+#include "proto/base/check.h"
 #include "proto/base/str.h"
+#include "proto/wire/health.pb-c.h"
 #include "tests/unit/manager/sites.h"
 
 static Swarm__ListClustersResponse *list_clusters(int number)
@@ -124,6 +126,30 @@ START_TEST(a_service_gets_its_tasks_and_survives_a_restart)
 }
 END_TEST
 
+// What the health check of that service says, or the call's status.
+static int health(const char *service, struct err *err)
+{
+    Swarm__HealthCheckRequest request = SWARM__HEALTH_CHECK_REQUEST__INIT;
+    request.service = (char *)service;
+    struct asked asked = SITE_ASK(0, Health, Check, health_check_response, &request);
+    *err = asked.status.err;
+    return err->code == ERR_OK ? (int)((Swarm__HealthCheckResponse *)asked.reply)->status : -1;
+}
+
+START_TEST(health_is_told_for_each_service)
+{
+    struct err err;
+    sites_found(1);
+    static const char *const services[] = {"", "Raft", "ControlAPI"};
+    for (size_t i = 0; i < COUNT_OF(services); i++)
+        ck_assert_msg(health(services[i], &err) ==
+                          SWARM__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING,
+                      "%s: %s", services[i], err.message);
+    ck_assert_int_eq(health("nobody", &err), -1);
+    ck_assert_int_eq(err.code, ERR_NOT_FOUND);
+}
+END_TEST
+
 START_TEST(managers_join_and_pass_calls_on_to_the_leader)
 {
     sites_found(3);
@@ -157,6 +183,7 @@ Suite *suite_manager(void)
     tcase_add_checked_fixture(tcase, sites_setup, sites_teardown);
     tcase_add_test(tcase, a_founded_cluster_has_what_a_cluster_must_have);
     tcase_add_test(tcase, a_service_gets_its_tasks_and_survives_a_restart);
+    tcase_add_test(tcase, health_is_told_for_each_service);
     tcase_add_test(tcase, managers_join_and_pass_calls_on_to_the_leader);
     suite_add_tcase(suite, tcase);
     return suite;

@@ -36,7 +36,8 @@ static void on_done(struct rpc_request *request, void *ctx, const struct rpc_sta
     seen->err = status->err;
 }
 
-static void watch(struct seen *seen, const char *kind, int actions, const Swarm__SelectBy *by)
+static void watch_from(struct seen *seen, const char *kind, int actions, const Swarm__SelectBy *by,
+                       const Swarm__Version *from)
 {
     Swarm__WatchRequest request = SWARM__WATCH_REQUEST__INIT;
     Swarm__WatchRequest__WatchEntry entry = SWARM__WATCH_REQUEST__WATCH_ENTRY__INIT;
@@ -49,6 +50,7 @@ static void watch(struct seen *seen, const char *kind, int actions, const Swarm_
     request.entries = entries;
     request.n_entries = 1;
     request.include_old_object = 1;
+    request.resume_from = (Swarm__Version *)from;
     struct rpc_request_spec spec = {.path = "/docker.swarmkit.v1.Watch/Watch",
                                     .kind = RPC_SERVER_STREAM,
                                     .response = &swarm__watch_message__descriptor,
@@ -58,6 +60,11 @@ static void watch(struct seen *seen, const char *kind, int actions, const Swarm_
                                     .ctx = seen};
     *seen = (struct seen){.came = false};
     seen->request = rpc_client_call(desk.client, &spec, &request.base);
+}
+
+static void watch(struct seen *seen, const char *kind, int actions, const Swarm__SelectBy *by)
+{
+    watch_from(seen, kind, actions, by, NULL);
 }
 
 static void next(struct seen *seen)
@@ -119,6 +126,35 @@ START_TEST(other_kinds_and_ids_are_not_heard_of)
 }
 END_TEST
 
+START_TEST(who_was_away_goes_on_after_the_last_version_it_saw)
+{
+    static struct seen first, again;
+    watch(&first, "service", 7, NULL);
+    next(&first);
+    desk_put(OBJECT_SERVICE, fake_service(&desk.arena, "s1"));
+    next(&first);
+    rpc_request_cancel(first.request);
+    desk_wait(&first.done);
+    desk_put(OBJECT_NETWORK, fake_network(&desk.arena, "n1"));
+    desk_put(OBJECT_SERVICE, fake_service(&desk.arena, "s2"));
+    watch_from(&again, "service", 7, NULL, first.messages[1]->version);
+    while (again.count < 2)
+        next(&again);
+    ck_assert_uint_eq(again.messages[0]->n_events, 0);
+    ck_assert_str_eq(again.messages[1]->events[0]->object->service->id, "s2");
+    desk_put(OBJECT_SERVICE, fake_service(&desk.arena, "s3"));
+    while (again.count < 3)
+        next(&again);
+    ck_assert_str_eq(again.messages[2]->events[0]->object->service->id, "s3");
+    // A version that is not there yet is nobody's to have seen.
+    Swarm__Version future = SWARM__VERSION__INIT;
+    future.index = again.messages[2]->version->index + 1000;
+    watch_from(&first, "service", 7, NULL, &future);
+    desk_wait(&first.done);
+    ck_assert_int_eq(first.err.code, ERR_OUT_OF_RANGE);
+}
+END_TEST
+
 START_TEST(secrets_come_without_their_data)
 {
     static struct seen seen;
@@ -172,6 +208,7 @@ Suite *suite_watch_rpc(void)
     tcase_add_test(tcase, a_watcher_hears_that_it_is_live_and_then_each_commit);
     tcase_add_test(tcase, an_update_comes_with_what_was_before);
     tcase_add_test(tcase, other_kinds_and_ids_are_not_heard_of);
+    tcase_add_test(tcase, who_was_away_goes_on_after_the_last_version_it_saw);
     tcase_add_test(tcase, secrets_come_without_their_data);
     tcase_add_test(tcase, a_request_without_entries_or_actions_is_refused);
     tcase_add_test(tcase, a_stopping_manager_ends_its_watchers);
