@@ -75,7 +75,7 @@ type_on h1 service create --detach --quiet --no-resolve-image --name web --repli
   --publish 8080:80 web:1 httpd -f -p 0.0.0.0:80 -h /www
 eventually 60 running 3
 type_on h1 service ps web
-alone_on h1 h2 h3
+eventually 60 alone_on h1 h2 h3
 
 step "any host answers, and the tasks see who asked"
 asked h1 h2 h3
@@ -104,7 +104,7 @@ eventually 60 down
 eventually 60 running 5
 type_on h1 node ls
 type_on h1 service ps --filter desired-state=running web
-alone_on h1 h2
+eventually 60 alone_on h1 h2
 asked h1 h2
 
 step "that was the tour; ./dev e2e goes further"
