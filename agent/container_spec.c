@@ -7,6 +7,7 @@
 #include "agent/container_mounts.h"
 #include "agent/image/blobs_io.h"
 #include "agent/net/order.h"
+#include "agent/oci/apparmor.h"
 #include "agent/oci/etc_files.h"
 #include "agent/oci/signals.h"
 #include "proto/base/check.h"
@@ -200,11 +201,17 @@ static int make_privileges(struct making *making)
             return refuse(making, "this seccomp mode is");
         }
     }
-    // Both AppArmor modes are the same here: containers get no profile of their own.
-    if (privileges->apparmor &&
-        privileges->apparmor->mode != SWARM__PRIVILEGES__APP_ARMOR_OPTS__APP_ARMOR_MODE__DEFAULT &&
-        privileges->apparmor->mode != SWARM__PRIVILEGES__APP_ARMOR_OPTS__APP_ARMOR_MODE__DISABLED)
-        return refuse(making, "this AppArmor mode is");
+    if (privileges->apparmor) {
+        switch (privileges->apparmor->mode) {
+        case SWARM__PRIVILEGES__APP_ARMOR_OPTS__APP_ARMOR_MODE__DEFAULT:
+            break;
+        case SWARM__PRIVILEGES__APP_ARMOR_OPTS__APP_ARMOR_MODE__DISABLED:
+            container->apparmor_profile = APPARMOR_UNCONFINED;
+            break;
+        default:
+            return refuse(making, "this AppArmor mode is");
+        }
+    }
     return privileges->selinux_context ? make_selinux(making, privileges->selinux_context) : 0;
 }
 

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "agent/oci/apparmor.h"
 #include "agent/oci/bundle.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
@@ -187,6 +188,43 @@ static void add_limits(json_t *host, const Swarm__ContainerSpec *spec)
                             words_json((const char *const *)spec->groups, spec->n_groups));
 }
 
+static void add_label(json_t *list, const char *key, const char *value)
+{
+    if (!str_empty(value))
+        json_array_append_new(list, json_sprintf("label=%s:%s", key, value));
+}
+
+// What docker would have been told as --security-opt.
+static void add_security(json_t *host, const Swarm__Privileges *privileges)
+{
+    if (!privileges)
+        return;
+    json_t *list = json_array();
+    const Swarm__Privileges__SELinuxContext *selinux = privileges->selinux_context;
+    if (selinux && selinux->disable) {
+        json_array_append_new(list, json_string("label=disable"));
+    } else if (selinux) {
+        add_label(list, "user", selinux->user);
+        add_label(list, "role", selinux->role);
+        add_label(list, "type", selinux->type);
+        add_label(list, "level", selinux->level);
+    }
+    const Swarm__Privileges__SeccompOpts *seccomp = privileges->seccomp;
+    if (seccomp && seccomp->mode == SWARM__PRIVILEGES__SECCOMP_OPTS__SECCOMP_MODE__UNCONFINED)
+        json_array_append_new(list, json_string("seccomp=unconfined"));
+    else if (seccomp && seccomp->mode == SWARM__PRIVILEGES__SECCOMP_OPTS__SECCOMP_MODE__CUSTOM)
+        json_array_append_new(list, json_sprintf("seccomp=%.*s", (int)seccomp->profile.len,
+                                                 (const char *)seccomp->profile.data));
+    if (privileges->apparmor &&
+        privileges->apparmor->mode == SWARM__PRIVILEGES__APP_ARMOR_OPTS__APP_ARMOR_MODE__DISABLED)
+        json_array_append_new(list, json_string("apparmor=" APPARMOR_UNCONFINED));
+    if (privileges->no_new_privileges)
+        json_array_append_new(list, json_string("no-new-privileges=true"));
+    if (json_array_size(list) > 0)
+        json_object_set(host, "SecurityOpt", list);
+    json_decref(list);
+}
+
 static void add_volume(json_t *mount, const Swarm__Mount__VolumeOptions *options)
 {
     if (!options)
@@ -253,6 +291,7 @@ json_t *task_looks_host(const struct containers_view *view)
     add_ports(host, endpoint_of(view->task));
     add_log(host, view->task->log_driver ? view->task->log_driver : view->task->spec->log_driver);
     add_limits(host, spec);
+    add_security(host, spec->privileges);
     add_mounts(host, spec);
     return host;
 }

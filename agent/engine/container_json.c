@@ -6,6 +6,7 @@
 #include "agent/crate/points.h"
 #include "agent/net/local.h"
 #include "agent/net/nets_io.h"
+#include "agent/oci/apparmor.h"
 #include "proto/base/clock_io.h"
 #include "proto/base/str.h"
 
@@ -622,6 +623,22 @@ static void write_execs(const struct crate *crate, struct json_out *out)
         json_out_null(out, "ExecIDs");
 }
 
+// The profile it was given, or would be. "" where this machine confines nothing by itself.
+static const char *apparmor_of(const struct crate *crate)
+{
+    static const char key[] = "apparmor";
+    const char *unasked = runtime_apparmor(crates_runtime(crate->crates));
+    const char *named = NULL, *text;
+    const json_t *options = config_of(crate->host, "SecurityOpt");
+    for (size_t i = 0; i < json_array_size(options); i++) {
+        text = json_string_value(json_array_get(options, i));
+        if (str_starts(text, key) && (text[sizeof key - 1] == '=' || text[sizeof key - 1] == ':'))
+            named = text + sizeof key;
+    }
+    const char *profile = bundle_apparmor(named, config_bool(crate->host, "Privileged"), unasked);
+    return profile ? profile : unasked ? APPARMOR_UNCONFINED : "";
+}
+
 void container_write(const struct crate *crate, const struct container_size *size, unsigned minor,
                      struct json_out *out)
 {
@@ -647,7 +664,7 @@ void container_write(const struct crate *crate, const struct container_size *siz
     json_out_str(out, "Platform", "linux");
     json_out_str(out, "MountLabel", "");
     json_out_str(out, "ProcessLabel", "");
-    json_out_str(out, "AppArmorProfile", "");
+    json_out_str(out, "AppArmorProfile", apparmor_of(crate));
     write_execs(crate, out);
     write_host(crate, out);
     write_driver(crate, out);

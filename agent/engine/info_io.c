@@ -236,7 +236,7 @@ static void write_commit(struct json_out *out, const char *key)
 
 void info_write(const struct backend_local *local, size_t listeners, struct json_out *out)
 {
-    static const char *const security[] = {"name=seccomp,profile=builtin", NULL};
+    bool confines = local->crates && runtime_apparmor(crates_runtime(local->crates));
     char now[WALL_TEXT_BYTES];
     write_id(out);
     write_counts(local, out);
@@ -262,5 +262,9 @@ void info_write(const struct backend_local *local, size_t listeners, struct json
     write_commit(out, "ContainerdCommit");
     write_commit(out, "RuncCommit");
     write_commit(out, "InitCommit");
-    write_texts(out, "SecurityOptions", security);
+    json_out_array(out, "SecurityOptions");
+    if (confines)
+        json_out_str(out, NULL, "name=apparmor");
+    json_out_str(out, NULL, "name=seccomp,profile=builtin");
+    json_out_end(out);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/oci/apparmor.h"
 #include "agent/oci/bundle_parts.h"
 #include "agent/oci/caps.h"
 #include "agent/oci/seccomp.h"
@@ -183,18 +184,25 @@ static int put_rlimits(struct json_out *out, const struct oci_container *c,
     return 0;
 }
 
+const char *bundle_apparmor(const char *named, bool privileged, const char *unasked)
+{
+    if (str_empty(named))
+        return privileged ? NULL : unasked;
+    return str_equal(named, APPARMOR_UNCONFINED) ? NULL : named;
+}
+
 static int put_confinement(struct json_out *out, const struct oci_container *c,
                            const struct oci_host *host, struct err *err)
 {
     json_out_bool(out, "noNewPrivileges", c->no_new_privileges);
-    if (!str_empty(c->apparmor_profile) && !str_equal(c->apparmor_profile, "unconfined")) {
-        if (!host->has_apparmor)
-            return err_set(err, ERR_FAILED_PRECONDITION,
-                           "AppArmor profile %.100s asked for, but this node's kernel has no "
-                           "AppArmor",
-                           c->apparmor_profile);
-        json_out_str(out, "apparmorProfile", c->apparmor_profile);
-    }
+    const char *profile =
+        bundle_apparmor(c->apparmor_profile, c->privileged, host->apparmor_default);
+    if (profile && !host->has_apparmor)
+        return err_set(err, ERR_FAILED_PRECONDITION,
+                       "AppArmor profile %.100s asked for, but this node's kernel has no AppArmor",
+                       profile);
+    if (profile)
+        json_out_str(out, "apparmorProfile", profile);
     if (!str_empty(c->selinux_label)) {
         if (!host->has_selinux)
             return err_set(err, ERR_FAILED_PRECONDITION,

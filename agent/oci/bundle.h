@@ -167,7 +167,9 @@ struct oci_container {
     const char *seccomp_profile; // OCI_SECCOMP_CUSTOM: JSON text
     size_t seccomp_profile_bytes;
     bool no_new_privileges;
-    const char *apparmor_profile; // NULL: none. Refused where the kernel has no AppArmor
+    // NULL: the host's default, or none when privileged; "unconfined": none. A named one is refused
+    // where the kernel has no AppArmor.
+    const char *apparmor_profile;
     const char *selinux_label;    // NULL: none
     const struct oci_pair *sysctls;
     size_t sysctls_count;
@@ -192,6 +194,7 @@ struct oci_host {
     bool has_swap_accounting; // v1: memory.memsw.* exist
     bool has_cgroup_ns;
     bool has_apparmor;
+    const char *apparmor_default; // the profile of those that name none; NULL: none
     bool has_selinux;
     bool may_lower_oom_score; // has CAP_SYS_RESOURCE
     uint64_t
@@ -229,6 +232,10 @@ struct oci_device_node {
     uint32_t uid;
     uint32_t gid;
 };
+
+// The AppArmor profile that the container is to run under, where `unasked` is that of those that name
+// none; NULL: no profile.
+const char *bundle_apparmor(const char *named, bool privileged, const char *unasked);
 
 // One limit's name and order. INVALID_ARGUMENT.
 int bundle_ulimit_check(const struct oci_ulimit *limit, struct err *err);

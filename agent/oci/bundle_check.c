@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "agent/oci/apparmor.h"
 #include "agent/oci/caps.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
@@ -85,6 +86,8 @@ static int check_process(const struct oci_container *c, struct err *err)
                    c->cwd);
     if (c->groups_count > OCI_GROUPS_MAX)
         return err_set(err, ERR_INVALID_ARGUMENT, "more than %d groups", OCI_GROUPS_MAX);
+    if (!str_empty(c->apparmor_profile) && apparmor_check_name(c->apparmor_profile, err) != 0)
+        return -ERR_INVALID_ARGUMENT;
     if (c->oom_score_adj_set && (c->oom_score_adj < -1000 || c->oom_score_adj > 1000))
         return err_set(err, ERR_INVALID_ARGUMENT,
                        "invalid OOM score %d: the range is -1000 to 1000", c->oom_score_adj);

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "agent/oci/apparmor.h"
 #include "agent/oci/monitor_io.h"
 #include "agent/oci/runtime_priv_io.h"
 #include "agent/oci/seccomp.h"
@@ -552,6 +553,11 @@ const char *runtime_version(const struct runtime *runtime)
     return runtime->version;
 }
 
+const char *runtime_apparmor(const struct runtime *runtime)
+{
+    return runtime->confines ? APPARMOR_DEFAULT : NULL;
+}
+
 void runtime_host(const struct runtime *runtime, const struct container *container,
                   struct oci_host *host)
 {
@@ -561,6 +567,7 @@ void runtime_host(const struct runtime *runtime, const struct container *contain
         .has_swap_accounting = runtime->cgroup.swap_accounting,
         .has_cgroup_ns = runtime->has_cgroup_ns,
         .has_apparmor = runtime->has_apparmor,
+        .apparmor_default = runtime_apparmor(runtime),
         .has_selinux = runtime->has_selinux,
         .may_lower_oom_score = runtime->caps >> CAP_RESOURCE & 1,
         .nofile_hard_max = runtime->nofile_hard_max,

@@ -154,6 +154,10 @@ const struct cgroup *runtime_cgroup(const struct runtime *runtime);
 const char *runtime_program(const struct runtime *runtime);
 const char *runtime_version(const struct runtime *runtime);
 
+// The AppArmor profile of containers that name none; NULL: they have none, as this machine's kernel
+// has no AppArmor or the profile could not be loaded.
+const char *runtime_apparmor(const struct runtime *runtime);
+
 // ---- exec ---------------------------------------------------------------------------------------
 // A
 // further process in a running container. It is a child of ours: it does not survive our end.

@@ -17,6 +17,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "agent/oci/apparmor_io.h"
 #include "agent/oci/bundle_parts.h"
 #include "agent/oci/monitor_io.h"
 #include "agent/oci/runtime_priv_io.h"
@@ -258,6 +259,16 @@ static int check_sources(const struct oci_container *spec, struct err *err)
     return 0;
 }
 
+// The profile may have gone since the start, or is the operator's own: what runs without the one it
+// was to have would look confined and not be.
+static int check_apparmor(const struct oci_container *spec, const struct oci_host *host,
+                          struct err *err)
+{
+    const char *profile =
+        bundle_apparmor(spec->apparmor_profile, spec->privileged, host->apparmor_default);
+    return profile ? apparmor_ensure(profile, err) : 0;
+}
+
 static int write_config(const struct container *container, const struct oci_container *spec,
                         struct oci_host *host, struct err *err)
 {
@@ -293,6 +304,8 @@ static int prepare(const struct container *container, const struct oci_container
     host.files_dir = files;
     host.etc_dir = etc;
     int rc = check_sources(spec, err);
+    if (!rc)
+        rc = check_apparmor(spec, &host, err);
     if (!rc)
         rc = make_folder(container->dir, "", 0700, err);
     if (!rc)

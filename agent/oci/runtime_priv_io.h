@@ -40,6 +40,7 @@ struct runtime {
     uint64_t nofile_hard_max;
     char kernel[64];
     bool has_apparmor;
+    bool confines; // containers get APPARMOR_DEFAULT unasked
     bool has_selinux;
     bool has_cgroup_ns;
     unsigned slots;      // runtime programs that may still be started now

@@ -1,5 +1,4 @@
 // What runtime_open finds out about the programs and the kernel.
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +6,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "agent/oci/apparmor_io.h"
+#include "agent/oci/await_io.h"
 #include "agent/oci/runtime_priv_io.h"
 #include "agent/oci/seccomp.h"
 #include "agent/oci/seccomp_bpf_io.h"
@@ -21,49 +22,15 @@
 // Capability sets whose program is kept: a node sees few different ones.
 #define COMPILED_MAX 64
 
-struct probe {
-    bool done;
-    struct process_result result;
-    bool complained; // it wrote on its standard error
-    char out[1024];
-};
-
-static void probe_done(void *owner, const struct process_result *result)
-{
-    struct probe *probe = owner;
-    probe->done = true;
-    probe->result = *result;
-    probe->complained = result->err_bytes > 0;
-    str_copy(probe->out, sizeof probe->out, result->out);
-}
-
-static bool probe_is_done(void *owner)
-{
-    return ((struct probe *)owner)->done;
-}
-
-// Runs "<program> --version" to its end, on a loop of its own: the caller's does not turn
-// meanwhile.
-static int run_version(const char *program, const char *const *env, struct probe *probe,
+// "<program> --version", which everything here answers.
+static int ask_version(const char *program, const char *const *env, struct awaited *said,
                        struct err *err)
 {
-    struct loop loop;
-    loop_init(&loop);
     const char *argv[] = {program, "--version", NULL};
-    struct process_spec spec = {.argv = argv,
-                                .env = env,
-                                .output_bytes_max = sizeof probe->out - 1,
-                                .timeout_ms = PROBE_MS};
-    memset(probe, 0, sizeof *probe);
-    int rc = process_start(&loop, &spec, probe_done, probe, NULL, err);
-    if (!rc) {
-        loop_run_until(&loop, probe_is_done, probe, 2 * PROBE_MS);
-        CHECK(probe->done);
-        if (probe->result.exit_code)
-            rc = err_set(err, ERR_FAILED_PRECONDITION, "%s --version failed", program);
-    }
-    loop_fini(&loop);
-    return rc;
+    struct process_spec spec = {.argv = argv, .env = env, .timeout_ms = PROBE_MS};
+    if (await_program(&spec, program, said, NULL) != 0)
+        return err_set(err, ERR_FAILED_PRECONDITION, "%s --version failed", program);
+    return 0;
 }
 
 static unsigned version_number(const char *text)
@@ -100,18 +67,18 @@ static int look_at_program(struct runtime *runtime, const char *program, struct 
     if (!process_find(program, runtime->program, sizeof runtime->program))
         return err_set(err, ERR_FAILED_PRECONDITION,
                        "container runtime %s is not installed or cannot be executed", program);
-    struct probe probe;
-    int rc = run_version(runtime->program, NULL, &probe, err);
+    struct awaited said;
+    int rc = ask_version(runtime->program, NULL, &said, err);
     if (rc)
         return rc;
     // "crun version 1.8.1", "runc version 1.1.5+ds1"
-    if (sscanf(probe.out, "%31s version %63s", runtime->name, runtime->version) != 2)
+    if (sscanf(said.out, "%31s version %63s", runtime->name, runtime->version) != 2)
         return err_set(err, ERR_FAILED_PRECONDITION, "%s does not say which runtime it is",
                        runtime->program);
     if (!str_equal(runtime->name, "crun") && !str_equal(runtime->name, "runc"))
         return err_set(err, ERR_FAILED_PRECONDITION, "%s is %.40s: crun and runc are supported",
                        runtime->program, runtime->name);
-    rc = refuse_known_bad(runtime, probe.out, err);
+    rc = refuse_known_bad(runtime, said.out, err);
     if (!rc && str_equal(runtime->name, "crun") && runtime->cgroup.layout == CGROUP_HYBRID)
         rc = err_set(err, ERR_FAILED_PRECONDITION,
                      "crun cannot work with this machine's hybrid cgroups (v1 controllers with a "
@@ -160,14 +127,14 @@ static uint64_t own_caps(void)
     return caps;
 }
 
-static bool file_begins(const char *path, char wanted)
+static void look_at_apparmor(struct runtime *runtime)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    char first = 0;
-    bool ok = fd >= 0 && read(fd, &first, 1) == 1 && first == wanted;
-    if (fd >= 0)
-        close(fd);
-    return ok;
+    struct err err = ERR_INIT;
+    runtime->has_apparmor = apparmor_enabled();
+    runtime->confines = runtime->has_apparmor && apparmor_ensure(APPARMOR_DEFAULT, &err) == 0;
+    if (err.code)
+        log_warn("containers run without AppArmor, unless they ask for a profile", "err=\"%s\"",
+                 err.message);
 }
 
 void runtime_look(struct runtime *runtime, const char *init_program)
@@ -180,10 +147,7 @@ void runtime_look(struct runtime *runtime, const char *init_program)
     struct rlimit limit = {0};
     getrlimit(RLIMIT_NOFILE, &limit);
     runtime->nofile_hard_max = limit.rlim_max;
-    runtime->has_apparmor = file_begins("/sys/module/apparmor/parameters/enabled", 'Y');
-    if (runtime->has_apparmor)
-        log_warn("this kernel has AppArmor: containers get a profile only when one is asked for",
-                 "option=apparmor");
+    look_at_apparmor(runtime);
     runtime->has_selinux = access("/sys/fs/selinux/enforce", F_OK) == 0;
     runtime->has_cgroup_ns = access("/proc/self/ns/cgroup", F_OK) == 0;
 }
@@ -213,14 +177,14 @@ void runtime_look_at_conmon(struct runtime *runtime)
     *slash = '\0';
     for (size_t i = 0; i < COUNT_OF(places); i++) {
         char *path = runtime->preload;
-        struct probe probe;
+        struct awaited said;
         if (str_format(path, sizeof runtime->preload, "%s/%s", self, places[i]) &&
             access(path, R_OK) == 0) {
             str_format(preload, sizeof preload, "LD_PRELOAD=%s", path);
             // All it needs has to be there now, not when it is first called.
             const char *env[] = {"PATH=" PROCESS_PATH, "LANG=C.UTF-8", "LD_BIND_NOW=1", preload,
                                  NULL};
-            if (run_version(runtime->conmon, env, &probe, NULL) == 0 && !probe.complained)
+            if (ask_version(runtime->conmon, env, &said, NULL) == 0 && !said.complained)
                 return;
         }
         *path = '\0';

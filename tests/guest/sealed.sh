@@ -2,12 +2,13 @@
 # The guest boots Debian's kernel and has what we want it for; hosts of the lab run in it. An encrypted
 # network of two whole nodes of skepd: containers reach each other, as ESP alone, and lose no packet while keys
 # are renewed; skep doctor sees that ESP passes between the nodes, says so where it does not, and what to do.
+# The containers are confined by the kernel's AppArmor, but for one that asks not to be.
 # ctest: TIMEOUT 1000
 . "$(dirname "$0")/../support/guest.sh"
 in_guest "$0" "$@"
 . "$(dirname "$0")/../support/lab.sh"
 . "$(dirname "$0")/../support/renewal.sh"
-lab_needs conmon crun umoci busybox nft python3
+lab_needs conmon crun umoci busybox nft python3 apparmor_parser
 # Our own command: what is compiled for a real processor starts faster here than Go does.
 LAB_DOCKER=$SKEP_BUILD/skep
 
@@ -20,19 +21,43 @@ step "two nodes, an encrypted network with a container on each"
 lab_up 2
 manager() { skep h1 "$@"; }
 skep_image h1 h2
-for host in h1 h2; do skep_start $host; done
+for host in h1 h2; do
+  on $host mount -t securityfs securityfs /sys/kernel/security
+  skep_start $host
+done
 manager swarm init --advertise-addr "$(ip_of h1)" >/dev/null
 # A node that is slow is not down.
 manager swarm update --dispatcher-heartbeat 60s >/dev/null
 skep h2 swarm join --token "$(manager swarm join-token --quiet worker)" --advertise-addr "$(ip_of h2)" \
   "$(ip_of h1):2377" >/dev/null
 manager network create --driver overlay --attachable --subnet 10.30.0.0/24 --opt encrypted sealed >/dev/null
-declare -A pin=() address=()
+declare -A pin=() address=() fence=([h1]=docker-default [h2]=unconfined)
 for host in h1 h2; do
-  id=$(skep $host run -d --name "on-$host" --network sealed "$LAB_IMAGE" sleep 100000)
+  # All that else keeps a container from mounting and from the machine's triggers is switched off.
+  free=(--cap-add SYS_ADMIN --security-opt seccomp=unconfined --security-opt systempaths=unconfined)
+  [[ ${fence[$host]} == docker-default ]] || free+=(--security-opt "apparmor=${fence[$host]}")
+  id=$(skep $host run -d --name "on-$host" --network sealed "${free[@]}" "$LAB_IMAGE" sleep 100000)
   pin[$host]=$LAB/$host/exec/netns/${id:0:12}
   address[$host]=$(skep $host inspect --format '{{.NetworkSettings.Networks.sealed.IPAddress}}' "on-$host")
 done
+
+step "AppArmor: no mounts and no triggers, unless a container runs unconfined"
+says_of() { skep "$1" inspect --format '{{.AppArmorProfile}}' "on-$1"; }
+# What worked of it, in one line.
+tries()
+{
+  skep "$1" exec "on-$1" sh -c 'read -r label _ </proc/1/attr/current; echo "$label"
+    mount -t tmpfs tmpfs /mnt 2>/dev/null && echo mounted
+    echo h >/proc/sysrq-trigger 2>/dev/null && echo triggered
+    echo 1 >/proc/sys/kernel/shm_rmid_forced 2>/dev/null && echo shared
+    kill -0 1 && echo signalled' | xargs
+}
+skep h1 info --format '{{.SecurityOptions}}' | has name=apparmor || fail "info does not say name=apparmor"
+for host in h1 h2; do same "${fence[$host]}" "$(says_of $host)" "the profile of the container on $host"; done
+same "docker-default shared signalled" "$(tries h1)" "what docker-default lets do"
+same "unconfined mounted triggered shared signalled" "$(tries h2)" "what unconfined lets do"
+refused 'AppArmor profile strict is not loaded' skep h1 run --rm --security-opt apparmor=strict "$LAB_IMAGE" true
+on h1 grep -q '^docker-default (enforce)$' /sys/kernel/security/apparmor/profiles || fail "no profile in the kernel"
 
 step "they reach each other, as ESP"
 ip netns exec "${LAB_ID}sw" nft -f - <<'NFT'

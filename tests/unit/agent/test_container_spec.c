@@ -497,6 +497,13 @@ START_TEST(privileges_are_taken_over_or_refused)
     ck_assert(made.container.no_new_privileges);
     ck_assert_int_eq(made.container.seccomp, OCI_SECCOMP_UNCONFINED);
     ck_assert_str_eq(made.container.selinux_label, "u:r:t:s0");
+    ck_assert_ptr_null(made.container.apparmor_profile); // the node's own
+    privileges->apparmor = fresh(&swarm__privileges__app_armor_opts__descriptor);
+    must();
+    ck_assert_ptr_null(made.container.apparmor_profile);
+    privileges->apparmor->mode = SWARM__PRIVILEGES__APP_ARMOR_OPTS__APP_ARMOR_MODE__DISABLED;
+    must();
+    ck_assert_str_eq(made.container.apparmor_profile, "unconfined");
     privileges->selinux_context->role = "";
     refused(ERR_UNIMPLEMENTED, "SELinux");
     privileges->credential_spec = fresh(&swarm__privileges__credential_spec__descriptor);

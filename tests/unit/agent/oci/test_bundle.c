@@ -222,6 +222,8 @@ START_TEST(what_cannot_be_is_refused_in_words)
     c = plain();
     c.apparmor_profile = "strict";
     refused(&c, ERR_FAILED_PRECONDITION, "AppArmor");
+    c.apparmor_profile = "a\nb";
+    refused(&c, ERR_INVALID_ARGUMENT, "AppArmor profile name");
     c = plain();
     c.oom_score_adj_set = true;
     c.oom_score_adj = -5;
