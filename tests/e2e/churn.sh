@@ -64,7 +64,7 @@ step "$LIVES lives"
 begin=$(date +%s%3N)
 live "$LIVES"
 spent=$(($(date +%s%3N) - begin))
-eventually $((120 + LIVES / 10)) settled after
+eventually $((120 + LIVES / 3)) settled after
 echo "$LIVES lives in $spent ms: $((LIVES * 1000 / spent)) a second"
 
 step "killed in the middle, and again"
