@@ -1,17 +1,27 @@
 #!/bin/bash
 # Many short lives of tasks: what a node holds afterwards is what it held before: processes, mounts,
 # namespaces, cgroups, descriptors, files. LIVES=5000 is the drill; the tests run a short form of it.
+# MANAGER=stock has a stock dockerd on a second host order the lives.
 # ctest: TIMEOUT 300
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox
+MANAGER=${MANAGER:-skep}
 LIVES=${LIVES:-100}
 ALIVE=${ALIVE:-10} # tasks that run to their end at one time
 LAB_STOP_SECONDS=60
-lab_up 1
+[[ $MANAGER == skep ]] || lab_needs dockerd
+lab_up 2
 skep_image h1
 skep_start h1
-docker() { skep h1 "$@"; }
-docker swarm init --advertise-addr "$(ip_of h1)" >/dev/null
+if [[ $MANAGER == skep ]]; then
+  docker() { skep h1 "$@"; }
+  docker swarm init --advertise-addr "$(ip_of h1)" >/dev/null
+else
+  docker() { stock h2 "$@"; }
+  stock_start h2
+  docker swarm init --advertise-addr "$(ip_of h2)" --availability drain >/dev/null
+  skep h1 swarm join --token "$(docker swarm join-token --quiet worker)" "$(ip_of h2):2377" >/dev/null
+fi
 docker network create --driver overlay churn >/dev/null
 echo secret | docker secret create secret - >/dev/null
 dir=$LAB/h1
@@ -45,9 +55,9 @@ live()
 {
   # Jobs: each task is a life. Some with all that a task can have.
   local each=$(($1 / 2))
-  docker service create --detach --name plain --mode replicated-job --replicas "$each" --max-concurrent "$ALIVE" \
+  docker service create --quiet --detach --no-resolve-image --name plain --mode replicated-job --replicas "$each" --max-concurrent "$ALIVE" \
     "$LAB_IMAGE" true >/dev/null
-  docker service create --detach --name rich --mode replicated-job --replicas $(($1 - each)) --max-concurrent "$ALIVE" \
+  docker service create --quiet --detach --no-resolve-image --name rich --mode replicated-job --replicas $(($1 - each)) --max-concurrent "$ALIVE" \
     --network churn --secret secret --mount type=volume,target=/data --mount type=tmpfs,target=/scratch \
     --health-cmd true --health-interval 1s --limit-memory 32M --log-opt max-size=1m "$LAB_IMAGE" sh -c 'echo life' >/dev/null
   completed() { [[ $(docker service ls --filter "name=$1" --format '{{.Replicas}}') == *"($2/$2 completed)" ]]; }
@@ -68,7 +78,7 @@ eventually $((120 + LIVES / 3)) settled after
 echo "$LIVES lives in $spent ms: $((LIVES * 1000 / spent)) a second"
 
 step "killed in the middle, and again"
-docker service create --detach --name crowd --replicas 10 --network churn "$LAB_IMAGE" sleep 100000 >/dev/null
+docker service create --detach --no-resolve-image --name crowd --replicas 10 --network churn "$LAB_IMAGE" sleep 100000 >/dev/null
 for _ in 1 2; do
   some() { (($(sleepers) >= 2)); }
   eventually 60 some

@@ -252,6 +252,51 @@ docker rm user >/dev/null
 docker volume rm v1 >/dev/null
 docker volume prune -f >/dev/null
 same '' "$(docker volume ls -q)" "volumes"
-docker rmi bb:1 >/dev/null
+
+step "tasks: what is here starts unasked; a registry with a password, and one that goes away"
+cat >"$LAB/locked.yml" <<Y
+version: 0.1
+storage: {filesystem: {rootdirectory: $LAB/registry}}
+http: {addr: "127.0.0.1:5003"}
+auth: {htpasswd: {realm: lab, path: $LAB/htpasswd}}
+Y
+# shellcheck disable=SC2016 # the text of a hash
+echo 'keeper:$2y$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2' >"$LAB/htpasswd"
+start h1 locked docker-registry serve "$LAB/locked.yml"
+locked=127.0.0.1:5003/some/bb:1
+logs_in() { echo 'correct horse' | docker login --username keeper --password-stdin 127.0.0.1:5003; }
+eventually 60 logs_in
+docker swarm init --advertise-addr "$(ip_of h1)" >/dev/null
+create() { docker service create --quiet --detach --restart-condition none --name "$@" >/dev/null 2>&1; }
+said() { docker service ps "$1" --no-trunc --format '{{.Image}} {{.CurrentState}} {{.Error}}'; }
+is() { said "$1"; said "$1" | has "$2" -E; }
+create denied --no-resolve-image "$locked" sleep 100000
+eventually 60 is denied 'Rejected.*(unauthorized|authentication required)'
+create known --no-resolve-image --with-registry-auth "$locked@$(sed -n 's/^Digest: //p' "$LAB/pull")" sleep 100000
+eventually 60 is known 'bb:1@sha256:[0-9a-f]{64} Running'
+rm "$LAB/h1/gate.log"
+start h1 gate python3 "$LAB/gate.py"
+eventually 60 grep ready "$LAB/h1/gate.log"
+create cut --no-resolve-image 127.0.0.1:5001/some/big:1 sleep 100000
+eventually 60 is cut 'Rejected.*(unexpected EOF|connection refused|connection reset)'
+same '' "$(find "$LAB/h1/skep/images/tmp" -mindepth 1)" "half layers of a task"
+# Takes connections and answers none of them.
+start h1 mute python3 -c 'import socket
+mute = socket.create_server(("127.0.0.1", 5004))
+print("ready", flush=True)
+kept = []
+while True:
+    kept.append(mute.accept())
+    print("asked", flush=True)'
+eventually 60 grep ready "$LAB/h1/mute.log"
+docker tag bb:1 127.0.0.1:5004/here/bb:1
+create here --no-resolve-image 127.0.0.1:5004/here/bb:1 sleep 100000
+eventually 60 is here 'Running'
+if grep asked "$LAB/h1/mute.log"; then fail "a registry was asked for an image that is here"; fi
+docker service rm denied known cut here >/dev/null
+ended() { [[ -z $(docker ps -aq) ]]; }
+eventually 60 ended
+docker swarm leave --force >/dev/null
+docker image prune -af >/dev/null
 same 0 "$(find "$LAB/h1/skep/images/blobs" -type f | wc -l)" "blobs left"
 skep_stop h1
