@@ -223,7 +223,9 @@ static void write_runtimes(const struct backend_local *local, struct json_out *o
         json_out_end(out);
     }
     json_out_end(out);
-    json_out_str(out, "DefaultRuntime", str_or(local->runtime, first));
+    json_out_str(out, "DefaultRuntime",
+                 local->crates ? runtime_program(crates_runtime(local->crates))
+                               : str_or(local->runtime, first));
 }
 
 static void write_commit(struct json_out *out, const char *key)

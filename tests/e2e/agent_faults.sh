@@ -162,3 +162,18 @@ eventually 60 swept
 clean() { [[ -z $(on h1 find "$LAB/h1/skep/logs" "$LAB/h1/exec/runtime/containers" "$LAB/h1/skep/images/layers" -mindepth 1) ]]; }
 eventually 60 clean
 if on h1 grep "$LAB/h1/skep/images" /proc/self/mountinfo; then fail "mounts stay"; fi
+
+step "hybrid cgroups: crun by name says what to do, left to itself the node takes runc"
+if [[ $(on h1 stat -f -c %T /sys/fs/cgroup) == cgroup2fs ]]; then
+  echo "(this kernel has cgroup v2 alone)"
+else
+  skep_stop h1
+  on h1 mkdir /sys/fs/cgroup/unified
+  on h1 mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
+  skep_start h1 --default-runtime crun
+  refused 'crun cannot work with this .*hybrid cgroups.*use runc' docker run --rm "$LAB_IMAGE" true
+  skep_stop h1
+  skep_start h1
+  same runc "$(docker info --format '{{.DefaultRuntime}}')" "the runtime that info names"
+  same here "$(docker run --rm "$LAB_IMAGE" echo here)" "what a container says"
+fi

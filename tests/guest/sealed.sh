@@ -47,9 +47,9 @@ says_of() { skep "$1" inspect --format '{{.AppArmorProfile}}' "on-$1"; }
 tries()
 {
   skep "$1" exec "on-$1" sh -c 'read -r label _ </proc/1/attr/current; echo "$label"
-    mount -t tmpfs tmpfs /mnt 2>/dev/null && echo mounted
-    echo h >/proc/sysrq-trigger 2>/dev/null && echo triggered
-    echo 1 >/proc/sys/kernel/shm_rmid_forced 2>/dev/null && echo shared
+    mount -t tmpfs tmpfs /var 2>/dev/null && echo mounted
+    (echo h >/proc/sysrq-trigger) 2>/dev/null && echo triggered
+    (echo 1 >/proc/sys/kernel/shm_rmid_forced) 2>/dev/null && echo shared
     kill -0 1 && echo signalled' | xargs
 }
 skep h1 info --format '{{.SecurityOptions}}' | has name=apparmor || fail "info does not say name=apparmor"
