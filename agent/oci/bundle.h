@@ -233,8 +233,8 @@ struct oci_device_node {
     uint32_t gid;
 };
 
-// The AppArmor profile that the container is to run under, where `unasked` is that of those that name
-// none; NULL: no profile.
+// The AppArmor profile that the container is to run under; NULL: none. `unasked` is that of those that
+// name none.
 const char *bundle_apparmor(const char *named, bool privileged, const char *unasked);
 
 // One limit's name and order. INVALID_ARGUMENT.
