@@ -170,7 +170,7 @@ struct oci_container {
     // NULL: the host's default, or none when privileged; "unconfined": none. A named one is refused
     // where the kernel has no AppArmor.
     const char *apparmor_profile;
-    const char *selinux_label;    // NULL: none
+    const char *selinux_label; // NULL: none
     const struct oci_pair *sysctls;
     size_t sysctls_count;
     struct oci_strings masked_paths; // count 0 and paths_given false: the usual ones
@@ -233,8 +233,8 @@ struct oci_device_node {
     uint32_t gid;
 };
 
-// The AppArmor profile that the container is to run under; NULL: none. `unasked` is that of those that
-// name none.
+// The AppArmor profile that the container is to run under; NULL: none. `unasked` is that of those
+// that name none.
 const char *bundle_apparmor(const char *named, bool privileged, const char *unasked);
 
 // One limit's name and order. INVALID_ARGUMENT.

@@ -234,6 +234,10 @@ static void take_exit(struct container *container)
         if (!rc)
             cgroup_remove(cgroup, container->cgroup_path, NULL);
     }
+    // Nor does it keep secrets in memory.
+    char files[RUNTIME_PATH_BYTES];
+    if (str_format(files, sizeof files, "%s/" FILES_DIR, container->dir))
+        secret_unmount(files, NULL);
     container->exit.oom_killed = oom;
     container->state = RUNTIME_EXITED;
     container->pid = 0;

@@ -1,4 +1,5 @@
 // What runtime_open finds out about the programs and the kernel.
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,6 +151,16 @@ void runtime_look(struct runtime *runtime, const char *init_program)
     look_at_apparmor(runtime);
     runtime->has_selinux = access("/sys/fs/selinux/enforce", F_OK) == 0;
     runtime->has_cgroup_ns = access("/proc/self/ns/cgroup", F_OK) == 0;
+}
+
+static bool file_begins(const char *path, char wanted)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char first = 0;
+    bool ok = fd >= 0 && read(fd, &first, 1) == 1 && first == wanted;
+    if (fd >= 0)
+        close(fd);
+    return ok;
 }
 
 // A script is left as it is: it may look for what lies beside it. So is runc, which is large.

@@ -35,15 +35,16 @@ holdings()
   on h1 awk '$5 !~ "^/run/netns/" { print $5 }' /proc/self/mountinfo | sed "s/[0-9a-f]\{64\}/ID/; s/^/mount /" | sort | uniq -c
   echo "netns $(on h1 sh -c 'ls -l /proc/[0-9]*/ns/net 2>/dev/null' | sed 's/.*-> //' | sort -u | wc -l)"
   on h1 find /sys/fs/cgroup -mindepth 2 -type d -path '*skep*' | sed 's/^/cgroup /'
-  on h1 find "$dir/skep" "$dir/exec" ! -path '*/library/*' ! -path '*/blobs/*' ! -path '*/raft/*' ! -path '*/tmp/*' \
-    ! -name '*.mdb' | sed 's/^/file /'
+  on h1 find "$dir/skep" "$dir/exec" ! -path '*/library/*' ! -path '*/blobs/*' ! -path '*/raft/*' \
+    ! -path "$dir/skep/tmp/*" ! -name '*.mdb' | sed 's/^/file /'
   echo "descriptors $(on h1 sh -c "ls /proc/$daemon/fd" | wc -l)"
 }
 # Nothing is under way any more: no container, no layer is mounted, and nothing changes.
 settled()
 {
   [[ -z $(docker service ls -q) && -z $(on h1 pgrep -x 'conmon|crun') ]] || return 1
-  ! on h1 grep -q "$dir/skep/images/layers" /proc/self/mountinfo || return 1
+  [[ -z $(on h1 find "$dir/skep/images/layers" -mindepth 1 -maxdepth 1) ]] || return 1
+  ! on h1 ls "$dir/exec/netns" | has '^[0-9a-f]\{12\}$' || return 1
   holdings >"$LAB/$1.new"
   if diff "$LAB/$1" "$LAB/$1.new"; then return; fi
   mv "$LAB/$1.new" "$LAB/$1"
@@ -51,8 +52,28 @@ settled()
 }
 sleepers() { on h1 pgrep -c -x -f 'sleep 100000' || true; }
 
+# A stock manager keeps the ended tasks of a job whose service is gone: there each update of a service
+# is a round of lives.
+live_by_updates()
+{
+  local round runs="$ALIVE/$ALIVE"
+  replicas() { [[ $(docker service ls --filter "name=$1" --format '{{.Replicas}}') == "$2" ]]; }
+  updated() { [[ $(docker service inspect rich --format '{{.UpdateStatus.State}}') == completed ]]; }
+  docker service create --quiet --detach --no-resolve-image --name rich --replicas "$ALIVE" --stop-signal KILL \
+    --network churn --secret secret --mount type=volume,target=/data --mount type=tmpfs,target=/scratch \
+    --update-parallelism 0 --update-monitor 1ms --limit-memory 32M --log-opt max-size=1m "$LAB_IMAGE" sleep 100000 >/dev/null
+  eventually 120 replicas rich "$runs"
+  for ((round = ALIVE; round < $1; round += ALIVE)); do
+    docker service update --quiet --detach --no-resolve-image --force rich >/dev/null
+    eventually 120 updated
+    eventually 120 replicas rich "$runs"
+  done
+  docker service rm rich >/dev/null
+}
+
 live()
 {
+  if [[ $MANAGER == stock ]]; then live_by_updates "$1"; return; fi
   # Jobs: each task is a life. Some with all that a task can have.
   local each=$(($1 / 2))
   docker service create --quiet --detach --no-resolve-image --name plain --mode replicated-job --replicas "$each" --max-concurrent "$ALIVE" \

@@ -219,6 +219,10 @@ static const char *run(const struct oci_container *spec)
     create_and_start(spec);
     await_exits(exits + 1);
     ck_assert_str_eq(fx.exit_id, spec->id);
+    // It is kept until it is deleted, its secrets are not.
+    char secret[400];
+    str_format(secret, sizeof secret, "%s/files/0", runtime_dir(fx.runtime, spec->id));
+    ck_assert(!file_exists(secret));
     delete (spec->id);
     return output(1);
 }
