@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/net/ports.h"
+#include "agent/net/hits.h"
 #include "proto/base/check.h"
 #include "proto/base/rand.h"
 #include "proto/base/str.h"
@@ -68,7 +68,7 @@ struct nftable *mesh_host_table(const struct mesh_host *host, const struct mesh_
     const char *gw = host->gateway_if;
     struct nftable *table = nftable_new("ip", MESH_HOST_TABLE);
     nftable_collection(table, "map", "published", "type inet_proto . inet_service : verdict;");
-    nftable_collection(table, "set", PORTS_HITS, "type inet_proto . inet_service; counter;");
+    hits_frame(table);
     nftable_chain(table, "to_sandbox", NULL);
     nftable_rule(table, "dnat to %s", address_text(host->sandbox_address, address));
 
@@ -77,10 +77,10 @@ struct nftable *mesh_host_table(const struct mesh_host *host, const struct mesh_
     nftable_rule(table, "iifname \"%s\" ip daddr 127.0.0.0/8 drop", gw);
 
     nftable_chain(table, "pre", "type nat hook prerouting priority -100");
-    nftable_rule(table, "fib daddr type local meta l4proto . th dport @" PORTS_HITS);
+    hits_first(table);
     nftable_rule(table, "fib daddr type local meta l4proto . th dport vmap @published");
     nftable_chain(table, "out", "type nat hook output priority -100");
-    nftable_rule(table, "fib daddr type local meta l4proto . th dport @" PORTS_HITS);
+    hits_first(table);
     nftable_rule(table, "fib daddr type local meta l4proto . th dport vmap @published");
 
     // A container that calls its own node: the answer would go straight across the bridge. Then the
@@ -94,7 +94,7 @@ struct nftable *mesh_host_table(const struct mesh_host *host, const struct mesh_
         for (size_t k = 0; k < services[i].ports_count; k++) {
             nftable_element(table, "published", port_key(&services[i].ports[k], key),
                             "goto to_sandbox");
-            nftable_element(table, PORTS_HITS, key, NULL);
+            hits_element(table, key);
         }
     return table;
 }

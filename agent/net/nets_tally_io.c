@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/net/hits.h"
 #include "agent/net/nets_priv_io.h"
 #include "agent/net/netns_io.h"
 #include "proto/base/check.h"
@@ -44,9 +45,11 @@ struct tally_place {
     bool read;
 };
 
+enum traffic { CONNECTIONS, CAME_BYTES, CAME_PACKETS, WENT_BYTES, WENT_PACKETS, RESETS, TRAFFIC };
+
 struct tally_port {
     unsigned protocol, port;
-    uint64_t connections;
+    uint64_t traffic[TRAFFIC];
 };
 
 struct tally {
@@ -136,21 +139,59 @@ static int read_here(void *ctx, struct err *err)
     return rc;
 }
 
-static void add_port(struct tally *tally, const json_t *element)
+// What a set's counters are.
+static const struct {
+    const char *set;
+    enum traffic packets, bytes; // the same: bytes do not matter
+} port_sets[] = {{HITS_OPENED, CONNECTIONS, CONNECTIONS},
+                 {HITS_CAME, CAME_PACKETS, CAME_BYTES},
+                 {HITS_WENT, WENT_PACKETS, WENT_BYTES},
+                 {HITS_RESETS, RESETS, RESETS}};
+
+// The row of a port; `rows` leads to it, by its number + 1. NULL: no room.
+static struct tally_port *port_of(struct tally *tally, struct map *rows, const json_t *key)
+{
+    uint32_t name[] = {(uint32_t)json_integer_value(json_array_get(key, 0)),
+                       (uint32_t)json_integer_value(json_array_get(key, 1))};
+    size_t row = (size_t)(uintptr_t)map_get(rows, name, sizeof name);
+    if (row == 0 && tally->ports_count == PORTS_MAX)
+        return NULL;
+    if (row == 0) {
+        row = ++tally->ports_count;
+        tally->ports[row - 1] = (struct tally_port){.protocol = name[0], .port = name[1]};
+        map_put(rows, name, sizeof name, (void *)(uintptr_t)row);
+    }
+    return &tally->ports[row - 1];
+}
+
+static void add_port(struct tally *tally, struct map *rows, size_t set, const json_t *element)
 {
     const json_t *elem = json_object_get(element, "elem");
     const json_t *key = json_object_get(json_object_get(elem, "val"), "concat");
     const json_t *counter = json_object_get(elem, "counter");
-    if (json_array_size(key) != 2 || !counter || tally->ports_count == PORTS_MAX)
+    struct tally_port *port =
+        json_array_size(key) == 2 && counter ? port_of(tally, rows, key) : NULL;
+    if (!port)
         return;
-    tally->ports[tally->ports_count++] = (struct tally_port){
-        .protocol = (unsigned)json_integer_value(json_array_get(key, 0)),
-        .port = (unsigned)json_integer_value(json_array_get(key, 1)),
-        .connections = (uint64_t)json_integer_value(json_object_get(counter, "packets")),
-    };
+    // One of the host's own and one of the mesh may have the same number.
+    port->traffic[port_sets[set].packets] +=
+        (uint64_t)json_integer_value(json_object_get(counter, "packets"));
+    if (port_sets[set].bytes != port_sets[set].packets)
+        port->traffic[port_sets[set].bytes] +=
+            (uint64_t)json_integer_value(json_object_get(counter, "bytes"));
 }
 
-static void read_table(struct tally *tally, struct nft *nft, const char *name)
+static void add_ports(struct tally *tally, struct map *rows, const json_t *collection)
+{
+    const char *name = json_string_value(json_object_get(collection, "name"));
+    const json_t *elements = json_object_get(collection, "elem");
+    for (size_t set = 0; set < COUNT_OF(port_sets); set++)
+        for (size_t i = 0; str_equal(name, port_sets[set].set) && i < json_array_size(elements);
+             i++)
+            add_port(tally, rows, set, json_array_get(elements, i));
+}
+
+static void read_table(struct tally *tally, struct map *rows, struct nft *nft, const char *name)
 {
     struct buf text;
     buf_init(&text, LIST_BYTES_MAX);
@@ -166,12 +207,8 @@ static void read_table(struct tally *tally, struct nft *nft, const char *name)
                     {"forged", &tally->forged},
                     {"passing", &tally->passing}};
     for (size_t i = 0; i < json_array_size(objects); i++) {
-        const json_t *set = json_object_get(json_array_get(objects, i), "set");
         const json_t *counter = json_object_get(json_array_get(objects, i), "counter");
-        const json_t *elements = json_object_get(set, "elem");
-        bool hits = str_equal(json_string_value(json_object_get(set, "name")), PORTS_HITS);
-        for (size_t k = 0; hits && k < json_array_size(elements); k++)
-            add_port(tally, json_array_get(elements, k));
+        add_ports(tally, rows, json_object_get(json_array_get(objects, i), "set"));
         for (size_t k = 0; counter && k < COUNT_OF(counters); k++)
             if (str_equal(json_string_value(json_object_get(counter, "name")), counters[k].name))
                 *counters[k].value +=
@@ -193,10 +230,13 @@ static void work(struct loop_work *work)
         place->read = netns_in(fd, read_here, place, NULL) == 0;
         close(fd);
     }
+    struct map rows;
+    map_init(&rows);
     struct nft *nft = nft_open(NFT_NETNS_OWN, NULL);
     for (size_t i = 0; nft && i < COUNT_OF(tables); i++)
-        read_table(tally, nft, tables[i]);
+        read_table(tally, &rows, nft, tables[i]);
     nft_close(nft);
+    map_fini(&rows);
 }
 
 // ---- what to read -------------------------------------------------------------------------------
@@ -291,6 +331,35 @@ static void put_flows(const struct tally *tally, enum flow flow, const char *nam
     }
 }
 
+static void put_ports(const struct tally *tally, struct buf *out)
+{
+    static const struct {
+        const char *name, *help;
+    } families[TRAFFIC] = {
+        [CONNECTIONS] = {"skep_port_connections_total",
+                         "New connections to a published port of this node."},
+        [CAME_BYTES] = {"skep_port_received_bytes_total", "Bytes that clients sent to the port."},
+        [CAME_PACKETS] = {"skep_port_received_packets_total", "Packets that clients sent to it."},
+        [WENT_BYTES] = {"skep_port_sent_bytes_total", "Bytes that clients got from the port."},
+        [WENT_PACKETS] = {"skep_port_sent_packets_total", "Packets that clients got from it."},
+        [RESETS] = {"skep_port_resets_total", "TCP resets of either side."},
+    };
+    for (size_t way = 0; way < TRAFFIC; way++) {
+        metrics_family(out, families[way].name, METRIC_COUNTER, families[way].help);
+        for (size_t i = 0; i < tally->ports_count; i++) {
+            const struct tally_port *port = &tally->ports[i];
+            char number[8];
+            (void)str_format(number, sizeof number, "%u", port->port);
+            const struct metric_label labels[] = {{"protocol", port->protocol == 6    ? "tcp"
+                                                               : port->protocol == 17 ? "udp"
+                                                                                      : "sctp"},
+                                                  {"port", number}};
+            metrics_sample(out, families[way].name, labels, COUNT_OF(labels),
+                           (double)port->traffic[way]);
+        }
+    }
+}
+
 static void put_tally(const struct tally *tally, struct buf *out)
 {
     static const char *const network_names[WAYS] = {
@@ -313,19 +382,7 @@ static void put_tally(const struct tally *tally, struct buf *out)
                   "Through a container's interface on the network.", out);
     for (size_t i = 0; i < FLOWS; i++)
         put_flows(tally, (enum flow)i, flow_names[i], "TCP inside of the container.", out);
-    metrics_family(out, "skep_port_connections_total", METRIC_COUNTER,
-                   "New connections to a published port of this node.");
-    for (size_t i = 0; i < tally->ports_count; i++) {
-        const struct tally_port *port = &tally->ports[i];
-        char number[8];
-        (void)str_format(number, sizeof number, "%u", port->port);
-        const struct metric_label labels[] = {{"protocol", port->protocol == 6    ? "tcp"
-                                                           : port->protocol == 17 ? "udp"
-                                                                                  : "sctp"},
-                                              {"port", number}};
-        metrics_sample(out, "skep_port_connections_total", labels, COUNT_OF(labels),
-                       (double)port->connections);
-    }
+    put_ports(tally, out);
     const struct {
         const char *why;
         uint64_t count;

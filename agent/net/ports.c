@@ -1,5 +1,6 @@
 #include "agent/net/ports.h"
 
+#include "agent/net/hits.h"
 #include "proto/base/str.h"
 
 #define ADDRESS_BYTES 16
@@ -14,7 +15,7 @@ static const char *address_text(uint32_t address, char out[ADDRESS_BYTES])
 // Both directions in: from outside, and from the host's own programs.
 static void put_dnat(struct nftable *table)
 {
-    nftable_rule(table, "fib daddr type local meta l4proto . th dport @" PORTS_HITS);
+    hits_first(table);
     nftable_rule(table, "fib daddr type local"
                         " dnat ip to ip daddr . meta l4proto . th dport map @one_address");
     nftable_rule(table, "fib daddr type local"
@@ -32,7 +33,7 @@ struct nftable *ports_table(const struct ports_row *rows, size_t rows_count,
     nftable_collection(table, "map", "one_address",
                        "type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service;");
     nftable_collection(table, "set", "bridges", "type ifname;");
-    nftable_collection(table, "set", PORTS_HITS, "type inet_proto . inet_service; counter;");
+    hits_frame(table);
     // What route_localnet opens to the host's programs must stay closed to containers.
     nftable_chain(table, "loopback", "type filter hook prerouting priority -300");
     nftable_rule(table, "iifname @bridges ip daddr 127.0.0.0/8 drop");
@@ -60,7 +61,7 @@ struct nftable *ports_table(const struct ports_row *rows, size_t rows_count,
             (void)str_format(key, sizeof key, "%u . %u", row->protocol, row->published);
         nftable_element(table, row->host ? "one_address" : "any_address", key, value);
         (void)str_format(key, sizeof key, "%u . %u", row->protocol, row->published);
-        nftable_element(table, PORTS_HITS, key, NULL);
+        hits_element(table, key);
     }
     return table;
 }

@@ -9,7 +9,6 @@
 #include "agent/net/nftable.h"
 
 #define PORTS_TABLE "skep_ports" // family ip
-#define PORTS_HITS  "hits"       // a set, here and in the mesh: counts connections to each port
 
 struct ports_row {
     uint8_t protocol;       // 6, 17 or 132

@@ -4,7 +4,7 @@
 # keeps them.
 # ctest: TIMEOUT 600
 . "$(dirname "$0")/../support/lab.sh"
-lab_needs docker conmon crun umoci busybox nft
+lab_needs docker conmon crun umoci busybox nft python3
 lab_up 2
 skep_image h1 h2
 manager() { skep h1 "$@"; }
@@ -172,11 +172,17 @@ figures() { on h2 curl -sf http://127.0.0.1:9323/metrics; }
 # counted SAMPLE: some sample that begins so is above zero. The kernel's are those of the look before.
 counted() { [[ $(figures) =~ (^|$'\n')$1[^$'\n']*\ [1-9] ]]; }
 two=$(skep h2 inspect -f '{{.Id}}' two | head -c 12)
+on h1 python3 -c 'import socket, struct, sys
+s = socket.create_connection((sys.argv[1], 18081))
+s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))' "$(ip_of h2)" # closed with a reset
 for sample in 'skep_networks' 'skep_sandboxes' 'skep_gossip_members_alive' 'skep_gossip_packets_in_total' \
   'skep_network_sent_bytes_total\{network="shared"' 'skep_network_received_packets_total\{network="shared"' \
   "skep_endpoint_received_bytes_total\\{network=\"shared\",service=\"\",container=\"$two\"" \
  'skep_resolver_questions_total' 'skep_resolver_answered_total' \
-  'skep_endpoint_connections_accepted_total' 'skep_port_connections_total\{protocol="tcp",port="18081"'; do
+  'skep_endpoint_connections_accepted_total' 'skep_port_connections_total\{protocol="tcp",port="18081"' \
+  'skep_port_received_bytes_total\{protocol="tcp",port="18081"' 'skep_port_received_packets_total\{protocol="tcp",port="18081"' \
+  'skep_port_sent_bytes_total\{protocol="tcp",port="18081"' 'skep_port_sent_packets_total\{protocol="tcp",port="18080"' \
+  'skep_port_resets_total\{protocol="tcp",port="18081"'; do
   eventually 60 counted "$sample"
 done
 

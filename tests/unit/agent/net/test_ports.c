@@ -2,6 +2,7 @@
 #include <check.h>
 
 #include "agent/net/guard.h"
+#include "agent/net/hits.h"
 #include "agent/net/ports.h"
 #include "proto/base/check.h"
 
@@ -15,6 +16,11 @@ START_TEST(a_port_of_one_address_and_one_of_all)
     ck_assert_str_eq(nftable_find(table, "one_address", "127.0.0.1 . 17 . 53"),
                      "172.19.0.3 . 5353");
     ck_assert_ptr_nonnull(nftable_find(table, "bridges", "br-one"));
+    const char *const counted[] = {HITS_OPENED, HITS_CAME, HITS_WENT, HITS_RESETS};
+    for (size_t i = 0; i < COUNT_OF(counted); i++) {
+        ck_assert_ptr_nonnull(nftable_find(table, counted[i], "17 . 53"));
+        ck_assert_uint_eq(nftable_elements_count(table, counted[i]), 2);
+    }
     nftable_free(table);
 }
 END_TEST
