@@ -269,6 +269,13 @@ static void put_chain(const struct nftable *table, struct chain *chain, struct b
     buf_put_str(out, "}\n");
 }
 
+static void put_chain_emptied(const struct nftable *table, const struct chain *chain,
+                              struct buf *out)
+{
+    buf_printf(out, "add chain %s %s %s\nflush chain %s %s %s\n", table->family, table->name,
+               chain->name, table->family, table->name, chain->name);
+}
+
 // The collections (all or none) and the chains that `actual` has not.
 static void put_frame(const struct nftable *actual, const struct nftable *wanted, struct buf *out)
 {
@@ -278,9 +285,16 @@ static void put_frame(const struct nftable *actual, const struct nftable *wanted
         const struct collection *collection = &wanted->collections[i];
         buf_printf(&inside, "%s %s { %s }\n", collection->kind, collection->name, collection->spec);
     }
-    for (size_t i = 0; i < wanted->chains_count; i++)
-        if (!actual || !chain_find(actual, wanted->chains[i].name))
-            put_chain(wanted, &wanted->chains[i], &inside);
+    for (size_t i = 0; i < wanted->chains_count; i++) {
+        struct chain *chain = &wanted->chains[i];
+        if (actual && chain_find(actual, chain->name))
+            continue;
+        // One that an earlier wish had may still be there, where `actual` is what was wished last:
+        // its rules would stand twice.
+        if (actual)
+            put_chain_emptied(wanted, chain, out);
+        put_chain(wanted, chain, &inside);
+    }
     if (inside.len > 0 || !actual)
         buf_printf(out, "table %s %s {\n%s}\n", wanted->family, wanted->name,
                    str_or(buf_cstr(&inside), ""));

@@ -1,8 +1,11 @@
-// Tables that others take away come back, whatever else is wished meanwhile.
+// Tables that others take away come back, whatever else is wished meanwhile; and what is wished by
+// turns is there once.
 #include <check.h>
 
 #include "agent/net/guard.h"
 #include "agent/net/tables_io.h"
+#include "proto/base/check.h"
+#include "proto/base/str.h"
 #include "tests/unit/agent/net/spaces.h"
 
 #define PATIENCE_MS 50000
@@ -96,6 +99,67 @@ START_TEST(what_others_remove_comes_back_while_the_same_is_wished_all_the_time)
 }
 END_TEST
 
+// A table that leads to one of its chains, which comes with the wish.
+#define TURNS_TABLE "turns"
+static struct nftable *leads_to(const char *chain)
+{
+    char verdict[NFTABLE_KEY_BYTES];
+    ck_assert(str_format(verdict, sizeof verdict, "goto %s", chain));
+    struct nftable *table = nftable_new("ip", TURNS_TABLE);
+    nftable_collection(table, "map", "ways", "type ipv4_addr : verdict;");
+    nftable_chain(table, "pre", "type filter hook prerouting priority 0");
+    nftable_rule(table, "ip daddr vmap @ways");
+    nftable_element(table, "ways", "10.0.0.1", verdict);
+    nftable_chain(table, chain, NULL);
+    nftable_rule(table, "drop");
+    return table;
+}
+
+static bool kernel_has(const struct nftable *wanted)
+{
+    struct err err = ERR_INIT;
+    struct buf text;
+    buf_init(&text, NFTABLE_TEXT_BYTES_MAX);
+    struct nft *nft = nft_open(NFT_NETNS_OWN, &err);
+    ck_assert_msg(nft != NULL, "%s", err.message);
+    ck_assert_msg(nft_list(nft, "ip", TURNS_TABLE, &text, &err) == 0, "%s", err.message);
+    struct nftable *actual = nftable_parse("ip", TURNS_TABLE, text.data, text.len, &err);
+    ck_assert_msg(actual != NULL, "%s", err.message);
+    buf_clear(&text);
+    bool differs = nftable_diff(actual, wanted, &text);
+    nftable_free(actual);
+    nft_close(nft);
+    buf_fini(&text);
+    return !differs;
+}
+
+START_TEST(a_chain_that_is_wished_again_has_its_rules_once)
+{
+    static const char *const turns[] = {"two", "three", "two"};
+    struct err err = ERR_INIT;
+    if (!spaces_begin())
+        return;
+    loop_init(&loop);
+    const struct tables_config config = {
+        .loop = &loop, .netns_fd = NFT_NETNS_OWN, .settled = on_settled};
+    tables = tables_open(&config, &err);
+    ck_assert_msg(tables != NULL, "%s", err.message);
+    for (size_t i = 0; i < COUNT_OF(turns); i++) {
+        settled = 0;
+        tables_want(tables, leads_to(turns[i]));
+        ck_assert(loop_run_until(&loop, happened, &settled, PATIENCE_MS));
+        struct nftable *wanted = leads_to(turns[i]);
+        ck_assert(kernel_has(wanted));
+        nftable_free(wanted);
+    }
+    ck_assert_uint_eq(tables_counts(tables).repairs, 0);
+    tables_close(tables, on_closed, NULL);
+    ck_assert(loop_run_until(&loop, happened, &closed, PATIENCE_MS));
+    loop_fini(&loop);
+    spaces_end();
+}
+END_TEST
+
 Suite *suite_tables_io(void);
 Suite *suite_tables_io(void)
 {
@@ -103,6 +167,7 @@ Suite *suite_tables_io(void)
     TCase *tcase = tcase_create("tables");
     tcase_set_timeout(tcase, 110);
     tcase_add_test(tcase, what_others_remove_comes_back_while_the_same_is_wished_all_the_time);
+    tcase_add_test(tcase, a_chain_that_is_wished_again_has_its_rules_once);
     suite_add_tcase(suite, tcase);
     return suite;
 }
