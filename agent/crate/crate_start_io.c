@@ -97,7 +97,19 @@ static int start_prepare(struct crate *crate, struct err *err)
     return rc ? rc : container_settle_sources(&life->spec, err);
 }
 
-// dockerd's words for what the runtime says, which clients look for.
+// Whether crun or runc speaks of the program itself: a device, a cgroup's file or a sysctl may be
+// missing too.
+static bool start_blames_program(const char *message)
+{
+    static const char *const words[] = {"xecutable", "exec container process", "exec: \""};
+    for (size_t i = 0; i < COUNT_OF(words); i++)
+        if (strstr(message, words[i]))
+            return true;
+    return false;
+}
+
+// dockerd's words for what the runtime says of the program, which clients look for. Anything else
+// stays in the runtime's own.
 static void start_translate(struct crate *crate, struct err *err)
 {
     static const struct {
@@ -112,9 +124,12 @@ static void start_translate(struct crate *crate, struct err *err)
         {"xec format error", "exec format error", 126},
     };
     crate->exit_code = 128;
+    if (!crate->life->asked)
+        return;
     const struct oci_strings *args = &crate->life->spec.container.args;
-    for (size_t i = 0; crate->life->asked && i < COUNT_OF(rows); i++)
-        if (strstr(err->message, rows[i].ours) && args->count) {
+    bool program = args->count && start_blames_program(err->message);
+    for (size_t i = 0; program && i < COUNT_OF(rows); i++)
+        if (strstr(err->message, rows[i].ours)) {
             crate->exit_code = rows[i].code;
             err_set(err, ERR_INVALID_ARGUMENT,
                     "failed to create task for container: failed to create shim task: OCI runtime "
@@ -123,6 +138,9 @@ static void start_translate(struct crate *crate, struct err *err)
                     runtime_program(crate->crates->runtime), args->items[0], rows[i].theirs);
             return;
         }
+    // What the runtime misses is no container of the request's.
+    if (err->code == ERR_NOT_FOUND || err->code == ERR_PERMISSION_DENIED)
+        err->code = ERR_INTERNAL;
 }
 
 static void start_failed_end(struct crate *crate)

@@ -22,6 +22,12 @@ same 127 "$code" "exit code of no program"
 grep -q 'executable file not found in $PATH' "$LAB/err" || fail "words: $(cat "$LAB/err")"
 code=0; docker run --rm "$I" /etc/passwd 2>"$LAB/err" || code=$?
 same 126 "$code" "exit code of what is no program"
+code=0; docker run --rm "$I" /no/such/command 2>"$LAB/err" || code=$?
+same 127 "$code" "exit code of a path to no program"
+grep -q 'exec: "/no/such/command": ' "$LAB/err" || fail "words: $(cat "$LAB/err")"
+# Other things may be missing: the runtime says what.
+docker run --rm --sysctl net.ipv4.nosuch=1 "$I" true 2>"$LAB/err" && fail "a sysctl that the kernel does not have"
+grep -q 'net/ipv4/nosuch' "$LAB/err" && ! grep -q 'exec: "true"' "$LAB/err" || fail "words: $(cat "$LAB/err")"
 same 'through cat' "$(echo 'through cat' | docker run -i --rm "$I" cat)" "input"
 same "$(head -c 3000000 /dev/zero | md5sum | cut -c1-32)" \
   "$(head -c 3000000 /dev/zero | docker run -i --rm "$I" md5sum | cut -c1-32)" "much input"
