@@ -102,7 +102,8 @@ static bool check_platform(struct request *request, const struct backend_local *
     return false;
 }
 
-// Before 1.44 a container is made on one network; false after an answer.
+// Before 1.44 a container is made on one network, and no option of its networks is passed over;
+// false after an answer.
 static bool check_endpoints(struct request *request, const json_t *body)
 {
     const json_t *networking = config_member(body, "NetworkingConfig");
@@ -122,6 +123,7 @@ static bool check_endpoints(struct request *request, const json_t *body)
             request_fail(request, 400, "invalid IPv4 address: %.100s", text);
             good = false;
         }
+        good = good && endpoint_check(request, settings);
         buf_printf(&names, "%s%s", names.len ? ", " : "", name);
     }
     if (good && request_minor(request) < 44 && json_object_size(endpoints) > 1) {

@@ -53,6 +53,24 @@ static const struct shape_row endpoint_rows[] = {
 };
 SHAPE(endpoint_shape, "network.EndpointSettings", endpoint_rows);
 
+bool endpoint_check(struct request *request, const json_t *settings)
+{
+    const json_t *ipam = config_member(settings, "IPAMConfig");
+    const json_t *priority = config_member(settings, "GwPriority");
+    const char *name = NULL;
+    if (ipam && json_array_size(config_member(ipam, "LinkLocalIPs")) > 0)
+        name = "LinkLocalIPs";
+    else if (json_object_size(config_member(settings, "DriverOpts")) > 0)
+        name = "DriverOpts";
+    else if (request_minor(request) >= 48 && json_is_integer(priority) &&
+             json_integer_value(priority))
+        name = "GwPriority";
+    if (name)
+        request_fail(request, 501,
+                     "the option %s of a container's network is not supported by Skep", name);
+    return !name;
+}
+
 static const struct shape_row connect_rows[] = {
     {"Container", SHAPE_TEXT, NULL},
     {"EndpointConfig", SHAPE_OBJECT, &endpoint_shape},
@@ -69,12 +87,12 @@ static void connect_container(struct request *request)
 {
     const json_t *body = request_shaped(request, &connect_shape);
     struct crate *crate = attach_crate(request, body);
-    if (!crate)
+    const json_t *settings = crate ? config_member(body, "EndpointConfig") : NULL;
+    if (!crate || (settings && !endpoint_check(request, settings)))
         return;
     struct errand *errand = errand_new(request, sizeof *errand);
     errand_await(errand);
-    crate_connect(crate, request_param(request, "id"), json_object_get(body, "EndpointConfig"),
-                  attach_done, errand);
+    crate_connect(crate, request_param(request, "id"), settings, attach_done, errand);
 }
 
 static void disconnect_container(struct request *request)

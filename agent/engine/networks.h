@@ -19,4 +19,7 @@ json_t *networks_local(struct request *request);
 // EndpointSettings, where a container is put on a network.
 extern const struct shape endpoint_shape;
 
+// False after an answer: such settings ask for what no network here has.
+bool endpoint_check(struct request *request, const json_t *settings);
+
 #endif

@@ -59,6 +59,10 @@ hosts=$(d exec other cat /etc/hosts)
 [[ $(d exec other ip addr) != *10.41.0.9* ]] || fail "the second interface stays"
 refused 'not connected' d network disconnect red other
 refused 'not found' d network connect nowhere other
+refused 'LinkLocalIPs .*is not supported by Skep' d network connect --link-local-ip 169.254.9.9 red other
+refused 'DriverOpts .*is not supported by Skep' d network connect --driver-opt a=b red other
+refused 'LinkLocalIPs .*is not supported by Skep' d run --rm --network red --link-local-ip 169.254.9.9 "$LAB_IMAGE" true
+refused 'not connected' d network disconnect red other
 d network rm red >/dev/null
 
 step "networks made from a configuration"
