@@ -2,6 +2,8 @@
 #include "agent/engine/objects.h"
 #include "agent/crate/config.h"
 #include "agent/engine/parts.h"
+#include "proto/base/check.h"
+#include "proto/base/str.h"
 #include "proto/wire/objects.pb-c.h"
 #include "proto/wire/wire.h"
 
@@ -90,6 +92,34 @@ static const struct field credential_rows[] = {
 static FIELDS(credential_fields, "CredentialSpec", swarm__privileges__credential_spec__descriptor,
               credential_rows);
 
+// The message holds one of them, the last that was read: that it was the only one is seen here.
+static int check_credential(const json_t *value, void *message, struct arena *arena,
+                            struct err *err)
+{
+    static const char *const sources[][2] = {
+        {"Config", "config"}, {"File", "file"}, {"Registry", "registry"}};
+    const char *first = NULL;
+    (void)message;
+    (void)arena;
+    for (size_t i = 0; i < COUNT_OF(sources); i++) {
+        const char *text = json_string_value(fields_member(value, sources[i][0]));
+        if (str_empty(text))
+            continue;
+        if (first)
+            return err_set(err, ERR_INVALID_ARGUMENT,
+                           "invalid CredentialSpec: cannot specify both \"%s\" and \"%s\" "
+                           "credential specs",
+                           first, sources[i][1]);
+        first = sources[i][1];
+    }
+    return first ? 0
+                 : err_set(err, ERR_INVALID_ARGUMENT,
+                           "invalid CredentialSpec: must either provide \"file\", \"registry\", or "
+                           "\"config\" for credential spec");
+}
+
+static const struct field_hook credential_hook = {NULL, check_credential};
+
 static const struct field selinux_rows[] = {
     {"Disable", "disable", FIELD_BOOL, FIELD_ALWAYS, NULL},
     {"User", "user", FIELD_STRING, FIELD_ALWAYS, NULL},
@@ -115,6 +145,7 @@ static FIELDS(apparmor_fields, "AppArmorOpts", swarm__privileges__app_armor_opts
 
 static const struct field privileges_rows[] = {
     {"CredentialSpec", "credential_spec", FIELD_OBJECT, FIELD_NULL, &credential_fields},
+    {"CredentialSpec", NULL, FIELD_HOOK, FIELD_READ_ONLY, &credential_hook},
     {"SELinuxContext", "selinux_context", FIELD_OBJECT, FIELD_NULL, &selinux_fields},
     {"Seccomp", "seccomp", FIELD_OBJECT, 0, &seccomp_fields},
     {"AppArmor", "apparmor", FIELD_OBJECT, 0, &apparmor_fields},

@@ -152,6 +152,12 @@ static const struct {
      "json: cannot unmarshal array into Go value of type swarm.ServiceSpec"},
     {&service_spec_fields, TASK("{\"Mounts\":[{\"Type\":\"bogus\"}]}"),
      "invalid MountType: \"bogus\""},
+    {&service_spec_fields, TASK("{\"Privileges\":{\"CredentialSpec\":{}}}"),
+     "invalid CredentialSpec: must either provide \"file\", \"registry\", or \"config\" for "
+     "credential spec"},
+    {&service_spec_fields,
+     TASK("{\"Privileges\":{\"CredentialSpec\":{\"File\":\"a\",\"Registry\":\"b\"}}}"),
+     "invalid CredentialSpec: cannot specify both \"file\" and \"registry\" credential specs"},
     {&service_spec_fields, "{\"TaskTemplate\":{\"RestartPolicy\":{\"Condition\":\"bogus\"}}}",
      "invalid RestartCondition: \"bogus\""},
     {&service_spec_fields, "{\"UpdateConfig\":{\"FailureAction\":\"bogus\"}}",
