@@ -1,9 +1,12 @@
 #!/bin/bash
 # The tour that README offers works, from its first command to its last; with --keep it stays for play
-# until Enter is pressed. Of it nothing is left: no process, mount, namespace, cgroup or file.
+# until Enter is pressed. Of it nothing is left: no process, mount, namespace, cgroup or file. A wrong
+# command of ./dev is named.
 # ctest: TIMEOUT 400
 . "$(dirname "$0")/../support/lab.sh"
 lab_up 0
+
+refused 'dev: no command nosuch.*usage' "$(dirname "$0")/../../dev" nosuch
 
 mkfifo "$LAB/keys"
 "$(dirname "$0")/../demo/demo.sh" --keep <>"$LAB/keys" >"$LAB/tour" 2>&1 &
