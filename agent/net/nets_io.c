@@ -68,6 +68,7 @@ struct net *nets_net_use(struct nets *nets, const struct overlay *overlay)
         net->peopled = stray && stray->layout.neighs_count > 0;
         nets_stray_forget(nets, name);
         net->peers = tunnels_new();
+        net->lost = lost_new();
         net->rows = rows_new();
         arena_init(&net->made_of, SIZE_MAX);
         map_put_str(&nets->nets, overlay->id, net);
@@ -95,6 +96,7 @@ void nets_net_free(struct nets *nets, struct net *net)
     arena_fini(&net->made_of);
     free(net->records);
     free(net->addresses);
+    lost_free(net->lost);
     free(net);
 }
 

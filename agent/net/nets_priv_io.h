@@ -8,6 +8,7 @@
 #include "agent/net/gateway.h"
 #include "agent/net/guard.h"
 #include "agent/net/ipsec_io.h"
+#include "agent/net/lost.h"
 #include "agent/net/mesh_io.h"
 #include "agent/net/nets_io.h"
 #include "agent/net/plan.h"
@@ -48,6 +49,7 @@ struct net {
     uint64_t digest;     // of what they say
     uint32_t *addresses; // of all records, sorted: to see which went
     size_t addresses_count;
+    struct lost *lost; // services without a task any more
 };
 
 struct net_record {
@@ -206,6 +208,8 @@ void nets_finish(struct nets *nets);
 // ---- nets_want_io.c -----------------------------------------------------------------------------
 // A job for all that is to be looked at; without places when there is nothing.
 struct nets_job *nets_job_make(struct nets *nets);
+// Whether the record is of a task that its service's virtual address leads to.
+bool nets_is_balanced(const struct net *net, const struct net_record *record);
 
 // ---- nets_swarm_io.c ----------------------------------------------------------------------------
 // Walks the rows of networks that changed, and derives peers and records.

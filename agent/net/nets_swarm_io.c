@@ -207,6 +207,43 @@ static void find_gone(struct nets *nets, struct net *net)
     net->addresses_count = net->records_count;
 }
 
+// Addresses of endpoints: those of records, of peers, and of sandboxes that have no record yet.
+static uint32_t *endpoints_of(const struct nets *nets, const struct net *net, size_t *count)
+{
+    size_t peers_count, n = 0;
+    const struct overlay_peer *peers = tunnels_list(net->peers, &peers_count);
+    uint32_t *all = mem_alloc_array(net->records_count + peers_count + map_count(&nets->boxes) + 1,
+                                    sizeof *all);
+    for (size_t i = 0; i < net->records_count; i++)
+        all[n++] = ipnet_u32(&net->records[i].endpoint.ip);
+    for (size_t i = 0; i < peers_count; i++)
+        all[n++] = ipnet_u32(&peers[i].ip);
+    MAP_EACH (entry, &nets->boxes) {
+        const struct order_network *network = network_in(entry->value, net);
+        if (network)
+            all[n++] = ipnet_u32(&network->ip);
+    }
+    all[n++] = ipnet_u32(&net->lb);
+    *count = mesh_sort(all, n);
+    return all;
+}
+
+// Notes which services have no task any more. True when that changed.
+static bool find_lost(const struct nets *nets, const struct net *net)
+{
+    size_t endpoints_count, count = 0;
+    uint32_t *endpoints = endpoints_of(nets, net, &endpoints_count);
+    uint32_t *vips = mem_alloc_array(net->records_count + 1, sizeof *vips);
+    for (size_t i = 0; i < net->records_count; i++)
+        if (nets_is_balanced(net, &net->records[i]))
+            vips[count++] = ipnet_u32(&net->records[i].endpoint.vip);
+    count = mesh_sort(vips, count);
+    bool changed = lost_update(net->lost, vips, count, endpoints, endpoints_count);
+    free(endpoints);
+    free(vips);
+    return changed;
+}
+
 // FNV-1a over what the records say, so that walking them again is told from a change.
 static uint64_t records_digest(const struct net *net)
 {
@@ -319,16 +356,19 @@ static void refresh_net(struct nets *nets, struct net *net)
     if (tunnels_end(net->peers))
         net->dirty = net->asked = true;
     uint64_t digest = records_digest(net);
-    if (digest == net->digest)
-        return;
+    bool changed = digest != net->digest;
     net->digest = digest;
-    find_gone(nets, net);
+    if (changed)
+        find_gone(nets, net);
+    if (!find_lost(nets, net) && !changed)
+        return;
     MAP_EACH (entry, &nets->boxes) {
         struct box *box = entry->value;
         if (network_in(box, net) && nets_box_live(box))
             box->dirty = box->asked = true;
     }
-    nets_feed_net(nets, net);
+    if (changed)
+        nets_feed_net(nets, net);
 }
 
 // ---- to the resolver ---------------------------------------------------------------------------

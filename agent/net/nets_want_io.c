@@ -102,8 +102,16 @@ static bool is_virtual(const struct overlay *overlay, const struct ipnet *vip)
     return subnet && !ipnet_same_ip(&subnet->gateway, vip);
 }
 
-// The services of one network, from its records; those of the container's own too, which may have
-// no endpoint left.
+bool nets_is_balanced(const struct net *net, const struct net_record *record)
+{
+    const struct records_endpoint *endpoint = &record->endpoint;
+    return !record->early && ipnet_is_set(&endpoint->vip) &&
+           is_virtual(&net->overlay, &endpoint->vip) &&
+           !ipnet_same_ip(&endpoint->vip, &endpoint->ip);
+}
+
+// The services of one network, from its records; the container's own too, and those that lost their
+// last task: they may have no endpoint left.
 static void balance_net(const struct net *net, const struct order_network *own,
                         struct services *services)
 {
@@ -112,14 +120,16 @@ static void balance_net(const struct net *net, const struct order_network *own,
     size_t count = 0;
     for (size_t i = 0; i < net->records_count; i++) {
         const struct records_endpoint *endpoint = &net->records[i].endpoint;
-        if (!net->records[i].early && ipnet_is_set(&endpoint->vip) &&
-            is_virtual(&net->overlay, &endpoint->vip) &&
-            !ipnet_same_ip(&endpoint->vip, &endpoint->ip))
+        if (nets_is_balanced(net, &net->records[i]))
             picks[count++] = (struct pick){ipnet_u32(&endpoint->vip), ipnet_u32(&endpoint->ip),
                                            endpoint->disabled};
     }
     if (count)
         qsort(picks, count, sizeof *picks, compare_picks);
+    size_t lost_count;
+    const uint32_t *lost = lost_list(net->lost, &lost_count);
+    for (size_t i = 0; i < lost_count; i++)
+        services_set(services, lost[i], NULL, 0, NULL);
     if (ipnet_is_set(&own->vip))
         services_set(services, ipnet_u32(&own->vip), NULL, 0, NULL);
     for (size_t i = 0; i < count;) {

@@ -131,14 +131,29 @@ static struct order *order_of(const char *id, const char *ip, bool internal)
     return &order;
 }
 
-static void make(const char *id, const char *ip, bool internal)
+static void make_ordered(const struct order *order)
 {
     struct err err = ERR_INIT;
     unsigned before = answers;
-    int rc = nets_sandbox_make(nets, order_of(id, ip, internal), false, on_made, NULL, &err);
+    int rc = nets_sandbox_make(nets, order, false, on_made, NULL, &err);
     ck_assert_msg(rc == 0, "%s", err.message);
     await_answers(before + 1);
     ck_assert_msg(!err_now.code, "%s", err_now.message);
+}
+
+static void make(const char *id, const char *ip, bool internal)
+{
+    make_ordered(order_of(id, ip, internal));
+}
+
+// One that is of no service.
+static void make_client(const char *id, const char *ip)
+{
+    struct order *order = order_of(id, ip, false);
+    struct order_network network = order->networks[0];
+    network.vip = (struct ipnet){0};
+    order->networks = &network;
+    make_ordered(order);
 }
 
 static void take_away(const char *id)
@@ -274,6 +289,52 @@ START_TEST(containers_talk_and_leave_nothing)
     ck_assert_uint_eq(netlink_link_index(own, GATEWAY_BRIDGE), 0);
     netlink_close(own);
     close(virtual.fd);
+    close_nets();
+    end();
+}
+END_TEST
+
+static int dial_once(const char *id)
+{
+    struct talk talk = {.to = VIP};
+    loop_run_until(&loop, is_answered, &(unsigned){answers + 1}, 20);
+    int rc = in_box(id, dial_here, &talk);
+    close(talk.fd);
+    return rc;
+}
+
+// Goal: with a service's last task its connections end, and new ones are refused at once; until it
+// has a task again.
+START_TEST(a_service_without_a_task_any_more_refuses)
+{
+    if (!begin())
+        return;
+    open_nets();
+    make_client(ONE, "10.0.9.3/24");
+    int rc = -1;
+    for (int life = 0; life < 2; life++) {
+        struct talk server = {.fd = -1}, held = {.to = VIP};
+        make(TWO, "10.0.9.4/24", false);
+        ck_assert_int_eq(in_box(TWO, listen_here, &server), 0);
+        nets_sandbox_serve(nets, TWO, NETS_SERVE_READY);
+        for (int i = 0; i < TRIES && rc; i++)
+            rc = dial_once(ONE);
+        ck_assert_int_eq(rc, 0);
+        ck_assert_int_eq(in_box(ONE, dial_here, &held), 0);
+        take_away(TWO);
+        for (int i = 0; i < TRIES && rc != -ECONNREFUSED; i++)
+            rc = dial_once(ONE);
+        ck_assert_int_eq(rc, -ECONNREFUSED);
+        bool cut = false;
+        for (int i = 0; i < TRIES && !cut; i++) {
+            loop_run_until(&loop, is_answered, &(unsigned){answers + 1}, 20);
+            cut = send(held.fd, "x", 1, MSG_NOSIGNAL) < 0;
+        }
+        ck_assert(cut);
+        close(held.fd);
+        close(server.fd);
+    }
+    take_away(ONE);
     close_nets();
     end();
 }
@@ -636,6 +697,7 @@ Suite *suite_nets_io(void)
     TCase *tcase = tcase_create("nets_io");
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, containers_talk_and_leave_nothing);
+    tcase_add_test(tcase, a_service_without_a_task_any_more_refuses);
     tcase_add_test(tcase, drift_is_repaired_and_counted);
     tcase_add_test(tcase, restart_takes_over_and_sweeps);
     tcase_add_test(tcase, forged_addresses_are_not_heard);
