@@ -815,6 +815,19 @@ void agent_describe(struct agent *agent, const struct description_pair *labels, 
         loop_timer_start(&agent->look, 0);
 }
 
+void agent_follow_own(struct agent *agent, const char *addr)
+{
+    MAGIC_CHECK(agent, AGENT_MAGIC);
+    struct remote own = {.weight = REMOTES_OBSERVED_GOOD};
+    bool fits = str_copy(own.node_id, sizeof own.node_id, agent->credentials.identity.node_id) &&
+                str_copy(own.addr, sizeof own.addr, addr);
+    if (!fits)
+        return;
+    remotes_update(&agent->remotes, &own, 1);
+    if (agent->session)
+        agent_session_renew(agent->session, NULL);
+}
+
 // The present credentials are to be written again, with other headers or another lock.
 static void refresh(struct agent *agent)
 {

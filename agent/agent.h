@@ -94,6 +94,10 @@ void agent_settle_data_key(struct agent *agent);
 // certificate and key (swarmkit.md 6.3).
 void agent_set_lock_key(struct agent *agent, const uint8_t *lock_key, uint64_t version);
 
+// The manager at `addr` (this node's own) is the only one there is, as after --force-new-cluster: the
+// others are forgotten, and the session goes over to it at once.
+void agent_follow_own(struct agent *agent, const char *addr);
+
 // The connection of the present session, for calls of one's own; NULL while there is none.
 struct rpc_client *agent_client(struct agent *agent);
 

@@ -91,6 +91,7 @@ void session_ended(struct session *session, bool on_purpose, struct mono now)
     session->beating = false;
     session->applied[0] = '\0';
     if (on_purpose) {
+        session->backoff_ns = 0;
         session->due = now;
         return;
     }

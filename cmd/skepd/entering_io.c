@@ -64,6 +64,9 @@ static void on_manager_forced(void *owner)
                     agent_credentials(agent), agent_data_key(agent));
         charge_set_keys(&membership->charge, agent_data_key(agent), agent_next_data_key(agent));
         membership_start_manager(membership);
+        // Those who are asked first must not be the dead: a user waits.
+        membership->connected = false;
+        agent_follow_own(agent, membership->place.advertise_addr);
     }
     membership_let_leave(membership);
 }

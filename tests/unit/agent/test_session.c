@@ -88,6 +88,7 @@ START_TEST(pauses_grow_to_eight_seconds_and_shrink_on_success)
     ck_assert_int_eq(session.backoff_ns, SESSION_BACKOFF_NS);
     ck_assert_str_eq(session.id, "s1"); // offered again
     session_ended(&session, true, now);
+    ck_assert_int_eq(session.backoff_ns, 0);
     ck_assert(session_step(&session, now).open); // on purpose: at once
 }
 END_TEST
