@@ -62,7 +62,7 @@ struct agent {
     struct agent_session *session;
     struct enroller *enroller; // a renewal under way
     enum identity_role wanted_role;
-    unsigned renewal_failures;
+    struct renewal renewal;
 
     char hostname[DESCRIPTION_TEXT_BYTES]; // as templates see it: of this start
     char architecture[DESCRIPTION_TEXT_BYTES];
@@ -70,7 +70,7 @@ struct agent {
     struct buf description; // encoded, as told in the present session
     Swarm__NodeDescription *described;
 
-    struct loop_timer renewal;
+    struct loop_timer renewal_due;
     struct loop_timer look; // at the description
     struct loop_timer run;  // the worker
     struct loop_timer retry_report;
@@ -112,9 +112,9 @@ static struct tls_config *make_tls(const struct credentials *credentials, struct
 
 static void plan_renewal(struct agent *agent)
 {
-    int64_t delay = renewal_delay_ns(agent->credentials.not_before, agent->credentials.not_after,
-                                     wall_now(), &agent->rand);
-    loop_timer_start(&agent->renewal, delay / NS_PER_MS);
+    int64_t delay = renewal_next_ns(&agent->renewal, agent->credentials.not_before,
+                                    agent->credentials.not_after, wall_now(), &agent->rand);
+    loop_timer_start(&agent->renewal_due, delay / NS_PER_MS);
 }
 
 static bool same_credentials(const struct credentials *a, const struct credentials *b)
@@ -159,16 +159,16 @@ static void renewed(void *owner, struct enroll *enroll)
     struct agent *agent = owner;
     MAGIC_CHECK(agent, AGENT_MAGIC);
     if (enroll_next(enroll).call == ENROLL_FAILED) {
-        agent->renewal_failures++;
+        agent->renewal.failures++;
         const struct err *err = enroll_error(enroll);
         log_warn("certificate renewal failed", "node=%s tries=%u err=\"%s\"",
-                 agent->credentials.identity.node_id, agent->renewal_failures, err->message);
-        int64_t pause = renewal_backoff_ns(agent->renewal_failures, &agent->rand);
-        loop_timer_start(&agent->renewal, pause / NS_PER_MS);
+                 agent->credentials.identity.node_id, agent->renewal.failures, err->message);
+        int64_t pause = renewal_backoff_ns(agent->renewal.failures, &agent->rand);
+        loop_timer_start(&agent->renewal_due, pause / NS_PER_MS);
     } else {
         uint64_t version;
         const uint8_t *lock_key = enroll_lock_key(enroll, &version);
-        agent->renewal_failures = 0;
+        agent->renewal = (struct renewal){0};
         if (agent->has_fresh)
             credentials_fini(&agent->fresh);
         credentials_copy(&agent->fresh, enroll_credentials(enroll));
@@ -188,9 +188,10 @@ static void renewed(void *owner, struct enroll *enroll)
 
 static void renew(struct loop_timer *timer)
 {
-    struct agent *agent = CONTAINER_OF(timer, struct agent, renewal);
+    struct agent *agent = CONTAINER_OF(timer, struct agent, renewal_due);
     if (agent->enroller || agent->closing)
         return;
+    agent->renewal.wanted = true;
     struct enroller_config config = {
         .loop = agent->config.loop,
         .remotes = &agent->remotes,
@@ -205,8 +206,10 @@ static void renew(struct loop_timer *timer)
 void agent_renew(struct agent *agent)
 {
     MAGIC_CHECK(agent, AGENT_MAGIC);
-    if (!agent->enroller && !agent->closing)
-        loop_timer_start(&agent->renewal, RENEWAL_TRIGGER_DELAY_MS);
+    if (agent->enroller || agent->closing)
+        return;
+    agent->renewal.wanted = true;
+    loop_timer_start(&agent->renewal_due, RENEWAL_TRIGGER_DELAY_MS);
 }
 
 // A root that the session brought counts only if it vouches for the certificate this node has.
@@ -495,7 +498,7 @@ static void consider_node(struct agent *agent, const Swarm__Node *node)
     bool rotate = node->certificate && node->certificate->status &&
                   node->certificate->status->state == SWARM__ISSUANCE_STATUS__STATE__ROTATE;
     // A renewal that failed has its own pace.
-    if ((other_role || rotate) && !agent->renewal_failures)
+    if ((other_role || rotate) && !agent->renewal.failures)
         agent_renew(agent);
 }
 
@@ -675,7 +678,7 @@ int agent_open(const struct agent_config *config, struct agent **out, struct err
         agent_free(agent);
         return result;
     }
-    loop_timer_init(&agent->renewal, config->loop, renew);
+    loop_timer_init(&agent->renewal_due, config->loop, renew);
     loop_timer_init(&agent->look, config->loop, look);
     loop_timer_init(&agent->run, config->loop, run_worker);
     loop_timer_init(&agent->retry_report, config->loop, retry_report);
@@ -738,7 +741,7 @@ static void part_closed(void *ctx)
 // The session takes no more part in anything.
 static void end_session(struct agent *agent)
 {
-    loop_timer_stop(&agent->renewal);
+    loop_timer_stop(&agent->renewal_due);
     loop_timer_stop(&agent->look);
     loop_timer_stop(&agent->retry_report);
     if (!agent->session)

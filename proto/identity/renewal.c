@@ -26,6 +26,14 @@ int64_t renewal_delay_ns(struct wall not_before, struct wall not_after, struct w
     return delay > 0 ? delay : 0;
 }
 
+int64_t renewal_next_ns(const struct renewal *renewal, struct wall not_before,
+                        struct wall not_after, struct wall now, struct rand *rand)
+{
+    if (renewal->wanted)
+        return RENEWAL_TRIGGER_DELAY_MS * NS_PER_MS;
+    return renewal_delay_ns(not_before, not_after, now, rand);
+}
+
 int64_t renewal_backoff_ns(unsigned failures, struct rand *rand)
 {
     int64_t below = grow(5 * NS_PER_S, 5 * NS_PER_S, failures, NS_PER_H);

@@ -31,6 +31,20 @@ START_TEST(past_it_and_expired_mean_now)
 }
 END_TEST
 
+START_TEST(a_new_root_does_not_put_off_what_is_wanted)
+{
+    struct rand rand;
+    struct renewal renewal = {0};
+    struct wall begin = {0};
+    struct wall end = {100 * NS_PER_H};
+    rand_init(&rand, 7);
+    ck_assert_int_ge(renewal_next_ns(&renewal, begin, end, begin, &rand), 50 * NS_PER_H);
+    renewal = (struct renewal){.wanted = true, .failures = 4};
+    ck_assert_int_eq(renewal_next_ns(&renewal, begin, end, begin, &rand),
+                     RENEWAL_TRIGGER_DELAY_MS * NS_PER_MS);
+}
+END_TEST
+
 static int64_t highest(int64_t (*wait)(unsigned, struct rand *), unsigned n)
 {
     struct rand rand;
@@ -69,6 +83,7 @@ Suite *suite_renewal(void)
     TCase *tcase = tcase_create("renewal");
     tcase_add_test(tcase, the_moment_lies_between_half_and_four_fifths);
     tcase_add_test(tcase, past_it_and_expired_mean_now);
+    tcase_add_test(tcase, a_new_root_does_not_put_off_what_is_wanted);
     tcase_add_test(tcase, waits_double_up_to_their_bound);
     suite_add_tcase(suite, tcase);
     return suite;
