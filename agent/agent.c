@@ -3,13 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/description_io.h"
-#include "agent/enroll_rpc.h"
+#include "agent/agent_priv_io.h"
 #include "agent/managers.h"
-#include "agent/publisher_rpc.h"
-#include "agent/reporter.h"
-#include "agent/session_rpc.h"
-#include "agent/task_db_io.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
 #include "proto/base/entropy_io.h"
@@ -17,339 +12,19 @@
 #include "proto/base/log.h"
 #include "proto/base/str.h"
 #include "proto/identity/certdir_io.h"
-#include "proto/identity/renewal.h"
 #include "proto/identity/rng_io.h"
-#include "proto/identity/rootca.h"
-#include "proto/identity/x509.h"
-#include "proto/net/tls.h"
 #include "proto/wire/defaults.h"
 #include "proto/wire/wire.h"
 
-#define AGENT_MAGIC       0x61676e74u
 #define DESCRIPTION_BYTES (1u << 20)
 #define REPORT_BYTES      65536
 
-// What one job writes; everything in it is the job's own.
-struct save {
-    struct loop_work work;
-    struct agent *agent;
-    struct task_batch *batch;
-    struct buf managers; // empty: unchanged
-    bool has_credentials;
-    struct credentials credentials;
-    struct keyfile keyfile; // the headers, borrowed
-    bool has_lock_key;
-    uint8_t lock_key[LOCK_KEY_BYTES];
-    struct err err;
-};
-
-struct agent {
-    unsigned magic;
-    struct agent_config config;
-    char *dir;
-    char *certificates;
-    struct rand rand;
-    struct remotes remotes;
-    struct credentials credentials;
-    struct keyfile keyfile; // its headers; the key is in credentials
-    bool has_lock_key;
-    uint8_t lock_key[LOCK_KEY_BYTES];
-    struct tls_config *tls;
-    struct worker *worker;
-    struct publisher *publisher;
-    struct reporter reporter;
-    struct task_db *db;
-    struct agent_session *session;
-    struct enroller *enroller; // a renewal under way
-    enum identity_role wanted_role;
-    struct renewal renewal;
-
-    char hostname[DESCRIPTION_TEXT_BYTES]; // as templates see it: of this start
-    char architecture[DESCRIPTION_TEXT_BYTES];
-    struct arena description_arena;
-    struct buf description; // encoded, as told in the present session
-    Swarm__NodeDescription *described;
-
-    struct loop_timer renewal_due;
-    struct loop_timer look; // at the description
-    struct loop_timer run;  // the worker
-    struct loop_timer retry_report;
-    bool saving;
-    bool save_again;
-    bool managers_changed;
-    struct buf managers_saved;
-    struct credentials fresh; // to be saved, then used
-    bool has_fresh;
-    bool fresh_has_lock_key;
-    uint8_t fresh_lock_key[LOCK_KEY_BYTES];
-
-    bool discarding; // tasks are being taken away, then it closes
-    struct loop_timer give_up;
-    struct loop_later ended;
-    bool closing;
-    unsigned ends_awaited;
-    void (*closed)(void *ctx);
-    void *closed_ctx;
-};
-
-static void save_soon(struct agent *agent);
 static void give_up(struct loop_timer *timer);
 static void ended(struct loop_later *later);
 
-static char *path_of(const char *dir, const char *name)
+char *agent_path(const char *dir, const char *name)
 {
     return str_printf("%s/%s", dir, name);
-}
-
-// ---- certificate -------------------------------------------------------------------------------
-
-static struct tls_config *make_tls(const struct credentials *credentials, struct err *err)
-{
-    struct tls_options options = {
-        .verify = TLS_VERIFY_REQUIRED, .alpn = TLS_ALPN_H2, .rng = &rng_kernel, .tickets = true};
-    return tls_config_of(credentials, &options, err);
-}
-
-static void plan_renewal(struct agent *agent)
-{
-    int64_t delay = renewal_next_ns(&agent->renewal, agent->credentials.not_before,
-                                    agent->credentials.not_after, wall_now(), &agent->rand);
-    loop_timer_start(&agent->renewal_due, delay / NS_PER_MS);
-}
-
-static bool same_credentials(const struct credentials *a, const struct credentials *b)
-{
-    return str_equal(a->chain_pem, b->chain_pem) && str_equal(a->roots_pem, b->roots_pem);
-}
-
-static int use(struct agent *agent, const struct credentials *credentials, struct err *err)
-{
-    struct tls_config *tls = make_tls(credentials, err);
-    if (!tls)
-        return -(int)err->code;
-    credentials_fini(&agent->credentials);
-    credentials_copy(&agent->credentials, credentials);
-    tls_config_unref(agent->tls);
-    agent->tls = tls;
-    log_info("certificate in use", "node=%s role=%s", agent->credentials.identity.node_id,
-             agent->credentials.identity.units[0]);
-    if (agent->session)
-        agent_session_renew(agent->session, tls);
-    plan_renewal(agent);
-    return 0;
-}
-
-// The saved credentials are the ones to use from now on.
-static void adopt(struct agent *agent, const struct credentials *credentials)
-{
-    struct err err = ERR_INIT;
-    if (!same_credentials(&agent->credentials, credentials) && use(agent, credentials, &err)) {
-        log_error("new certificate cannot be used", "node=%s err=\"%s\"",
-                  agent->credentials.identity.node_id, err.message);
-        return;
-    }
-    if (agent->config.events.credentials)
-        agent->config.events.credentials(agent->config.owner, &agent->credentials);
-}
-
-static void part_closed(void *ctx);
-
-static void renewed(void *owner, struct enroll *enroll)
-{
-    struct agent *agent = owner;
-    MAGIC_CHECK(agent, AGENT_MAGIC);
-    if (enroll_next(enroll).call == ENROLL_FAILED) {
-        agent->renewal.failures++;
-        const struct err *err = enroll_error(enroll);
-        log_warn("certificate renewal failed", "node=%s tries=%u err=\"%s\"",
-                 agent->credentials.identity.node_id, agent->renewal.failures, err->message);
-        int64_t pause = renewal_backoff_ns(agent->renewal.failures, &agent->rand);
-        loop_timer_start(&agent->renewal_due, pause / NS_PER_MS);
-    } else {
-        uint64_t version;
-        const uint8_t *lock_key = enroll_lock_key(enroll, &version);
-        agent->renewal = (struct renewal){0};
-        if (agent->has_fresh)
-            credentials_fini(&agent->fresh);
-        credentials_copy(&agent->fresh, enroll_credentials(enroll));
-        agent->has_fresh = true;
-        agent->fresh_has_lock_key = lock_key != NULL;
-        if (lock_key) {
-            memcpy(agent->fresh_lock_key, lock_key, LOCK_KEY_BYTES);
-            agent->keyfile.kek_version = version;
-        }
-        save_soon(agent);
-    }
-    struct enroller *enroller = agent->enroller;
-    agent->enroller = NULL;
-    agent->ends_awaited++;
-    enroller_close(enroller, part_closed, agent);
-}
-
-static void renew(struct loop_timer *timer)
-{
-    struct agent *agent = CONTAINER_OF(timer, struct agent, renewal_due);
-    if (agent->enroller || agent->closing)
-        return;
-    agent->renewal.wanted = true;
-    struct enroller_config config = {
-        .loop = agent->config.loop,
-        .remotes = &agent->remotes,
-        .enroll = enroll_renew(&agent->credentials, agent->wanted_role, &rng_kernel,
-                               rand_u64(&agent->rand)),
-        .done = renewed,
-        .owner = agent,
-    };
-    agent->enroller = enroller_start(&config);
-}
-
-void agent_renew(struct agent *agent)
-{
-    MAGIC_CHECK(agent, AGENT_MAGIC);
-    if (agent->enroller || agent->closing)
-        return;
-    agent->renewal.wanted = true;
-    loop_timer_start(&agent->renewal_due, RENEWAL_TRIGGER_DELAY_MS);
-}
-
-// A root that the session brought counts only if it vouches for the certificate this node has.
-static void consider_roots(struct agent *agent, const ProtobufCBinaryData *roots)
-{
-    if (!roots->len || roots->len > PEM_TEXT_BYTES_MAX || agent->has_fresh)
-        return;
-    char *text = str_ndup((const char *)roots->data, roots->len);
-    struct err err = ERR_INIT;
-    struct x509_check check = {.chain_pem = agent->credentials.chain_pem,
-                               .roots_pem = text,
-                               .now = wall_now(),
-                               .usage = X509_CLIENT};
-    if (!str_equal(text, agent->credentials.roots_pem)) {
-        int result = rootca_check(text, check.now, &err);
-        if (!result)
-            result = x509_check_chain(&check, &err);
-        if (!result)
-            result = credentials_init(&agent->fresh, agent->credentials.chain_pem,
-                                      agent->credentials.key_pem, text, &err);
-        if (result) {
-            log_warn("new root certificate not taken", "err=\"%s\"", err.message);
-        } else {
-            agent->has_fresh = true;
-            agent->fresh_has_lock_key = agent->has_lock_key;
-            memcpy(agent->fresh_lock_key, agent->lock_key, LOCK_KEY_BYTES);
-            save_soon(agent);
-        }
-    }
-    free(text);
-}
-
-// ---- saving ------------------------------------------------------------------------------------
-
-static int save_credentials(struct save *save, struct err *err)
-{
-    const struct agent *agent = save->agent;
-    struct keyfile file = save->keyfile;
-    const char *key_pem = save->credentials.key_pem;
-    int result = key_parse_pem(&file.key, key_pem, strlen(key_pem), err);
-    if (result)
-        return result;
-    result = certdir_save_roots(agent->certificates, save->credentials.roots_pem, err);
-    if (!result)
-        result = certdir_save_node(agent->certificates, save->credentials.chain_pem, &file,
-                                   save->has_lock_key ? save->lock_key : NULL, &rng_kernel, err);
-    key_fini(&file.key);
-    return result;
-}
-
-// In a worker thread: touches nothing of the agent but what never changes while it runs.
-static void save_work(struct loop_work *work)
-{
-    struct save *save = CONTAINER_OF(work, struct save, work);
-    int result = task_db_write(save->agent->db, save->batch, &save->err);
-    if (!result && save->managers.len) {
-        char *path = path_of(save->agent->dir, MANAGERS_FILE);
-        result = file_write_atomic(path, save->managers.data, save->managers.len, 0600, &save->err);
-        free(path);
-    }
-    if (!result && save->has_credentials)
-        save_credentials(save, &save->err);
-}
-
-static void maybe_closed(struct agent *agent);
-
-static void save_done(struct loop_work *work)
-{
-    struct save *save = CONTAINER_OF(work, struct save, work);
-    struct agent *agent = save->agent;
-    MAGIC_CHECK(agent, AGENT_MAGIC);
-    agent->saving = false;
-    if (save->err.code != ERR_OK) {
-        log_error("agent state not saved", "dir=%s err=\"%s\"", agent->dir, save->err.message);
-    } else if (save->has_credentials) {
-        agent->has_lock_key = save->has_lock_key;
-        memcpy(agent->lock_key, save->lock_key, LOCK_KEY_BYTES);
-        if (!agent->closing)
-            adopt(agent, &save->credentials);
-    }
-    task_batch_free(save->batch);
-    buf_fini(&save->managers);
-    credentials_fini(&save->credentials);
-    explicit_bzero(save->lock_key, sizeof save->lock_key);
-    free(save);
-    if (agent->save_again)
-        save_soon(agent);
-    maybe_closed(agent);
-}
-
-static void put_task(void *owner, const char *task_id, const Swarm__Task *task,
-                     const Swarm__TaskStatus *status)
-{
-    task_batch_put(owner, task_id, task, status);
-}
-
-// The list of managers, left empty when it is what the file holds already.
-static void take_managers(struct agent *agent, struct buf *out)
-{
-    managers_write(&agent->remotes, out);
-    struct buf *saved = &agent->managers_saved;
-    if (out->len == saved->len && memcmp(out->data, saved->data, out->len) == 0) {
-        buf_fini(out);
-        return;
-    }
-    buf_clear(saved);
-    buf_put(saved, out->data, out->len);
-}
-
-static void save_soon(struct agent *agent)
-{
-    if (agent->saving) {
-        agent->save_again = true;
-        return;
-    }
-    agent->save_again = false;
-    struct save *save = MEM_NEW(struct save);
-    save->agent = agent;
-    save->batch = task_batch_new();
-    buf_init(&save->managers, MANAGERS_BYTES_MAX);
-    worker_save(agent->worker, put_task, save->batch);
-    if (agent->managers_changed)
-        take_managers(agent, &save->managers);
-    agent->managers_changed = false;
-    if (agent->has_fresh) {
-        save->has_credentials = true;
-        save->keyfile = agent->keyfile;
-        save->credentials = agent->fresh; // moved
-        save->has_lock_key = agent->fresh_has_lock_key;
-        memcpy(save->lock_key, agent->fresh_lock_key, LOCK_KEY_BYTES);
-        agent->fresh = (struct credentials){0};
-        agent->has_fresh = false;
-    }
-    if (!task_batch_count(save->batch) && !save->managers.len && !save->has_credentials) {
-        task_batch_free(save->batch);
-        free(save);
-        return;
-    }
-    agent->saving = true;
-    loop_work_start(agent->config.loop, &save->work, save_work, save_done);
 }
 
 // ---- tasks and reports -------------------------------------------------------------------------
@@ -383,7 +58,7 @@ static void run_worker(struct loop_timer *timer)
     }
     if (next.ns != MONO_NEVER.ns)
         loop_timer_start_at(&agent->run, next);
-    save_soon(agent);
+    agent_save_soon(agent);
     report_next(agent);
 }
 
@@ -508,8 +183,8 @@ static void session_message_came(void *owner, const Swarm__SessionMessage *messa
     agent->managers_changed = true;
     if (message->node)
         consider_node(agent, message->node);
-    consider_roots(agent, &message->rootca);
-    save_soon(agent);
+    agent_consider_roots(agent, &message->rootca);
+    agent_save_soon(agent);
     if (agent->config.events.session)
         agent->config.events.session(agent->config.owner, message);
 }
@@ -570,8 +245,8 @@ int agent_keep(const char *dir, const struct enroll *enroll, const char *manager
     struct keyfile file = {0};
     struct remotes remotes;
     struct buf managers;
-    char *certificates = path_of(dir, "certificates");
-    char *state = path_of(dir, MANAGERS_FILE);
+    char *certificates = agent_path(dir, "certificates");
+    char *state = agent_path(dir, MANAGERS_FILE);
     const char *key_pem = credentials->key_pem;
     const uint8_t *lock_key = enroll_lock_key(enroll, &file.kek_version);
     remotes_init(&remotes);
@@ -603,7 +278,7 @@ static void restore(void *owner, const Swarm__Task *task, const Swarm__TaskStatu
 static int read_managers(struct agent *agent, struct err *err)
 {
     struct buf text;
-    char *path = path_of(agent->dir, MANAGERS_FILE);
+    char *path = agent_path(agent->dir, MANAGERS_FILE);
     buf_init(&text, MANAGERS_BYTES_MAX);
     int result = file_read(path, &text, err);
     if (!result)
@@ -618,7 +293,7 @@ static int read_managers(struct agent *agent, struct err *err)
 static int read_folder(struct agent *agent, struct err *err)
 {
     const uint8_t *lock_key = agent->has_lock_key ? agent->lock_key : NULL;
-    char *tasks = path_of(agent->dir, "worker");
+    char *tasks = agent_path(agent->dir, "worker");
     int result =
         certdir_load(agent->certificates, lock_key, &agent->credentials, &agent->keyfile, err);
     if (!result) {
@@ -629,7 +304,7 @@ static int read_folder(struct agent *agent, struct err *err)
     if (!result)
         result = task_db_open(tasks, &agent->db, err);
     if (!result) {
-        agent->tls = make_tls(&agent->credentials, err);
+        agent->tls = agent_make_tls(&agent->credentials, err);
         result = agent->tls ? 0 : -ERR_INVALID_ARGUMENT;
     }
     free(tasks);
@@ -663,7 +338,7 @@ int agent_open(const struct agent_config *config, struct agent **out, struct err
     MAGIC_SET(agent, AGENT_MAGIC);
     agent->config = *config;
     agent->dir = str_dup(config->dir);
-    agent->certificates = path_of(config->dir, "certificates");
+    agent->certificates = agent_path(config->dir, "certificates");
     entropy_seed(&agent->rand);
     remotes_init(&agent->remotes);
     reporter_init(&agent->reporter);
@@ -678,7 +353,7 @@ int agent_open(const struct agent_config *config, struct agent **out, struct err
         agent_free(agent);
         return result;
     }
-    loop_timer_init(&agent->renewal_due, config->loop, renew);
+    loop_timer_init(&agent->renewal_due, config->loop, agent_renewal_due);
     loop_timer_init(&agent->look, config->loop, look);
     loop_timer_init(&agent->run, config->loop, run_worker);
     loop_timer_init(&agent->retry_report, config->loop, retry_report);
@@ -712,14 +387,14 @@ int agent_open(const struct agent_config *config, struct agent **out, struct err
         agent_free(agent);
         return result;
     }
-    plan_renewal(agent);
+    agent_plan_renewal(agent);
     loop_timer_start(&agent->look, DESCRIPTION_CHECK_NS / NS_PER_MS);
     start_session(agent);
     *out = agent;
     return 0;
 }
 
-static void maybe_closed(struct agent *agent)
+void agent_maybe_closed(struct agent *agent)
 {
     if (!agent->closing || agent->ends_awaited || agent->saving)
         return;
@@ -731,11 +406,11 @@ static void maybe_closed(struct agent *agent)
         closed(ctx);
 }
 
-static void part_closed(void *ctx)
+void agent_part_closed(void *ctx)
 {
     struct agent *agent = ctx;
     agent->ends_awaited--;
-    maybe_closed(agent);
+    agent_maybe_closed(agent);
 }
 
 // The session takes no more part in anything.
@@ -748,7 +423,7 @@ static void end_session(struct agent *agent)
         return;
     publisher_stop(agent->publisher);
     agent->ends_awaited++;
-    agent_session_close(agent->session, part_closed, agent);
+    agent_session_close(agent->session, agent_part_closed, agent);
     agent->session = NULL;
 }
 
@@ -761,16 +436,16 @@ static void end(struct agent *agent)
     end_session(agent);
     if (agent->enroller) {
         agent->ends_awaited++;
-        enroller_close(agent->enroller, part_closed, agent);
+        enroller_close(agent->enroller, agent_part_closed, agent);
         agent->enroller = NULL;
     }
-    save_soon(agent);
+    agent_save_soon(agent);
     loop_later_ask(&agent->ended);
 }
 
 static void ended(struct loop_later *later)
 {
-    part_closed(CONTAINER_OF(later, struct agent, ended));
+    agent_part_closed(CONTAINER_OF(later, struct agent, ended));
 }
 
 void agent_close(struct agent *agent, void (*closed)(void *ctx), void *ctx)
@@ -829,68 +504,6 @@ void agent_follow_own(struct agent *agent, const char *addr)
     remotes_update(&agent->remotes, &own, 1);
     if (agent->session)
         agent_session_renew(agent->session, NULL);
-}
-
-// The present credentials are to be written again, with other headers or another lock.
-static void refresh(struct agent *agent)
-{
-    if (agent->has_fresh)
-        return;
-    credentials_copy(&agent->fresh, &agent->credentials);
-    agent->has_fresh = true;
-    agent->fresh_has_lock_key = agent->has_lock_key;
-    memcpy(agent->fresh_lock_key, agent->lock_key, LOCK_KEY_BYTES);
-}
-
-const struct data_key *agent_data_key(const struct agent *agent)
-{
-    return &agent->keyfile.raft;
-}
-
-void agent_set_data_key(struct agent *agent, const struct data_key *key)
-{
-    MAGIC_CHECK(agent, AGENT_MAGIC);
-    agent->keyfile.raft = key ? *key : (struct data_key){0};
-    agent->keyfile.raft_pending = (struct data_key){0};
-    agent->keyfile.raft_needs_rotation = false;
-    refresh(agent);
-    save_soon(agent);
-}
-
-const struct data_key *agent_next_data_key(const struct agent *agent)
-{
-    return &agent->keyfile.raft_pending;
-}
-
-void agent_settle_data_key(struct agent *agent)
-{
-    MAGIC_CHECK(agent, AGENT_MAGIC);
-    if (!keyfile_settle_data_key(&agent->keyfile, &rng_kernel))
-        return;
-    refresh(agent);
-    save_soon(agent);
-    // The node's own key stood in clear as well.
-    agent_renew(agent);
-}
-
-void agent_set_lock_key(struct agent *agent, const uint8_t *lock_key, uint64_t version)
-{
-    MAGIC_CHECK(agent, AGENT_MAGIC);
-    bool has = agent->has_fresh ? agent->fresh_has_lock_key : agent->has_lock_key;
-    const uint8_t *present = agent->has_fresh ? agent->fresh_lock_key : agent->lock_key;
-    bool same = has ? lock_key && memcmp(present, lock_key, LOCK_KEY_BYTES) == 0 : !lock_key;
-    if (same || version < agent->keyfile.kek_version)
-        return;
-    agent->keyfile.kek_version = version;
-    refresh(agent);
-    agent->fresh_has_lock_key = lock_key != NULL;
-    if (lock_key)
-        memcpy(agent->fresh_lock_key, lock_key, LOCK_KEY_BYTES);
-    log_info("key file is locked anew", "node=%s locked=%s", agent->credentials.identity.node_id,
-             lock_key ? "yes" : "no");
-    if (!has)
-        keyfile_replace_data_key(&agent->keyfile, &rng_kernel);
-    save_soon(agent);
 }
 
 struct rpc_client *agent_client(struct agent *agent)

@@ -94,7 +94,7 @@ void agent_settle_data_key(struct agent *agent);
 // certificate and key (swarmkit.md 6.3).
 void agent_set_lock_key(struct agent *agent, const uint8_t *lock_key, uint64_t version);
 
-// The manager at `addr` (this node's own) is the only one there is, as after --force-new-cluster: the
+// The manager at `addr` (this node's own) is the only one, as after --force-new-cluster: the
 // others are forgotten, and the session goes over to it at once.
 void agent_follow_own(struct agent *agent, const char *addr);
 

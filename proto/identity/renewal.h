@@ -23,8 +23,8 @@ struct renewal {
     unsigned failures; // in a row
 };
 
-// How long from `now` until the next try, once credentials came into use: as renewal_delay_ns; while
-// one is wanted, as after a trigger, for a new root may be what it failed for.
+// How long from `now` until the next try, once credentials came into use: as renewal_delay_ns;
+// while one is wanted, as after a trigger, for a new root may be what it failed for.
 int64_t renewal_next_ns(const struct renewal *renewal, struct wall not_before,
                         struct wall not_after, struct wall now, struct rand *rand);
 
