@@ -138,7 +138,7 @@ static void handle_session(struct rpc_call *call)
                            dispatch_moment(dispatch), &err))
         stream_refuse(stream, &err);
     else
-        rpc_call_drop_message(call);
+        rpc_call_drop_request(call);
     dispatch_kick(dispatch);
 }
 
@@ -153,7 +153,7 @@ static void open_assignments(struct rpc_call *call, const char *session_id, bool
                                &stream->core, dispatch_moment(dispatch), &err))
         stream_refuse(stream, &err);
     else
-        rpc_call_drop_message(call);
+        rpc_call_drop_request(call);
     dispatch_kick(dispatch);
 }
 

@@ -125,8 +125,8 @@ static void handle_listen(struct rpc_call *call)
     listener->core.end = listener_end;
     listener->call = call;
     rpc_call_set_user(call, listener);
-    rpc_call_drop_message(call);
     broker_listen(broker, node_of(call), &listener->core);
+    rpc_call_drop_request(call);
 }
 
 static void on_listener_cancel(struct rpc_call *call)

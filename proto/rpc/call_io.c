@@ -299,10 +299,14 @@ const ProtobufCMessage *rpc_call_message(const struct rpc_call *call)
     return call->current ? call->current->message : NULL;
 }
 
-void rpc_call_drop_message(struct rpc_call *call)
+void rpc_call_drop_request(struct rpc_call *call)
 {
     incoming_free(call->current);
     call->current = NULL;
+    if (call->mail)
+        call_mail_drop_request(call->mail);
+    else
+        stream_forget_request(&call->stream);
 }
 
 const uint8_t *rpc_call_bytes(const struct rpc_call *call, size_t *size)

@@ -33,6 +33,7 @@ struct call_mail {
     size_t queued; // in the stream, as of its loop's last word
     bool waits_room;
     bool paused;
+    bool drop_request;
     bool finished;
     struct rpc_status *status; // with details of its own; NULL until finished, for it is large
 };
@@ -174,6 +175,14 @@ void call_mail_pause(struct call_mail *mail, bool paused)
     uv_mutex_unlock(&mail->lock);
 }
 
+void call_mail_drop_request(struct call_mail *mail)
+{
+    uv_mutex_lock(&mail->lock);
+    mail->drop_request = true;
+    post_conn(mail);
+    uv_mutex_unlock(&mail->lock);
+}
+
 void call_mail_finish(struct call_mail *mail, const struct rpc_status *status)
 {
     uv_mutex_lock(&mail->lock);
@@ -218,9 +227,13 @@ static void at_conn(struct loop_post *post)
         list_push_back(&frames, list_pop_front(&mail->frames));
     mail->frames_bytes = 0;
     bool finished = mail->finished;
+    bool drop_request = mail->drop_request;
+    mail->drop_request = false;
     bool paused = mail->paused || mail->throttled;
     uv_mutex_unlock(&mail->lock);
     send_frames(call, &frames);
+    if (drop_request)
+        stream_forget_request(&call->stream);
     if (paused)
         stream_pause(&call->stream);
     else

@@ -34,6 +34,8 @@ bool call_mail_frame(struct call_mail *mail, uint8_t *bytes, size_t size);
 // False: on_writable is due once there is.
 bool call_mail_has_room(struct call_mail *mail);
 void call_mail_pause(struct call_mail *mail, bool paused);
+// The home does not look at the request's head any more.
+void call_mail_drop_request(struct call_mail *mail);
 // The call is not the home's any more. Details are copied.
 void call_mail_finish(struct call_mail *mail, const struct rpc_status *status);
 

@@ -186,6 +186,9 @@ void stream_end(struct stream *stream);
 // Servers: the answer is complete. Nothing is sent on the stream afterwards.
 void stream_finish(struct stream *stream, const struct rpc_status *status);
 
+// Servers: nobody looks at the texts of the request's head and its metadata any more.
+void stream_forget_request(struct stream *stream);
+
 // Ends the call on the wire now. No on_over comes for it.
 void stream_reset(struct stream *stream, uint32_t h2_error);
 

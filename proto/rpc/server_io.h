@@ -80,9 +80,9 @@ const struct rpc_method *rpc_call_method(const struct rpc_call *call);
 // The request, or in on_message the message that came; NULL for raw methods and once dropped.
 const ProtobufCMessage *rpc_call_message(const struct rpc_call *call);
 
-// Nobody looks at the request any more, though the call goes on: its memory goes back. For streams
-// that live long.
-void rpc_call_drop_message(struct rpc_call *call);
+// Nobody looks at the request any more, though the call goes on: the memory of its message, of its
+// metadata and of what rpc_call_caller took from there goes back. For streams that live long.
+void rpc_call_drop_request(struct rpc_call *call);
 
 // The same as it was on the wire.
 const uint8_t *rpc_call_bytes(const struct rpc_call *call, size_t *size);

@@ -37,6 +37,14 @@ static void parcels_free(struct list *list)
 
 // ---- life of a stream --------------------------------------------------------------------------
 
+static void init_metadata(struct stream *stream)
+{
+    metadata_init(&stream->in, &stream->arena);
+    metadata_init(&stream->trailers, &stream->arena);
+    metadata_init(&stream->headers, &stream->arena);
+    metadata_init(&stream->farewells, &stream->arena);
+}
+
 struct stream *stream_new(struct grpc_conn *channel, int32_t id)
 {
     struct stream *stream = mem_alloc(channel->config.stream_bytes);
@@ -46,10 +54,7 @@ struct stream *stream_new(struct grpc_conn *channel, int32_t id)
     stream->deadline = MONO_NEVER;
     arena_init_small(&stream->arena, STREAM_ARENA_BYTES_MAX);
     stream->arena.first_bytes = HEADS_BYTES; // most calls have no more, and those of agents stay
-    metadata_init(&stream->in, &stream->arena);
-    metadata_init(&stream->trailers, &stream->arena);
-    metadata_init(&stream->headers, &stream->arena);
-    metadata_init(&stream->farewells, &stream->arena);
+    init_metadata(stream);
     grpc_reader_init(&stream->reader, channel->config.message_bytes_max);
     list_init(&stream->inbox);
     list_init(&stream->outbox);
@@ -280,9 +285,13 @@ static void send_response(struct stream *stream)
     if (stream->headers_out)
         return;
     stream->headers_out = true;
+    // The stream may live long after it.
+    struct arena scratch;
+    arena_init_small(&scratch, STREAM_ARENA_BYTES_MAX);
     struct head_fields fields;
-    head_make_response(&stream->headers, &stream->arena, &fields);
+    head_make_response(&stream->headers, &scratch, &fields);
     h2_respond(stream->channel->h2, stream->id, fields.list, fields.count, false);
+    arena_fini(&scratch);
 }
 
 int stream_send(struct stream *stream, uint8_t *frame, size_t size, struct err *err)
@@ -392,6 +401,19 @@ size_t stream_pull(struct stream *stream, uint8_t *out, size_t max)
     stream->outbox_bytes -= got;
     stream->channel->queue_bytes -= got;
     return got;
+}
+
+void stream_forget_request(struct stream *stream)
+{
+    // What is still to be sent may lie there.
+    bool begins = stream->headers.count > 0 && !stream->headers_out;
+    if (begins || stream->over || stream->end_out)
+        return;
+    CHECK(stream->channel->config.side == H2_SERVER);
+    stream->head.path = stream->head.message = stream->head.encoding = NULL;
+    stream->head.details = NULL;
+    arena_reset(&stream->arena);
+    init_metadata(stream);
 }
 
 void stream_reset(struct stream *stream, uint32_t h2_error)

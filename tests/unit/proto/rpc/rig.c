@@ -34,8 +34,11 @@ static void handle_count(struct rpc_call *call)
     const uint8_t *bytes = rpc_call_bytes(call, &size);
     char text[16] = "";
     memcpy(text, bytes, size < 15 ? size : 15);
-    rpc_call_drop_message(call);
+    rpc_call_drop_request(call);
     CHECK(!rpc_call_message(call) && !rpc_call_bytes(call, &size) && size == 0);
+    const struct rig *rig = rpc_call_ctx(call);
+    ck_assert(rig->options.home || !metadata_get(rpc_call_metadata(call), "x-ask"));
+    ck_assert(rpc_call_add_header(call, "x-answer", "counting"));
     for (int i = atoi(text); i > 0; i--)
         answer(call, "x", 1);
     rpc_call_add_trailer(call, "x-trailer", "counted");
@@ -119,6 +122,12 @@ static void flood(struct rpc_call *call)
     }
 }
 
+static void handle_flood(struct rpc_call *call)
+{
+    rpc_call_drop_request(call);
+    flood(call);
+}
+
 static const struct rpc_method methods[] = {
     {.path = TEST_ECHO, .kind = RPC_UNARY, .raw = true, .handle = handle_echo},
     {.path = TEST_COUNT, .kind = RPC_SERVER_STREAM, .raw = true, .handle = handle_count},
@@ -145,7 +154,7 @@ static const struct rpc_method methods[] = {
     {.path = TEST_FLOOD,
      .kind = RPC_SERVER_STREAM,
      .raw = true,
-     .handle = flood,
+     .handle = handle_flood,
      .on_writable = flood,
      .on_cancel = finish_cancelled},
     {.path = TEST_GUARDED,

@@ -62,6 +62,7 @@ START_TEST(server_streaming_brings_all_messages_then_trailers)
     rig_wait(&rig, call);
     ck_assert_int_eq(call->status.err.code, ERR_OK);
     ck_assert_uint_eq(call->messages, 1000);
+    ck_assert_str_eq(call->header, "counting");
     ck_assert_str_eq(call->trailer, "counted");
     rig_call_free(call);
     call = rig_call(&rig, TEST_COUNT, RPC_SERVER_STREAM, "0", 1, 0);
