@@ -14,7 +14,7 @@
 
 // Where a method is really answered.
 struct target {
-    const struct rpc_method *method;
+    struct rpc_method method; // ready to be called
     void *ctx;
 };
 
@@ -178,7 +178,7 @@ static void relay_begin(struct relay *relay)
         struct target *target = target_of(forward, call);
         relay_free(relay);
         rpc_call_set_user(call, NULL);
-        rpc_call_dispatch(call, target->method, target->ctx);
+        rpc_call_dispatch(call, &target->method, target->ctx);
         return;
     }
     struct rpc_client *leader = forward->view.leader(forward->view.ctx);
@@ -203,7 +203,7 @@ static void handle(struct rpc_call *call)
     struct forward *forward = rpc_call_ctx(call);
     if (forward->view.leading(forward->view.ctx)) {
         struct target *target = target_of(forward, call);
-        rpc_call_dispatch(call, target->method, target->ctx);
+        rpc_call_dispatch(call, &target->method, target->ctx);
         return;
     }
     struct relay *relay = MEM_NEW(struct relay);
@@ -274,14 +274,14 @@ static void handle_here(struct rpc_call *call)
 {
     struct forward *forward = rpc_call_ctx(call);
     struct target *target = target_of(forward, call);
-    rpc_call_dispatch(call, target->method, target->ctx);
+    rpc_call_dispatch(call, &target->method, target->ctx);
 }
 
 static void add_row(struct forward *forward, const struct rpc_method *method, void *ctx)
 {
     bool through = goes_through(forward, method);
     struct target *target = &forward->targets[forward->count];
-    *target = (struct target){.method = method, .ctx = ctx};
+    *target = (struct target){.method = rpc_method_resolve(method), .ctx = ctx};
     forward->rows[forward->count++] = (struct rpc_method){
         .path = method->path,
         .kind = method->kind,

@@ -17,7 +17,7 @@ struct rpc_call {
     bool begun;               // the service knows of it
 
     // The service's.
-    struct rpc_method method;
+    const struct rpc_method *method; // a row ready to be called
     void *ctx;
     struct caller caller;
     struct arena arena;

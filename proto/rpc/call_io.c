@@ -76,20 +76,20 @@ void call_finish_here(struct rpc_call *call, const struct rpc_status *status)
 
 void call_deliver_start(struct rpc_call *call)
 {
-    call->method.handle(call);
+    call->method->handle(call);
 }
 
 // A raw row may have handed the call to one that is not.
 static bool decode_late(struct rpc_call *call, struct incoming *incoming, struct err *err)
 {
-    return incoming->message || !call->method.request ||
-           incoming_decode(incoming, call->method.request, &WIRE_LIMITS_RPC, err) == 0;
+    return incoming->message || !call->method->request ||
+           incoming_decode(incoming, call->method->request, &WIRE_LIMITS_RPC, err) == 0;
 }
 
 // The service has begun with the call and must hear of its end before the client does.
 static void end_unreadable(struct rpc_call *call, const struct err *err)
 {
-    if (!call->method.on_cancel) {
+    if (!call->method->on_cancel) {
         rpc_call_fail(call, err);
         return;
     }
@@ -110,7 +110,7 @@ void call_deliver_message(struct rpc_call *call, struct incoming *incoming)
         return;
     }
     call->current = incoming;
-    call->method.on_message(call);
+    call->method->on_message(call);
     if (call->finished)
         return; // the call's release frees it
     incoming_free(call->current);
@@ -120,13 +120,13 @@ void call_deliver_message(struct rpc_call *call, struct incoming *incoming)
 void call_deliver_end(struct rpc_call *call)
 {
     if (!call->cancelled && !call->finished)
-        call->method.on_end(call);
+        call->method->on_end(call);
 }
 
 void call_deliver_writable(struct rpc_call *call)
 {
-    if (!call->cancelled && !call->finished && call->method.on_writable)
-        call->method.on_writable(call);
+    if (!call->cancelled && !call->finished && call->method->on_writable)
+        call->method->on_writable(call);
 }
 
 void call_deliver_cancel(struct rpc_call *call)
@@ -134,8 +134,8 @@ void call_deliver_cancel(struct rpc_call *call)
     if (call->cancelled || call->finished)
         return;
     call->cancelled = true;
-    if (call->method.on_cancel)
-        call->method.on_cancel(call);
+    if (call->method->on_cancel)
+        call->method->on_cancel(call);
 }
 
 // ---- the connection's side: events --------------------------------------------------------------
@@ -193,16 +193,16 @@ static void on_call(void *ctx, struct stream *stream)
         call_finish_here(call, &status);
         return;
     }
-    call->method = call->route->method;
+    call->method = &call->route->method;
     call->ctx = call->route->service->ctx;
     struct err err = ERR_INIT;
-    if (authorize(call, call->method.roles, &err) < 0) {
+    if (authorize(call, call->method->roles, &err) < 0) {
         reject(call, &err);
         return;
     }
     if (call->route->service->home && call->route->service->home != conn->on->loop)
         call->mail = call_mail_new(call);
-    stream->one_message = takes_one(call->method.kind);
+    stream->one_message = takes_one(call->method->kind);
     if (!stream->one_message)
         begin(call);
 }
@@ -291,7 +291,7 @@ void *rpc_call_ctx(const struct rpc_call *call)
 
 const struct rpc_method *rpc_call_method(const struct rpc_call *call)
 {
-    return &call->method;
+    return call->method;
 }
 
 const ProtobufCMessage *rpc_call_message(const struct rpc_call *call)
@@ -377,7 +377,7 @@ bool rpc_call_add_trailer(struct rpc_call *call, const char *key, const char *va
 static int send_frame(struct rpc_call *call, uint8_t *bytes, size_t size, struct err *err)
 {
     CHECK(!call->finished);
-    CHECK(!call->sent || !gives_one(call->method.kind));
+    CHECK(!call->sent || !gives_one(call->method->kind));
     call->sent = true;
     if (!call->mail) {
         call_touch(call);
@@ -453,7 +453,7 @@ void rpc_call_finish(struct rpc_call *call, const struct rpc_status *status)
         status = &unreadable;
     }
     if (status->err.code == ERR_OK && !call->sent && !call->cancelled &&
-        gives_one(call->method.kind)) {
+        gives_one(call->method->kind)) {
         missing = rpc_status_make(ERR_INTERNAL, "the service gave no answer");
         status = &missing;
     }
@@ -489,20 +489,20 @@ void rpc_call_failf(struct rpc_call *call, enum err_code code, const char *forma
     rpc_call_fail(call, &err);
 }
 
-void rpc_call_dispatch(struct rpc_call *call, const struct rpc_method *row, void *ctx)
+void rpc_call_dispatch(struct rpc_call *call, const struct rpc_method *method, void *ctx)
 {
     CHECK(!call->sent);
     CHECK(!call->finished);
-    struct rpc_method method = route_resolve(row);
-    CHECK(method.kind == call->method.kind);
-    CHECK(call->method.raw);
+    CHECK(method->raw || method->request);
+    CHECK(method->kind == call->method->kind);
+    CHECK(call->method->raw);
     call->method = method;
     call->ctx = ctx;
     struct err err = ERR_INIT;
-    if (authorize(call, method.roles, &err) < 0)
+    if (authorize(call, method->roles, &err) < 0)
         rpc_call_fail(call, &err);
     else if (call->current && !decode_late(call, call->current, &err))
         rpc_call_fail(call, &err);
     else
-        method.handle(call);
+        method->handle(call);
 }

@@ -46,7 +46,7 @@ static unsigned roles_of(enum method_callers callers)
     UNREACHABLE("a set of callers");
 }
 
-struct rpc_method route_resolve(const struct rpc_method *row)
+struct rpc_method rpc_method_resolve(const struct rpc_method *row)
 {
     struct rpc_method method = *row;
     const struct method *known = method_find(row->path);
@@ -69,7 +69,7 @@ void routes_add(struct routes *routes, const struct rpc_service *service)
 {
     for (size_t i = 0; i < service->methods_count; i++) {
         struct route *route = MEM_NEW(struct route);
-        route->method = route_resolve(&service->methods[i]);
+        route->method = rpc_method_resolve(&service->methods[i]);
         route->service = service;
         CHECK(route->method.path[0] == '/');
         struct route *old = map_put_str(&routes->by_path, route->method.path, route);

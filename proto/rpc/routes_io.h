@@ -25,7 +25,4 @@ void routes_add(struct routes *routes, const struct rpc_service *service);
 const struct route *routes_find(const struct routes *routes, const char *path,
                                 struct rpc_status *status);
 
-// Fills in what methods.h says of a row.
-struct rpc_method route_resolve(const struct rpc_method *row);
-
 #endif

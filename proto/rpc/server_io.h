@@ -65,6 +65,9 @@ struct rpc_method {
     void (*on_cancel)(struct rpc_call *call);
 };
 
+// Such a row ready to be called: with what methods.h says of it.
+struct rpc_method rpc_method_resolve(const struct rpc_method *row);
+
 struct rpc_service {
     const struct rpc_method *methods;
     size_t methods_count;
@@ -132,7 +135,8 @@ void rpc_call_failf(struct rpc_call *call, enum err_code code, const char *forma
 
 // Hands a call of a raw method on to another row, as if it had come there first: for services that
 // answer themselves or pass on, as the moment demands. Before anything was sent or received.
-// The row's roles are checked, its request is decoded; rpc_call_ctx is `ctx` from now on.
+// The row is one that rpc_method_resolve gave, borrowed until the call's end. Its roles are
+// checked, its request is decoded; rpc_call_ctx is `ctx` from now on.
 void rpc_call_dispatch(struct rpc_call *call, const struct rpc_method *method, void *ctx);
 
 // ---- the server --------------------------------------------------------------------------------
