@@ -25,6 +25,7 @@ struct orch {
     struct rand rand;
     struct map services; // id -> struct watched
     struct list marked;
+    struct map runs;  // task id -> struct run: those that ended while their service was updated
     struct map nodes; // ids of nodes that changed; no values
     struct timers timers;
     bool attachments; // a task without a service changed
@@ -37,6 +38,7 @@ struct orch *orch_new(uint64_t seed)
     struct orch *orch = MEM_NEW(struct orch);
     rand_init(&orch->rand, seed);
     map_init(&orch->services);
+    map_init(&orch->runs);
     map_init(&orch->nodes);
     list_init(&orch->marked);
     timers_init(&orch->timers);
@@ -51,7 +53,10 @@ static void forget(struct orch *orch)
         free(watched->id);
         free(watched);
     }
+    MAP_EACH (entry, &orch->runs)
+        free(entry->value);
     map_clear(&orch->services);
+    map_clear(&orch->runs);
     map_clear(&orch->nodes);
     list_init(&orch->marked);
 }
@@ -62,6 +67,7 @@ void orch_free(struct orch *orch)
         return;
     forget(orch);
     map_fini(&orch->services);
+    map_fini(&orch->runs);
     map_fini(&orch->nodes);
     timers_fini(&orch->timers);
     free(orch);
@@ -120,6 +126,18 @@ static bool lives_on(const struct watch_event *event)
            was->has_spec_version == now->has_spec_version && was->spec_version == now->spec_version;
 }
 
+// An update wants to know how long a task ran that ended, which its last status does not tell.
+static void note_run(struct orch *orch, const struct watch_event *event)
+{
+    const struct task_facts *was = object_task(event->was), *now = object_task(event->now);
+    if (was->state > SWARM__TASK_STATE__RUNNING || now->state <= SWARM__TASK_STATE__RUNNING)
+        return;
+    struct run *run = MEM_NEW(struct run);
+    if (was->state == SWARM__TASK_STATE__RUNNING)
+        run->ns = now->status_ns - was->status_ns;
+    free(map_put_str(&orch->runs, object_id(event->now), run));
+}
+
 static void see_task(struct orch *orch, const struct watch_event *event, struct mono tick)
 {
     const char *service_id = object_task(event->now)->service_id;
@@ -129,6 +147,10 @@ static void see_task(struct orch *orch, const struct watch_event *event, struct 
         return;
     }
     const struct watched *watched = map_get_str(&orch->services, service_id);
+    if (event->action == WATCH_REMOVE)
+        free(map_remove_str(&orch->runs, object_id(event->now)));
+    else if (watched && watched->follow && event->was)
+        note_run(orch, event);
     if (!watched || watched->follow || !lives_on(event))
         mark(orch, service_id, tick);
 }
@@ -260,6 +282,7 @@ static int look_at_marked(struct orch *orch, struct watched *watched, struct sto
 {
     struct step step;
     step_begin(&step, store, now, &orch->rand, err);
+    step.runs = &orch->runs;
     bool exists = false;
     if (!step.result) {
         look_at(&step, watched->id);

@@ -4,6 +4,7 @@
 #define MANAGER_ORCH_STEP_H
 
 #include "manager/store/txn.h"
+#include "proto/base/map.h"
 #include "proto/base/rand.h"
 #include "proto/wire/defaults.h"
 #include "proto/wire/objects.pb-c.h"
@@ -11,12 +12,18 @@
 // Room for one service's spec and the messages built for it.
 #define STEP_ARENA_BYTES OBJECT_ARENA_BYTES
 
+// What the store does not keep of a task that ended.
+struct run {
+    int64_t ns; // how long it ran; 0: it never did
+};
+
 struct step {
     struct txn *txn; // replaced when it is full; NULL after an error
     struct wall now;
     struct rand *rand;
-    struct wall wake; // the earliest moment worth another look; ns 0: none
-    bool follow;      // how far tasks are in starting matters, see step_follow
+    const struct map *runs; // task id -> struct run, of those seen to end; NULL: none
+    struct wall wake;       // the earliest moment worth another look; ns 0: none
+    bool follow;            // how far tasks are in starting matters, see step_follow
     struct arena arena;
     struct err *err;
     int result;      // the first error: everything after it does nothing

@@ -62,9 +62,18 @@ static bool ended_early(const struct slot_task *task)
            task->facts->state == SWARM__TASK_STATE__REJECTED;
 }
 
-// Tasks of the present spec, made by this update, that ended before or soon after they began to
-// run. The store does not keep when a task that is over began to run: its whole life stands in for
-// it.
+// Whether it ended before or soon after it began to run. Of what ended under another leader nobody
+// knows when it began: its whole life stands in for it.
+static bool ended_soon(const struct look *look, const struct slot_task *task, int64_t monitor_ns)
+{
+    const struct run *run =
+        look->step->runs ? map_get_str(look->step->runs, object_id(task->object)) : NULL;
+    if (run)
+        return run->ns <= monitor_ns;
+    return task->facts->status_ns - task->facts->created_ns <= monitor_ns + look->restart.delay_ns;
+}
+
+// Tasks of the present spec, made by this update, that failed it.
 static void count_failures(const struct look *look, const struct slot *slot,
                            struct progress *progress)
 {
@@ -72,8 +81,7 @@ static void count_failures(const struct look *look, const struct slot *slot,
         const struct slot_task *task = &slot->tasks[i];
         if (task->facts->created_ns < progress->started.ns || !ended_early(task))
             continue;
-        int64_t life_ns = task->facts->status_ns - task->facts->created_ns;
-        if (life_ns > progress->how.monitor_ns + look->restart.delay_ns || is_dirty(look, task))
+        if (!ended_soon(look, task, progress->how.monitor_ns) || is_dirty(look, task))
             continue;
         progress->failures++;
         progress->failed_id = object_id(task->object);
