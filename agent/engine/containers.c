@@ -414,7 +414,7 @@ static void prune(struct request *request)
         return;
     if (filters_parse(request_query(request, "filters"), prune_filters, COUNT_OF(prune_filters),
                       request_arena(request), &filters, &err)) {
-        request_fail_filters(request, &err);
+        request_fail_filters_as(request, 400, &err); // at every version
         return;
     }
     for (size_t i = 0; i < filters.count; i++)

@@ -157,6 +157,17 @@ static bool is_taken_here(struct request *request, const char *name)
     return taken;
 }
 
+// The swarm has predefined networks of its own, which a manager lists.
+static bool is_taken_in_swarm(struct request *request, const char *name)
+{
+    void *ctx;
+    const struct backend *backend = request_backend(request, &ctx);
+    struct backend_swarm swarm = {0};
+    backend->swarm(ctx, &swarm);
+    return swarm.standing == STANDING_MANAGER &&
+           (str_equal(name, "bridge") || str_equal(name, "host"));
+}
+
 // ---- what is refused ---------------------------------------------------------------------------
 
 // False after answering: the swarm's networks are made on managers.
@@ -222,6 +233,10 @@ static bool check(struct request *request, const struct creation *creation, cons
     const char *name = spec->annotations->name;
     if (!*str_or(name, "") || strspn(name, " \t") == strlen(name)) {
         request_fail(request, request_bad_status(request), "invalid name: %s", name);
+        return false;
+    }
+    if (is_taken_in_swarm(request, name)) {
+        fail_taken(request, name);
         return false;
     }
     if (network_is_builtin(name)) {

@@ -118,7 +118,9 @@ int request_bad_status(const struct request *request);
 void request_fail_call(struct request *request, const struct err *err);
 
 // What filters_parse found: 400; before 1.42 dockerd answered 500 to what it could not read.
+// With `_as`, what could not be read has the status `unreadable`.
 void request_fail_filters(struct request *request, const struct err *err);
+void request_fail_filters_as(struct request *request, int unreadable, const struct err *err);
 
 // INVALID_ARGUMENT is 400 with the bare text, anything else as request_fail_call.
 void request_fail_err(struct request *request, const struct err *err);

@@ -241,12 +241,17 @@ int request_bad_status(const struct request *request)
 
 void request_fail_filters(struct request *request, const struct err *err)
 {
+    request_fail_filters_as(request, request_bad_status(request), err);
+}
+
+void request_fail_filters_as(struct request *request, int unreadable, const struct err *err)
+{
     static const char words[] = "invalid filter";
     bool readable = str_starts(err->message, words);
     if (readable && request_minor(request) < 42)
         request_fail(request, 400, "Invalid filter%s", err->message + sizeof words - 1);
     else
-        request_fail(request, readable ? 400 : request_bad_status(request), "%s", err->message);
+        request_fail(request, readable ? 400 : unreadable, "%s", err->message);
 }
 
 void request_fail_err(struct request *request, const struct err *err)
