@@ -9,9 +9,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "agent/container_defaults.h"
-#include "agent/image/manifest.h"
-#include "proto/base/arena.h"
 #include "proto/base/err.h"
 #include "proto/base/json.h"
 
@@ -24,26 +21,9 @@ bool config_given(const json_t *body);
 json_t *host_config_read(const json_t *object, struct err *err);
 json_t *exec_config_read(const json_t *object, struct err *err);
 
-// Changes the members of HostConfig that the object names (docker update).
-int host_config_change(json_t *host, const json_t *object, struct err *err);
-
-// Fills in what the image says where the config says nothing: command, entrypoint, environment,
-// working folder, user, labels, volumes, ports, health check, stop signal.
-void config_merge_image(json_t *config, const struct image_config *image);
-
 // The members of Config (or of HostConfig) by their names, in the API's order; NULL at the end. For
 // who has to know that none was forgotten.
 const char *config_name(bool host, size_t index);
-
-// The rules that need no machine: names, ranges, modes. INVALID_ARGUMENT in dockerd's words, and
-// UNIMPLEMENTED for options that this engine does not have. Settles what has a computed default
-// (shared memory, swap, log driver, modes of namespaces), by the node's own where it has one.
-int host_config_settle(json_t *config, json_t *host, const struct container_defaults *defaults,
-                       struct err *err);
-
-// Names that HostConfig.Runtime may have: all of them mean the one program that runs containers.
-// NULL ends it.
-extern const char *const host_config_runtimes[];
 
 // ---- reading what is settled --------------------------------------------------------------------
 
@@ -52,6 +32,9 @@ const json_t *config_member(const json_t *object, const char *name);
 
 // What Go's errors call a value of this type: "object", "number", ...
 const char *config_go_kind(const json_t *value);
+
+// Null, false, zero, "", [] or {}: what Go's omitempty leaves out.
+bool config_is_empty(const json_t *value);
 
 const char *config_str(const json_t *object, const char *name); // "" when absent
 bool config_bool(const json_t *object, const char *name);

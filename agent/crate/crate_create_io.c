@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include "agent/crate/config.h"
+#include "agent/crate/config_image.h"
+#include "agent/crate/config_settle.h"
 #include "agent/crate/crates_priv_io.h"
 #include "agent/crate/names.h"
 #include "agent/crate/points.h"

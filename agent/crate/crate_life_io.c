@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "agent/crate/config.h"
+#include "agent/crate/config_settle.h"
 #include "agent/crate/crates_priv_io.h"
 #include "agent/crate/sandbox_link_io.h"
 #include "agent/image/rootfs_io.h"

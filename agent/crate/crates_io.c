@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "agent/crate/config.h"
+#include "agent/crate/config_image.h"
+#include "agent/crate/config_settle.h"
 #include "agent/crate/crates_priv_io.h"
 #include "agent/crate/sandbox_link_io.h"
 #include "agent/crate/task_looks.h"

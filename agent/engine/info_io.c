@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "agent/crate/config.h"
+#include "agent/crate/config_settle.h"
 #include "agent/crate/crates_io.h"
 #include "agent/image/images_io.h"
 #include "agent/image/mirrors.h"

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/crate/config.h"
+#include "agent/crate/config_settle.h"
 #include "agent/crate/points.h"
 #include "agent/crate/spec.h"
 #include "proto/base/tar.h"

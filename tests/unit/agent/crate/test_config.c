@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "agent/crate/config.h"
+#include "agent/crate/config_image.h"
+#include "agent/crate/config_settle.h"
 #include "agent/crate/names.h"
 #include "agent/crate/points.h"
 #include "proto/base/check.h"

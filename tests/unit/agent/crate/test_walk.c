@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "agent/crate/config.h"
+#include "agent/crate/config_image.h"
+#include "agent/crate/config_settle.h"
 #include "agent/crate/points.h"
 #include "agent/crate/spec.h"
 #include "agent/oci/bundle.h"
