@@ -1,4 +1,4 @@
-// What runtime_io.c, runtime_ops_io.c and runtime_exec_io.c share.
+// What runtime_io.c, runtime_ops_io.c, runtime_folder_io.c and runtime_exec_io.c share.
 #ifndef AGENT_OCI_RUNTIME_PRIV_IO_H
 #define AGENT_OCI_RUNTIME_PRIV_IO_H
 
