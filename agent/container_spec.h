@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "agent/container_defaults.h"
+#include "agent/container_log.h"
 #include "agent/image/manifest.h"
 #include "agent/log_marks.h"
 #include "agent/oci/bundle.h"
@@ -21,9 +22,7 @@
 #include "proto/base/err.h"
 #include "proto/wire/names.h"
 
-#define CONTAINER_ID_BYTES      65 // 64 hexadecimal digits
-#define CONTAINER_LOG_BYTES_MAX (16u << 20)
-#define CONTAINER_LOG_FILES_MAX 64
+#define CONTAINER_ID_BYTES 65 // 64 hexadecimal digits
 
 // Annotations in config.json: labels come behind the prefix, so that none means something to the
 // runtime.
@@ -50,15 +49,6 @@ struct container_volume {
     size_t labels_count;
     const struct oci_pair *options; // of the driver
     size_t options_count;
-};
-
-struct container_log {
-    bool none; // output is thrown away
-    uint64_t bytes_max;
-    unsigned files_max;
-    bool compress;                  // what was rotated away
-    struct log_marks_options marks; // borrowed
-    const char *mode, *buffer_size; // as written; container_log_check looks at them together
 };
 
 struct container_spec {
@@ -88,14 +78,6 @@ void container_id_of_task(const char *task_id, char out[CONTAINER_ID_BYTES]);
 int container_spec_make(const struct executor_order *order, const struct image_config *image,
                         const struct container_node *node, struct arena *arena,
                         struct container_spec *out, struct err *err);
-
-// Sets what one option of the log ("max-size", "max-file", ...) says. INVALID_ARGUMENT.
-int container_log_option(struct container_log *log, const char *key, const char *value,
-                         struct err *err);
-
-// When all options were set: whether they go together, and expressions and template can be.
-// INVALID_ARGUMENT in dockerd's words.
-int container_log_check(const struct container_log *log, const char *driver, struct err *err);
 
 // What the log's marks are made from; in the arena.
 struct log_marks_container container_marked(const struct container_spec *spec, const char *image_id,

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "agent/container_spec.h"
+#include "agent/container_log.h"
 #include "agent/oci/etc_files.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
