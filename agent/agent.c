@@ -5,6 +5,7 @@
 
 #include "agent/agent_priv_io.h"
 #include "agent/managers.h"
+#include "agent/status_message.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
 #include "proto/base/entropy_io.h"
@@ -39,7 +40,7 @@ static void report_next(struct agent *agent)
     if (!status)
         return;
     arena_init(&arena, REPORT_BYTES);
-    Swarm__TaskStatus *message = reporter_message(status, &arena);
+    Swarm__TaskStatus *message = status_message_write(status, &arena);
     CHECK(message); // bounded texts
     if (!agent_session_report(agent->session, task_id, message))
         reporter_answered(&agent->reporter, false);

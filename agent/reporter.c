@@ -4,8 +4,6 @@
 
 #include "proto/base/check.h"
 #include "proto/base/str.h"
-#include "proto/wire/times.h"
-#include "proto/wire/wire.h"
 
 struct report {
     struct list link; // in `waiting`, or alone
@@ -112,42 +110,4 @@ size_t reporter_waiting(const struct reporter *reporter)
     LIST_EACH (link, &reporter->waiting)
         count++;
     return count;
-}
-
-Swarm__TaskStatus *reporter_message(const struct task_status *status, struct arena *arena)
-{
-    Swarm__TaskStatus *message = wire_new(&swarm__task_status__descriptor, arena);
-    if (!message)
-        return NULL;
-    message->timestamp = timestamp_new(status->at, arena);
-    message->state = status->state;
-    message->message = arena_strdup(arena, str_or(status->message, ""));
-    message->err = arena_strdup(arena, status->err);
-    if (status->ports_count) {
-        message->port_status = wire_new(&swarm__port_status__descriptor, arena);
-        if (!message->port_status)
-            return NULL;
-        message->port_status->ports = arena_alloc_array(arena, status->ports_count, sizeof(void *));
-        for (size_t i = 0; message->port_status->ports && i < status->ports_count; i++) {
-            Swarm__PortConfig *port = wire_new(&swarm__port_config__descriptor, arena);
-            if (!port)
-                return NULL;
-            port->protocol = status->ports[i].protocol;
-            port->target_port = status->ports[i].target;
-            port->published_port = status->ports[i].published;
-            port->publish_mode = SWARM__PORT_CONFIG__PUBLISH_MODE__HOST;
-            message->port_status->ports[message->port_status->n_ports++] = port;
-        }
-    }
-    if (status->has_container) {
-        Swarm__ContainerStatus *container = wire_new(&swarm__container_status__descriptor, arena);
-        if (container) {
-            container->container_id = arena_strdup(arena, status->container.id);
-            container->pid = status->container.pid;
-            container->exit_code = status->exit_code;
-            message->runtime_status_case = SWARM__TASK_STATUS__RUNTIME_STATUS_CONTAINER;
-            message->container = container;
-        }
-    }
-    return arena_overflowed(arena) ? NULL : message;
 }

@@ -8,10 +8,8 @@
 #include <stdint.h>
 
 #include "agent/task/task.h"
-#include "proto/base/arena.h"
 #include "proto/base/list.h"
 #include "proto/base/map.h"
-#include "proto/wire/types.pb-c.h"
 
 // How long to wait before a report that failed is sent again.
 #define REPORTER_PAUSE_NS NS_PER_S
@@ -44,8 +42,5 @@ const struct task_status *reporter_next(struct reporter *reporter, const char **
 void reporter_answered(struct reporter *reporter, bool accepted);
 
 size_t reporter_waiting(const struct reporter *reporter);
-
-// The status as a message in the arena; NULL past its limit.
-Swarm__TaskStatus *reporter_message(const struct task_status *status, struct arena *arena);
 
 #endif

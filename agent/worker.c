@@ -3,14 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/status_message.h"
+#include "agent/task_files.h"
 #include "proto/base/check.h"
 #include "proto/base/list.h"
 #include "proto/base/log.h"
 #include "proto/base/map.h"
 #include "proto/base/str.h"
 #include "proto/wire/defaults.h"
-#include "proto/wire/names.h"
-#include "proto/wire/times.h"
 #include "proto/wire/wire.h"
 
 // Bytes of a status message that is made to be saved.
@@ -222,83 +222,6 @@ static const Swarm__ContainerSpec *container_of_task(const Swarm__Task *task)
                                                                            : NULL;
 }
 
-// Adds the data of one reference, expanded if it is a template.
-static int add_file(const struct template_context *context, const char *kind, const char *id,
-                    const ProtobufCBinaryData *data, const Swarm__Driver *templating,
-                    struct executor_file *file, struct arena *arena, struct err *err)
-{
-    if (!data)
-        return err_set(err, ERR_NOT_FOUND, "%s %s was not assigned to this node", kind, id);
-    file->data = data->data;
-    file->size = data->len;
-    if (!templating || str_empty(templating->name))
-        return 0;
-    if (!str_equal(templating->name, NAME_TEMPLATING_GOLANG))
-        return err_set(err, ERR_INVALID_ARGUMENT, "%s %s: unrecognized template type \"%s\"", kind,
-                       id, templating->name);
-    struct buf out;
-    buf_init(&out, TEMPLATE_PAYLOAD_BYTES);
-    int result = template_expand(context, (const char *)data->data, data->len, true, &out, err);
-    if (!result) {
-        file->data = arena_memdup(arena, out.data, out.len);
-        file->size = file->data ? out.len : 0;
-    } else {
-        err_wrap(err, "%s %s", kind, id);
-    }
-    buf_wipe(&out);
-    return result;
-}
-
-// A secret that a driver made for one task alone comes under an id of its own (section 9.4).
-static const Swarm__Secret *find_secret(const struct worker *worker, const char *id,
-                                        const char *task_id)
-{
-    char *own = str_printf("%s.%s", id, task_id);
-    const Swarm__Secret *secret = map_get_str(&worker->secrets, own);
-    free(own);
-    return secret ? secret : map_get_str(&worker->secrets, id);
-}
-
-// The secrets and configs the task refers to. Templates see the unexpanded ones.
-static int gather_files(struct worker *worker, const Swarm__Task *task,
-                        struct executor_order *order, struct arena *arena, struct err *err)
-{
-    const Swarm__ContainerSpec *spec = container_of_task(task);
-    size_t count = spec ? spec->n_secrets + spec->n_configs : 0;
-    struct executor_file *raw = arena_alloc_array(arena, count, sizeof *raw);
-    struct executor_file *files = arena_alloc_array(arena, count, sizeof *files);
-    if (!raw || !files)
-        return err_set(err, ERR_RESOURCE_EXHAUSTED, "too many secrets and configs");
-    struct template_context context = {
-        .task = task, .node = &worker->config.node, .files = raw, .files_count = count};
-    for (int expand = 0; expand < 2; expand++) {
-        struct executor_file *to = expand ? files : raw;
-        for (size_t i = 0; i < count; i++) {
-            bool is_secret = i < spec->n_secrets;
-            const Swarm__SecretReference *secret_ref = is_secret ? spec->secrets[i] : NULL;
-            const Swarm__ConfigReference *config_ref =
-                is_secret ? NULL : spec->configs[i - spec->n_secrets];
-            const char *id = is_secret ? secret_ref->secret_id : config_ref->config_id;
-            const Swarm__Secret *secret = is_secret ? find_secret(worker, id, task->id) : NULL;
-            const Swarm__Config *config = is_secret ? NULL : map_get_str(&worker->configs, id);
-            const ProtobufCBinaryData *data = secret   ? &secret->spec->data
-                                              : config ? &config->spec->data
-                                                       : NULL;
-            const Swarm__Driver *templating = secret   ? secret->spec->templating
-                                              : config ? config->spec->templating
-                                                       : NULL;
-            to[i] = (struct executor_file){.secret = secret_ref, .config = config_ref};
-            int result = add_file(&context, is_secret ? "secret" : "config", id, data,
-                                  expand ? templating : NULL, &to[i], arena, err);
-            if (result)
-                return result;
-        }
-    }
-    order->files = files;
-    order->files_count = count;
-    return 0;
-}
-
 // A port of the host that was chosen for the task once stays its own.
 static void keep_ports(const struct worker_task *task, Swarm__Task *order)
 {
@@ -324,11 +247,12 @@ static int take_in_hand(struct worker_task *task, bool with_files, struct err *e
     struct template_context context = {.task = task->assigned, .node = &worker->config.node};
     Swarm__Task *expanded = template_expand_task(&context, &arena, err);
     struct executor_order order = {.task = expanded};
+    const struct task_files from = {&worker->secrets, &worker->configs, &worker->config.node};
     int result = expanded ? 0 : -ERR_INVALID_ARGUMENT;
     if (!result)
         keep_ports(task, expanded);
     if (!result && with_files)
-        result = gather_files(worker, order.task, &order, &arena, err);
+        result = task_files_gather(&from, order.task, &order, &arena, err);
     if (!result) {
         task_let_go(task);
         task->hands = class_of(task)->open(executor_of(task), &order, &events, task, err);
@@ -479,53 +403,12 @@ static struct worker_task *task_add(struct worker *worker, const Swarm__Task *me
     return task;
 }
 
-// The messages of the states, for statuses that come from elsewhere: the machine keeps no copies.
-static const char *message_of(Swarm__TaskState state)
-{
-    static const struct {
-        Swarm__TaskState state;
-        const char *message;
-    } rows[] = {
-        {SWARM__TASK_STATE__ACCEPTED, "accepted"},  {SWARM__TASK_STATE__PREPARING, "preparing"},
-        {SWARM__TASK_STATE__READY, "prepared"},     {SWARM__TASK_STATE__STARTING, "starting"},
-        {SWARM__TASK_STATE__RUNNING, "started"},    {SWARM__TASK_STATE__COMPLETE, "finished"},
-        {SWARM__TASK_STATE__SHUTDOWN, "shutdown"},  {SWARM__TASK_STATE__FAILED, "started"},
-        {SWARM__TASK_STATE__REJECTED, "preparing"},
-    };
-    for (size_t i = 0; i < COUNT_OF(rows); i++)
-        if (rows[i].state == state)
-            return rows[i].message;
-    return "";
-}
-
-static struct task_status known_status(const Swarm__TaskStatus *message)
-{
-    struct task_status status = {.state = message->state,
-                                 .message = message_of(message->state),
-                                 .at = timestamp_to_wall(message->timestamp)};
-    str_copy(status.err, sizeof status.err, str_or(message->err, ""));
-    if (message->runtime_status_case == SWARM__TASK_STATUS__RUNTIME_STATUS_CONTAINER) {
-        status.has_container = true;
-        str_copy(status.container.id, sizeof status.container.id,
-                 str_or(message->container->container_id, ""));
-        status.container.pid = message->container->pid;
-        status.exit_code = message->container->exit_code;
-    }
-    const Swarm__PortStatus *ports = message->port_status;
-    for (size_t i = 0; ports && i < ports->n_ports && i < TASK_PORTS_MAX; i++)
-        status.ports[status.ports_count++] =
-            (struct task_port){.protocol = ports->ports[i]->protocol,
-                               .target = ports->ports[i]->target_port,
-                               .published = ports->ports[i]->published_port};
-    return status;
-}
-
 void worker_restore(struct worker *worker, const Swarm__Task *task, const Swarm__TaskStatus *status)
 {
     CHECK(!worker->synced);
     if (str_empty(task->id) || map_has_str(&worker->tasks, task->id))
         return;
-    struct task_status known = known_status(status);
+    struct task_status known = status_message_read(status);
     struct worker_task *added = task_add(worker, task, &known);
     added->unsaved = false;
     added->waits = known.state < SWARM__TASK_STATE__STARTING;
@@ -539,7 +422,7 @@ static void assign_task(struct worker *worker, const Swarm__Task *message)
     if (!task) {
         bool is_known = message->status && message->status->state > SWARM__TASK_STATE__ASSIGNED;
         struct task_status known =
-            is_known ? known_status(message->status) : (struct task_status){0};
+            is_known ? status_message_read(message->status) : (struct task_status){0};
         task = task_add(worker, message, is_known ? &known : NULL);
     } else if (message->desired_state > task->machine.desired) {
         // Nothing else of an assigned task changes (section 12).
@@ -685,7 +568,7 @@ void worker_save(struct worker *worker,
             continue;
         struct arena arena;
         arena_init(&arena, STATUS_BYTES);
-        const Swarm__TaskStatus *status = reporter_message(&task->machine.status, &arena);
+        const Swarm__TaskStatus *status = status_message_write(&task->machine.status, &arena);
         CHECK(status); // its texts are bounded far below STATUS_BYTES
         put(owner, task->id, task->assigned, status);
         task->unsaved = false;

@@ -2,6 +2,7 @@
 #include <check.h>
 
 #include "agent/reporter.h"
+#include "agent/status_message.h"
 
 #define STATE(name) SWARM__TASK_STATE__##name
 
@@ -117,7 +118,7 @@ START_TEST(a_status_becomes_a_message_with_container_and_ports)
     status.container.pid = 7;
     status.ports_count = 1;
     status.ports[0] = (struct task_port){.target = 80, .published = 32768};
-    const Swarm__TaskStatus *message = reporter_message(&status, &arena);
+    const Swarm__TaskStatus *message = status_message_write(&status, &arena);
     ck_assert_ptr_nonnull(message);
     ck_assert_int_eq(message->timestamp->seconds, 1);
     ck_assert_int_eq(message->container->pid, 7);
