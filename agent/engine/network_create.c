@@ -158,14 +158,9 @@ static bool is_taken_here(struct request *request, const char *name)
 }
 
 // The swarm has predefined networks of its own, which a manager lists.
-static bool is_taken_in_swarm(struct request *request, const char *name)
+static bool is_taken_in_swarm(const struct request *request, const char *name)
 {
-    void *ctx;
-    const struct backend *backend = request_backend(request, &ctx);
-    struct backend_swarm swarm = {0};
-    backend->swarm(ctx, &swarm);
-    return swarm.standing == STANDING_MANAGER &&
-           (str_equal(name, "bridge") || str_equal(name, "host"));
+    return request_has_manager(request) && (str_equal(name, "bridge") || str_equal(name, "host"));
 }
 
 // ---- what is refused ---------------------------------------------------------------------------
