@@ -7,7 +7,6 @@
 #include "agent/task_files.h"
 #include "proto/base/check.h"
 #include "proto/base/list.h"
-#include "proto/base/log.h"
 #include "proto/base/map.h"
 #include "proto/base/str.h"
 #include "proto/wire/defaults.h"

@@ -4,7 +4,6 @@
 #include "agent/crate/crate_net_priv_io.h"
 #include "agent/net/locals_io.h"
 #include "proto/base/check.h"
-#include "proto/base/file_io.h"
 #include "proto/base/str.h"
 
 // A change of networks that is to be answered; the crate may be gone by then.
@@ -242,10 +241,10 @@ void crate_disconnect(struct crate *crate, const char *network, crate_done *done
         locals_detach(crate->crates->locals, crate->id, name);
     if (!str_equal(name, crate_network(crate)))
         json_object_del(crate->endpoints, name);
-    if (local)
+    if (local) {
         share_again(crate, &change->err);
-    if (local)
         tell_resolv(crate);
+    }
     crate_save(crate, &change->err);
     if (!attached)
         loop_later_ask(&change->later);

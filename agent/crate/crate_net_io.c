@@ -10,7 +10,6 @@
 #include "agent/crate/crate_net_priv_io.h"
 #include "agent/net/locals_io.h"
 #include "proto/base/check.h"
-#include "proto/base/file_io.h"
 #include "proto/base/str.h"
 
 const char *crate_network(const struct crate *crate)

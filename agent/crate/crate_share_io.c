@@ -5,7 +5,6 @@
 #include "agent/crate/crate_net_priv_io.h"
 #include "agent/net/locals_io.h"
 #include "proto/base/check.h"
-#include "proto/base/file_io.h"
 #include "proto/base/log.h"
 #include "proto/base/str.h"
 
