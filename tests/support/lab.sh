@@ -92,9 +92,14 @@ lab_up()
   ip netns add "${LAB_ID}sw"
   ip -n "${LAB_ID}sw" link add switch type bridge
   ip -n "${LAB_ID}sw" link set switch up
-  local i
-  for ((i = 1; i <= ${1:-0}; i++)); do host_up "h$i"; done
+  local i count=${1:-0}
+  LAB_NEIGHBOURS=$(sysctl -n "$LAB_NEIGHBOURS_KEY")
+  ((LAB_NEIGHBOURS >= 2 * count * count)) || sysctl -qw "$LAB_NEIGHBOURS_KEY=$((2 * count * count))"
+  for ((i = 1; i <= count; i++)); do host_up "h$i"; done
 }
+# One kernel keeps the neighbours of all hosts here in one table, and its limit is made for one host: fifty that
+# know each other fill it, and then have no route to one another.
+LAB_NEIGHBOURS_KEY=net.ipv4.neigh.default.gc_thresh3
 
 lab_down()
 {
@@ -111,6 +116,7 @@ lab_down()
   # Those that note how daemons ended write into the folder.
   for job in "$LAB"/*/*.starter; do [[ ! -e $job ]] || within 5 gone "$(<"$job")"; done
   lab_remove "$LAB_ID" "$LAB"
+  [[ $(sysctl -n "$LAB_NEIGHBOURS_KEY") == "$LAB_NEIGHBOURS" ]] || sysctl -qw "$LAB_NEIGHBOURS_KEY=$LAB_NEIGHBOURS"
   exit "$status"
 }
 
