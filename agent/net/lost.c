@@ -36,6 +36,22 @@ static bool has(const uint32_t *sorted, size_t count, uint32_t address)
     return count && bsearch(&address, sorted, count, sizeof *sorted, compare);
 }
 
+void lost_had(struct lost *lost, const uint32_t *vips, size_t count)
+{
+    lost->vips = mem_realloc(lost->vips, (lost->vips_count + count + 1) * sizeof *vips);
+    size_t known = lost->vips_count;
+    for (size_t i = 0; i < count; i++)
+        if (!has(lost->vips, known, vips[i]) && !has(lost->list, lost->count, vips[i]))
+            lost->vips[lost->vips_count++] = vips[i];
+    if (lost->vips_count)
+        qsort(lost->vips, lost->vips_count, sizeof *lost->vips, compare);
+    size_t kept = 0;
+    for (size_t i = 0; i < lost->vips_count; i++)
+        if (i == 0 || lost->vips[i] != lost->vips[i - 1])
+            lost->vips[kept++] = lost->vips[i];
+    lost->vips_count = kept;
+}
+
 bool lost_update(struct lost *lost, const uint32_t *vips, size_t vips_count,
                  const uint32_t *endpoints, size_t endpoints_count)
 {

@@ -17,6 +17,10 @@ struct lost;
 struct lost *lost_new(void);
 void lost_free(struct lost *lost); // NULL is fine
 
+// Virtual addresses, in any order, that had tasks at some time or were lost then: what an earlier
+// life left in the kernel. The next update tells which of them are lost.
+void lost_had(struct lost *lost, const uint32_t *vips, size_t count);
+
 // Takes what there is now: the virtual addresses with tasks, and the addresses that are endpoints'.
 // Both sorted, each address once. True when the list changed.
 bool lost_update(struct lost *lost, const uint32_t *vips, size_t vips_count,

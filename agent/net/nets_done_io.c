@@ -55,6 +55,28 @@ static void done_box_removed(struct box *box, const struct job_place *place)
         tell(owner, failed);
 }
 
+// What an adopted sandbox balanced tells which services there were: those without a task now go on
+// refusing connections.
+static void take_over(struct nets *nets, struct box *box)
+{
+    const struct ruleset *rules = &box->rules;
+    uint32_t *vips = mem_alloc_array(rules->vips_count + 1, sizeof *vips);
+    box->read = true;
+    for (size_t i = 0; i < box->order->networks_count; i++) {
+        struct net *net = nets_net(nets, box->order->networks[i].overlay.id);
+        size_t count = 0;
+        for (size_t k = 0; k < rules->vips_count && !net->overlay.ingress; k++) {
+            struct ipnet vip = ipnet_of_u32(rules->vips[k].vip, 32);
+            if (overlay_subnet_of(&net->overlay, &vip))
+                vips[count++] = rules->vips[k].vip;
+        }
+        lost_had(net->lost, vips, count);
+        net->stale = true;
+    }
+    free(vips);
+    box->dirty = box->asked = true; // until now it was only read
+}
+
 static void done_box(struct nets *nets, struct nets_job *job, struct job_place *place)
 {
     struct box *box = nets_box(nets, place->key);
@@ -68,6 +90,8 @@ static void done_box(struct nets *nets, struct nets_job *job, struct job_place *
     box->rules_known = place->rules_known;
     place->nft = NULL;
     ruleset_init(&place->rules);
+    if (box->adopted && !box->read && box->rules_known)
+        take_over(nets, box);
     if (place->sockets.answer_udp >= 0 && nets->feed) {
         struct err err = ERR_INIT;
         nets_feed_box(nets, box);

@@ -128,6 +128,43 @@ void nets_drop_unused(struct nets *nets)
     }
 }
 
+// ---- adoption ----------------------------------------------------------------------------------
+
+static bool is_adopting(const struct nets *nets)
+{
+    if (!loop_timer_running(&nets->adopt))
+        return false;
+    if (!nets_is_strict(nets))
+        return true;
+    MAP_EACH (entry, &nets->boxes) {
+        const struct box *box = entry->value;
+        if (box->adopted && !box->read)
+            return true;
+    }
+    return false;
+}
+
+// Ends it once all are there.
+static void adopt_go_on(struct nets *nets)
+{
+    if (!nets->adopting || is_adopting(nets))
+        return;
+    nets->adopting = false;
+    loop_timer_stop(&nets->adopt);
+    MAP_EACH (entry, &nets->nets)
+        ((struct net *)entry->value)->stale = true;
+    MAP_EACH (entry, &nets->boxes) {
+        struct box *box = entry->value;
+        if (box->adopted && nets_box_live(box))
+            box->dirty = box->asked = true;
+    }
+}
+
+static void on_adopt_over(struct loop_timer *timer)
+{
+    nets_kick(CONTAINER_OF(timer, struct nets, adopt));
+}
+
 // ---- jobs ---------------------------------------------------------------------------------------
 
 static void start_job(struct nets *nets)
@@ -156,6 +193,7 @@ static void on_kick(struct loop_later *later)
     MAGIC_CHECK(nets, NETS_MAGIC);
     if (nets->closed)
         return;
+    adopt_go_on(nets);
     nets_refresh(nets);
     nets_publish(nets);
     nets_mesh_go_on(nets);
@@ -327,9 +365,13 @@ int nets_open(const struct nets_config *config, struct nets **out, struct err *e
     loop_timer_init(&nets->retry, nets->loop, on_retry);
     loop_timer_init(&nets->audit, nets->loop, on_audit);
     loop_timer_init(&nets->walk, nets->loop, on_walk);
+    loop_timer_init(&nets->adopt, nets->loop, on_adopt_over);
     nets->walk_due = MONO_NEVER;
     loop_timer_start(&nets->audit, nets->audit_ms);
-    if (nets->ports && !nets_is_strict(nets))
+    nets->adopting = !nets_is_strict(nets);
+    if (nets->adopting)
+        loop_timer_start(&nets->adopt, config->adopt_ms ? config->adopt_ms : NETS_ADOPT_MS);
+    if (nets->ports && nets->adopting)
         ports_hold(nets->ports);
     nets_survey_open(nets);
     nets_tally_open(nets);
@@ -400,6 +442,7 @@ void nets_finish(struct nets *nets)
     loop_timer_stop(&nets->retry);
     loop_timer_stop(&nets->audit);
     loop_timer_stop(&nets->walk);
+    loop_timer_stop(&nets->adopt);
     loop_later_cancel(&nets->kick);
     nets_checkup_end(nets);
     if (nets->works) {
@@ -445,6 +488,7 @@ void nets_close(struct nets *nets, void (*closed)(void *owner), void *owner)
     nets->closed_owner = owner;
     loop_timer_stop(&nets->audit);
     loop_timer_stop(&nets->walk);
+    loop_timer_stop(&nets->adopt);
     loop_timer_stop(&nets->retry);
     loop_later_cancel(&nets->kick);
     if (nets->job)

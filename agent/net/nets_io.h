@@ -27,6 +27,8 @@
 #define NETS_WAIT_MS     30000
 #define NETS_AUDIT_MS    30000
 #define NETS_RETRY_MS    1000
+// After a restart: how long what sandboxes balance stays as it is, while others are asked for.
+#define NETS_ADOPT_MS    5000
 #define NETS_SANDBOX_MAX 16384
 // How long a service goes without new connections to a container before it is told to stop: time
 // for the word to go round.
@@ -41,6 +43,7 @@ struct nets_config {
     struct ports *ports;   // borrowed until nets_close; NULL: no ports of the host
     int64_t wait_ms;       // 0: NETS_WAIT_MS
     int64_t audit_ms;      // 0: NETS_AUDIT_MS
+    int64_t adopt_ms;      // 0: NETS_ADOPT_MS
 };
 
 struct nets_counts {

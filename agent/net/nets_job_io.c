@@ -154,22 +154,26 @@ static bool is_unbalanced(const struct job_place *place)
     return place->rules_known && !place->rules.present && !place->rules_wanted.vips_count;
 }
 
+static int read_rules(struct job_place *place, struct err *err)
+{
+    int rc = open_nft(place, err);
+    if (rc || place->rules_known)
+        return rc;
+    ruleset_fini(&place->rules);
+    ruleset_init(&place->rules);
+    rc = nft_read(place->nft, &place->rules, err);
+    place->rules_known = rc == 0;
+    return rc;
+}
+
 static int balance(struct job_place *place, struct err *err)
 {
     bool changed = false;
     if (is_unbalanced(place))
         return 0;
-    int rc = open_nft(place, err);
-    if (!rc && !place->rules_known) {
-        ruleset_fini(&place->rules);
-        ruleset_init(&place->rules);
-        rc = nft_read(place->nft, &place->rules, err);
-    }
-    if (rc)
+    int rc = read_rules(place, err);
+    if (rc || place->keep_rules || is_unbalanced(place))
         return rc;
-    place->rules_known = true;
-    if (is_unbalanced(place))
-        return 0;
     place->rules_known = false;
     rc = nft_bring(place->nft, &place->rules, &place->rules_wanted, &changed, err);
     place->rules_known = rc == 0;
@@ -208,7 +212,7 @@ static int cut_flows(struct job_place *place, int fd, struct err *err)
 static int finish_box(struct job_place *place, struct err *err)
 {
     int fd = -1;
-    int rc = place->keep_rules ? 0 : balance(place, err);
+    int rc = balance(place, err);
     if (!rc && (place->open_names || place->cut_count)) {
         rc = netns_open(place->path, &fd, err);
         if (!rc && place->open_names)

@@ -79,6 +79,7 @@ struct box {
     enum nets_serve serve;
     bool dirty, asked, again;
     bool adopted; // it was there before, and its balancer works
+    bool read;    // what that held then is known
     struct loop_timer wait;
     unsigned waits; // how often it began again
     nets_made *tell_made;
@@ -119,6 +120,10 @@ struct nets {
     struct map kept;   // file name of a sandbox that waits to be asked for again
     struct map strays; // file name -> path (heap): namespaces that nobody asked for
     bool swept;
+    // Sandboxes of an earlier life are being taken over: what they balance stays until all are
+    // there, as one's services may be served by another. Not for longer than the timer runs.
+    bool adopting;
+    struct loop_timer adopt;
     // The host.
     struct gateway gateway;
     bool gateway_needed; // some sandbox is on it
@@ -283,7 +288,7 @@ struct job_place {
     struct nft *nft;
     struct ruleset rules, rules_wanted;
     bool rules_known;
-    bool keep_rules; // they stay as they are
+    bool keep_rules; // they stay as they are, and are read
     uint32_t *cut;
     size_t cut_count;
     bool open_names, ask_inside;

@@ -228,10 +228,13 @@ static uint32_t *endpoints_of(const struct nets *nets, const struct net *net, si
     return all;
 }
 
-// Notes which services have no task any more. True when that changed.
+// Notes which services have no task any more. True when that changed. Who has just come back knows
+// too little to say it.
 static bool find_lost(const struct nets *nets, const struct net *net)
 {
     size_t endpoints_count, count = 0;
+    if (nets->adopting || nets_holds(nets, net))
+        return false;
     uint32_t *endpoints = endpoints_of(nets, net, &endpoints_count);
     uint32_t *vips = mem_alloc_array(net->records_count + 1, sizeof *vips);
     for (size_t i = 0; i < net->records_count; i++)

@@ -192,6 +192,7 @@ static void want_box(struct nets *nets, struct nets_job *job, struct box *box)
         if (!network->overlay.ingress)
             balance_net(nets_net(nets, network->overlay.id), network, &services);
     }
+    place->keep_rules = box->adopted && (nets->adopting || !box->read);
     for (size_t i = 0; i < box->order->networks_count && box->adopted; i++)
         place->keep_rules |= nets_holds(nets, nets_net(nets, box->order->networks[i].overlay.id));
     ruleset_compile(&place->rules_wanted, &services, order_of(box));

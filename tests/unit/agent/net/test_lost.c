@@ -46,6 +46,26 @@ START_TEST(an_address_that_is_an_endpoints_is_let_go)
 }
 END_TEST
 
+START_TEST(what_an_earlier_life_had_is_lost_unless_it_has_tasks)
+{
+    static const uint32_t all[] = {9, 5, 9, 7}, seven[] = {7}, nine[] = {9};
+    static const uint32_t five_nine[] = {5, 9}, five[] = {5};
+    lost = lost_new();
+    lost_had(lost, all, 4);
+    is_list(NULL, 0);
+    ck_assert(lost_update(lost, seven, 1, NULL, 0));
+    is_list(five_nine, 2);
+    // Another sandbox says the same.
+    lost_had(lost, all, 4);
+    lost_had(lost, NULL, 0);
+    ck_assert(!lost_update(lost, seven, 1, NULL, 0));
+    is_list(five_nine, 2);
+    ck_assert(lost_update(lost, seven, 1, nine, 1));
+    is_list(five, 1);
+    lost_free(lost);
+}
+END_TEST
+
 START_TEST(they_are_bounded)
 {
     uint32_t vips[LOST_MAX + 10];
@@ -68,6 +88,7 @@ Suite *suite_lost(void)
     TCase *tcase = tcase_create("lost");
     tcase_add_test(tcase, who_loses_the_last_task_is_known_until_there_is_one_again);
     tcase_add_test(tcase, an_address_that_is_an_endpoints_is_let_go);
+    tcase_add_test(tcase, what_an_earlier_life_had_is_lost_unless_it_has_tasks);
     tcase_add_test(tcase, they_are_bounded);
     suite_add_tcase(suite, tcase);
     return suite;

@@ -44,8 +44,11 @@ static bool begin(void)
 static void open_nets(void)
 {
     struct err err = ERR_INIT;
-    struct nets_config config = {
-        .loop = &loop, .dir = spaces_dir(), .wait_ms = 200, .audit_ms = AUDIT};
+    struct nets_config config = {.loop = &loop,
+                                 .dir = spaces_dir(),
+                                 .wait_ms = 200,
+                                 .audit_ms = AUDIT,
+                                 .adopt_ms = TRIES * 20};
     ck_assert_msg(nets_open(&config, &nets, &err) == 0, "%s", err.message);
 }
 
@@ -334,6 +337,98 @@ START_TEST(a_service_without_a_task_any_more_refuses)
         close(held.fd);
         close(server.fd);
     }
+    take_away(ONE);
+    close_nets();
+    end();
+}
+END_TEST
+
+static bool is_looked_at(void *ctx)
+{
+    return !nets_busy(nets) && nets_counts(nets).jobs >= *(uint64_t *)ctx;
+}
+
+// Goal: a restart forgets nothing of it: at no moment afterwards is such a service unknown, and it
+// answers when it has a task again.
+START_TEST(a_service_without_a_task_refuses_after_a_restart_too)
+{
+    if (!begin())
+        return;
+    open_nets();
+    make_client(ONE, "10.0.9.3/24");
+    make(TWO, "10.0.9.4/24", false);
+    struct talk server = {.fd = -1};
+    ck_assert_int_eq(in_box(TWO, listen_here, &server), 0);
+    nets_sandbox_serve(nets, TWO, NETS_SERVE_READY);
+    int rc = -1;
+    for (int i = 0; i < TRIES && rc; i++)
+        rc = dial_once(ONE);
+    ck_assert_int_eq(rc, 0);
+    close(server.fd);
+    take_away(TWO);
+    for (int i = 0; i < TRIES && rc != -ECONNREFUSED; i++)
+        rc = dial_once(ONE);
+    ck_assert_int_eq(rc, -ECONNREFUSED);
+    for (int life = 0; life < 2; life++) {
+        close_nets();
+        open_nets();
+        nets_keep(nets, ONE);
+        nets_sweep(nets);
+        make_client(ONE, "10.0.9.3/24");
+        for (uint64_t jobs = 1; jobs < 6; jobs++) {
+            ck_assert_int_eq(dial_once(ONE), -ECONNREFUSED);
+            ck_assert(loop_run_until(&loop, is_looked_at, &jobs, WAIT));
+        }
+        ck_assert_int_eq(dial_once(ONE), -ECONNREFUSED);
+    }
+    make(TWO, "10.0.9.4/24", false);
+    ck_assert_int_eq(in_box(TWO, listen_here, &server), 0);
+    nets_sandbox_serve(nets, TWO, NETS_SERVE_READY);
+    for (int i = 0; i < TRIES && rc; i++)
+        rc = dial_once(ONE);
+    ck_assert_int_eq(rc, 0);
+    close(server.fd);
+    take_away(TWO);
+    take_away(ONE);
+    close_nets();
+    end();
+}
+END_TEST
+
+// Goal: after a restart sandboxes are asked for one after the other; a service is reached all the
+// time, also while the one that serves it has not been asked for.
+START_TEST(services_stay_while_sandboxes_are_taken_over)
+{
+    if (!begin())
+        return;
+    open_nets();
+    make_client(ONE, "10.0.9.3/24");
+    make(TWO, "10.0.9.4/24", false);
+    struct talk server = {.fd = -1};
+    ck_assert_int_eq(in_box(TWO, listen_here, &server), 0);
+    nets_sandbox_serve(nets, TWO, NETS_SERVE_READY);
+    int rc = -1;
+    for (int i = 0; i < TRIES && rc; i++)
+        rc = dial_once(ONE);
+    ck_assert_int_eq(rc, 0);
+    close_nets();
+
+    open_nets();
+    nets_keep(nets, ONE);
+    nets_keep(nets, TWO);
+    nets_sweep(nets);
+    make_client(ONE, "10.0.9.3/24");
+    for (uint64_t jobs = 1; jobs < 4; jobs++) {
+        ck_assert_int_eq(dial_once(ONE), 0);
+        ck_assert(loop_run_until(&loop, is_looked_at, &jobs, WAIT));
+    }
+    make(TWO, "10.0.9.4/24", false);
+    nets_sandbox_serve(nets, TWO, NETS_SERVE_READY);
+    uint64_t jobs = nets_counts(nets).jobs + 4;
+    ck_assert(loop_run_until(&loop, is_looked_at, &jobs, WAIT));
+    ck_assert_int_eq(dial_once(ONE), 0);
+    close(server.fd);
+    take_away(TWO);
     take_away(ONE);
     close_nets();
     end();
@@ -698,6 +793,8 @@ Suite *suite_nets_io(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, containers_talk_and_leave_nothing);
     tcase_add_test(tcase, a_service_without_a_task_any_more_refuses);
+    tcase_add_test(tcase, a_service_without_a_task_refuses_after_a_restart_too);
+    tcase_add_test(tcase, services_stay_while_sandboxes_are_taken_over);
     tcase_add_test(tcase, drift_is_repaired_and_counted);
     tcase_add_test(tcase, restart_takes_over_and_sweeps);
     tcase_add_test(tcase, forged_addresses_are_not_heard);
