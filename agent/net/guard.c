@@ -17,6 +17,10 @@ struct nftable *guard_table(const struct guard *guard)
     // 96 bits behind the start of the UDP header lies the VNI.
     nftable_collection(table, "set", "sealed", "typeof @th,96,24;");
 
+    // Before the host's connection tracking is asked.
+    nftable_chain(table, "raw", "type filter hook prerouting priority -310");
+    nftable_rule(table, "udp dport %u ip saddr @members ip daddr @members notrack", port);
+
     nftable_chain(table, "in", "type filter hook input priority -310");
     nftable_rule(table, "udp dport %u ip saddr != @members counter name foreign drop", port);
     nftable_rule(
@@ -25,6 +29,7 @@ struct nftable *guard_table(const struct guard *guard)
     nftable_chain(table, "out", "type filter hook output priority -310");
     nftable_rule(table, "udp dport %u ip daddr @members meta skuid >= 0 counter name forged drop",
                  port);
+    nftable_rule(table, "udp dport %u ip daddr @members notrack", port);
     nftable_chain(table, "forward", "type filter hook forward priority -310");
     nftable_rule(table, "udp dport %u ip daddr @members counter name passing drop", port);
     nftable_chain(table, "seal", "type route hook output priority -150");

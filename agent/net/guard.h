@@ -11,6 +11,10 @@
 //            way out) is dropped as well
 //   seal     frames of encrypted networks get the mark that the IPsec policies ask for
 //
+// What passes between members is not tracked by the host: a connection in an overlay is one of the
+// tunnel's, too (its source port is a hash of it), and each would take a row and the time to make
+// it.
+//
 // It goes in before the first VXLAN device does, and counts what it drops. IPv4 alone, as the
 // tunnels are.
 #ifndef AGENT_NET_GUARD_H
