@@ -128,6 +128,7 @@ void local_record(const struct local *local, struct json_out *out)
             json_out_uint(out, NULL, row->host);
             json_out_uint(out, NULL, row->published);
             json_out_uint(out, NULL, row->target);
+            json_out_uint(out, NULL, row->ip6);
             json_out_end(out);
         }
         json_out_end(out);
@@ -144,8 +145,8 @@ static bool read_ports(struct local_endpoint *endpoint, const json_t *ports)
     endpoint->ports = mem_alloc_array(count, sizeof *endpoint->ports);
     for (size_t i = 0; i < count; i++) {
         const json_t *row = json_array_get(ports, i);
-        json_int_t values[4];
-        for (size_t k = 0; k < 4; k++)
+        json_int_t values[5]; // the last may be missing: 0 then
+        for (size_t k = 0; k < COUNT_OF(values); k++)
             values[k] = json_integer_value(json_array_get(row, k));
         if ((values[0] != 6 && values[0] != 17 && values[0] != 132) || values[1] < 0 ||
             values[1] > UINT32_MAX || values[2] < 1 || values[2] > 65535 || values[3] < 1 ||
@@ -156,7 +157,8 @@ static bool read_ports(struct local_endpoint *endpoint, const json_t *ports)
                                .host = (uint32_t)values[1],
                                .published = (uint16_t)values[2],
                                .address = ipnet_u32(&endpoint->ip),
-                               .target = (uint16_t)values[3]};
+                               .target = (uint16_t)values[3],
+                               .ip6 = values[4] != 0};
     }
     return true;
 }

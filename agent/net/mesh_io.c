@@ -223,6 +223,20 @@ static struct mesh_service *derive_services(const struct mesh *mesh, const struc
 
 // ---- ports of the host --------------------------------------------------------------------------
 
+static void want_relays(struct mesh *mesh, const struct mesh_service *services, size_t count)
+{
+    size_t most = 0, wanted_count = 0;
+    for (size_t i = 0; i < count; i++)
+        most += services[i].ports_count;
+    struct relay_port *wanted = mem_alloc_array(most, sizeof *wanted);
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < services[i].ports_count; k++)
+            wanted[wanted_count++] =
+                (struct relay_port){services[i].ports[k].protocol, services[i].ports[k].published};
+    relays_want(mesh->config.relays, RELAYS_MESH, wanted, wanted_count);
+    free(wanted);
+}
+
 static void hold_ports(struct mesh *mesh, const struct mesh_service *services, size_t count)
 {
     struct map before = mesh->holds;
@@ -475,6 +489,7 @@ int mesh_set(struct mesh *mesh, const struct mesh_state *state, struct err *err)
         set_sandbox(mesh, state, services);
         set_tasks(mesh, state);
         hold_ports(mesh, services, published);
+        want_relays(mesh, services, published);
         mesh->has_record = mesh_nodes_record(mesh->nodes, &mesh->record) && !mesh->hides;
         loop_later_ask(&mesh->later);
     }

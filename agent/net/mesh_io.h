@@ -15,6 +15,7 @@
 
 #include "agent/net/mesh.h"
 #include "agent/net/mesh_nodes.h"
+#include "agent/net/relays_io.h"
 #include "proto/base/err.h"
 #include "proto/base/loop_io.h"
 
@@ -22,7 +23,8 @@ struct mesh;
 
 struct mesh_config {
     struct loop *loop;
-    uint32_t life; // drawn at start
+    struct relays *relays; // outlive the mesh; NULL: ports answer on IPv4 alone
+    uint32_t life;         // drawn at start
     // This node's row for MESH_NODES_TABLE on the ingress network changed; NULL: it has none any
     // more. May be NULL.
     void (*publish)(void *owner, const uint8_t *record, size_t size);

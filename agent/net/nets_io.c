@@ -335,6 +335,7 @@ int nets_open(const struct nets_config *config, struct nets **out, struct err *e
     nets->loop = config->loop;
     nets->feed = config->feed;
     nets->ports = config->ports;
+    nets->relays = config->relays;
     nets->port = OVERLAY_PORT;
     nets->wait_ms = config->wait_ms ? config->wait_ms : NETS_WAIT_MS;
     nets->audit_ms = config->audit_ms ? config->audit_ms : NETS_AUDIT_MS;

@@ -24,9 +24,9 @@
 
 // How long a container waits for the node's own addresses on its networks, and how often everything
 // is compared with the kernel.
-#define NETS_WAIT_MS     30000
-#define NETS_AUDIT_MS    30000
-#define NETS_RETRY_MS    1000
+#define NETS_WAIT_MS  30000
+#define NETS_AUDIT_MS 30000
+#define NETS_RETRY_MS 1000
 // After a restart: how long what sandboxes balance stays as it is, while others are asked for.
 #define NETS_ADOPT_MS    5000
 #define NETS_SANDBOX_MAX 16384
@@ -41,6 +41,7 @@ struct nets_config {
     const char *dir;       // for the pins of namespaces: "<exec-root>/netns"
     struct dns_feed *feed; // NULL: names are not told to anyone
     struct ports *ports;   // borrowed until nets_close; NULL: no ports of the host
+    struct relays *relays; // outlive the nets; NULL: published ports answer on IPv4 alone
     int64_t wait_ms;       // 0: NETS_WAIT_MS
     int64_t audit_ms;      // 0: NETS_AUDIT_MS
     int64_t adopt_ms;      // 0: NETS_ADOPT_MS

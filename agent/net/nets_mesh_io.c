@@ -423,6 +423,7 @@ int nets_mesh_open(struct nets *nets, struct err *err)
                                   .repaired = on_guard_repaired,
                                   .owner = nets};
     struct mesh_config mesh = {.loop = nets->loop,
+                               .relays = nets->relays,
                                .life = life,
                                .publish = on_mesh_publish,
                                .settled = on_mesh_settled,

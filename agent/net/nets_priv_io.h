@@ -114,6 +114,7 @@ struct nets {
     char dir[NETS_PATH_BYTES];
     struct dns_feed *feed;
     struct ports *ports;
+    struct relays *relays;
     int64_t wait_ms, audit_ms;
     struct map nets;   // network id -> struct net
     struct map boxes;  // container id -> struct box

@@ -172,7 +172,8 @@ static int host_ports_of(const Swarm__Task *task, struct arena *arena, struct or
         rows[out->host_ports_count++] =
             (struct ports_row){.protocol = protocols[port->protocol],
                                .published = (uint16_t)port->published_port,
-                               .target = (uint16_t)port->target_port};
+                               .target = (uint16_t)port->target_port,
+                               .ip6 = true};
     }
     out->host_ports = rows;
     return 0;

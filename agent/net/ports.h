@@ -3,6 +3,7 @@
 #ifndef AGENT_NET_PORTS_H
 #define AGENT_NET_PORTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,7 @@ struct ports_row {
     uint16_t published_end; // the last that will do as well; 0: only `published`
     uint32_t address;       // of the container
     uint16_t target;
+    bool ip6; // at the host's IPv6 addresses, too; only with `host` 0
 };
 
 // `bridges` are the bridges the containers are behind. To be freed with nftable_free.

@@ -24,6 +24,7 @@ struct ports {
     struct loop *loop;
     struct tables *tables;
     struct forward *forward;
+    struct relays *relays;  // NULL: none
     struct map holders;     // id -> struct holder *
     struct map bridges;     // name -> itself
     struct loop_timer hold; // runs while the kernel's table is left as it is
@@ -88,6 +89,22 @@ struct ports *ports_open(struct loop *loop, struct err *err)
     return ports;
 }
 
+static void want_relays(struct ports *ports, const struct ports_row *rows, size_t count)
+{
+    struct relay_port *wanted = mem_alloc_array(count, sizeof *wanted);
+    size_t wanted_count = 0;
+    for (size_t i = 0; i < count; i++)
+        if (rows[i].ip6 && rows[i].host == 0)
+            wanted[wanted_count++] = (struct relay_port){rows[i].protocol, rows[i].published};
+    relays_want(ports->relays, RELAYS_HOST, wanted, wanted_count);
+    free(wanted);
+}
+
+void ports_relay(struct ports *ports, struct relays *relays)
+{
+    ports->relays = relays;
+}
+
 // Says what the table should hold.
 static void bring(struct ports *ports)
 {
@@ -111,6 +128,7 @@ static void bring(struct ports *ports)
         tables_drop(ports->tables, "ip", PORTS_TABLE);
     else
         tables_want(ports->tables, ports_table(rows, count, bridges, bridge));
+    want_relays(ports, rows, count);
     free(rows);
     free((void *)bridges);
 }

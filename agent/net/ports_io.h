@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "agent/net/ports.h"
+#include "agent/net/relays_io.h"
 #include "proto/base/err.h"
 #include "proto/base/loop_io.h"
 
@@ -16,6 +17,9 @@ struct ports;
 
 // NULL with *err filled when the packet filter cannot be watched.
 struct ports *ports_open(struct loop *loop, struct err *err);
+
+// From now on rows with `ip6` answer on IPv6. `relays` outlives the ports.
+void ports_relay(struct ports *ports, struct relays *relays);
 
 // A bridge, which is there, that containers may be behind: the host's ports may lead there, its
 // packets are let pass other programs' rules (forward.h), and the host's loopback addresses are

@@ -62,7 +62,16 @@ static const struct confine_call resolver_rows[] = {
 };
 const struct role_calls calls_resolver = {resolver_rows, COUNT_OF(resolver_rows)};
 
+static const struct confine_call relay_rows[] = {
+    CALLS_TO_LIVE,
+    CALLS_TO_SERVE,
+    // What is passed on goes to the host's own ports, by IPv4.
+    CALL_IF(socket, 0, ALL_BITS, AF_INET), CALL(connect), CALL(recvfrom), CALL(sendto),
+};
+const struct role_calls calls_relay = {relay_rows, COUNT_OF(relay_rows)};
+
 // clang-format on
 
 static_assert(COUNT_OF(manager_rows) <= CONFINE_ROWS_MAX, "confine_self takes no more rows");
 static_assert(COUNT_OF(resolver_rows) <= CONFINE_ROWS_MAX, "confine_self takes no more rows");
+static_assert(COUNT_OF(relay_rows) <= CONFINE_ROWS_MAX, "confine_self takes no more rows");

@@ -7,5 +7,6 @@
 
 extern const struct role_calls calls_manager;
 extern const struct role_calls calls_resolver;
+extern const struct role_calls calls_relay;
 
 #endif

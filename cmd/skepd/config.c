@@ -27,7 +27,8 @@ static bool is_list(enum option_kind kind)
 
 void config_init(struct config *config)
 {
-    *config = (struct config){.downloads_max = 3, .stop_seconds = 15, .live_restore = true};
+    *config = (struct config){
+        .downloads_max = 3, .stop_seconds = 15, .live_restore = true, .userland_proxy = true};
     for (size_t i = 0; i < options_count; i++)
         if (options[i].use == OPTION_USED && options[i].kind == OPTION_TEXT) {
             char **text = member(config, &options[i]);

@@ -51,6 +51,8 @@ struct config {
     char *advertise_addr;                 // address or interface for swarm init and join
     char *metrics_addr;                   // host:port; "" serves no metrics
 
+    bool userland_proxy; // published ports answer on IPv6, too; true
+
     char *bip;   // the default bridge's address, with its subnet's prefix; "": any
     int64_t mtu; // of the default bridge; 0: 1500
 

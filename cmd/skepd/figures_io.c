@@ -169,8 +169,10 @@ static void put_processes(const struct figures_parts *parts, struct buf *out)
     const struct {
         const char *name;
         pid_t pid;
-    } processes[] = {
-        {"node", getpid()}, {"manager", parts->manager}, {"resolver", parts->resolver}};
+    } processes[] = {{"node", getpid()},
+                     {"manager", parts->manager},
+                     {"resolver", parts->resolver},
+                     {"relay", parts->relay}};
     enum { CPU, RESIDENT, FILES, FAMILIES };
     static const struct {
         const char *name, *help;

@@ -15,7 +15,7 @@ struct figures_parts {
     const struct config *config;
     struct membership *membership; // NULL while starting or stopping; likewise the station
     struct station *station;
-    pid_t manager, resolver; // 0: it does not run
+    pid_t manager, resolver, relay; // 0: it does not run
 };
 
 // Appends all of it.

@@ -1,5 +1,5 @@
-// The two confined processes, manager and resolver, as the node keeps them: who they run as, what
-// they are told and what they say.
+// The confined processes, manager, resolver and relay, as the node keeps them: who they run as,
+// what they are told and what they say.
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,7 +20,9 @@
 #define MANAGER_USER_ID  61180
 #define RESOLVER_USER    "skep-dns"
 #define RESOLVER_USER_ID 61181
-#define RESOLVER_FOLDER  "/"
+#define RELAY_USER       "skep-relay"
+#define RELAY_USER_ID    61182
+#define NO_FOLDER        "/"
 
 static void announce(struct node *node)
 {
@@ -76,6 +78,8 @@ static void greet(void *owner, struct channel *channel)
                   err.message);
     else if (helper == &node->resolver && node->station)
         dns_feed_attach(station_feed(node->station), channel);
+    else if (helper == &node->relay && node->station && station_relays(node->station))
+        relays_attach(station_relays(node->station), channel);
 }
 
 static void on_lost(void *owner)
@@ -83,6 +87,9 @@ static void on_lost(void *owner)
     const struct helper *helper = owner;
     if (helper == &helper->node->resolver && helper->node->station)
         dns_feed_detach(station_feed(helper->node->station));
+    else if (helper == &helper->node->relay && helper->node->station &&
+             station_relays(helper->node->station))
+        relays_detach(station_relays(helper->node->station));
 }
 
 static void on_ready(void *owner, const struct message_ready *ready)
@@ -114,6 +121,13 @@ void helpers_found(void *ctx, const struct message_found *found)
     buf_fini(&text);
 }
 
+static enum metrics_process process_of(const struct helper *helper)
+{
+    return helper == &helper->node->manager    ? METRICS_MANAGER
+           : helper == &helper->node->resolver ? METRICS_RESOLVER
+                                               : METRICS_RELAY;
+}
+
 static void on_message(void *owner, const struct channel_message *message)
 {
     const struct helper *helper = owner;
@@ -140,9 +154,8 @@ static void on_message(void *owner, const struct channel_message *message)
             lookups_ask(&node->lookups, &lookup);
     } else if (message->type == MESSAGE_METRICS) {
         if (node->metrics)
-            metrics_told(node->metrics,
-                         helper == &node->manager ? METRICS_MANAGER : METRICS_RESOLVER,
-                         message->payload, message->payload_bytes);
+            metrics_told(node->metrics, process_of(helper), message->payload,
+                         message->payload_bytes);
     } else {
         log_warn("message nobody asked for", "role=%s type=%u", helper->spec.role, message->type);
     }
@@ -209,7 +222,8 @@ void helpers_init(struct node *node)
     helper_init(&node->manager, node, manager_role.name, MANAGER_USER, MANAGER_USER_ID,
                 node->manager_folder);
     helper_init(&node->resolver, node, resolver_role.name, RESOLVER_USER, RESOLVER_USER_ID,
-                RESOLVER_FOLDER);
+                NO_FOLDER);
+    helper_init(&node->relay, node, relay_role.name, RELAY_USER, RELAY_USER_ID, NO_FOLDER);
 }
 
 // ---- the manager process ------------------------------------------------------------------------
@@ -269,6 +283,21 @@ void helpers_renew_manager(void *ctx)
     if (channel_send(channel, MESSAGE_CHARGE, config.data, config.len, NULL, 0, &err))
         log_error("manager did not get its new credentials", "err=\"%s\"", err.message);
     buf_wipe(&config);
+}
+
+// ---- the relay process --------------------------------------------------------------------------
+
+static void on_relay_wanted(void *owner)
+{
+    struct node *node = owner;
+    if (!node->stopping && !node->relay.supervised)
+        node->relay.supervised = supervised_start(&node->loop, &node->relay.spec, &node->relay);
+}
+
+void helpers_await_relay(struct node *node)
+{
+    if (station_relays(node->station))
+        relays_on_wanted(station_relays(node->station), on_relay_wanted, node);
 }
 
 void helper_tell_log_level(struct helper *helper, enum log_level level)

@@ -72,9 +72,9 @@ static bool any_asked(const struct metrics *metrics)
 static void on_patience_over(struct loop_timer *timer)
 {
     struct metrics *metrics = CONTAINER_OF(timer, struct metrics, patience);
-    log_warn("a process does not tell its figures", "manager=%d resolver=%d waiting=%zu",
+    log_warn("a process does not tell its figures", "manager=%d resolver=%d relay=%d waiting=%zu",
              metrics->asked[METRICS_MANAGER], metrics->asked[METRICS_RESOLVER],
-             metrics->scrapes_count);
+             metrics->asked[METRICS_RELAY], metrics->scrapes_count);
     answer_all(metrics);
 }
 

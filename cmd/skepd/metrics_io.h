@@ -19,7 +19,7 @@
 
 struct metrics;
 
-enum metrics_process { METRICS_MANAGER, METRICS_RESOLVER, METRICS_PROCESSES };
+enum metrics_process { METRICS_MANAGER, METRICS_RESOLVER, METRICS_RELAY, METRICS_PROCESSES };
 
 struct metrics_sources {
     // Appends what the node process counts.

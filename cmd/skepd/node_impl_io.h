@@ -17,7 +17,7 @@
 #include "cmd/skepd/supervise_io.h"
 #include "proto/base/log.h"
 
-// One of the two confined processes, as the node keeps it.
+// One of the confined processes, as the node keeps it.
 struct helper {
     struct node *node;
     const char *user;
@@ -52,6 +52,7 @@ struct node {
     char manager_folder[PATH_MAX];
     struct helper manager;
     struct helper resolver;
+    struct helper relay;    // runs once a port is published
     struct lookups lookups; // of the manager
     bool announced;         // told the service manager that we are ready
     bool stopping;
@@ -72,7 +73,7 @@ int node_private_folder(const char *path, uid_t uid, gid_t gid, struct err *err)
 
 // ---- helpers_io.c -------------------------------------------------------------------------------
 
-// Fills both, who they run as and what they say to; starts neither.
+// Fills all, who they run as and what they say to; starts none.
 void helpers_init(struct node *node);
 
 // Of membership_ops; `ctx` is the node.
@@ -80,6 +81,9 @@ int helpers_start_manager(void *ctx, const char *listen_addr, const struct charg
                           struct err *err);
 void helpers_stop_manager(void *ctx, void (*stopped)(void *owner), void *owner);
 void helpers_renew_manager(void *ctx);
+
+// Starts the relay process as soon as there is something for it.
+void helpers_await_relay(struct node *node);
 
 // An answer of the node's lookups, for the manager.
 void helpers_found(void *ctx, const struct message_found *found);

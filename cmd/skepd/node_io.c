@@ -128,6 +128,8 @@ void node_stop_next(struct node *node)
         supervised_stop(node->manager.supervised);
     else if (node->resolver.supervised)
         supervised_stop(node->resolver.supervised);
+    else if (node->relay.supervised)
+        supervised_stop(node->relay.supervised);
     else
         loop_stop(&node->loop);
 }
@@ -175,13 +177,15 @@ static void set_client(void *ctx, struct rpc_client *client)
 static void put_figures(void *ctx, struct buf *out)
 {
     const struct node *node = ctx;
-    const struct helper *manager = &node->manager, *resolver = &node->resolver;
+    const struct helper *manager = &node->manager, *resolver = &node->resolver,
+                        *relay = &node->relay;
     struct figures_parts parts = {
         .config = node->config,
         .membership = node->membership,
         .station = node->station,
         .manager = manager->supervised ? supervised_pid(manager->supervised) : 0,
         .resolver = resolver->supervised ? supervised_pid(resolver->supervised) : 0,
+        .relay = relay->supervised ? supervised_pid(relay->supervised) : 0,
     };
     figures_put(&parts, out);
 }
@@ -189,7 +193,9 @@ static void put_figures(void *ctx, struct buf *out)
 static bool ask_process(void *ctx, enum metrics_process process)
 {
     const struct node *node = ctx;
-    const struct helper *helper = process == METRICS_MANAGER ? &node->manager : &node->resolver;
+    const struct helper *helper = process == METRICS_MANAGER    ? &node->manager
+                                  : process == METRICS_RESOLVER ? &node->resolver
+                                                                : &node->relay;
     struct channel *channel = helper->supervised ? supervised_channel(helper->supervised) : NULL;
     return channel && channel_send(channel, MESSAGE_METRICS_ASK, "", 0, NULL, 0, NULL) == 0;
 }
@@ -258,6 +264,7 @@ static int start(struct node *node, struct err *err)
         return result;
     node->resolver.supervised =
         supervised_start(&node->loop, &node->resolver.spec, &node->resolver);
+    helpers_await_relay(node);
     return 0;
 }
 
@@ -293,6 +300,7 @@ static void on_reload_signal(uv_signal_t *handle, int number)
         log_set_level(node_log_level(node->config));
         helper_tell_log_level(&node->manager, node_log_level(node->config));
         helper_tell_log_level(&node->resolver, node_log_level(node->config));
+        helper_tell_log_level(&node->relay, node_log_level(node->config));
         if (node->station)
             station_reload(node->station);
         log_info("configuration was read again", "changed=%s", changed ? "yes" : "no");

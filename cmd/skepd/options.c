@@ -26,7 +26,6 @@
     }
 
 #define NO_CONTAINERD "containers are started by crun or runc under conmon"
-#define NO_PROXY      "published ports are balanced by nftables"
 #define NO_DRIVER     "image layers are always on overlayfs"
 #define OWN_RULES     "Skep keeps its rules in a table of its own and always needs them"
 
@@ -101,6 +100,8 @@ const struct option options[] = {
          "IPC namespace of containers: private, shareable"),
     USED("bip", 0, "bip", TEXT, bip, false, "address of the default bridge: 10.1.2.1/24"),
     USED("mtu", 0, "mtu", NUMBER, mtu, false, "largest packet on the default bridge"),
+    USED("userland-proxy", 0, "userland-proxy", BOOL, userland_proxy, false,
+         "published ports answer on IPv6 addresses, by a relay"),
 
     USED("help", 'h', NULL, BOOL, show_help, false, "this text"),
     USED("version", 'v', NULL, BOOL, show_version, false, "the version"),
@@ -110,8 +111,7 @@ const struct option options[] = {
     NONE("containerd-namespace", 0, "containerd-namespace", TEXT, NO_CONTAINERD),
     NONE("containerd-plugins-namespace", 0, "containerd-plugin-namespace", TEXT, NO_CONTAINERD),
     NONE("cri-containerd", 0, "cri-containerd", BOOL, NO_CONTAINERD),
-    NONE("userland-proxy", 0, "userland-proxy", BOOL, NO_PROXY),
-    NONE("userland-proxy-path", 0, "userland-proxy-path", TEXT, NO_PROXY),
+    NONE("userland-proxy-path", 0, "userland-proxy-path", TEXT, "the relay is skepd's own"),
     NONE("storage-driver", 's', "storage-driver", TEXT, NO_DRIVER),
     NONE("storage-opt", 0, "storage-opts", LIST, NO_DRIVER),
     NONE("iptables", 0, "iptables", BOOL, OWN_RULES),

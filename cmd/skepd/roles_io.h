@@ -14,6 +14,9 @@ extern const struct role manager_role;
 // Answers to DNS questions from sandboxes, on every node.
 extern const struct role resolver_role;
 
+// Takes what comes to published ports over IPv6, on nodes that publish some.
+extern const struct role relay_role;
+
 // The role of that name, or NULL.
 const struct role *role_by_name(const char *name);
 

@@ -27,6 +27,7 @@ struct station {
     char *tmp; // archives on their way
     struct volumes *volumes;
     struct dns_feed *feed;
+    struct relays *relays;           // NULL: published ports answer on IPv4 alone
     struct nets *nets;               // NULL on a machine that cannot make namespaces
     struct attachments *attachments; // NULL as nets
     bool networked;                  // nets has begun the swarm

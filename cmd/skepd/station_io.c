@@ -178,6 +178,10 @@ static void open_ports(struct station *station)
     station->ports = ports_open(station->loop, &err);
     if (!station->ports)
         log_warn("this machine cannot publish ports", "err=\"%s\"", err.message);
+    if (station->config->userland_proxy)
+        station->relays = relays_open(station->loop);
+    if (station->ports)
+        ports_relay(station->ports, station->relays);
 }
 
 static void open_locals(struct station *station)
@@ -208,8 +212,11 @@ static void open_nets(struct station *station)
 {
     struct err err = ERR_INIT;
     char *dir = str_printf("%s/%s", station->config->exec_root, NETNS_FOLDER);
-    struct nets_config nets = {
-        .loop = station->loop, .dir = dir, .feed = station->feed, .ports = station->ports};
+    struct nets_config nets = {.loop = station->loop,
+                               .dir = dir,
+                               .feed = station->feed,
+                               .ports = station->ports,
+                               .relays = station->relays};
     if (nets_open(&nets, &station->nets, &err))
         log_warn("this machine cannot attach containers to networks", "err=\"%s\"", err.message);
     free(dir);
@@ -267,6 +274,7 @@ static void station_free(struct station *station)
     if (station->attachments)
         attachments_free(station->attachments);
     dns_feed_close(station->feed);
+    relays_close(station->relays);
     if (station->images)
         images_close(station->images);
     free(station->tmp);
@@ -441,6 +449,11 @@ void station_close(struct station *station, void (*closed)(void *owner), void *o
 struct dns_feed *station_feed(struct station *station)
 {
     return station_of(station)->feed;
+}
+
+struct relays *station_relays(struct station *station)
+{
+    return station_of(station)->relays;
 }
 
 struct images *station_images(struct station *station)

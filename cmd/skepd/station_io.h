@@ -12,6 +12,7 @@
 #include "agent/container_io.h"
 #include "agent/crate/crates_io.h"
 #include "agent/dns/feed_io.h"
+#include "agent/net/relays_io.h"
 #include "agent/image/images_io.h"
 #include "agent/oci/volumes_io.h"
 #include "cmd/skepd/config.h"
@@ -48,6 +49,8 @@ struct locals *station_locals(struct station *station); // NULL: no networks of 
 struct nets *station_nets(struct station *station);     // NULL: none of the swarm's either
 // What the resolver process is told; it is attached to each life of that process.
 struct dns_feed *station_feed(struct station *station);
+// What the relay process is told, as above; NULL: published ports answer on IPv4 alone.
+struct relays *station_relays(struct station *station);
 
 // ---- in a swarm ---------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ ip=$(d inspect -f '{{.NetworkSettings.IPAddress}}' web)
 same web "$(d run --rm "$LAB_IMAGE" wget -q -O - "http://$ip/")" "a neighbour"
 d run --rm "$LAB_IMAGE" ping -c 1 -W 5 "$(ip_of h2)" >/dev/null || fail "no way out"
 refused 'port is already allocated' d run -d -p 8080:80 "$LAB_IMAGE" sleep 60
-refused 'published on IPv4 addresses alone' d run -d -p '[::]:8081:80' "$LAB_IMAGE" sleep 60
+refused 'published on IPv6 addresses alone' d run -d -p '[::]:8081:80' "$LAB_IMAGE" sleep 60
 
 step "a user's network, with a fixed address"
 d network create --subnet 10.40.0.0/24 --gateway 10.40.0.1 blue >/dev/null

@@ -121,11 +121,11 @@ END_TEST
 // Goal: what has no meaning here is accepted and said; test harnesses for dockerd can start skepd.
 START_TEST(config_warns_of_what_has_no_effect)
 {
-    ck_assert_int_eq(parse(ARGS("--userland-proxy=false", "--storage-driver", "overlay2",
+    ck_assert_int_eq(parse(ARGS("--userland-proxy-path=/bin/false", "--storage-driver", "overlay2",
                                 "--iptables=false", "--containerd=/run/c.sock")),
                      0);
     const char *text = buf_cstr(&warnings);
-    ck_assert_ptr_nonnull(strstr(text, "userland-proxy has no effect"));
+    ck_assert_ptr_nonnull(strstr(text, "userland-proxy-path has no effect"));
     ck_assert_ptr_nonnull(strstr(text, "storage-driver has no effect"));
     ck_assert_ptr_nonnull(strstr(text, "iptables has no effect"));
     ck_assert_ptr_nonnull(strstr(text, "containerd has no effect"));
