@@ -70,9 +70,7 @@ static bool may_share(const struct crate *crate)
 // Local networks came or went: those of the swarm have to know.
 static int share_again(const struct crate *crate, struct err *err)
 {
-    return crate->crates->attachments && attachments_any(crate->crates->attachments, crate->id)
-               ? crate_net_share(crate, err)
-               : 0;
+    return crate_net_is_shared(crate) ? crate_net_share(crate, err) : 0;
 }
 
 // The lines of its hosts file for a network that it has just got, or is about to lose.
@@ -95,11 +93,9 @@ static void tell_hosts(const struct crate *crate, const char *network, bool ther
 // takes along.
 static void tell_resolv(const struct crate *crate)
 {
-    const struct crates *crates = crate->crates;
     if (crate_running(crate))
-        crate_resolv_change(
-            crate, (crates->attachments && attachments_any(crates->attachments, crate->id)) ||
-                       locals_answers(crates->locals, crate->id));
+        crate_resolv_change(crate, crate_net_is_shared(crate) ||
+                                       locals_answers(crate->crates->locals, crate->id));
 }
 
 static void connected(void *owner, const struct err *err)
@@ -112,7 +108,7 @@ static void connected(void *owner, const struct err *err)
         crate_save(crate, &change->err);
     if (crate && change->err.code) {
         json_object_del(crate->endpoints, change->network);
-        if (!attachments_any(crate->crates->attachments, crate->id))
+        if (!crate_net_is_shared(crate))
             locals_share(crate->crates->locals, crate->id, false, false);
     } else if (crate) {
         tell_hosts(crate, change->network, true);
@@ -200,7 +196,7 @@ static void disconnected(void *owner)
 {
     struct change *change = owner;
     const struct crate *crate = change_crate(change);
-    if (crate && crate_running(crate) && !attachments_any(crate->crates->attachments, crate->id))
+    if (crate && crate_running(crate) && !crate_net_is_shared(crate))
         locals_share(crate->crates->locals, crate->id, false, false);
     if (crate)
         tell_resolv(crate);

@@ -280,14 +280,19 @@ bool crate_net_publishes(const struct crate *crate)
     return false;
 }
 
+bool crate_net_is_shared(const struct crate *crate)
+{
+    const struct attachments *attachments = crate->crates->attachments;
+    return attachments && attachments_any(attachments, crate->id);
+}
+
 int crate_net_join(struct crate *crate, struct err *err)
 {
     struct crate_life *life = crate->life;
     char path[LAYOUT_PLACE_BYTES];
     if (!crate_is_networked(crate))
         return 0;
-    bool shared =
-        crate->crates->attachments && attachments_any(crate->crates->attachments, crate->id);
+    bool shared = crate_net_is_shared(crate);
     int rc = shared ? 0 : crate_net_join_locals(crate, err);
     if (rc == 0)
         rc = locals_space(crate->crates->locals, crate->id, path, err);

@@ -14,6 +14,8 @@
 size_t crate_net_names(const struct crate *crate, const char *out[CRATE_NETWORKS_MAX]);
 // Whether it is one of this node alone.
 bool crate_net_is_local(const struct crate *crate, const char *network);
+// Whether it is on one of the swarm, or about to be.
+bool crate_net_is_shared(const struct crate *crate);
 // What its configuration publishes; `rows` has room for CRATE_PORTS_MAX. INVALID_ARGUMENT.
 int crate_net_ports(const struct crate *crate, struct ports_row *rows, size_t *count,
                     struct err *err);
