@@ -263,8 +263,7 @@ static void load_next(struct load *load)
         tag ? str_printf("docker-archive:%s:%s", load->path, tag)
             : str_printf("%s:%s", load->is_oci ? "oci-archive" : "docker-archive", load->path);
     struct fetch_spec spec = {
-        .source = source,
-        .reference = tag ? &reference : NULL,
+        .source = {.name = source, .reference = tag ? &reference : NULL},
         .done = load_fetched,
         .owner = load,
     };

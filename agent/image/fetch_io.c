@@ -15,27 +15,10 @@
 #include "proto/base/log.h"
 #include "proto/base/str.h"
 
-#define FETCH_MAGIC    0x66657463u
-#define ARENA_BYTES    (16u << 20)
-#define OUTPUT_BYTES   MANIFEST_BYTES_MAX
-#define INSPECT_MS     60000
-#define TICK_MS        300
-#define ARGS_MAX       32
-#define PLATFORM_BYTES 32
-
-#if defined(__x86_64__)
-#define NATIVE_ARCH "amd64"
-#elif defined(__aarch64__)
-#define NATIVE_ARCH "arm64"
-#elif defined(__arm__)
-#define NATIVE_ARCH "arm"
-#elif defined(__powerpc64__)
-#define NATIVE_ARCH "ppc64le"
-#elif defined(__s390x__)
-#define NATIVE_ARCH "s390x"
-#else
-#define NATIVE_ARCH "riscv64"
-#endif
+#define FETCH_MAGIC 0x66657463u
+#define ARENA_BYTES (16u << 20)
+#define INSPECT_MS  60000
+#define TICK_MS     300
 
 struct fetch {
     unsigned magic;
@@ -43,20 +26,12 @@ struct fetch {
     struct images *images;
     char root[IMAGES_PATH_BYTES];
     char stage[IMAGES_PATH_BYTES];
-    char *source;
-    bool registry;
+    struct source source;
     bool named;
     bool cancelled;
     bool stalled;
     bool has_slot;
     bool is_new; // layers were brought
-    bool insecure;
-    bool mirrored; // the file of mirrors says what is insecure
-    struct reference reference;
-    char os[PLATFORM_BYTES];
-    char architecture[PLATFORM_BYTES];
-    char variant[PLATFORM_BYTES];
-    int auth_fd;
     struct arena arena;
     struct manifest manifest;
     char top_digest[72]; // of what the name stands for: a list's or the manifest's
@@ -99,15 +74,13 @@ static void tell_layer(struct fetch *fetch, size_t i, const char *status, uint64
 
 static void fetch_free(struct fetch *fetch)
 {
-    if (fetch->auth_fd >= 0)
-        close(fetch->auth_fd);
     loop_timer_stop(&fetch->tick);
     arena_fini(&fetch->arena);
     buf_fini(&fetch->manifest_json);
     buf_fini(&fetch->config_json);
     free(fetch->had);
     free(fetch->told);
-    free(fetch->source);
+    source_close(&fetch->source);
     MAGIC_CLEAR(fetch);
     free(fetch);
 }
@@ -158,8 +131,8 @@ static void fetch_fail(struct fetch *fetch)
 static void fetch_finish(struct fetch *fetch)
 {
     const struct image *image = NULL;
-    struct reference name = fetch->reference;
-    if (fetch->named && fetch->registry)
+    struct reference name = fetch->source.reference;
+    if (fetch->named && fetch->source.registry)
         str_copy(name.digest, sizeof name.digest, fetch->top_digest);
     if (library_add(fetch->images->library, fetch->digest, fetch->manifest_json.data,
                     fetch->manifest_json.len, fetch->config_json.data, fetch->config_json.len,
@@ -172,78 +145,18 @@ static void fetch_finish(struct fetch *fetch)
     tell(fetch, "", text, 0, 0);
     str_format(text, sizeof text, "Status: %s for %s",
                fetch->is_new ? "Downloaded newer image" : "Image is up to date",
-               reference_familiar(&fetch->reference, familiar));
+               reference_familiar(&fetch->source.reference, familiar));
     tell(fetch, "", text, 0, 0);
     fetch_end(fetch, image);
 }
 
 // ---- skopeo -------------------------------------------------------------------------------------
 
-// "docker://domain/path@digest", or the archive's name as it is.
-static void source_at(const struct fetch *fetch, const char *digest, struct buf *out)
-{
-    buf_init(out, IMAGES_PATH_BYTES + REFERENCE_TEXT_BYTES);
-    buf_put_str(out, fetch->source);
-    if (!fetch->registry)
-        return;
-    const char *wanted = digest ? digest : fetch->reference.digest;
-    if (*wanted)
-        buf_printf(out, "@%s", wanted);
-    else
-        buf_printf(out, ":%s", fetch->reference.tag);
-}
-
-static int run_skopeo(struct fetch *fetch, const char *const *args, int64_t timeout_ms,
-                      process_done *done)
-{
-    const char *argv[ARGS_MAX] = {fetch->images->skopeo, "--override-os", fetch->os,
-                                  "--override-arch", fetch->architecture};
-    size_t count = 5;
-    if (fetch->mirrored) {
-        argv[count++] = "--registries-conf";
-        argv[count++] = fetch->images->mirrors_conf;
-    }
-    if (*fetch->variant) {
-        argv[count++] = "--override-variant";
-        argv[count++] = fetch->variant;
-    }
-    for (; *args; args++) {
-        CHECK(count + 1 < ARGS_MAX);
-        argv[count++] = *args;
-    }
-    struct process_spec spec = {
-        .argv = argv,
-        .fds = &fetch->auth_fd,
-        .fds_count = 1,
-        .output_bytes_max = OUTPUT_BYTES,
-        .timeout_ms = timeout_ms,
-    };
-    return process_start(fetch->images->loop, &spec, done, fetch, &fetch->process, &fetch->err);
-}
-
 // Asks for a raw document: the manifest (config false) or the configuration.
 static void inspect(struct fetch *fetch, const char *digest, bool config, process_done *done)
 {
-    struct buf source;
-    source_at(fetch, digest, &source);
-    const char *args[12] = {"inspect", "--raw"};
-    size_t count = 2;
-    if (config)
-        args[count++] = "--config";
-    if (fetch->registry) {
-        args[count++] = "--authfile";
-        args[count++] = FETCH_AUTH_PATH;
-        if (!fetch->mirrored)
-            args[count++] = fetch->insecure ? "--tls-verify=false" : "--tls-verify=true";
-        if (fetch->images->certs_dir) {
-            args[count++] = "--cert-dir";
-            args[count++] = fetch->images->certs_dir;
-        }
-    }
-    args[count++] = buf_cstr(&source);
-    int rc = run_skopeo(fetch, args, INSPECT_MS, done);
-    buf_fini(&source);
-    if (rc)
+    if (source_inspect(&fetch->source, digest, config, INSPECT_MS, done, fetch, &fetch->process,
+                       &fetch->err))
         fetch_fail(fetch);
 }
 
@@ -377,31 +290,22 @@ static void copy_layers(struct fetch *fetch)
         fetch_fail(fetch);
         return;
     }
-    source_at(fetch, fetch->digest, &source);
-    const char *args[20] = {"--insecure-policy",
-                            "--tmpdir",
-                            fetch->stage,
-                            "copy",
-                            "--quiet",
-                            "--dest-oci-accept-uncompressed-layers",
-                            "--dest-shared-blob-dir",
-                            blobs};
-    size_t count = 8;
-    if (fetch->registry) {
-        args[count++] = "--src-authfile";
-        args[count++] = FETCH_AUTH_PATH;
-        if (!fetch->mirrored)
-            args[count++] = fetch->insecure ? "--src-tls-verify=false" : "--src-tls-verify=true";
-        if (fetch->images->certs_dir) {
-            args[count++] = "--src-cert-dir";
-            args[count++] = fetch->images->certs_dir;
-        }
-    }
+    source_text(&fetch->source, fetch->digest, &source);
+    const char *args[11 + SOURCE_OPTIONS_MAX] = {"--insecure-policy",
+                                                 "--tmpdir",
+                                                 fetch->stage,
+                                                 "copy",
+                                                 "--quiet",
+                                                 "--dest-oci-accept-uncompressed-layers",
+                                                 "--dest-shared-blob-dir",
+                                                 blobs};
+    size_t count = source_options(&fetch->source, true, args, 8);
     args[count++] = buf_cstr(&source);
     args[count++] = layout;
+    CHECK(count < COUNT_OF(args));
     fetch->is_new = true;
     fetch->last_change = loop_now(fetch->images->loop);
-    int rc = run_skopeo(fetch, args, 0, copied);
+    int rc = source_run(&fetch->source, args, 0, copied, fetch, &fetch->process, &fetch->err);
     buf_fini(&source);
     if (rc)
         fetch_fail(fetch);
@@ -450,8 +354,9 @@ static void take_manifest(struct fetch *fetch)
     fetch->had = mem_alloc_array(fetch->manifest.layers_count + 1, sizeof(bool));
     fetch->told = mem_alloc_array(fetch->manifest.layers_count + 1, sizeof(bool));
     char text[REFERENCE_TEXT_BYTES];
-    str_format(text, sizeof text, "Pulling from %s", fetch->reference.path);
-    tell(fetch, *fetch->reference.tag ? fetch->reference.tag : fetch->top_digest, text, 0, 0);
+    str_format(text, sizeof text, "Pulling from %s", fetch->source.reference.path);
+    tell(fetch, *fetch->source.reference.tag ? fetch->source.reference.tag : fetch->top_digest,
+         text, 0, 0);
     const struct image *known =
         library_by_id(fetch->images->library, fetch->manifest.config.digest);
     if (known) {
@@ -467,13 +372,14 @@ static void got_manifest(void *owner, const struct process_result *result)
     struct fetch *fetch = owner;
     if (!program_ended(fetch, result, "read image manifest"))
         return;
-    const struct platform wanted = {fetch->os, fetch->architecture, fetch->variant};
+    const struct platform wanted = {fetch->source.os, fetch->source.architecture,
+                                    fetch->source.variant};
     bool nested = *fetch->top_digest;
     buf_clear(&fetch->manifest_json);
     buf_put(&fetch->manifest_json, result->out, result->out_bytes);
     blobs_digest(fetch->manifest_json.data, fetch->manifest_json.len, fetch->digest);
-    const char *asked = nested ? fetch->manifest.chosen.digest : fetch->reference.digest;
-    if (fetch->registry && *asked && !str_equal(asked, fetch->digest))
+    const char *asked = nested ? fetch->manifest.chosen.digest : fetch->source.reference.digest;
+    if (fetch->source.registry && *asked && !str_equal(asked, fetch->digest))
         err_set(&fetch->err, ERR_DATA_LOSS, "image manifest does not match its digest %s", asked);
     if (!nested)
         str_copy(fetch->top_digest, sizeof fetch->top_digest, fetch->digest);
@@ -515,27 +421,6 @@ void fetch_next(struct images *images)
     }
 }
 
-// "linux/arm/v7"
-static int take_platform(struct fetch *fetch, const char *platform)
-{
-    str_copy(fetch->os, sizeof fetch->os, "linux");
-    str_copy(fetch->architecture, sizeof fetch->architecture, NATIVE_ARCH);
-    if (str_empty(platform))
-        return 0;
-    char *parts[] = {fetch->os, fetch->architecture, fetch->variant};
-    const char *rest = platform;
-    struct str_part part;
-    size_t count = 0;
-    while (str_split(&rest, '/', &part)) {
-        if (count == COUNT_OF(parts) || !part.len || part.len >= PLATFORM_BYTES)
-            return err_set(&fetch->err, ERR_INVALID_ARGUMENT, "invalid platform \"%.60s\"",
-                           platform);
-        memcpy(parts[count], part.at, part.len);
-        parts[count++][part.len] = '\0';
-    }
-    return 0;
-}
-
 struct fetch *fetch_start(struct images *images, const struct fetch_spec *spec)
 {
     struct fetch *fetch = MEM_NEW(struct fetch);
@@ -543,8 +428,7 @@ struct fetch *fetch_start(struct images *images, const struct fetch_spec *spec)
     images->ops++;
     images->writers++;
     fetch->images = images;
-    fetch->registry = spec->registry;
-    fetch->source = str_dup(spec->source);
+    fetch->named = spec->source.reference != NULL;
     fetch->progress = spec->progress;
     fetch->done = spec->done;
     fetch->owner = spec->owner;
@@ -556,15 +440,7 @@ struct fetch *fetch_start(struct images *images, const struct fetch_spec *spec)
     loop_timer_init(&fetch->tick, images->loop, ticked);
     loop_later_init(&fetch->later, images->loop, fetch_run);
     list_init(&fetch->link);
-    if (spec->reference) {
-        fetch->reference = *spec->reference;
-        fetch->named = true;
-        fetch->insecure = fetch_insecure(images, fetch->reference.domain);
-        fetch->mirrored = fetch->registry && images->mirrors.urls_count &&
-                          str_equal(fetch->reference.domain, MIRRORS_DOMAIN);
-    }
-    take_platform(fetch, spec->platform);
-    fetch->auth_fd = fetch_auth_fd(fetch->reference.domain, spec->auth, &fetch->err);
+    source_open(&fetch->source, images, &spec->source, &fetch->err);
     list_push_back(&images->fetch_queue, &fetch->link);
     fetch_next(images);
     return fetch;

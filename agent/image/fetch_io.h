@@ -8,18 +8,14 @@
 #define AGENT_IMAGE_FETCH_IO_H
 
 #include "agent/image/images_priv_io.h"
+#include "agent/image/source_io.h"
 
 struct fetch;
 
 struct fetch_spec {
-    const char
-        *source;   // skopeo's name: "docker://x/y" (without tag) or "docker-archive:file[:tag]"
-    bool registry; // the source takes ":tag" and "@digest"
-    const struct reference *reference; // what to ask for and how to name the result; NULL: no name
-    const struct registry_auth *auth;  // NULL: anonymous
-    const char *platform;              // NULL: this machine's
-    images_progress *progress;         // may be NULL
-    images_done *done;                 // exactly once
+    struct source_spec source; // its reference also names the result; NULL: no name
+    images_progress *progress; // may be NULL
+    images_done *done;         // exactly once
     void *owner;
 };
 

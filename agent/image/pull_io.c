@@ -141,14 +141,8 @@ void images_pull(struct images *images, const struct pull_request *request, imag
         shared->key = str_dup(key);
         list_init(&shared->pulls);
         map_put_str(&images->fetches, key, shared);
-        char source[REFERENCE_TEXT_BYTES + 16], name[REFERENCE_TEXT_BYTES];
-        str_format(source, sizeof source, "docker://%s", reference_name(&reference, name));
         struct fetch_spec spec = {
-            .source = source,
-            .registry = true,
-            .reference = &reference,
-            .auth = request->auth,
-            .platform = request->platform,
+            .source = {NULL, &reference, request->auth, request->platform},
             .progress = shared_progress,
             .done = shared_done,
             .owner = shared,
