@@ -165,6 +165,7 @@ int images_open(const struct images_config *config, struct images **out, struct 
     map_init(&images->unpacks);
     map_init(&images->fetches);
     list_init(&images->fetch_queue);
+    list_init(&images->asks);
     int rc = make_folders(images, err);
     if (!rc)
         rc = set_mirrors(images, &config->mirrors, err);

@@ -91,6 +91,19 @@ void images_pull(struct images *images, const struct pull_request *request, imag
 // done runs with CANCELLED; the download stops when nobody else waits for it.
 void images_pull_cancel(struct images_pull *pull);
 
+// Asks a registry what it has under a name, fetching nothing: docker's clients pin it. It gives up
+// after IMAGES_ASK_MS_MAX, which is how long dockerd waits for a registry's first word. `offer` is
+// valid during the call; NULL with err.
+#define IMAGES_ASK_MS_MAX 15000
+struct offer;
+struct images_ask;
+typedef void images_offered(void *owner, const struct offer *offer, const struct err *err);
+void images_ask(struct images *images, const struct reference *reference,
+                const struct registry_auth *auth, images_offered *done, void *owner,
+                struct images_ask **out);
+// done runs with CANCELLED, as soon as possible.
+void images_ask_cancel(struct images_ask *ask);
+
 // Sends an image to a registry.
 typedef void images_simple_done(void *owner, const struct err *err);
 void images_push(struct images *images, const char *reference, const struct registry_auth *auth,

@@ -29,6 +29,8 @@ struct images {
     struct map unpacks;      // id -> struct unpack under way
     struct map fetches;      // key -> struct fetch under way
     struct list fetch_queue; // fetches that wait for their turn
+    struct list asks;        // questions to registries, oldest first
+    unsigned asks_running;   // of those
     size_t ops;              // operations under way
     size_t writers;          // of those, what brings blobs that no image has yet
     uint64_t stage_number;
@@ -61,6 +63,9 @@ bool images_is_unpacked(const struct images *images, const char *id);
 
 // Removes blobs that no image needs. Does nothing while fetches or imports are under way.
 void images_sweep(struct images *images);
+
+// All questions to registries that are under way.
+void images_asks_cancel(struct images *images);
 
 // A path below a folder; INVALID_ARGUMENT when too long.
 int images_path(char out[IMAGES_PATH_BYTES], struct err *err, const char *format, ...)

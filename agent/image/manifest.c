@@ -99,6 +99,25 @@ static int take_list(const json_t *root, const struct platform *wanted, struct a
     return take_descriptor(best, arena, &out->chosen, err);
 }
 
+int manifest_kind(const json_t *root, bool *is_list, struct err *err)
+{
+    bool has_list = json_is_array(json_object_get(root, "manifests"));
+    bool has_layers = json_is_array(json_object_get(root, "layers"));
+    json_int_t version = json_integer_value(json_object_get(root, "schemaVersion"));
+    *is_list = has_list;
+    // A document that is both could mean different images to different readers (GO-2024-2914).
+    if (has_list && (has_layers || json_object_get(root, "config")))
+        return err_set(err, ERR_INVALID_ARGUMENT, "image manifest is both a manifest and a list");
+    if (version == 1)
+        return err_set(err, ERR_UNIMPLEMENTED, "image manifest schema 1 is not supported");
+    if (version != 2)
+        return err_set(err, ERR_INVALID_ARGUMENT, "image manifest has no schema version");
+    if (!has_list && !has_layers)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "image manifest has neither layers nor manifests");
+    return 0;
+}
+
 int manifest_parse(const void *bytes, size_t size, const struct platform *wanted,
                    struct arena *arena, struct manifest *out, struct err *err)
 {
@@ -109,22 +128,11 @@ int manifest_parse(const void *bytes, size_t size, const struct platform *wanted
     json_t *root = json_parse(bytes, size, err);
     if (!root)
         return err_wrap(err, "image manifest");
-    int rc;
-    bool has_list = json_is_array(json_object_get(root, "manifests"));
-    bool has_layers = json_is_array(json_object_get(root, "layers"));
-    // A document that is both could mean different images to different readers (GO-2024-2914).
-    if (has_list && (has_layers || json_object_get(root, "config")))
-        rc = err_set(err, ERR_INVALID_ARGUMENT, "image manifest is both a manifest and a list");
-    else if (json_integer_value(json_object_get(root, "schemaVersion")) == 1)
-        rc = err_set(err, ERR_UNIMPLEMENTED, "image manifest schema 1 is not supported");
-    else if (json_integer_value(json_object_get(root, "schemaVersion")) != 2)
-        rc = err_set(err, ERR_INVALID_ARGUMENT, "image manifest has no schema version");
-    else if (has_list)
-        rc = take_list(root, wanted, arena, out, err);
-    else if (has_layers)
-        rc = take_manifest(root, arena, out, err);
-    else
-        rc = err_set(err, ERR_INVALID_ARGUMENT, "image manifest has neither layers nor manifests");
+    bool is_list;
+    int rc = manifest_kind(root, &is_list, err);
+    if (!rc)
+        rc = is_list ? take_list(root, wanted, arena, out, err)
+                     : take_manifest(root, arena, out, err);
     if (!rc && arena_overflowed(arena))
         rc = err_set(err, ERR_RESOURCE_EXHAUSTED, "image manifest is too large");
     json_decref(root);

@@ -12,6 +12,7 @@
 #include "proto/base/buf.h"
 #include "proto/base/clock.h"
 #include "proto/base/err.h"
+#include "proto/base/json.h"
 
 #define MANIFEST_BYTES_MAX     (4u << 20)
 #define MANIFEST_LAYERS_MAX    512
@@ -40,6 +41,9 @@ struct manifest {
     // a list: the entry for the wanted platform
     struct descriptor chosen;
 };
+
+// Which of the two a document is, an unambiguous one. UNIMPLEMENTED for schema 1, INVALID_ARGUMENT.
+int manifest_kind(const json_t *root, bool *is_list, struct err *err);
 
 // Reads a manifest or a list; from a list it picks the entry for `wanted` (the exact variant
 // first). Everything lands in the arena. NOT_FOUND "no matching manifest for linux/amd64 in the

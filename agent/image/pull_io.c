@@ -173,6 +173,7 @@ void images_pull_cancel(struct images_pull *pull)
 
 void images_cancel_all(struct images *images)
 {
+    images_asks_cancel(images);
     MAP_EACH (entry, &images->fetches) {
         struct shared *shared = entry->value;
         while (!list_empty(&shared->pulls)) {

@@ -2,6 +2,7 @@
 #include <stdint.h>
 
 #include "agent/image/manifest.h"
+#include "agent/image/offer.h"
 #include "proto/base/check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -12,6 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct arena arena;
     struct manifest manifest;
     struct image_config config;
+    struct offer offer;
     struct err err = ERR_INIT;
     arena_init(&arena, 1 << 20);
     if (manifest_parse(data, size, &platform, &arena, &manifest, &err) == 0) {
@@ -23,6 +25,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     err_clear(&err);
     if (image_config_parse(data, size, &arena, &config, &err) != 0)
         CHECK(err.code != ERR_OK);
+    err_clear(&err);
+    if (offer_parse(data, size, &arena, &offer, &err) != 0)
+        CHECK(err.code != ERR_OK);
+    else if (offer.config_digest)
+        offer_take_config(&offer, data, size, &arena);
     arena_fini(&arena);
     return 0;
 }
