@@ -20,6 +20,7 @@
 #define SEND_MS_MAX        (60 * 60 * 1000)
 #define LIST_MS_MAX        (5 * 60 * 1000)
 #define ARCHIVE_IMAGES_MAX 256
+#define DIGEST_BYTES_MAX   256
 
 // ---- sending ------------------------------------------------------------------------------------
 
@@ -27,8 +28,10 @@ struct send {
     struct images *images;
     char root[IMAGES_PATH_BYTES];
     char stage[IMAGES_PATH_BYTES];
+    char id[72];
     char manifest_digest[72];
-    char *target; // skopeo's name of where it goes
+    struct reference reference; // that it is pushed as; with the registry's digest afterwards
+    char *target;               // skopeo's name of where it goes
     bool insecure;
     int auth_fd;
     struct step step;
@@ -51,17 +54,49 @@ static void send_end(struct send *send)
     done(owner, err.code ? &err : NULL);
 }
 
+static int digest_path(const struct send *send, char out[IMAGES_PATH_BYTES], struct err *err)
+{
+    return images_path(out, err, "%s/digest", send->stage);
+}
+
+// The digest that skopeo wrote down for what it sent.
+static void read_digest(struct send *send)
+{
+    char path[IMAGES_PATH_BYTES];
+    struct buf text;
+    buf_init(&text, DIGEST_BYTES_MAX);
+    if (!send->err.code && digest_path(send, path, NULL) == 0 &&
+        file_read(path, &text, NULL) == 0 && digest_valid(buf_cstr(&text)))
+        str_copy(send->reference.digest, sizeof send->reference.digest, buf_cstr(&text));
+    buf_fini(&text);
+}
+
 static void send_clean_run(void *ctx, struct err *err)
 {
     struct send *send = ctx;
+    read_digest(send);
     dir_remove(send->stage, err);
+}
+
+// A service that is pinned to the digest is to find here what was pushed from here.
+static void note_digest(struct send *send)
+{
+    struct err err = ERR_INIT;
+    if (!*send->reference.digest)
+        return;
+    send->reference.tag[0] = '\0';
+    if (library_name(send->images->library, send->id, &send->reference, &err))
+        log_warn("digest of a pushed image not noted", "image=%s err=\"%s\"", send->target,
+                 err.message);
 }
 
 static void send_clean_done(void *ctx, const struct err *err)
 {
+    struct send *send = ctx;
     if (err)
         log_warn("image transfer leaves a folder", "err=\"%s\"", err->message);
-    send_end(ctx);
+    note_digest(send);
+    send_end(send);
 }
 
 static void send_clean(struct send *send)
@@ -118,16 +153,23 @@ static void send_stage_run(void *ctx, struct err *err)
 static void send_stage_done(void *ctx, const struct err *err)
 {
     struct send *send = ctx;
-    char source[IMAGES_PATH_BYTES + 8];
-    if (err) {
+    char source[IMAGES_PATH_BYTES + 8], digest[IMAGES_PATH_BYTES];
+    if (err)
         err_copy(&send->err, err);
+    if (err || digest_path(send, digest, &send->err)) {
         send_clean(send);
         return;
     }
     str_format(source, sizeof source, "dir:%s", send->stage);
-    const char *argv[16] = {
-        send->images->skopeo, "--insecure-policy", "--tmpdir", send->stage, "copy", "--quiet"};
-    size_t count = 6;
+    const char *argv[18] = {send->images->skopeo,
+                            "--insecure-policy",
+                            "--tmpdir",
+                            send->stage,
+                            "copy",
+                            "--quiet",
+                            "--digestfile",
+                            digest};
+    size_t count = 8;
     argv[count++] = "--dest-authfile";
     argv[count++] = FETCH_AUTH_PATH;
     argv[count++] = send->insecure ? "--dest-tls-verify=false" : "--dest-tls-verify=true";
@@ -173,6 +215,7 @@ static void send_start(struct send *send, const struct image *image)
         loop_later_ask(&send->later);
         return;
     }
+    str_copy(send->id, sizeof send->id, image->id);
     str_copy(send->manifest_digest, sizeof send->manifest_digest, image->manifest_digest);
     step_start(send->images->loop, &send->step, send_stage_run, send_stage_done, send);
 }
@@ -194,6 +237,7 @@ void images_push(struct images *images, const char *name, const struct registry_
     }
     if (!rc) {
         send->insecure = fetch_insecure(images, reference.domain);
+        send->reference = reference;
         send->target = str_printf("docker://%s", full);
         send->auth_fd = fetch_auth_fd(reference.domain, auth, &send->err);
     }
