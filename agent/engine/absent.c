@@ -1,5 +1,5 @@
 // What Skep does not do, said clearly where Docker's clients ask for it: plugins, BuildKit
-// sessions, image builds, and digests asked on behalf of a client.
+// sessions and image builds.
 #include <string.h>
 
 #include "agent/engine/engine.h"
@@ -32,22 +32,12 @@ static void list_plugins(struct request *request)
     request_send(request, 200);
 }
 
-// The name in a path whose last part is the verb: names have slashes of their own.
-static const char *name_before(struct request *request, const char *verb)
-{
-    const char *rest = request_param(request, "rest");
-    size_t length = strlen(rest), tail = strlen(verb);
-    if (length <= tail || strcmp(rest + length - tail, verb) != 0)
-        return NULL;
-    return arena_strndup(request_arena(request), rest, length - tail);
-}
-
 static void no_such_plugin(struct request *request)
 {
     const char *rest = request_param(request, "rest");
     const char *slash = strrchr(rest, '/');
-    const char *name = slash ? name_before(request, slash) : rest;
-    request_fail(request, 404, "plugin \"%.200s\" not found", str_or(name, rest));
+    size_t length = slash && slash > rest ? (size_t)(slash - rest) : strlen(rest);
+    request_fail(request, 404, "plugin \"%.*s\" not found", length < 200 ? (int)length : 200, rest);
 }
 
 static void no_plugins(struct request *request)
@@ -85,31 +75,6 @@ static void prune_builds(struct request *request)
     request_send(request, 200);
 }
 
-// ---- registries ---------------------------------------------------------------------------------
-
-// The docker command asks for an image's digest before it creates a service, and goes on without.
-static void distribution(struct request *request)
-{
-    const char *name = name_before(request, "/json");
-    if (!name) {
-        request_fail(request, 404, "page not found");
-        return;
-    }
-    for (const char *at = name; *at; at++) {
-        if (*at == ':' || *at == '@')
-            break; // the tag may have capitals
-        if (*at >= 'A' && *at <= 'Z') {
-            request_fail(request, 400,
-                         "invalid reference format: repository name must be lowercase");
-            return;
-        }
-    }
-    request_fail(request, 500,
-                 "the registry of %.200s is not asked: this node looks images up when it pulls "
-                 "them",
-                 name);
-}
-
 static const struct endpoint rows[] = {
     {"GET", "/plugins", list_plugins},
     {"GET", "/plugins/privileges", no_plugins},
@@ -123,6 +88,5 @@ static const struct endpoint rows[] = {
     {"POST", "/build", build},
     {"POST", "/build/cancel", build},
     {"POST", "/build/prune", prune_builds},
-    {"GET", "/distribution/{rest...}", distribution},
 };
 ENDPOINTS(absent_endpoints, rows);

@@ -36,6 +36,7 @@ const struct endpoints *const engine_endpoints[] = {
     &container_upload_endpoints,
     &disk_usage_endpoints,
     &checkup_endpoints,
+    &distribution_endpoints,
 };
 // clang-format on
 const size_t engine_endpoints_count = COUNT_OF(engine_endpoints);

@@ -251,10 +251,17 @@ int service_resolve_files(struct cli *cli, json_t *references, const char *kind)
 
 // ---- images -------------------------------------------------------------------------------------
 
+// The swarm does not tell the kinds of ARM apart as images do: as docker, a service of one is bound
+// to the system alone.
+static const char *node_architecture(const char *image_architecture)
+{
+    return str_equal(image_architecture, "arm") ? "" : image_architecture;
+}
+
 void service_resolve_image(struct cli *cli, json_t *spec)
 {
     const char *image = text_at(spec, CONTAINER "Image");
-    if (strchr(image, '@') || !*image)
+    if (!*image)
         return;
     json_t *found = api_auth(cli, "GET", textf(cli, "/distribution/%s/json", image), NULL,
                              credentials_header(cli, image));
@@ -267,11 +274,16 @@ void service_resolve_image(struct cli *cli, json_t *spec)
              image, image);
         return;
     }
-    set_text(spec, CONTAINER "Image", textf(cli, "%s@%s", image, digest));
+    if (!strchr(image, '@'))
+        set_text(spec, CONTAINER "Image", textf(cli, "%s@%s", image, digest));
     json_t *platforms = json_array(), *platform;
     size_t i;
     json_array_foreach(at(found, "Platforms"), i, platform) json_array_append_new(
-        platforms, json_pack("{s:s, s:s}", "Architecture", text_at(platform, "architecture"), "OS",
+        platforms, json_pack("{s:s, s:s}", "Architecture",
+                             node_architecture(text_at(platform, "architecture")), "OS",
                              text_at(platform, "os")));
-    set_at(spec, "TaskTemplate.Placement.Platforms", platforms);
+    if (json_array_size(platforms))
+        set_at(spec, "TaskTemplate.Placement.Platforms", platforms);
+    else
+        json_decref(platforms);
 }
