@@ -1,179 +1,20 @@
 #include "agent/crate/crates_io.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/crate/config.h"
-#include "agent/crate/config_image.h"
-#include "agent/crate/config_settle.h"
 #include "agent/crate/crates_priv_io.h"
 #include "agent/crate/sandbox_link_io.h"
-#include "agent/crate/task_looks.h"
 #include "agent/image/rootfs_io.h"
 #include "agent/oci/logs_io.h"
-#include "agent/oci/monitor_io.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
 #include "proto/base/file_io.h"
 #include "proto/base/log.h"
 #include "proto/base/str.h"
 
-#define RECORD_BYTES_MAX (8u << 20)
-#define ROTATE_MS        10000
-
-// ---- records -----------------------------------------------------------------------------------
-
-static void record_path(const struct crates *crates, const char *id, char out[CRATE_PATH_BYTES])
-{
-    CHECK(str_format(out, CRATE_PATH_BYTES, "%s/%s.json", crates->dir, id));
-}
-
-// Those that it had when it was written last, while it was not taken over again yet.
-static void write_chosen(const struct crate *crate, struct json_out *out)
-{
-    size_t count;
-    const struct ports_row *rows = crate_ports(crate, &count);
-    if (!count && crate->chosen) {
-        json_out_value(out, "Ports", crate->chosen);
-        return;
-    }
-    json_out_array(out, "Ports");
-    for (size_t i = 0; i < count; i++)
-        json_out_uint(out, NULL, rows[i].published);
-    json_out_end(out);
-}
-
-int crate_save(const struct crate *crate, struct err *err)
-{
-    if (crate->task)
-        return 0;
-    struct buf text;
-    struct json_out out;
-    char path[CRATE_PATH_BYTES];
-    record_path(crate->crates, crate->id, path);
-    buf_init(&text, RECORD_BYTES_MAX);
-    json_out_init(&out, &text);
-    json_out_object(&out, NULL);
-    json_out_str(&out, "Id", crate->id);
-    json_out_str(&out, "Name", crate->name);
-    json_out_str(&out, "Image", crate->image_id);
-    json_out_int(&out, "Created", crate->created.ns);
-    json_out_int(&out, "Started", crate->started.ns);
-    json_out_int(&out, "Finished", crate->finished.ns);
-    json_out_bool(&out, "Running", crate_running(crate) || crate->state == CRATE_RESTARTING);
-    json_out_int(&out, "ExitCode", crate->exit_code);
-    json_out_bool(&out, "OOMKilled", crate->oom_killed);
-    json_out_str(&out, "Error", crate->error);
-    json_out_uint(&out, "RestartCount", crate->restart_count);
-    json_out_bool(&out, "StoppedByUser", crate->stopped_by_user);
-    json_out_value(&out, "Config", crate->config);
-    json_out_value(&out, "HostConfig", crate->host);
-    json_out_value(&out, "Points", crate->points);
-    json_out_value(&out, "Endpoints", crate->endpoints);
-    write_chosen(crate, &out);
-    crate_health_write(crate, &out);
-    json_out_end(&out);
-    int rc = json_out_done(&out) ? file_write_atomic(path, text.data, text.len, 0600, err)
-                                 : err_set(err, ERR_RESOURCE_EXHAUSTED,
-                                           "the container's configuration is too large");
-    buf_fini(&text);
-    return rc;
-}
-
-static struct wall wall_of(const json_t *record, const char *key)
-{
-    return (struct wall){config_int(record, key)};
-}
-
-// True when a record made a crate of it.
-static bool record_take(struct crates *crates, const json_t *record, struct err *err)
-{
-    const char *id = config_str(record, "Id");
-    const json_t *config = config_of(record, "Config"), *host = config_of(record, "HostConfig");
-    const json_t *points = config_of(record, "Points");
-    if (strlen(id) != CONTAINER_ID_BYTES - 1 || !config || !host || !points ||
-        str_empty(config_str(record, "Name")) || map_has_str(&crates->by_id, id)) {
-        err_set(err, ERR_DATA_LOSS, "the record is not whole");
-        return false;
-    }
-    struct crate *crate = crate_new(crates, id);
-    str_copy(crate->name, sizeof crate->name, config_str(record, "Name"));
-    str_copy(crate->image_id, sizeof crate->image_id, config_str(record, "Image"));
-    str_copy(crate->error, sizeof crate->error, config_str(record, "Error"));
-    crate->created = wall_of(record, "Created");
-    crate->started = wall_of(record, "Started");
-    crate->finished = wall_of(record, "Finished");
-    crate->exit_code = (int)config_int(record, "ExitCode");
-    crate->oom_killed = config_bool(record, "OOMKilled");
-    crate->restart_count = (unsigned)config_int(record, "RestartCount");
-    crate->stopped_by_user = config_bool(record, "StoppedByUser");
-    crate->config = json_deep_copy(config);
-    crate->host = json_deep_copy(host);
-    crate->points = json_deep_copy(points);
-    const json_t *endpoints = config_of(record, "Endpoints");
-    crate->endpoints = endpoints ? json_deep_copy(endpoints) : json_object();
-    const json_t *chosen = config_of(record, "Ports");
-    crate->chosen =
-        json_is_array(chosen) && json_array_size(chosen) ? json_deep_copy(chosen) : NULL;
-    crate_health_take(crate, record);
-    // What really is, crate_adopt looks up; this says what should be.
-    crate->state = config_bool(record, "Running") ? CRATE_RESTARTING
-                   : crate->started.ns            ? CRATE_EXITED
-                                                  : CRATE_CREATED;
-    map_put_str(&crates->by_name, crate->name, crate);
-    return true;
-}
-
-static int compare_created(const void *a, const void *b)
-{
-    const struct crate *left = *(struct crate *const *)a, *right = *(struct crate *const *)b;
-    return left->created.ns < right->created.ns ? -1 : left->created.ns > right->created.ns;
-}
-
-// Folders give their entries in no order; lists want the time of making.
-static void sort_by_age(struct crates *crates)
-{
-    size_t count = 0, at = 0;
-    LIST_EACH (it, &crates->all)
-        count++;
-    struct crate **sorted = mem_alloc_array(count + 1, sizeof *sorted);
-    LIST_EACH (it, &crates->all)
-        sorted[at++] = LIST_ENTRY(it, struct crate, link);
-    qsort(sorted, count, sizeof *sorted, compare_created);
-    for (size_t i = 0; i < count; i++) {
-        list_remove(&sorted[i]->link);
-        list_push_back(&crates->all, &sorted[i]->link);
-    }
-    free(sorted);
-}
-
-static int read_records(struct crates *crates, struct err *err)
-{
-    DIR *folder = opendir(crates->dir);
-    if (!folder)
-        return err_set_errno(err, ENOENT, "open %s", crates->dir);
-    struct dirent *entry;
-    while ((entry = readdir(folder))) {
-        char path[CRATE_PATH_BYTES];
-        struct err bad = ERR_INIT;
-        struct buf text;
-        if (entry->d_name[0] == '.' || !str_ends(entry->d_name, ".json") ||
-            !str_format(path, sizeof path, "%s/%s", crates->dir, entry->d_name))
-            continue;
-        buf_init(&text, RECORD_BYTES_MAX);
-        json_t *record =
-            file_read(path, &text, &bad) ? NULL : json_parse(text.data, text.len, &bad);
-        if (!record || !record_take(crates, record, &bad))
-            log_error("record of a container cannot be read", "path=%s err=\"%s\"", path,
-                      bad.message);
-        json_decref(record);
-        buf_fini(&text);
-    }
-    closedir(folder);
-    sort_by_age(crates);
-    return 0;
-}
+#define ROTATE_MS 10000
 
 // ---- life of a crate ---------------------------------------------------------------------------
 
@@ -231,12 +72,10 @@ void crate_forget(struct crate *crate)
     if (map_get_str(&crates->by_name, crate->name) == crate)
         map_remove_str(&crates->by_name, crate->name);
     if (!crate->task) {
-        char path[CRATE_PATH_BYTES];
         struct err err = ERR_INIT;
-        record_path(crates, crate->id, path);
-        if (file_remove(path, &err))
-            log_error("record of a container cannot be removed", "path=%s err=\"%s\"", path,
-                      err.message);
+        if (crate_record_remove(crate, &err))
+            log_error("record of a container cannot be removed", "container=%s err=\"%s\"",
+                      crate->id, err.message);
     }
     crates->pending++;
     loop_later_init(&crate->life->free_later, crates->loop, free_run);
@@ -251,127 +90,6 @@ void crate_tell(const struct crate *crate, const char *action, const char *const
     if (crates->event)
         crates->event(crates->owner, &event);
 }
-
-// ---- the swarm's -------------------------------------------------------------------------------
-
-static json_t *settle_json(json_t *(*read)(const json_t *, struct err *), json_t *raw)
-{
-    json_t *settled = read(raw, NULL);
-    json_decref(raw);
-    return settled ? settled : read(NULL, NULL);
-}
-
-static void on_appeared(void *owner, const struct containers_view *view)
-{
-    struct crates *crates = owner;
-    MAGIC_CHECK(crates, CRATES_MAGIC);
-    if (map_has_str(&crates->by_id, view->id))
-        return;
-    struct runtime_status status = {0};
-    struct crate *crate = crate_new(crates, view->id);
-    crate->task = true;
-    free(crate->log_path);
-    crate->log_path = str_dup(view->log_path);
-    str_copy(crate->name, sizeof crate->name, view->spec->name);
-    str_copy(crate->image_id, sizeof crate->image_id, view->image_id);
-    crate->config = settle_json(config_read, task_looks_config(view));
-    crate->host = settle_json(host_config_read, task_looks_host(view));
-    crate->points = task_looks_points(view);
-    crate->endpoints = task_looks_endpoints(view);
-    host_config_settle(crate->config, crate->host, crates->defaults, NULL);
-    const struct image *image = library_by_id(images_library(crates->images), view->image_id);
-    if (image)
-        config_merge_image(crate->config, &image->config);
-    crate->created = wall_now();
-    bool running = false;
-    if (runtime_inspect(crates->runtime, crate->id, &status, NULL) == 0) {
-        running = status.state == RUNTIME_RUNNING || status.state == RUNTIME_PAUSED;
-        crate->created = status.created.ns ? status.created : crate->created;
-        crate->started = status.started;
-        crate->pid = running ? (int32_t)status.pid : 0;
-        crate->state = status.state == RUNTIME_EXITED   ? CRATE_EXITED
-                       : status.state == RUNTIME_PAUSED ? CRATE_PAUSED
-                       : running                        ? CRATE_RUNNING
-                                                        : CRATE_CREATED;
-        crate->exit_code = status.exit.code;
-        crate->finished = status.exit.at;
-    }
-    crate_link_sandbox(crate);
-    if (running) {
-        json_t *record = containers_health(crates->containers, crate->id);
-        crate_health_take(crate, record);
-        json_decref(record);
-        crate_health_resume(crate);
-    }
-    if (!map_has_str(&crates->by_name, crate->name))
-        map_put_str(&crates->by_name, crate->name, crate);
-    if (!running && crate->state == CRATE_CREATED)
-        crate_tell(crate, "create", NULL);
-}
-
-static void on_started(void *owner, const char *id)
-{
-    struct crates *crates = owner;
-    struct crate *crate = map_get_str(&crates->by_id, id);
-    struct runtime_status status;
-    if (!crate || !crate->task)
-        return;
-    crate->state = CRATE_RUNNING;
-    crate->started = wall_now();
-    if (runtime_inspect(crates->runtime, id, &status, NULL) == 0)
-        crate->pid = (int32_t)status.pid;
-    crate_link_sandbox(crate);
-    crate_attaches_begin(crate);
-    crate_tell(crate, "start", NULL);
-    crate_health_begin(crate);
-}
-
-static void on_stopping(void *owner, const char *id, int signal)
-{
-    struct crates *crates = owner;
-    struct crate *crate = map_get_str(&crates->by_id, id);
-    char text[16];
-    if (!crate || !crate->task || !crate_running(crate))
-        return;
-    crate->stopped_by_user = true;
-    str_format(text, sizeof text, "%d", signal);
-    crate_tell(crate, "kill", (const char *const[]){"signal", text, NULL});
-}
-
-static void on_vanished(void *owner, const char *id)
-{
-    struct crates *crates = owner;
-    struct crate *crate = map_get_str(&crates->by_id, id);
-    if (!crate || !crate->task)
-        return;
-    crate_tell(crate, "destroy", NULL);
-    crate_forget(crate);
-}
-
-static void on_exited(void *owner, const char *id, const struct runtime_exit *end)
-{
-    struct crates *crates = owner;
-    struct crate *crate = map_get_str(&crates->by_id, id);
-    if (crate)
-        crate_exited(crate, end);
-}
-
-static void on_checked(void *owner, const char *id, const struct check_result *result)
-{
-    struct crates *crates = owner;
-    struct crate *crate = map_get_str(&crates->by_id, id);
-    if (crate && crate->task)
-        crate_health_checked(crate, result);
-}
-
-static const struct containers_watcher watcher = {
-    .appeared = on_appeared,
-    .started = on_started,
-    .stopping = on_stopping,
-    .vanished = on_vanished,
-    .checked = on_checked,
-    .exited = on_exited,
-};
 
 // ---- opening and closing -----------------------------------------------------------------------
 
@@ -470,12 +188,12 @@ int crates_open(const struct crates_config *config, struct crates **out, struct 
     if (!rc)
         rc = dir_make(crates->log_dir, 0700, err);
     if (!rc)
-        rc = read_records(crates, err);
+        rc = crates_records_read(crates, err);
     if (rc) {
         crates_free(crates);
         return rc;
     }
-    containers_watch(crates->containers, &watcher, crates);
+    containers_watch(crates->containers, &crate_task_watcher, crates);
     LIST_EACH_SAFE (it, &crates->all)
         adopt(LIST_ENTRY(it, struct crate, link));
     if (crates->attachments)

@@ -111,8 +111,16 @@ struct crate_life {
 // crates_io.c
 struct crate *crate_new(struct crates *crates, const char *id);
 void crate_forget(struct crate *crate); // out of the lists; freed at the end of the turn
-int crate_save(const struct crate *crate, struct err *err);
 void crate_tell(const struct crate *crate, const char *action, const char *const *extra);
+
+// crate_record_io.c: one of a task has no record, which is no error.
+int crate_save(const struct crate *crate, struct err *err);
+int crate_record_remove(const struct crate *crate, struct err *err);
+// Makes crates of all that are written down. What cannot be read is logged.
+int crates_records_read(struct crates *crates, struct err *err);
+
+// crate_task_io.c: for containers_watch, with the crates as owner.
+extern const struct containers_watcher crate_task_watcher;
 
 // crate_life_io.c
 void crate_life_init(struct crate *crate);
