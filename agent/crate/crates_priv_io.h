@@ -122,17 +122,28 @@ int crates_records_read(struct crates *crates, struct err *err);
 // crate_task_io.c: for containers_watch, with the crates as owner.
 extern const struct containers_watcher crate_task_watcher;
 
+// crate_end_io.c: begin the operation that runs, of that kind.
+void crate_clean_begin(struct crate *crate);
+void crate_stop_begin(struct crate *crate);
+void crate_restart_begin(struct crate *crate);
+void crate_remove_begin(struct crate *crate);
+void crate_exited(struct crate *crate, const struct runtime_exit *end);
+void crate_restart_later(struct crate *crate); // if its policy says so
+void crate_restart_fire(struct loop_timer *timer);
+
 // crate_life_io.c
 void crate_life_init(struct crate *crate);
 void crate_life_fini(struct crate *crate);
-void crate_exited(struct crate *crate, const struct runtime_exit *end);
-void crate_restart_later(struct crate *crate); // if its policy says so
 void crate_waits_tell(struct crate *crate, bool removed);
 
 // An operation of one's own (done NULL) or a user's, queued behind those that wait.
 struct crate_op *crate_op_new(enum op_kind kind, crate_done *done, void *owner);
 void crate_op_queue(struct crate *crate, struct crate_op *op);
 struct crate_op *crate_op_now(struct crate *crate); // the one that runs
+// Behind the operation that runs, before all others.
+void crate_op_queue_next(struct crate *crate, struct crate_op *op);
+// The operation that runs once more, after what is next.
+void crate_op_again_after_next(struct crate *crate);
 // Ends the operation that runs, with its err. The next begins later in this turn.
 void crate_op_end(struct crate *crate);
 // One of the callbacks that `pending` counts has come.
