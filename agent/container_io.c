@@ -10,18 +10,14 @@
 #include <string.h>
 
 #include "agent/container_priv_io.h"
-#include "agent/container_settle_io.h"
 #include "agent/image/rootfs_io.h"
 #include "agent/oci/signals.h"
 #include "proto/base/check.h"
-#include "proto/base/file_io.h"
-#include "proto/base/log.h"
 #include "proto/base/str.h"
 #include "proto/wire/wire.h"
 
 #define ORDER_BYTES_MAX (64u << 20) // a task with its files, decoded
 #define MADE_BYTES_MAX  (64u << 20)
-#define RESOLV_CONF     "/etc/resolv.conf"
 #define NAMES_LOOK_MS   2    // between looks whether the resolver knows the task's names
 #define NAMES_WAIT_MS   1000 // it may be starting anew: then the task does not wait for it
 
@@ -264,16 +260,6 @@ static void container_remove(struct executor_task *task)
     runtime_delete(task->containers->runtime, task->id, true, remove_deleted, task);
 }
 
-void containers_resolv(const struct containers *containers, struct buf *out)
-{
-    container_settle_resolv(containers->resolv_conf, containers->defaults, out);
-}
-
-const struct container_defaults *containers_defaults(const struct containers *containers)
-{
-    return containers->defaults;
-}
-
 // ---- running -----------------------------------------------------------------------------------
 
 static void tell_started(struct executor_task *task)
@@ -377,37 +363,18 @@ static void container_stop(struct executor_task *task, int64_t grace_ns)
         stop_now(task);
 }
 
-static void on_exited(void *owner, const char *id, const struct runtime_exit *end)
+void container_exited(struct executor_task *task, const struct runtime_exit *end)
 {
-    struct containers *containers = owner;
-    MAGIC_CHECK(containers, CONTAINERS_MAGIC);
-    struct executor_task *task = map_get_str(&containers->by_id, id);
-    if (containers->watcher)
-        containers->watcher->exited(containers->watcher_owner, id, end);
-    if (!task)
-        return;
+    struct executor_exit told;
     container_net_ended(task);
-    container_volumes_end(containers, id);
+    container_volumes_end(task->containers, task->id);
     container_logs_finish(task);
     // One that ended without having been started says so in the answer to its start.
     if (!task->running)
         return;
-    struct executor_exit told;
     task->running = false;
     to_executor_exit(end, &told);
     task->events->exited(task->owner, &told);
-}
-
-static void on_rotate(struct loop_timer *timer)
-{
-    struct containers *containers = CONTAINER_OF(timer, struct containers, rotate);
-    LIST_EACH (it, &containers->tasks) {
-        struct executor_task *task = LIST_ENTRY(it, struct executor_task, link);
-        if (task->running && !task->log.none && task->log.bytes_max &&
-            logs_rotate(task->log_path, task->log.bytes_max, task->log.files_max, NULL))
-            runtime_reopen_log(containers->runtime, task->id, NULL);
-    }
-    loop_timer_start(timer, containers->rotate_ms);
 }
 
 // ---- opening and closing -----------------------------------------------------------------------
@@ -492,9 +459,9 @@ static struct executor_task *container_open(struct executor *executor,
     return task;
 }
 
-// ---- the executor ------------------------------------------------------------------------------
+// ---- as the executor sees it -------------------------------------------------------------------
 
-static const struct executor_class container_class = {
+const struct executor_class container_class = {
     .open = container_open,
     .find = container_find,
     .prepare = container_prepare,
@@ -509,107 +476,3 @@ static const struct executor_class container_class = {
     .logs_pause = container_logs_pause,
     .logs_close = container_logs_close,
 };
-
-static void containers_free(struct containers *containers)
-{
-    map_fini(&containers->by_id);
-    map_fini(&containers->leavings);
-    free(containers->log_dir);
-    free(containers->hostname);
-    free(containers->resolv_conf);
-    MAGIC_CLEAR(containers);
-    free(containers);
-}
-
-static void on_adopted(void *owner, const struct runtime_status *status)
-{
-    // Each task asks for its own with find; until then its sandbox stays.
-    const struct containers *containers = owner;
-    if (containers->nets)
-        nets_keep(containers->nets, status->id);
-}
-
-int containers_open(const struct containers_config *config, struct containers **out,
-                    struct err *err)
-{
-    struct containers *containers = MEM_NEW(struct containers);
-    MAGIC_SET(containers, CONTAINERS_MAGIC);
-    containers->executor.class = &container_class;
-    containers->loop = config->loop;
-    containers->images = config->images;
-    containers->volumes = config->volumes;
-    containers->nets = config->nets;
-    containers->log_dir = str_dup(config->log_dir);
-    containers->hostname = str_dup(config->hostname);
-    containers->resolv_conf = str_dup(str_or(config->resolv_conf, RESOLV_CONF));
-    containers->init = config->init;
-    containers->defaults = config->defaults ? config->defaults : &container_defaults_none;
-    containers->rotate_ms = config->rotate_ms ? config->rotate_ms : CONTAINERS_ROTATE_MS;
-    map_init(&containers->by_id);
-    map_init(&containers->leavings);
-    list_init(&containers->tasks);
-    list_init(&containers->checks);
-    struct runtime_config runtime = config->runtime;
-    runtime.loop = config->loop;
-    runtime.exited = on_exited;
-    runtime.owner = containers;
-    int rc = dir_make(config->log_dir, 0700, err);
-    if (!rc)
-        rc = runtime_open(&runtime, &containers->runtime, err);
-    if (!rc) {
-        rc = runtime_adopt(containers->runtime, on_adopted, containers, err);
-        if (rc)
-            runtime_close(containers->runtime);
-        else if (containers->nets)
-            nets_sweep(containers->nets);
-    }
-    if (rc) {
-        containers_free(containers);
-        return rc;
-    }
-    container_sweep_note(containers);
-    loop_timer_init(&containers->rotate, config->loop, on_rotate);
-    loop_timer_start(&containers->rotate, containers->rotate_ms);
-    *out = containers;
-    return 0;
-}
-
-bool containers_busy(const struct containers *containers)
-{
-    return containers->sweeping || !list_empty(&containers->checks) ||
-           !list_empty(&containers->tasks) || runtime_busy(containers->runtime);
-}
-
-void containers_close(struct containers *containers)
-{
-    MAGIC_CHECK(containers, CONTAINERS_MAGIC);
-    CHECK(!containers_busy(containers));
-    loop_timer_stop(&containers->rotate);
-    runtime_close(containers->runtime);
-    containers_free(containers);
-}
-
-struct executor *containers_executor(struct containers *containers)
-{
-    MAGIC_CHECK(containers, CONTAINERS_MAGIC);
-    return &containers->executor;
-}
-
-void containers_watch(struct containers *containers, const struct containers_watcher *watcher,
-                      void *owner)
-{
-    MAGIC_CHECK(containers, CONTAINERS_MAGIC);
-    containers->watcher = watcher;
-    containers->watcher_owner = owner;
-}
-
-const struct nets *containers_nets(const struct containers *containers)
-{
-    return containers->nets;
-}
-
-struct runtime *containers_runtime(struct containers *containers)
-{
-    MAGIC_CHECK(containers, CONTAINERS_MAGIC);
-    return containers->runtime;
-}

@@ -88,6 +88,10 @@ void container_begin(struct executor_task *task, enum container_op op);
 // Ends the operation under way with task->err; the callback may close the task.
 void container_answer(struct executor_task *task);
 void container_answer_later(struct executor_task *task);
+// container_io.c: what a task is to the executor.
+extern const struct executor_class container_class;
+// Its process is no more.
+void container_exited(struct executor_task *task, const struct runtime_exit *end);
 // Tells the watcher of a container that is there.
 void container_appeared(struct executor_task *task);
 // Takes away all but the runtime's part, then answers.
