@@ -59,6 +59,41 @@ same "unconfined mounted triggered shared signalled" "$(tries h2)" "what unconfi
 refused 'AppArmor profile strict is not loaded' skep h1 run --rm --security-opt apparmor=strict "$LAB_IMAGE" true
 on h1 grep -q '^docker-default (enforce)$' /sys/kernel/security/apparmor/profiles || fail "no profile in the kernel"
 
+step "AppArmor: a profile of the operator's own, while it is loaded; a service that wants none"
+strict='profile strict flags=(attach_disconnected, mediate_deleted) { file, capability, network, signal, deny /tmp/** w, }'
+on h1 apparmor_parser --add --skip-cache <<<"$strict"
+# under OPTION...: the profile of such a container, and whether it may write to /tmp.
+under()
+{
+  skep h1 run --rm --network none "$@" "$LAB_IMAGE" \
+    sh -c 'read -r label _ </proc/self/attr/current; echo "$label"; (: >/tmp/there) 2>/dev/null && echo writes' | xargs
+}
+same "strict" "$(under --security-opt apparmor=strict)" "a container under it"
+same "docker-default writes" "$(under)" "one that names none"
+skep h1 create --name kept --network none --security-opt apparmor=strict "$LAB_IMAGE" true >/dev/null
+on h1 apparmor_parser --remove <<<"$strict"
+refused 'AppArmor profile strict is not loaded' skep h1 start kept
+skep h1 rm kept >/dev/null
+for mode in default disabled; do
+  on h1 python3 - "$LAB/h1/skep.sock" "$mode" "$LAB_IMAGE" <<'P'
+import http.client, json, socket, sys
+path, mode, image = sys.argv[1:]
+engine = http.client.HTTPConnection("engine")
+engine.sock = socket.socket(socket.AF_UNIX)
+engine.sock.connect(path)
+container = {"Image": image, "Command": ["sleep", "100000"], "Privileges": {"AppArmor": {"Mode": mode}}}
+task = {"ContainerSpec": container, "Placement": {"Constraints": ["node.hostname==h1"]}}
+engine.request("POST", "/v1.46/services/create", json.dumps({"Name": mode, "TaskTemplate": task}), {"Content-Type": "application/json"})
+answer = engine.getresponse()
+sys.exit(0 if answer.status == 201 else str(answer.read()))
+P
+done
+label_of() { skep h1 exec "$(skep h1 ps -q --filter "label=com.docker.swarm.service.name=$1")" cat /proc/1/attr/current; }
+is_under() { [[ $(label_of "$1") == "$2"* ]]; }
+eventually 120 is_under default docker-default
+eventually 120 is_under disabled unconfined
+skep h1 service rm default disabled >/dev/null
+
 step "they reach each other, as ESP"
 ip netns exec "${LAB_ID}sw" nft -f - <<'NFT'
 table bridge wire {
