@@ -70,7 +70,9 @@ int credentials_find(struct cli *cli, const char *registry, struct registry_logi
     struct buf plain;
     buf_init(&plain, 8192);
     if (base64_decode(BASE64_STD, encoded, strlen(encoded), &plain)) {
-        out->user = split_once(str_or(buf_cstr(&plain), ""), ':', &out->password, &cli->arena);
+        // What follows the colon stays where it is: in a copy that lasts.
+        const char *pair = arena_strdup(&cli->arena, str_or(buf_cstr(&plain), ""));
+        out->user = split_once(str_or(pair, ""), ':', &out->password, &cli->arena);
         out->password = str_or(out->password, "");
     }
     buf_wipe(&plain);
