@@ -47,17 +47,6 @@ static int check_restart(const json_t *host, struct err *err)
     return 0;
 }
 
-const char *const host_config_runtimes[] = {"crun", "runc", "io.containerd.runc.v2",
-                                            "io.containerd.runtime.v1.linux", NULL};
-
-static int check_runtime(const char *name, struct err *err)
-{
-    for (const char *const *known = host_config_runtimes; *known; known++)
-        if (str_empty(name) || str_equal(name, *known))
-            return 0;
-    return err_set(err, ERR_INVALID_ARGUMENT, "Unknown runtime specified %.100s", name);
-}
-
 // What this engine does not have is refused by name, where it was asked for.
 static int check_unsupported(const json_t *host, struct err *err)
 {
@@ -211,8 +200,6 @@ int host_config_settle(json_t *config, json_t *host, const struct container_defa
         rc = check_restart(host, err);
     if (!rc)
         rc = check_unsupported(host, err);
-    if (!rc)
-        rc = check_runtime(config_str(host, "Runtime"), err);
     if (!rc)
         rc = check_mode(host, "IpcMode", "IPC", ipc, COUNT_OF(ipc), true, err);
     if (!rc)

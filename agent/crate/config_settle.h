@@ -15,10 +15,6 @@
 int host_config_settle(json_t *config, json_t *host, const struct container_defaults *defaults,
                        struct err *err);
 
-// Names that HostConfig.Runtime may have: all of them mean the one program that runs containers.
-// NULL ends it.
-extern const char *const host_config_runtimes[];
-
 // Changes the members of HostConfig that the object names (docker update).
 int host_config_change(json_t *host, const json_t *object, struct err *err);
 

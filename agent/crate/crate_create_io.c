@@ -317,6 +317,20 @@ static int check_others(struct creation *creation)
     return 0;
 }
 
+// The default of today stays the container's own.
+static int choose_runtime(struct creation *creation)
+{
+    const struct runtime *runtime = creation->crates->runtime;
+    const char *name = config_str(creation->crate->host, "Runtime");
+    if (!runtime_has_program(runtime, name))
+        return err_set(&creation->err, ERR_INVALID_ARGUMENT, "Unknown runtime specified %.100s",
+                       name);
+    if (str_empty(name))
+        json_object_set_new(creation->crate->host, "Runtime",
+                            json_string(runtime_program(runtime)));
+    return 0;
+}
+
 // A bind of Mounts makes no folder that is missing, as one of Binds does.
 static int check_sources(struct creation *creation)
 {
@@ -348,6 +362,8 @@ static int creation_check(struct creation *creation, const char *name, const jso
     if (map_count(&creation->crates->by_id) >= CRATES_MAX)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "more than %d containers", CRATES_MAX);
     int rc = host_config_settle(crate->config, crate->host, creation->crates->defaults, err);
+    if (!rc)
+        rc = choose_runtime(creation);
     if (!rc)
         rc = choose_name(creation, name);
     if (!rc)

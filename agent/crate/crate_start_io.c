@@ -72,8 +72,6 @@ static int start_spec(struct crate *crate, const char *root, struct err *err)
     life->spec.container.rootfs = arena_strdup(&life->made, root);
     if (crates->init && !json_is_false(json_object_get(crate->host, "Init")))
         life->spec.container.init = true;
-    crate->log_bytes_max = life->spec.log.bytes_max;
-    crate->log_files_max = life->spec.log.files_max;
     return 0;
 }
 
@@ -135,7 +133,9 @@ static void start_translate(struct crate *crate, struct err *err)
                     "failed to create task for container: failed to create shim task: OCI runtime "
                     "create failed: %s create failed: unable to start container process: exec: "
                     "\"%.200s\": %s: unknown",
-                    runtime_program(crate->crates->runtime), args->items[0], rows[i].theirs);
+                    str_or(crate->life->spec.container.runtime,
+                           runtime_program(crate->crates->runtime)),
+                    args->items[0], rows[i].theirs);
             return;
         }
     // What the runtime misses is no container of the request's.

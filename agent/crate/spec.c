@@ -147,6 +147,7 @@ static int make_rights(struct making *making)
 {
     const json_t *host = making->plan->host;
     struct oci_container *container = &making->out->container;
+    container->runtime = config_str(host, "Runtime");
     container->privileged = config_bool(host, "Privileged");
     container->cap_add = strings_of(making, config_of(host, "CapAdd"));
     container->cap_drop = strings_of(making, config_of(host, "CapDrop"));

@@ -204,29 +204,20 @@ static void write_registries(const struct backend_local *local, struct json_out 
     json_out_end(out);
 }
 
-// One program runs all containers; these are the names that clients may call it by.
 static void write_runtimes(const struct backend_local *local, struct json_out *out)
 {
-    static const char *const programs[] = {"crun", "runc"};
-    char path[64] = "";
-    const char *first = "";
-    for (size_t i = 0; i < COUNT_OF(programs) && str_empty(first); i++) {
-        str_format(path, sizeof path, "/usr/bin/%s", programs[i]);
-        if (!exists(path))
-            str_format(path, sizeof path, "/usr/sbin/%s", programs[i]);
-        if (exists(path))
-            first = programs[i];
-    }
+    const struct runtime *runtime = local->crates ? crates_runtime(local->crates) : NULL;
+    struct program_name name;
+    size_t position = 0;
     json_out_object(out, "Runtimes");
-    for (const char *const *name = host_config_runtimes; *name && !str_empty(first); name++) {
-        json_out_object(out, *name);
-        json_out_str(out, "path", path);
+    while (runtime && runtime_next_program(runtime, &position, &name)) {
+        json_out_object(out, name.name);
+        json_out_str(out, "path", name.path);
         json_out_end(out);
     }
     json_out_end(out);
     json_out_str(out, "DefaultRuntime",
-                 local->crates ? runtime_program(crates_runtime(local->crates))
-                               : str_or(local->runtime, first));
+                 runtime ? runtime_program(runtime) : str_or(local->runtime, ""));
 }
 
 static void write_commit(struct json_out *out, const char *key)

@@ -119,6 +119,7 @@ enum oci_seccomp_mode {
 };
 
 struct oci_container {
+    const char *runtime;  // the program that runs it, by name; NULL: the default
     const char *id;       // [a-zA-Z0-9][a-zA-Z0-9_.-]*, at most OCI_ID_CHARS_MAX
     const char *rootfs;   // absolute host path of the mounted root
     const char *hostname; // NULL: the first 12 characters of the id

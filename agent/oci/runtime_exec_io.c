@@ -44,6 +44,9 @@ struct runtime_exec {
     char *dir;
     uint64_t number;
     bool tty;
+    // runc takes a console socket only when it does not stay; so it gets a terminal of ours as its
+    // own three streams, and passes everything on between that and the container's.
+    bool passes_on;
     bool paused;
     bool process_done;
     bool inside; // in a callback of the owner's
@@ -355,13 +358,6 @@ static int open_console(struct runtime_exec *exec, int stdio[3], struct err *err
     return rc;
 }
 
-// runc takes a console socket only when it does not stay; so it gets a terminal of ours as its own
-// three streams, and passes everything on between that and the container's.
-static bool passes_terminal_on(const struct runtime_exec *exec)
-{
-    return str_equal(exec->runtime->name, "runc");
-}
-
 static int open_terminal(struct runtime_exec *exec, int stdio[3], struct err *err)
 {
     int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -396,7 +392,8 @@ static int open_pipes(struct runtime_exec *exec, bool attach_stdin, int stdio[3]
     return 0;
 }
 
-static int exec_spawn(struct runtime_exec *exec, const int stdio[3], struct err *err)
+static int exec_spawn(struct runtime_exec *exec, const struct container *container,
+                      const int stdio[3], struct err *err)
 {
     char root[RUNTIME_PATH_BYTES + 16], process[RUNTIME_PATH_BYTES + 16];
     char log[RUNTIME_PATH_BYTES + 16], pid[RUNTIME_PATH_BYTES + 16], path[RUNTIME_PATH_BYTES];
@@ -413,9 +410,9 @@ static int exec_spawn(struct runtime_exec *exec, const int stdio[3], struct err 
     str_format(console, sizeof console, "--console-socket=exec-%llu.sock",
                (unsigned long long)exec->number);
     const char *argv[ARGS_MAX] = {
-        runtime_path(exec->runtime), root, log, "--log-format=json", "exec", process, pid};
+        program_path(container->program), root, log, "--log-format=json", "exec", process, pid};
     size_t count = 7;
-    if (exec->tty && passes_terminal_on(exec))
+    if (exec->passes_on)
         argv[count++] = "--tty";
     else if (exec->tty)
         argv[count++] = console;
@@ -436,6 +433,9 @@ int runtime_exec(struct runtime *runtime, const char *id, const struct oci_exec 
         return err_set(err, ERR_FAILED_PRECONDITION, "container %s is %s", id,
                        container->state == RUNTIME_PAUSED ? "paused, unpause it before exec"
                                                           : "not running");
+    int rc = programs_ready(&runtime->programs, container->program, err);
+    if (rc)
+        return rc;
     struct runtime_exec *exec = MEM_NEW(struct runtime_exec);
     MAGIC_SET(exec, EXEC_MAGIC);
     exec->runtime = runtime;
@@ -443,6 +443,7 @@ int runtime_exec(struct runtime *runtime, const char *id, const struct oci_exec 
     exec->dir = str_dup(container->dir);
     exec->number = ++runtime->exec_number;
     exec->tty = spec->tty;
+    exec->passes_on = spec->tty && !container_is_crun(container);
     exec->events = events;
     exec->owner = owner;
     buf_init(&exec->input, RUNTIME_EXEC_INPUT_BYTES);
@@ -452,15 +453,15 @@ int runtime_exec(struct runtime *runtime, const char *id, const struct oci_exec 
         exec->sides[i].fd = -1;
     }
     int stdio[3] = {-1, -1, -1};
-    int rc = write_process(exec, spec, err);
+    rc = write_process(exec, spec, err);
     if (!rc && !exec->tty)
         rc = open_pipes(exec, attach_stdin, stdio, err);
-    else if (!rc && passes_terminal_on(exec))
+    else if (!rc && exec->passes_on)
         rc = open_terminal(exec, stdio, err);
     else if (!rc)
         rc = open_console(exec, stdio, err);
     if (!rc)
-        rc = exec_spawn(exec, stdio, err);
+        rc = exec_spawn(exec, container, stdio, err);
     for (int i = 0; i < 3; i++)
         if (stdio[i] >= 0)
             close(stdio[i]);
@@ -515,7 +516,7 @@ void runtime_exec_resize(struct runtime_exec *exec, uint16_t rows, uint16_t colu
     if (exec->tty && exec->sides[SIDE_OUT].fd >= 0)
         ioctl(exec->sides[SIDE_OUT].fd, TIOCSWINSZ, &size);
     // It has no controlling terminal, so the kernel tells it nothing.
-    if (exec->tty && exec->process && passes_terminal_on(exec))
+    if (exec->passes_on && exec->process)
         process_kill(exec->process, SIGWINCH);
 }
 

@@ -148,6 +148,15 @@ static int write_config(const struct container *container, const struct oci_cont
     return rc;
 }
 
+// So that a later life of ours knows it again.
+static int write_program(const struct container *container, struct err *err)
+{
+    char *text = str_printf("%s\n%s\n", container->program->name, container->program->path);
+    int rc = container_folder_write(container, PROGRAM_FILE, text, err);
+    free(text);
+    return rc;
+}
+
 int container_folder_make(const struct container *container, const struct oci_container *spec,
                           struct err *err)
 {
@@ -168,6 +177,8 @@ int container_folder_make(const struct container *container, const struct oci_co
         rc = make_folder(container->dir, MONITOR_PERSIST_DIR, 0700, err);
     if (!rc)
         rc = make_folder(container->dir, FILES_DIR, 0700, err);
+    if (!rc)
+        rc = write_program(container, err);
     if (!rc)
         rc = write_etc(container, spec, err);
     if (!rc)

@@ -56,8 +56,9 @@ int runtime_open(const struct runtime_config *config, struct runtime **out, stru
         config->parallel_max ? config->parallel_max : 2 * (unsigned)(cores < 1 ? 1 : cores);
 
     int rc = cgroup_detect(&runtime->cgroup, err);
+    runtime->programs.layout = runtime->cgroup.layout;
     if (!rc)
-        rc = runtime_choose(runtime, config->program, err);
+        rc = runtime_reload(runtime, config->program, config->more, config->more_count, err);
     if (!rc &&
         !process_find(str_or(config->conmon, "conmon"), runtime->conmon, sizeof runtime->conmon))
         rc = err_set(err, ERR_FAILED_PRECONDITION, "%s is not installed or cannot be executed",
@@ -69,13 +70,21 @@ int runtime_open(const struct runtime_config *config, struct runtime **out, stru
         return rc;
     }
     runtime_look(runtime, config->init_program);
-    runtime_seal(runtime, config->state_dir);
+    programs_seal(&runtime->programs, config->state_dir);
     runtime_look_at_conmon(runtime);
     const char *profile = str_or(config->seccomp_file, SECCOMP_FILE);
     if (file_read(profile, &runtime->seccomp, NULL) != 0)
         log_warn("default seccomp profile missing", "file=%s", profile);
     *out = runtime;
     return 0;
+}
+
+int runtime_reload(struct runtime *runtime, const char *program, const struct program_name *more,
+                   size_t more_count, struct err *err)
+{
+    if (runtime->cgroup.layout == CGROUP_NONE)
+        return err_set(err, ERR_FAILED_PRECONDITION, "no cgroup tree is mounted at /sys/fs/cgroup");
+    return programs_set(&runtime->programs, program, more, more_count, err);
 }
 
 bool runtime_busy(const struct runtime *runtime)
@@ -95,7 +104,7 @@ void runtime_close(struct runtime *runtime)
         free(program->value);
     map_fini(&runtime->compiled);
     buf_fini(&runtime->seccomp);
-    sealed_free(runtime->sealed);
+    programs_fini(&runtime->programs);
     free(runtime->state_dir);
     free(runtime->program_root);
     free(runtime->cgroup_parent);
@@ -115,11 +124,13 @@ struct container *runtime_container(const struct runtime *runtime, const char *i
     return container;
 }
 
-struct container *container_new(struct runtime *runtime, const char *id)
+struct container *container_new(struct runtime *runtime, const char *id, struct program *program)
 {
     struct container *container = MEM_NEW(struct container);
     MAGIC_SET(container, CONTAINER_MAGIC);
     container->runtime = runtime;
+    container->program = program;
+    program->users++;
     container->id = str_dup(id);
     container->dir = str_printf("%s/%s", runtime->state_dir, id);
     container->cgroup_path = str_printf("%s/%s", runtime->cgroup_parent, id);
@@ -164,6 +175,7 @@ void container_free(struct container *container)
     MAGIC_CHECK(container, CONTAINER_MAGIC);
     CHECK(list_empty(&container->stops));
     map_remove_str(&container->runtime->containers, container->id);
+    container->program->users--;
     unwatch(container);
     if (container->pidfd >= 0)
         close(container->pidfd);
@@ -363,6 +375,26 @@ static bool config_has_tty(const char *dir)
     return tty;
 }
 
+// The program that the container was made by. A life of before there were several wrote none down.
+static struct program *program_of(struct runtime *runtime, const char *id)
+{
+    char path[RUNTIME_PATH_BYTES];
+    struct buf text;
+    struct program *program = NULL;
+    buf_init(&text, 2 * RUNTIME_PATH_BYTES);
+    if (str_format(path, sizeof path, "%s/%s/" PROGRAM_FILE, runtime->state_dir, id) &&
+        file_read(path, &text, NULL) == 0 && buf_cstr(&text)) {
+        char *name = (char *)text.data, *line = strchr(name, '\n');
+        if (line && line[1]) {
+            *line = '\0';
+            line[1 + strcspn(line + 1, "\n")] = '\0';
+            program = programs_recall(&runtime->programs, name, line + 1);
+        }
+    }
+    buf_fini(&text);
+    return program ? program : runtime->programs.chosen;
+}
+
 static void fill_status(const struct container *container, struct runtime_status *out)
 {
     *out = (struct runtime_status){
@@ -387,7 +419,7 @@ static void swept(void *owner, const struct err *err)
 static int adopt_one(struct runtime *runtime, const char *id, runtime_found *found, void *owner,
                      struct err *err)
 {
-    struct container *container = container_new(runtime, id);
+    struct container *container = container_new(runtime, id, program_of(runtime, id));
     pid_t monitor = monitor_find(container->dir, id);
     pid_t pid = read_pid(container->dir);
     container->created = file_time(container->dir, MONITOR_PID_FILE);
@@ -549,12 +581,17 @@ const struct cgroup *runtime_cgroup(const struct runtime *runtime)
 
 const char *runtime_program(const struct runtime *runtime)
 {
-    return runtime->name;
+    return runtime->programs.chosen->name;
 }
 
-const char *runtime_version(const struct runtime *runtime)
+bool runtime_has_program(const struct runtime *runtime, const char *name)
 {
-    return runtime->version;
+    return programs_find(&runtime->programs, name) != NULL;
+}
+
+bool runtime_next_program(const struct runtime *runtime, size_t *position, struct program_name *out)
+{
+    return programs_next(&runtime->programs, position, out);
 }
 
 const char *runtime_apparmor(const struct runtime *runtime)
@@ -578,7 +615,7 @@ void runtime_host(const struct runtime *runtime, const struct container *contain
         .init_path = *runtime->init ? runtime->init : NULL,
         .seccomp_json = runtime->seccomp.len ? (const char *)runtime->seccomp.data : NULL,
         .seccomp_json_bytes = runtime->seccomp.len,
-        .seccomp_bpf = str_equal(runtime->name, "crun") ? runtime_seccomp_bpf : NULL,
+        .seccomp_bpf = container_is_crun(container) ? runtime_seccomp_bpf : NULL,
         .seccomp_ctx = (void *)runtime,
         .kernel_release = runtime->kernel,
         .caps = runtime->caps,

@@ -15,6 +15,7 @@
 
 #include "agent/oci/bundle.h"
 #include "agent/oci/cgroup_io.h"
+#include "agent/oci/programs_io.h"
 #include "proto/base/clock.h"
 #include "proto/base/err.h"
 #include "proto/base/loop_io.h"
@@ -54,8 +55,12 @@ typedef void runtime_exited(void *owner, const char *id, const struct runtime_ex
 
 struct runtime_config {
     struct loop *loop;
-    const char *program; // "crun", "runc" or a path; NULL: crun, and runc where crun cannot work
-    const char *conmon;  // NULL: found in PATH
+    // What runs containers that name nothing else: one of `more`, "crun", "runc" or a path; NULL:
+    // crun, and runc where crun cannot work.
+    const char *program;
+    const struct program_name *more; // besides crun and runc
+    size_t more_count;
+    const char *conmon;       // NULL: found in PATH
     const char *init_program; // static init; NULL: docker-init, tini-static or catatonit when found
     const char *seccomp_file; // NULL: containers-common's profile
     const char *state_dir;    // absolute, made 0700; below --exec-root
@@ -69,6 +74,11 @@ struct runtime_config {
 // operator understands (no crun, no conmon, hybrid cgroups and no runc, no seccomp profile is only
 // a warning until a container needs it). Blocks for some milliseconds.
 int runtime_open(const struct runtime_config *config, struct runtime **out, struct err *err);
+
+// Takes other programs from now on (as in runtime_config); containers that are there keep theirs.
+// FAILED_PRECONDITION, RESOURCE_EXHAUSTED, and all is as before.
+int runtime_reload(struct runtime *runtime, const char *program, const struct program_name *more,
+                   size_t more_count, struct err *err);
 
 // Forgets everything and frees; containers run on. No operation may be under way (runtime_busy).
 void runtime_close(struct runtime *runtime);
@@ -149,10 +159,15 @@ int runtime_pids(const struct runtime *runtime, const char *id, pid_t *out, size
 // Tells conmon to open its log file anew, after logs_io renamed it.
 int runtime_reopen_log(struct runtime *runtime, const char *id, struct err *err);
 
-// The cgroup tree found at open, and the program in use ("crun", "1.8.1").
+// The cgroup tree found at open.
 const struct cgroup *runtime_cgroup(const struct runtime *runtime);
+
+// The name of the default program, whether there is one of this name, and all there are
+// (programs_next).
 const char *runtime_program(const struct runtime *runtime);
-const char *runtime_version(const struct runtime *runtime);
+bool runtime_has_program(const struct runtime *runtime, const char *name);
+bool runtime_next_program(const struct runtime *runtime, size_t *position,
+                          struct program_name *out);
 
 // The AppArmor profile of containers that name none; NULL: they have none, as this machine's kernel
 // has no AppArmor or the profile could not be loaded.

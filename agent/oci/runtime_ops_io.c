@@ -124,16 +124,17 @@ void runtime_slot_free(struct runtime *runtime)
         grant(LIST_ENTRY(link, struct op, link));
 }
 
-const char *runtime_path(const struct runtime *runtime)
+bool container_is_crun(const struct container *container)
 {
-    return runtime->sealed ? sealed_path(runtime->sealed) : runtime->program;
+    return str_equal(container->program->kind, "crun");
 }
 
-int runtime_run(struct runtime *runtime, const char *const *args, process_done *done, void *owner,
-                struct err *err)
+int container_run(struct container *container, const char *const *args, process_done *done,
+                  void *owner, struct err *err)
 {
+    struct runtime *runtime = container->runtime;
     char root[RUNTIME_PATH_BYTES + 16];
-    const char *argv[ARGS_MAX] = {runtime_path(runtime), root};
+    const char *argv[ARGS_MAX] = {program_path(container->program), root};
     CHECK(str_format(root, sizeof root, "--root=%s", runtime->program_root));
     for (size_t i = 0; args[i]; i++) {
         CHECK(i + 3 < ARGS_MAX);
@@ -179,7 +180,7 @@ static void create_failed(struct op *op)
     if (monitor)
         kill(monitor, SIGKILL);
     const char *args[] = {"delete", "--force", container->id, NULL};
-    if (runtime_run(op->runtime, args, create_undone, op, NULL) == 0)
+    if (container_run(op->container, args, create_undone, op, NULL) == 0)
         return;
     struct process_result none = {0};
     create_undone(op, &none);
@@ -214,7 +215,7 @@ static void create_run(struct op *op)
     struct monitor_spec spec = {
         .conmon = runtime->conmon,
         .preload = runtime->preload,
-        .runtime = runtime_path(runtime),
+        .runtime = program_path(container->program),
         .runtime_root = runtime->program_root,
         .id = container->id,
         .dir = container->dir,
@@ -246,7 +247,14 @@ void runtime_create(struct runtime *runtime, const struct oci_container *spec, c
         op_answer_later(op);
         return;
     }
-    struct container *container = container_new(runtime, spec->id);
+    struct program *program = programs_find(&runtime->programs, spec->runtime);
+    if (!program)
+        err_set(&op->err, ERR_INVALID_ARGUMENT, "Unknown runtime specified %.100s", spec->runtime);
+    if (!program || programs_ready(&runtime->programs, program, &op->err) != 0) {
+        op_answer_later(op);
+        return;
+    }
+    struct container *container = container_new(runtime, spec->id, program);
     container->creating = true;
     container->busy = true;
     container->tty = spec->tty;
@@ -305,7 +313,7 @@ static bool start_by_fifo(const struct op *op)
 {
     char path[RUNTIME_PATH_BYTES];
     struct stat st;
-    if (!str_equal(op->runtime->name, "crun") ||
+    if (!container_is_crun(op->container) ||
         !str_format(path, sizeof path, "%s/%s/exec.fifo", op->runtime->program_root,
                     op->container->id))
         return false;
@@ -326,7 +334,7 @@ static void start_run(struct op *op)
         start_end(op);
     } else if (start_by_fifo(op)) {
         start_went(op);
-    } else if (runtime_run(op->runtime, args, start_done, op, &op->err) != 0) {
+    } else if (container_run(op->container, args, start_done, op, &op->err) != 0) {
         start_end(op);
     }
 }
@@ -437,7 +445,7 @@ static void delete_done(void *owner, const struct process_result *result)
 static void delete_run(struct op *op)
 {
     const char *args[] = {"delete", "--force", op->container->id, NULL};
-    if (runtime_run(op->runtime, args, delete_done, op, &op->err) != 0)
+    if (container_run(op->container, args, delete_done, op, &op->err) != 0)
         op_end(op, &op->err);
 }
 
@@ -510,7 +518,7 @@ static void update_run(struct op *op)
     char file[RUNTIME_PATH_BYTES];
     CHECK(str_format(file, sizeof file, "--resources=%s/update.json", op->container->dir));
     const char *args[] = {"update", file, op->container->id, NULL};
-    if (runtime_run(op->runtime, args, update_done, op, &op->err) != 0)
+    if (container_run(op->container, args, update_done, op, &op->err) != 0)
         op_end(op, &op->err);
 }
 

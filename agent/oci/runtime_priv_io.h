@@ -2,8 +2,8 @@
 #ifndef AGENT_OCI_RUNTIME_PRIV_IO_H
 #define AGENT_OCI_RUNTIME_PRIV_IO_H
 
+#include "agent/oci/programs_io.h"
 #include "agent/oci/runtime_io.h"
-#include "agent/oci/sealed_io.h"
 #include "proto/base/list.h"
 #include "proto/base/map.h"
 #include "proto/base/process_io.h"
@@ -17,16 +17,14 @@
 // Names inside a container's state folder, besides conmon's (monitor_io.h).
 #define CONFIG_FILE  "config.json"
 #define STARTED_FILE "started"
+#define PROGRAM_FILE "program" // what runs it: name and path, a line each
 #define FILES_DIR    "files"
 #define ETC_DIR      "etc"
 
 struct runtime {
     unsigned magic;
     struct loop *loop;
-    char program[RUNTIME_PATH_BYTES];
-    struct sealed *sealed; // a copy of it; NULL: it is run itself
-    char name[32];         // "crun"
-    char version[64];
+    struct programs programs;
     char conmon[RUNTIME_PATH_BYTES];
     char preload[RUNTIME_PATH_BYTES]; // into conmon (cmd/conmon); "": none
     char init[RUNTIME_PATH_BYTES];    // "": none
@@ -55,6 +53,7 @@ struct runtime {
 struct container {
     unsigned magic;
     struct runtime *runtime;
+    struct program *program; // that runs it
     char *id;
     char *dir;
     char *cgroup_path;
@@ -102,17 +101,13 @@ struct op {
     bool has_slot;
 };
 
-// Chooses crun or runc, or looks at the one asked for (runtime_open's errors); and the rest of what
-// containers need to know of this machine.
-int runtime_choose(struct runtime *runtime, const char *wanted, struct err *err);
+// Finds out what containers need to know of this machine.
 void runtime_look(struct runtime *runtime, const char *init_program);
-// Has crun run from a copy in memory, named in this folder, where the kernel allows it.
-void runtime_seal(struct runtime *runtime, const char *dir);
 // Finds what makes conmon small, if that conmon runs with it.
 void runtime_look_at_conmon(struct runtime *runtime);
 
 struct container *runtime_container(const struct runtime *runtime, const char *id);
-struct container *container_new(struct runtime *runtime, const char *id);
+struct container *container_new(struct runtime *runtime, const char *id, struct program *program);
 void container_free(struct container *container); // also from the map, when it is in there
 
 // Watches over a container whose conmon is `monitor`; opens its descriptors. INTERNAL.
@@ -127,12 +122,12 @@ bool container_has_pid(const struct container *container, pid_t pid);
 // Unmounts, removes the cgroup and the state folder.
 int container_clean(struct container *container, struct err *err);
 
-// What to execute as the runtime program now.
-const char *runtime_path(const struct runtime *runtime);
+// Whether crun runs it, rather than runc.
+bool container_is_crun(const struct container *container);
 
-// Runs the runtime program ("--root=..." is put in) with up to 8 further arguments.
-int runtime_run(struct runtime *runtime, const char *const *args, process_done *done, void *owner,
-                struct err *err);
+// Runs the container's program ("--root=..." is put in) with up to 8 further arguments.
+int container_run(struct container *container, const char *const *args, process_done *done,
+                  void *owner, struct err *err);
 
 // The default profile's program for a capability set (oci_host.seccomp_bpf); ctx is the runtime.
 const char *runtime_seccomp_bpf(void *ctx, uint64_t caps);

@@ -284,11 +284,30 @@ static bool item_text(enum option_kind kind, const char *key, const json_t *valu
     }
     case OPTION_RUNTIMES: {
         const char *path = json_string_value(json_object_get(value, "path"));
-        return path && json_object_size(value) == 1 && str_format(out, size, "%s=%s", key, path);
+        return path && str_format(out, size, "%s=%s", key, path);
     }
     default:
         return json_is_string(value) && str_copy(out, size, json_string_value(value));
     }
+}
+
+// Of a runtime only its path is looked at: arguments and shims of containerd are not passed over.
+static int check_runtime_item(const struct option *option, const char *name, const json_t *item,
+                              struct err *err)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)item, key, value)
+    {
+        bool empty = json_is_null(value) || (json_is_array(value) && !json_array_size(value)) ||
+                     (json_is_string(value) && !json_string_length(value));
+        if (option->kind == OPTION_RUNTIMES && !str_equal(key, "path") && !empty)
+            return err_set(err, ERR_INVALID_ARGUMENT,
+                           "%.64s of runtime %.64s is not supported: name a program that needs "
+                           "none as its path",
+                           key, name);
+    }
+    return 0;
 }
 
 static int take_json(struct config *config, const struct option *option, json_t *value,
@@ -314,6 +333,8 @@ static int take_json(struct config *config, const struct option *option, json_t 
     if (object) {
         json_object_foreach(value, key, item)
         {
+            if ((result = check_runtime_item(option, key, item, err)))
+                return result;
             if (!item_text(option->kind, key, item, text, sizeof text))
                 return bad_value(option, key, wrong, err);
             if ((result = take(config, option, text, warnings, err)))
@@ -420,6 +441,38 @@ static int check_pairs(const struct config_list *list, const char *what, bool em
     return 0;
 }
 
+// Whether the runtime of this name is one of --add-runtime's before `end`.
+static bool runtime_added(const struct config *config, size_t end, const char *name, size_t length)
+{
+    for (size_t i = 0; i < end; i++) {
+        const char *item = config->runtimes.items[i];
+        if (strncmp(item, name, length) == 0 && item[length] == '=')
+            return true;
+    }
+    return false;
+}
+
+static int check_runtimes(const struct config *config, struct err *err)
+{
+    const struct config_list *list = &config->runtimes;
+    const char *chosen = config->runtime;
+    int result = check_pairs(list, "add-runtime", false, err);
+    for (size_t i = 0; i < list->count && !result; i++) {
+        size_t length = strcspn(list->items[i], "=");
+        if (memchr(list->items[i], '/', length))
+            return err_set(err, ERR_INVALID_ARGUMENT, "invalid runtime name: %.*s", (int)length,
+                           list->items[i]);
+        if (runtime_added(config, i, list->items[i], length))
+            return err_set(err, ERR_INVALID_ARGUMENT, "runtime '%.*s' was already defined",
+                           (int)length, list->items[i]);
+    }
+    if (result || str_empty(chosen) || strchr(chosen, '/') || str_equal(chosen, "crun") ||
+        str_equal(chosen, "runc") || runtime_added(config, list->count, chosen, strlen(chosen)))
+        return result;
+    return err_set(err, ERR_INVALID_ARGUMENT, "specified default runtime '%.64s' does not exist",
+                   chosen);
+}
+
 static int check_exec_opts(const struct config_list *list, struct err *err)
 {
     for (size_t i = 0; i < list->count; i++)
@@ -472,7 +525,7 @@ int config_settle(struct config *config, struct err *err)
     if (!result)
         result = check_pairs(&config->generic_resources, "node-generic-resource", false, err);
     if (!result)
-        result = check_pairs(&config->runtimes, "add-runtime", false, err);
+        result = check_runtimes(config, err);
     if (!result)
         result = check_exec_opts(&config->exec_opts, err);
     const struct mirrors mirrors = {.urls = (const char *const *)config->registry_mirrors.items,
@@ -480,18 +533,6 @@ int config_settle(struct config *config, struct err *err)
     if (!result)
         result = mirrors_check(&mirrors, err);
     return result ? result : check_defaults(config, err);
-}
-
-void config_note(const struct config *config, struct buf *warnings)
-{
-    size_t length = strlen(config->runtime);
-    for (size_t i = 0; i < config->runtimes.count; i++) {
-        const char *item = config->runtimes.items[i];
-        if (strncmp(item, config->runtime, length) != 0 || item[length] != '=')
-            buf_printf(warnings,
-                       "runtime %.*s has no effect: default-runtime runs all containers\n",
-                       (int)strcspn(item, "="), item);
-    }
 }
 
 // ---- reloading ----------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ struct config {
     char *init_path;              // tini, docker-init, catatonit; "" looks for them
     char *runtime;                // crun or runc; "" takes what is there
     struct config_list runtimes;  // name=path, more runtimes
-    struct config_list exec_opts; // native.cgroupdriver=cgroupfs or systemd
+    struct config_list exec_opts; // native.cgroupdriver=cgroupfs
     char *cgroup_parent;
     char *seccomp_profile; // a file; "" is the built-in one
     int64_t stop_seconds;  // given to containers when the daemon stops them; 15
@@ -100,10 +100,6 @@ int config_parse_file(struct config *config, const void *text, size_t size, size
 
 // Checks values on their own and together, and fills the defaults that depend on others.
 int config_settle(struct config *config, struct err *err);
-
-// Adds to `warnings` a line for each part of a settled configuration that has no effect beside the
-// others: runtimes that are not the default one.
-void config_note(const struct config *config, struct buf *warnings);
 
 // Takes over from `fresh` what can change while running; names in `warnings` what differs but needs
 // a restart. True when something changed.

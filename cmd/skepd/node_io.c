@@ -44,11 +44,7 @@ int node_configure(struct config *config, size_t count, const char *const *args,
     else if (result == -ERR_NOT_FOUND && !chosen)
         result = 0;
     buf_fini(&text);
-    if (!result)
-        result = config_settle(config, err);
-    if (!result)
-        config_note(config, warnings);
-    return result;
+    return result ? result : config_settle(config, err);
 }
 
 enum log_level node_log_level(const struct config *config)

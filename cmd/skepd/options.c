@@ -69,10 +69,10 @@ const struct option options[] = {
 
     USED("init", 0, "init", BOOL, init, false, "run an init in containers"),
     USED("init-path", 0, "init-path", TEXT, init_path, false, "that init"),
-    USED("default-runtime", 0, "default-runtime", TEXT, runtime, false, "crun, runc or another"),
-    USED("add-runtime", 0, "runtimes", RUNTIMES, runtimes, false, "another runtime: name=path"),
+    USED("default-runtime", 0, "default-runtime", TEXT, runtime, true, "crun, runc or another"),
+    USED("add-runtime", 0, "runtimes", RUNTIMES, runtimes, true, "another runtime: name=path"),
     USED("exec-opt", 0, "exec-opts", LIST, exec_opts, false,
-         "native.cgroupdriver=cgroupfs or systemd"),
+         "native.cgroupdriver=cgroupfs"),
     USED("cgroup-parent", 0, "cgroup-parent", TEXT, cgroup_parent, false,
          "parent cgroup of containers"),
     USED("seccomp-profile", 0, "seccomp-profile", TEXT, seccomp_profile, false,

@@ -92,6 +92,38 @@ static struct mirrors mirrors_of(const struct config *config)
     };
 }
 
+// --add-runtime's programs. Free with free_programs.
+static struct program_name *programs_of(const struct config *config)
+{
+    const struct config_list *list = &config->runtimes;
+    struct program_name *names = mem_alloc_array(list->count + 1, sizeof *names);
+    for (size_t i = 0; i < list->count; i++) {
+        const char *sign = strchr(list->items[i], '=');
+        CHECK(sign); // config_settle looked
+        names[i].name = str_ndup(list->items[i], (size_t)(sign - list->items[i]));
+        names[i].path = sign + 1;
+    }
+    return names;
+}
+
+static void free_programs(struct program_name *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free((char *)(uintptr_t)names[i].name);
+    free(names);
+}
+
+static void reload_programs(struct station *station)
+{
+    struct err err = ERR_INIT;
+    const struct config *config = station->config;
+    struct program_name *names = programs_of(config);
+    if (station->containers && runtime_reload(containers_runtime(station->containers),
+                                              config->runtime, names, config->runtimes.count, &err))
+        log_error("runtimes stay as they were", "err=\"%s\"", err.message);
+    free_programs(names, config->runtimes.count);
+}
+
 void station_reload(struct station *station)
 {
     struct err err = ERR_INIT;
@@ -103,6 +135,7 @@ void station_reload(struct station *station)
     if (station->images &&
         images_reload(station->images, &mirrors, (unsigned)station->config->downloads_max, &err))
         log_error("registries stay as they were", "err=\"%s\"", err.message);
+    reload_programs(station);
     if (station->agent)
         agent_describe(station->agent, station->labels.list, station->labels.count,
                        station->generic.list, station->generic.count);
@@ -131,18 +164,6 @@ static int open_volumes(struct station *station, struct err *err)
     int result = volumes_open(root, &station->volumes, err);
     free(root);
     return result;
-}
-
-// The program of the runtime that --default-runtime names: one of --add-runtime's, or itself.
-static const char *runtime_path(const struct config *config)
-{
-    size_t length = strlen(config->runtime);
-    for (size_t i = 0; i < config->runtimes.count; i++) {
-        const char *item = config->runtimes.items[i];
-        if (strncmp(item, config->runtime, length) == 0 && item[length] == '=')
-            return item + length + 1;
-    }
-    return length ? config->runtime : NULL;
 }
 
 static const char *given(const char *text)
@@ -233,12 +254,15 @@ static void open_containers(struct station *station)
     struct err err = ERR_INIT;
     char *state = str_printf("%s/%s", config->exec_root, RUNTIME_FOLDER);
     char *logs = str_printf("%s/%s", config->data_root, LOGS_FOLDER);
+    struct program_name *names = programs_of(config);
     struct containers_config containers = {
         .loop = station->loop,
         .images = station->images,
         .volumes = station->volumes,
         .nets = station->nets,
-        .runtime = {.program = runtime_path(config),
+        .runtime = {.program = config->runtime,
+                    .more = names,
+                    .more_count = config->runtimes.count,
                     .init_program = given(config->init_path),
                     .seccomp_file = given(config->seccomp_profile),
                     .state_dir = state,
@@ -259,6 +283,7 @@ static void open_containers(struct station *station)
         str_format(station->refusal.why, sizeof station->refusal.why,
                    "this node cannot run containers: %s", err.message);
     }
+    free_programs(names, config->runtimes.count);
     free(state);
     free(logs);
 }

@@ -116,9 +116,9 @@ eventually 60 asked 1
 reload '.["max-concurrent-downloads"] = 2'
 eventually 60 asked 2
 kill "${pulls[@]}"
-reload '.["default-runtime"] = "runc"'
-grep -q 'default-runtime changes only with a restart' "$LAB/h1/skepd.log" || fail "a runtime that changes silently"
-reload 'del(.["default-runtime"])'
+reload '.mtu = 1300'
+grep -q 'mtu changes only with a restart' "$LAB/h1/skepd.log" || fail "an option that changes silently"
+reload '.mtu = 1400'
 stop h1 registry
 
 step "tasks get the same"

@@ -92,7 +92,7 @@ static const struct walk host_walk[] = {
     {"UsernsMode", "\"private\"", ANSWER, "invalid userns mode: private"},
     {"ShmSize", "1048576", RUNTIME, "size=1048576"},
     {"Sysctls", "{\"net.ipv4.ip_forward\":\"1\"}", RUNTIME, "net.ipv4.ip_forward"},
-    {"Runtime", "\"walked\"", ANSWER, "Unknown runtime specified walked"},
+    {"Runtime", "\"walked\"", FIELD, "runtime_create: the program; choose_runtime"},
     {"ConsoleSize", "[24,80]", OTHER, "the client, which resizes by itself"},
     {"Isolation", "\"hyperv\"", ANSWER, "invalid isolation 'hyperv' on linux"},
     {"Annotations", "{\"walked\":\"1\"}", RUNTIME, "\"walked\":\"1\""},

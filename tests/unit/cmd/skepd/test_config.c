@@ -178,6 +178,10 @@ static const struct {
     {{"--bip=10.1.2.1"}, "for bip"},
     {{"--bip=fd00::1/64"}, "for bip"},
     {{"--mtu=10"}, "for mtu: must be 68 to 65535"},
+    {{"--add-runtime=x"}, "bad add-runtime"},
+    {{"--add-runtime=x=/x", "--add-runtime=x=/y"}, "runtime 'x' was already defined"},
+    {{"--add-runtime=a/b=/x"}, "invalid runtime name: a/b"},
+    {{"--default-runtime=other"}, "specified default runtime 'other' does not exist"},
 };
 
 // Goal: each mistake gets a message that names it.
@@ -224,18 +228,6 @@ START_TEST(config_reads_the_file)
 }
 END_TEST
 
-// Goal: a runtime that nothing will be run by is not taken in silence.
-START_TEST(config_notes_runtimes_beside_the_default)
-{
-    const char *text = "{\"runtimes\": {\"mine\": {\"path\": \"/bin/mine\"},"
-                       " \"other\": {\"path\": \"/bin/other\"}}, \"default-runtime\": \"mine\"}";
-    ck_assert_msg(parse_file(text, 0, NULL) == 0, "%s", err.message);
-    config_note(&config, &warnings);
-    ck_assert_str_eq(buf_cstr(&warnings),
-                     "runtime other has no effect: default-runtime runs all containers\n");
-}
-END_TEST
-
 static const struct {
     const char *text, *says;
 } wrong_files[] = {
@@ -249,7 +241,8 @@ static const struct {
     {"{\"data-root\": [\"/d\"]}", "wrong form"},
     {"{\"debug\": \"perhaps\"}", "must be true or false"},
     {"{\"default-address-pools\": [{\"base\": \"10.0.0.0/8\"}]}", "wrong form"},
-    {"{\"runtimes\": {\"x\": {\"path\": \"/x\", \"runtimeArgs\": [\"-y\"]}}}", "wrong form"},
+    {"{\"runtimes\": {\"x\": {\"path\": \"/x\", \"runtimeArgs\": [\"-y\"]}}}",
+     "runtimeArgs of runtime x is not supported"},
     {"{\"userns-remap\": \"default\"}", "userns-remap is not supported"},
     {"{\"labels\": [\"c=d\"]}", "both as a flag and in the configuration file: labels"},
     {"{\"graph\": \"/d\"}", "both as a flag and in the configuration file: graph"},
@@ -386,7 +379,6 @@ Suite *suite_config(void)
     tcase_add_loop_test(tcase, config_refuses_mistakes, 0, (int)COUNT_OF(wrong));
     tcase_add_test(tcase, config_accepts_harmless_values);
     tcase_add_test(tcase, config_reads_the_file);
-    tcase_add_test(tcase, config_notes_runtimes_beside_the_default);
     tcase_add_loop_test(tcase, config_refuses_wrong_files, 0, (int)COUNT_OF(wrong_files));
     tcase_add_test(tcase, config_accepts_an_empty_file);
     tcase_add_test(tcase, config_bounds_lists);
