@@ -77,6 +77,9 @@ struct containers_watcher {
 int containers_open(const struct containers_config *config, struct containers **out,
                     struct err *err);
 
+// Nothing is begun any more that nobody asked for.
+void containers_quiesce(struct containers *containers);
+
 // Whether something is under way that has to end before the close; closed tasks included.
 bool containers_busy(const struct containers *containers);
 
@@ -97,6 +100,10 @@ void containers_watch(struct containers *containers, const struct containers_wat
 
 // For those who look at containers themselves: exec, attach, statistics.
 struct runtime *containers_runtime(struct containers *containers);
+
+// Keeps the log of a running container, task or not, within its bounds: call it now and then.
+void containers_keep_log(struct containers *containers, const char *id, const char *path,
+                         const struct container_log *log);
 
 // The host's resolv.conf, as it is now, with what the defaults say of it; initializes `out`.
 void containers_resolv(const struct containers *containers, struct buf *out);

@@ -4,6 +4,10 @@
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 
+// dockerd's defaults of the driver "local".
+#define LOCAL_BYTES_MAX (20u << 20)
+#define LOCAL_FILES_MAX 5
+
 // As Go's strconv.ParseBool.
 static bool read_bool(const char *text, bool *out)
 {
@@ -15,6 +19,16 @@ static bool read_bool(const char *text, bool *out)
             return true;
     }
     return false;
+}
+
+void container_log_begin(struct container_log *log, const char *driver)
+{
+    log->none = str_equal(driver, "none");
+    if (str_equal(driver, "local")) {
+        log->bytes_max = LOCAL_BYTES_MAX;
+        log->files_max = LOCAL_FILES_MAX;
+        log->compress = true;
+    }
 }
 
 int container_log_option(struct container_log *log, const char *key, const char *value,

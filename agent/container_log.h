@@ -23,6 +23,9 @@ struct container_log {
     const char *mode, *buffer_size; // as written; container_log_check looks at them together
 };
 
+// Sets what the driver's own defaults are, where they differ from what is set.
+void container_log_begin(struct container_log *log, const char *driver);
+
 // Sets what one option of the log ("max-size", "max-file", ...) says. INVALID_ARGUMENT.
 int container_log_option(struct container_log *log, const char *key, const char *value,
                          struct err *err);

@@ -5,6 +5,8 @@
 #include "agent/check_io.h"
 #include "agent/container_io.h"
 #include "agent/net/nets_io.h"
+#include "agent/oci/log_files_io.h"
+#include "agent/oci/log_packer_io.h"
 #include "agent/oci/logs_io.h"
 #include "agent/oci/volume_mounts_io.h"
 #include "proto/base/list.h"
@@ -28,6 +30,7 @@ struct containers {
     bool init;
     int64_t rotate_ms;
     struct loop_timer rotate;
+    struct log_packer *packer;
     struct map by_id;    // container id -> the open executor_task
     struct list tasks;   // all of them, closed ones with something under way too
     struct list checks;  // those under way (check_io.h)

@@ -519,7 +519,7 @@ static int make_log(struct making *making)
     bool with;
     const char *name = container_defaults_log(defaults, driver ? driver->name : NULL, &with);
     int rc = container_log_driver_check(name, making->err);
-    log->none = str_equal(name, "none");
+    container_log_begin(log, name);
     for (size_t i = 0; driver && i < driver->n_options && !rc && !log->none; i++)
         rc = take_log_option(making, name, driver->options[i]->key, driver->options[i]->value);
     for (size_t i = 0; with && i < defaults->log_options_count && !rc; i++)

@@ -20,14 +20,24 @@ static void on_exited(void *owner, const char *id, const struct runtime_exit *en
         container_exited(task, end);
 }
 
+void containers_keep_log(struct containers *containers, const char *id, const char *path,
+                         const struct container_log *log)
+{
+    if (log->none)
+        return;
+    if (logs_rotate(path, log->bytes_max, log->files_max, NULL))
+        runtime_reopen_log(containers->runtime, id, NULL);
+    if (log->compress)
+        log_packer_look(containers->packer, path, log->files_max);
+}
+
 static void on_rotate(struct loop_timer *timer)
 {
     struct containers *containers = CONTAINER_OF(timer, struct containers, rotate);
     LIST_EACH (it, &containers->tasks) {
         struct executor_task *task = LIST_ENTRY(it, struct executor_task, link);
-        if (task->running && !task->log.none && task->log.bytes_max &&
-            logs_rotate(task->log_path, task->log.bytes_max, task->log.files_max, NULL))
-            runtime_reopen_log(containers->runtime, task->id, NULL);
+        if (task->running)
+            containers_keep_log(containers, task->id, task->log_path, &task->log);
     }
     loop_timer_start(timer, containers->rotate_ms);
 }
@@ -36,6 +46,7 @@ static void containers_free(struct containers *containers)
 {
     map_fini(&containers->by_id);
     map_fini(&containers->leavings);
+    log_packer_free(containers->packer);
     free(containers->log_dir);
     free(containers->hostname);
     free(containers->resolv_conf);
@@ -67,6 +78,7 @@ int containers_open(const struct containers_config *config, struct containers **
     containers->init = config->init;
     containers->defaults = config->defaults ? config->defaults : &container_defaults_none;
     containers->rotate_ms = config->rotate_ms ? config->rotate_ms : CONTAINERS_ROTATE_MS;
+    containers->packer = log_packer_new(config->loop);
     map_init(&containers->by_id);
     map_init(&containers->leavings);
     list_init(&containers->tasks);
@@ -96,10 +108,18 @@ int containers_open(const struct containers_config *config, struct containers **
     return 0;
 }
 
+void containers_quiesce(struct containers *containers)
+{
+    MAGIC_CHECK(containers, CONTAINERS_MAGIC);
+    loop_timer_stop(&containers->rotate);
+    log_packer_drop(containers->packer);
+}
+
 bool containers_busy(const struct containers *containers)
 {
-    return containers->sweeping || !list_empty(&containers->checks) ||
-           !list_empty(&containers->tasks) || runtime_busy(containers->runtime);
+    return containers->sweeping || log_packer_busy(containers->packer) ||
+           !list_empty(&containers->checks) || !list_empty(&containers->tasks) ||
+           runtime_busy(containers->runtime);
 }
 
 void containers_close(struct containers *containers)

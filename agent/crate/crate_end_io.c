@@ -11,7 +11,7 @@
 #include "agent/crate/crates_priv_io.h"
 #include "agent/crate/sandbox_link_io.h"
 #include "agent/image/rootfs_io.h"
-#include "agent/oci/logs_io.h"
+#include "agent/oci/log_files_io.h"
 #include "agent/oci/signals.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"

@@ -7,7 +7,6 @@
 #include "agent/crate/crates_priv_io.h"
 #include "agent/crate/sandbox_link_io.h"
 #include "agent/image/rootfs_io.h"
-#include "agent/oci/logs_io.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
 #include "proto/base/file_io.h"
@@ -137,9 +136,12 @@ static void on_rotate(struct loop_timer *timer)
     struct crates *crates = CONTAINER_OF(timer, struct crates, rotate);
     LIST_EACH (it, &crates->all) {
         struct crate *crate = LIST_ENTRY(it, struct crate, link);
-        if (!crate->task && crate_running(crate) && crate->log_bytes_max && *crate->log_path &&
-            logs_rotate(crate->log_path, crate->log_bytes_max, crate->log_files_max, NULL))
-            runtime_reopen_log(crates->runtime, crate->id, NULL);
+        struct container_log log;
+        if (crate->task || !crate_running(crate) || !*crate->log_path)
+            continue;
+        // What was taken when it was made is kept as far as it goes, whatever the rules are now.
+        crate_log_make(crate->host, &log, NULL);
+        containers_keep_log(crates->containers, crate->id, crate->log_path, &log);
     }
     loop_timer_start(timer, ROTATE_MS);
 }
@@ -219,6 +221,7 @@ bool crates_busy(const struct crates *crates)
 void crates_quiesce(struct crates *crates)
 {
     crates->quiet = true;
+    loop_timer_stop(&crates->rotate);
     if (crates->attachments)
         attachments_quiesce(crates->attachments);
     LIST_EACH (it, &crates->all) {

@@ -62,17 +62,15 @@ struct crate {
     char error[512];
     unsigned restart_count;
     bool stopped_by_user;
-    const char *health; // "starting", "healthy", "unhealthy", or NULL
-    int health_failing; // checks in a row
-    json_t *health_log; // the last CRATE_HEALTH_LOG_MAX, as inspect shows them; NULL: none yet
-    json_t *config;     // settled (config.h)
-    json_t *host;       // likewise
-    json_t *points;     // points.h
-    json_t *endpoints;  // name -> EndpointSettings, as it was asked for; a task's: as they are
-    json_t *chosen;     // the host's ports of its latest start, a number each; NULL: none
-    char *log_path;     // "" : none
-    uint64_t log_bytes_max;
-    unsigned log_files_max;
+    const char *health;      // "starting", "healthy", "unhealthy", or NULL
+    int health_failing;      // checks in a row
+    json_t *health_log;      // the last CRATE_HEALTH_LOG_MAX, as inspect shows them; NULL: none yet
+    json_t *config;          // settled (config.h)
+    json_t *host;            // likewise
+    json_t *points;          // points.h
+    json_t *endpoints;       // name -> EndpointSettings, as it was asked for; a task's: as they are
+    json_t *chosen;          // the host's ports of its latest start, a number each; NULL: none
+    char *log_path;          // "" : none
     struct crate_life *life; // what is under way
 };
 

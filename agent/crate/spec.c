@@ -357,26 +357,26 @@ static int make_mounts(struct making *making)
     return 0;
 }
 
-static int make_log(struct making *making)
+int crate_log_make(const json_t *host, struct container_log *out, struct err *err)
 {
-    const json_t *log = config_of(making->plan->host, "LogConfig");
-    making->out->log = (struct container_log){
-        .none = str_equal(config_str(log, "Type"), "none"),
-        .bytes_max = str_equal(config_str(log, "Type"), "local") ? CONTAINER_LOG_BYTES_MAX : 0,
-        .files_max = 1,
-    };
+    const json_t *log = config_of(host, "LogConfig");
+    const char *driver = config_str(log, "Type");
+    *out = (struct container_log){.files_max = 1};
+    container_log_begin(out, driver);
     const char *key;
     json_t *value;
     json_object_foreach(json_object_get(log, "Config"), key, value)
     {
-        int rc = making->out->log.none
-                     ? 0
-                     : container_log_option(&making->out->log, key, json_string_value(value),
-                                            making->err);
+        int rc = out->none ? 0 : container_log_option(out, key, json_string_value(value), err);
         if (rc)
             return rc;
     }
-    return container_log_check(&making->out->log, config_str(log, "Type"), making->err);
+    return container_log_check(out, driver, err);
+}
+
+static int make_log(struct making *making)
+{
+    return crate_log_make(making->plan->host, &making->out->log, making->err);
 }
 
 int crate_spec_make(const struct crate_plan *plan, struct arena *arena, struct container_spec *out,

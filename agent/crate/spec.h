@@ -20,6 +20,10 @@ struct crate_plan {
     const char *dns_server; // the node's own resolver inside the container; NULL: none
 };
 
+// How its log is kept, as LogConfig of a settled HostConfig says; its texts are borrowed from there.
+// INVALID_ARGUMENT.
+int crate_log_make(const json_t *host, struct container_log *out, struct err *err);
+
 // Everything lands in the arena or is borrowed from the plan. UNIMPLEMENTED and INVALID_ARGUMENT
 // name the option. `out->volumes` stays empty: points have their sources by now.
 int crate_spec_make(const struct crate_plan *plan, struct arena *arena, struct container_spec *out,

@@ -1,6 +1,7 @@
 // Reading a container's log: all files are opened at the start, oldest first, so that a rotation in
-// between takes nothing away; each turn of the loop reads one piece. A follower looks for more by a
-// timer and recognises a rotation by the file's number.
+// between takes nothing away; each turn of the loop reads one piece. A packed file is unpacked by a
+// worker when its turn comes, and the reader waits for that. A follower looks for more by a timer
+// and recognises a rotation by the file's number.
 #include "agent/oci/logs_io.h"
 
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/oci/log_files_io.h"
 #include "proto/base/buf.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
@@ -22,7 +24,6 @@
 #define LINE_BYTES_MAX (256u << 10)
 #define FOLLOW_MS      100
 #define HEAD_BYTES     64
-#define PATH_BYTES     4096
 
 struct logs_reader {
     unsigned magic;
@@ -31,10 +32,16 @@ struct logs_reader {
     struct logs_query query;
     const struct logs_events *events;
     void *owner;
-    int fds[LOGS_FILES_MAX]; // those still to be read, oldest first
-    size_t fds_count;
+    struct log_file files[LOG_FILES_MAX]; // oldest first; fd -1: it was read
+    size_t files_count;
     size_t now; // the one being read
     off_t offset;
+    size_t unsought; // files that were not looked through for the place to begin at
+    int64_t sought;  // lines still to be found there
+    struct loop_work unpacking;
+    struct log_file *unpacked; // under way; NULL: nothing is
+    int plain;                 // the worker's answer
+    struct err unpack_err;
     struct buf lines; // read, not yet given
     size_t given;     // of those
     bool positioned;
@@ -47,13 +54,6 @@ struct logs_reader {
     struct loop_later pump;
     struct loop_timer timer;
 };
-
-static int path_of(const char *path, unsigned number, char out[PATH_BYTES])
-{
-    bool ok = number ? str_format(out, PATH_BYTES, "%s.%u", path, number)
-                     : str_copy(out, PATH_BYTES, path);
-    return ok ? 0 : -1;
-}
 
 // ---- where to begin: the last lines -------------------------------------------------------------
 
@@ -128,29 +128,34 @@ static bool seek_back(const struct logs_reader *reader, int fd, int64_t *left, o
     return found;
 }
 
-static void position(struct logs_reader *reader)
+static bool unpack(struct logs_reader *reader, struct log_file *file);
+
+// Looks for the place to begin at. False: a file is being unpacked for that.
+static bool position(struct logs_reader *reader)
 {
-    reader->positioned = true;
-    int64_t left = reader->query.tail;
-    if (left < 0)
-        return;
-    for (size_t i = reader->fds_count; i-- > 0;) {
+    while (!reader->positioned && reader->unsought && reader->query.tail >= 0) {
+        struct log_file *file = &reader->files[reader->unsought - 1];
+        if (unpack(reader, file))
+            return false;
+        reader->unsought--;
         off_t start;
-        if (!seek_back(reader, reader->fds[i], &left, &start))
+        if (!seek_back(reader, file->fd, &reader->sought, &start))
             continue;
-        reader->now = i;
+        reader->now = reader->unsought;
         reader->offset = start;
-        return;
+        break;
     }
+    reader->positioned = true;
+    return true;
 }
 
 // ---- giving lines -------------------------------------------------------------------------------
 
 static void reader_free(struct logs_reader *reader)
 {
-    for (size_t i = 0; i < reader->fds_count; i++)
-        if (reader->fds[i] >= 0)
-            close(reader->fds[i]);
+    for (size_t i = 0; i < reader->files_count; i++)
+        if (reader->files[i].fd >= 0)
+            close(reader->files[i].fd);
     loop_later_cancel(&reader->pump);
     loop_timer_stop(&reader->timer);
     buf_fini(&reader->lines);
@@ -202,36 +207,21 @@ static bool give(struct logs_reader *reader)
     return !reader->paused && !reader->closed;
 }
 
-// The file that followed ours after one or more rotations; -1 when ours is still the newest.
-static int next_file(const struct logs_reader *reader)
-{
-    struct stat own, other;
-    char path[PATH_BYTES];
-    if (fstat(reader->fds[reader->now], &own) < 0)
-        return -1;
-    for (unsigned i = 0; i < LOGS_FILES_MAX; i++) {
-        if (path_of(reader->path, i, path) != 0 || stat(path, &other) < 0)
-            continue;
-        if (other.st_ino == own.st_ino && other.st_dev == own.st_dev)
-            return i == 0 || path_of(reader->path, i - 1, path) != 0
-                       ? -1
-                       : open(path, O_RDONLY | O_CLOEXEC);
-    }
-    // Ours was rotated away altogether: go on with the newest there is.
-    return path_of(reader->path, 0, path) == 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-}
-
-// Reads one piece. 1: something came; 0: nothing more for now; -1: failed.
+// Reads one piece. 1: something came, or will when a file is unpacked; 0: nothing more for now;
+// -1: failed.
 static int read_piece(struct logs_reader *reader)
 {
-    while (reader->now < reader->fds_count) {
+    while (reader->now < reader->files_count) {
+        struct log_file *file = &reader->files[reader->now];
+        if (unpack(reader, file))
+            return 1;
         size_t before = reader->lines.len;
         char *room = buf_extend(&reader->lines, PIECE_BYTES);
         if (!room) {
             err_set(&reader->err, ERR_DATA_LOSS, "log file %s holds no lines", reader->path);
             return -1;
         }
-        ssize_t got = pread(reader->fds[reader->now], room, PIECE_BYTES, reader->offset);
+        ssize_t got = pread(file->fd, room, PIECE_BYTES, reader->offset);
         reader->lines.len = before + (got > 0 ? (size_t)got : 0);
         if (got < 0) {
             err_set_errno(&reader->err, errno, "read %s", reader->path);
@@ -241,10 +231,10 @@ static int read_piece(struct logs_reader *reader)
             reader->offset += got;
             return 1;
         }
-        if (reader->now + 1 == reader->fds_count)
+        if (reader->now + 1 == reader->files_count)
             return 0;
-        close(reader->fds[reader->now]);
-        reader->fds[reader->now] = -1;
+        close(file->fd);
+        file->fd = -1;
         reader->now++;
         reader->offset = 0;
     }
@@ -254,20 +244,15 @@ static int read_piece(struct logs_reader *reader)
 // At the end of the newest file we know: is there a newer one?
 static bool step_on(struct logs_reader *reader)
 {
-    char path[PATH_BYTES];
-    int fd = -1;
-    if (!reader->fds_count) {
-        if (path_of(reader->path, 0, path) == 0)
-            fd = open(path, O_RDONLY | O_CLOEXEC);
-    } else {
-        fd = next_file(reader);
-    }
-    if (fd < 0)
+    struct log_file next;
+    const struct log_file *file = &reader->files[reader->now];
+    if (reader->files_count ? !log_file_next(reader->path, file, &next)
+                            : !log_file_open(reader->path, 0, &next))
         return false;
-    if (reader->fds_count && reader->fds[reader->now] >= 0)
-        close(reader->fds[reader->now]);
-    reader->fds[0] = fd;
-    reader->fds_count = 1;
+    if (reader->files_count && file->fd >= 0)
+        close(file->fd);
+    reader->files[0] = next;
+    reader->files_count = 1;
     reader->now = 0;
     reader->offset = 0;
     return true;
@@ -277,10 +262,8 @@ static void pump(struct loop_later *later)
 {
     struct logs_reader *reader = CONTAINER_OF(later, struct logs_reader, pump);
     MAGIC_CHECK(reader, READER_MAGIC);
-    if (reader->over || reader->paused)
+    if (reader->over || reader->paused || reader->unpacked || !position(reader))
         return;
-    if (!reader->positioned)
-        position(reader);
     bool finished = reader->finished;
     int got = 1;
     if (give(reader)) {
@@ -297,7 +280,7 @@ static void pump(struct loop_later *later)
         finish(reader);
         return;
     }
-    if (reader->paused)
+    if (reader->paused || reader->unpacked)
         return;
     if (got) {
         loop_timer_start(&reader->timer, 0);
@@ -316,16 +299,56 @@ static void timer_fired(struct loop_timer *timer)
     pump(&reader->pump);
 }
 
+// ---- unpacking ----------------------------------------------------------------------------------
+
+static void unpack_work(struct loop_work *work)
+{
+    struct logs_reader *reader = CONTAINER_OF(work, struct logs_reader, unpacking);
+    log_file_unpack(reader->path, reader->unpacked->fd, &reader->plain, &reader->unpack_err);
+}
+
+static void unpack_worked(struct loop_work *work)
+{
+    struct logs_reader *reader = CONTAINER_OF(work, struct logs_reader, unpacking);
+    MAGIC_CHECK(reader, READER_MAGIC);
+    struct log_file *file = reader->unpacked;
+    reader->unpacked = NULL;
+    if (!reader->unpack_err.code) {
+        close(file->fd);
+        file->fd = reader->plain;
+        file->packed = false;
+    }
+    if (reader->closed) {
+        reader_free(reader);
+    } else if (reader->unpack_err.code) {
+        err_copy(&reader->err, &reader->unpack_err);
+        finish(reader);
+    } else {
+        loop_later_ask(&reader->pump);
+    }
+}
+
+// True: a worker unpacks it, and the reader goes on when that is done.
+static bool unpack(struct logs_reader *reader, struct log_file *file)
+{
+    CHECK(!reader->unpacked);
+    if (!file->packed)
+        return false;
+    reader->unpacked = file;
+    err_clear(&reader->unpack_err);
+    loop_work_start(reader->loop, &reader->unpacking, unpack_work, unpack_worked);
+    return true;
+}
+
 // ---- calls --------------------------------------------------------------------------------------
 
 static void open_files(struct logs_reader *reader)
 {
-    char path[PATH_BYTES];
-    for (unsigned i = LOGS_FILES_MAX; i-- > 0;) {
-        int fd = path_of(reader->path, i, path) == 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-        if (fd >= 0)
-            reader->fds[reader->fds_count++] = fd;
-    }
+    for (unsigned age = LOG_FILES_MAX; age-- > 0;)
+        if (log_file_open(reader->path, age, &reader->files[reader->files_count]))
+            reader->files_count++;
+    reader->unsought = reader->files_count;
+    reader->sought = reader->query.tail;
 }
 
 int logs_open(struct loop *loop, const char *path, const struct logs_query *query,
@@ -333,7 +356,7 @@ int logs_open(struct loop *loop, const char *path, const struct logs_query *quer
               struct err *err)
 {
     CHECK(events && events->line);
-    if (strlen(path) + 16 > PATH_BYTES)
+    if (strlen(path) + 16 > LOG_PATH_BYTES)
         return err_set(err, ERR_INVALID_ARGUMENT, "path of log is too long");
     struct logs_reader *reader = MEM_NEW(struct logs_reader);
     MAGIC_SET(reader, READER_MAGIC);
@@ -372,36 +395,6 @@ void logs_close(struct logs_reader *reader)
     MAGIC_CHECK(reader, READER_MAGIC);
     CHECK(!reader->closed);
     reader->closed = true;
-    if (!reader->inside)
+    if (!reader->inside && !reader->unpacked)
         reader_free(reader);
-}
-
-// ---- rotation -----------------------------------------------------------------------------------
-
-bool logs_rotate(const char *path, uint64_t bytes_max, unsigned files_max, struct err *err)
-{
-    struct stat st;
-    if (!bytes_max || stat(path, &st) < 0 || (uint64_t)st.st_size <= bytes_max)
-        return false;
-    files_max = files_max < 1 ? 1 : files_max > LOGS_FILES_MAX ? LOGS_FILES_MAX : files_max;
-    char from[PATH_BYTES], to[PATH_BYTES];
-    if (files_max == 1)
-        return unlink(path) == 0;
-    for (unsigned i = files_max - 1; i > 0; i--) {
-        if (path_of(path, i - 1, from) != 0 || path_of(path, i, to) != 0)
-            return false;
-        if (rename(from, to) < 0 && errno != ENOENT) {
-            err_set_errno(err, errno, "rotate log %s", path);
-            return false;
-        }
-    }
-    return true;
-}
-
-void logs_remove(const char *path)
-{
-    char name[PATH_BYTES];
-    for (unsigned i = 0; i < LOGS_FILES_MAX; i++)
-        if (path_of(path, i, name) == 0)
-            unlink(name);
 }

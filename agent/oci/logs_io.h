@@ -1,6 +1,4 @@
-// A container's log files: reading them back, following them, keeping them bounded.
-//
-// <path> is written by conmon; <path>.1 is older, <path>.2 older still, ...
+// Reading a container's log (log_files_io.h) back, and following it.
 #ifndef AGENT_OCI_LOGS_IO_H
 #define AGENT_OCI_LOGS_IO_H
 
@@ -10,8 +8,6 @@
 #include "agent/oci/logline.h"
 #include "proto/base/err.h"
 #include "proto/base/loop_io.h"
-
-#define LOGS_FILES_MAX 64
 
 struct logs_query {
     bool out; // which streams; both false means both
@@ -45,12 +41,5 @@ void logs_finish(struct logs_reader *reader);
 
 // Stops; no callback comes afterwards. Must be called, also after `ended`.
 void logs_close(struct logs_reader *reader);
-
-// Renames <path> to <path>.1 and so on when it holds more than `bytes_max` (0: never), keeping
-// `files_max` files in all (at least 1). True when it did: tell conmon (runtime_reopen_log) then.
-bool logs_rotate(const char *path, uint64_t bytes_max, unsigned files_max, struct err *err);
-
-// Removes the log with its older files.
-void logs_remove(const char *path);
 
 #endif

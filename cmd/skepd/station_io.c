@@ -466,6 +466,8 @@ void station_close(struct station *station, void (*closed)(void *owner), void *o
     images_cancel_all(station->images);
     if (station->crates)
         crates_quiesce(station->crates);
+    if (station->containers)
+        containers_quiesce(station->containers);
     if (station->containers && !station->config->live_restore)
         stop_containers(station);
     loop_timer_start(&station->look, 0);

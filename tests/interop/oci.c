@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/oci/log_files_io.h"
 #include "agent/oci/logs_io.h"
 #include "agent/oci/monitor_io.h"
 #include "agent/oci/root_io.h"
