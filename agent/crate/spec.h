@@ -20,8 +20,8 @@ struct crate_plan {
     const char *dns_server; // the node's own resolver inside the container; NULL: none
 };
 
-// How its log is kept, as LogConfig of a settled HostConfig says; its texts are borrowed from there.
-// INVALID_ARGUMENT.
+// How its log is kept, as LogConfig of a settled HostConfig says; its texts are borrowed from
+// there. INVALID_ARGUMENT.
 int crate_log_make(const json_t *host, struct container_log *out, struct err *err);
 
 // Everything lands in the arena or is borrowed from the plan. UNIMPLEMENTED and INVALID_ARGUMENT

@@ -31,8 +31,8 @@ bool log_file_open(const char *path, unsigned age, struct log_file *out);
 // Opens the file that was written after this one. False: this one is the newest.
 bool log_file_next(const char *path, const struct log_file *file, struct log_file *out);
 
-// Puts what a packed file holds into a nameless file beside it, whose descriptor is *fd. Blocks: for
-// a worker. DATA_LOSS and those of the system.
+// Puts what a packed file holds into a nameless file beside it, whose descriptor is *fd. Blocks:
+// for a worker. DATA_LOSS and those of the system.
 int log_file_unpack(const char *path, int packed, int *fd, struct err *err);
 
 // Packs the file into `out`. Blocks: for a worker.
