@@ -220,7 +220,19 @@ refused 'unexpected EOF|connection refused|connection reset' docker pull 127.0.0
 same "$before" "$(stored)" "what is stored after half a layer"
 same '' "$(find "$LAB/h1/skep/images/tmp" -mindepth 1)" "half layers"
 refused 'No such image' docker image inspect 127.0.0.1:5001/some/big:1
-docker pull 127.0.0.1:5000/some/big:1 >/dev/null
+
+step "pulled by four at once: fetched once"
+layer_gets() { grep -c '"GET /v2/some/big/blobs/sha256:'"$layer" "$LAB/h1/registry.log" || true; }
+layer=$(on h1 skopeo inspect --tls-verify=false --raw docker://127.0.0.1:5000/some/big:1 | jq -r '.layers[0].digest')
+layer=${layer#sha256:}
+before=$(layer_gets)
+pulls=()
+for _ in 1 2 3 4; do
+  docker pull --quiet 127.0.0.1:5000/some/big:1 >/dev/null &
+  pulls+=($!)
+done
+for pull in "${pulls[@]}"; do wait "$pull" || fail "a pull beside others"; done
+same $((before + 1)) "$(layer_gets)" "times that the layer was fetched"
 docker rmi 127.0.0.1:5000/some/big:1 >/dev/null
 
 step "what it all takes"
