@@ -7,19 +7,19 @@
 #include "proto/wire/names.h"
 
 // Adds the data of one reference, expanded if it is a template.
-static int add_file(const struct template_context *context, const char *kind, const char *id,
+static int add_file(const struct template_context *context, const char *kind, const char *name,
                     const ProtobufCBinaryData *data, const Swarm__Driver *templating,
                     struct executor_file *file, struct arena *arena, struct err *err)
 {
     if (!data)
-        return err_set(err, ERR_NOT_FOUND, "%s %s was not assigned to this node", kind, id);
+        return err_set(err, ERR_NOT_FOUND, "%s %s was not assigned to this node", kind, name);
     file->data = data->data;
     file->size = data->len;
     if (!templating || str_empty(templating->name))
         return 0;
     if (!str_equal(templating->name, NAME_TEMPLATING_GOLANG))
         return err_set(err, ERR_INVALID_ARGUMENT, "%s %s: unrecognized template type \"%s\"", kind,
-                       id, templating->name);
+                       name, templating->name);
     struct buf out;
     buf_init(&out, TEMPLATE_PAYLOAD_BYTES);
     int result = template_expand(context, (const char *)data->data, data->len, true, &out, err);
@@ -27,7 +27,7 @@ static int add_file(const struct template_context *context, const char *kind, co
         file->data = arena_memdup(arena, out.data, out.len);
         file->size = file->data ? out.len : 0;
     } else {
-        err_wrap(err, "%s %s", kind, id);
+        err_wrap(err, "%s %s", kind, name);
     }
     buf_wipe(&out);
     return result;
@@ -64,6 +64,8 @@ int task_files_gather(const struct task_files *from, const Swarm__Task *task,
             const Swarm__ConfigReference *config_ref =
                 is_secret ? NULL : spec->configs[i - spec->n_secrets];
             const char *id = is_secret ? secret_ref->secret_id : config_ref->config_id;
+            const char *name =
+                str_or(is_secret ? secret_ref->secret_name : config_ref->config_name, id);
             const Swarm__Secret *secret =
                 is_secret ? find_secret(from->secrets, id, task->id) : NULL;
             const Swarm__Config *config = is_secret ? NULL : map_get_str(from->configs, id);
@@ -74,7 +76,7 @@ int task_files_gather(const struct task_files *from, const Swarm__Task *task,
                                               : config ? config->spec->templating
                                                        : NULL;
             to[i] = (struct executor_file){.secret = secret_ref, .config = config_ref};
-            int result = add_file(&context, is_secret ? "secret" : "config", id, data,
+            int result = add_file(&context, is_secret ? "secret" : "config", name, data,
                                   expand ? templating : NULL, &to[i], arena, err);
             if (result)
                 return result;

@@ -86,6 +86,17 @@ unmounted() { same 0 "$(mounts)" "mounts of volumes"; }
 eventually 60 unmounted
 eventually 60 alone
 
+step "a template that explodes: said, and nobody else's trouble"
+head -c 100000 /dev/zero | tr '\0' x | docker secret create big - >/dev/null
+# shellcheck disable=SC1083 # a template
+printf '{{secret "big"}}%.0s' {1..8000} | docker config create --template-driver golang explodes - >/dev/null
+create explodes --secret big --config explodes "$LAB_IMAGE" sleep 100006
+eventually 60 failed explodes 'Rejected.*config explodes: template expands to more than 1048576 bytes'
+docker service rm explodes >/dev/null
+docker config rm explodes >/dev/null
+docker secret rm big >/dev/null
+eventually 60 alone
+
 step "links and dots lead nowhere"
 docker run -d --name trap "$LAB_IMAGE" sh -c 'ln -s /etc /tmp/out; ln -s ../../../../../../etc /tmp/up
   ln -s /proc/1/root /tmp/root; ln -s /proc/self/cwd /tmp/cwd; sleep 1000' >/dev/null
