@@ -604,10 +604,13 @@ char *config_help(void)
             continue;
         char letter[] = {option->letter ? '-' : ' ', option->letter ? option->letter : ' ',
                          option->letter ? ',' : ' ', 0};
-        buf_printf(&text, "  %s --%-30s %s%s\n", letter, option->flag, option->why,
-                   is_list(option->kind) ? " (may be repeated)" : "");
+        buf_printf(&text, "  %s --%-30s %s%s%s\n", letter, option->flag, option->why,
+                   is_list(option->kind) ? " (may be repeated)" : "",
+                   option->reloads ? " (reloads)" : "");
     }
-    buf_put_str(&text, "\nThe keys of /etc/skep/daemon.json are dockerd's.\n");
+    buf_put_str(&text,
+                "\nThe keys of /etc/skep/daemon.json are dockerd's. What reloads follows the "
+                "file on SIGHUP.\n");
     CHECK(buf_ok(&text));
     buf_put_u8(&text, 0);
     return (char *)buf_steal(&text, NULL);

@@ -90,11 +90,18 @@ static int make_ulimits(struct making *making)
     return 0;
 }
 
+// 0 where nothing is said.
+static bool shm_bytes(const struct config *config, uint64_t *out)
+{
+    *out = 0;
+    return str_empty(config->shm_size) || container_size_parse(config->shm_size, out);
+}
+
 static int make_shm(struct making *making)
 {
-    const char *text = making->config->shm_size;
-    if (!str_empty(text) && !container_size_parse(text, &making->out->containers.shm_bytes))
-        return bad(making, "default-shm-size", text, "must be a size such as 64m");
+    if (!shm_bytes(making->config, &making->out->containers.shm_bytes))
+        return bad(making, "default-shm-size", making->config->shm_size,
+                   "must be a size such as 64m");
     return 0;
 }
 
@@ -215,6 +222,12 @@ int defaults_make(const struct config *config, struct defaults *out, struct err 
     if (rc)
         defaults_fini(out);
     return rc;
+}
+
+void defaults_reload(const struct config *config, struct defaults *defaults)
+{
+    bool good = shm_bytes(config, &defaults->containers.shm_bytes);
+    CHECK(good);
 }
 
 void defaults_fini(struct defaults *defaults)

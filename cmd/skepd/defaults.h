@@ -17,6 +17,10 @@ struct defaults {
 
 // Borrows the configuration's texts. INVALID_ARGUMENT naming the option; nothing to free then.
 int defaults_make(const struct config *config, struct defaults *out, struct err *err);
+
+// Takes over what may change while running from a settled configuration.
+void defaults_reload(const struct config *config, struct defaults *defaults);
+
 void defaults_fini(struct defaults *defaults);
 
 #endif

@@ -85,7 +85,7 @@ const struct option options[] = {
     USED("dns", 0, "dns", LIST, dns, false, "name server of containers"),
     USED("dns-opt", 0, "dns-opts", LIST, dns_opts, false, "option for the resolver of containers"),
     USED("dns-search", 0, "dns-search", LIST, dns_search, false, "search domain of containers"),
-    USED("default-shm-size", 0, "default-shm-size", TEXT, shm_size, false,
+    USED("default-shm-size", 0, "default-shm-size", TEXT, shm_size, true,
          "size of containers' /dev/shm: 64m"),
     USED("default-ulimit", 0, "default-ulimits", ULIMITS, ulimits, false,
          "limit of containers: nofile=1024:2048"),

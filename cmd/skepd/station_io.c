@@ -136,6 +136,7 @@ void station_reload(struct station *station)
         images_reload(station->images, &mirrors, (unsigned)station->config->downloads_max, &err))
         log_error("registries stay as they were", "err=\"%s\"", err.message);
     reload_programs(station);
+    defaults_reload(station->config, &station->defaults);
     if (station->agent)
         agent_describe(station->agent, station->labels.list, station->labels.count,
                        station->generic.list, station->generic.count);
