@@ -17,19 +17,20 @@ struct nftable *guard_table(const struct guard *guard)
     // 96 bits behind the start of the UDP header lies the VNI.
     nftable_collection(table, "set", "sealed", "typeof @th,96,24;");
 
-    // Before the host's connection tracking is asked.
-    nftable_chain(table, "raw", "type filter hook prerouting priority -310");
-    nftable_rule(table, "udp dport %u ip saddr @members ip daddr @members notrack", port);
-
+    // Before the host's connection tracking is asked. What is not for this host goes on its way.
+    nftable_chain(table, "pre", "type filter hook prerouting priority -310");
+    nftable_rule(table, "udp dport %u ip saddr @members notrack accept", port);
+    nftable_rule(table, "udp dport %u fib daddr type != unicast counter name foreign drop", port);
+    // Only a whole datagram has its VNI for sure: fragments are put together by then.
     nftable_chain(table, "in", "type filter hook input priority -310");
-    nftable_rule(table, "udp dport %u ip saddr != @members counter name foreign drop", port);
     nftable_rule(
         table, "udp dport %u @th,96,24 @sealed meta secpath missing counter name clear drop", port);
     // Only a packet that has a socket of this namespace has its user.
+    nftable_chain(table, "to_member", NULL);
+    nftable_rule(table, "meta skuid >= 0 counter name forged drop");
+    nftable_rule(table, "notrack");
     nftable_chain(table, "out", "type filter hook output priority -310");
-    nftable_rule(table, "udp dport %u ip daddr @members meta skuid >= 0 counter name forged drop",
-                 port);
-    nftable_rule(table, "udp dport %u ip daddr @members notrack", port);
+    nftable_rule(table, "udp dport %u ip daddr @members goto to_member", port);
     nftable_chain(table, "forward", "type filter hook forward priority -310");
     nftable_rule(table, "udp dport %u ip daddr @members counter name passing drop", port);
     nftable_chain(table, "seal", "type route hook output priority -150");

@@ -2,9 +2,9 @@
 // decides who may speak it. Pure: from members and encrypted networks to a table, which tables_io
 // keeps on the host.
 //
-//   in       datagrams to the port from addresses that are no current member's are dropped; so are
-//            those for an encrypted network that did not come through IPsec (CVE-2023-28840 and its
-//            kin)
+//   pre      datagrams to the port from addresses that are no current member's are dropped
+//   in       so are those for an encrypted network that did not come through IPsec (CVE-2023-28840
+//            and its kin)
 //   out      datagrams to a member's port that some local program made are dropped: the kernel's
 //            own VXLAN sends without a socket, so what has one is forged (CVE-2026-92542)
 //   forward  what passes through (from a container, which would get this member's address on the

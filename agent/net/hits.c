@@ -20,20 +20,26 @@ static const struct {
     {"went_out", "postrouting priority 150", "reply", "sport", HITS_WENT},
 };
 
-void hits_frame(struct nftable *table)
+void hits_sets(struct nftable *table)
 {
     for (size_t i = 0; i < COUNT_OF(sets); i++)
         nftable_collection(table, "set", sets[i], "type inet_proto . inet_service; counter;");
+}
+
+// Packets that were not led anywhere pass one look at their connection.
+void hits_chains(struct nftable *table)
+{
     for (size_t i = 0; i < COUNT_OF(ways); i++) {
-        char hook[NFTABLE_KEY_BYTES];
-        CHECK(str_format(hook, sizeof hook, "type filter hook %s", ways[i].hook));
-        nftable_chain(table, ways[i].name, hook);
-        nftable_rule(table, "ct status dnat ct direction %s meta l4proto . th %s @%s",
-                     ways[i].direction, ways[i].port, ways[i].set);
-        nftable_rule(table,
-                     "ct status dnat ct direction %s tcp flags & rst == rst"
-                     " meta l4proto . th %s @" HITS_RESETS,
-                     ways[i].direction, ways[i].port);
+        char text[NFTABLE_KEY_BYTES];
+        CHECK(str_format(text, sizeof text, "%s_led", ways[i].name));
+        nftable_chain(table, text, NULL);
+        nftable_rule(table, "meta l4proto . th %s @%s", ways[i].port, ways[i].set);
+        nftable_rule(table, "tcp flags & rst == rst meta l4proto . th %s @" HITS_RESETS,
+                     ways[i].port);
+        CHECK(str_format(text, sizeof text, "type filter hook %s", ways[i].hook));
+        nftable_chain(table, ways[i].name, text);
+        nftable_rule(table, "ct status dnat ct direction %s goto %s_led", ways[i].direction,
+                     ways[i].name);
     }
 }
 

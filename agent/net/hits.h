@@ -15,8 +15,11 @@
 #define HITS_WENT   "went"   // of servers
 #define HITS_RESETS "resets" // of either
 
-// The collections and chains, before any other chain.
-void hits_frame(struct nftable *table);
+// The collections, before any chain.
+void hits_sets(struct nftable *table);
+
+// The chains, which every packet of the host passes: only where a port is published.
+void hits_chains(struct nftable *table);
 
 // In a chain of a nat hook, before the rule that leads a port away.
 void hits_first(struct nftable *table);

@@ -61,6 +61,14 @@ int mesh_services_check(const struct mesh_service *services, size_t count, struc
 
 // ---- the host -----------------------------------------------------------------------------------
 
+static bool has_ports(const struct mesh_service *services, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (services[i].ports_count > 0)
+            return true;
+    return false;
+}
+
 struct nftable *mesh_host_table(const struct mesh_host *host, const struct mesh_service *services,
                                 size_t count)
 {
@@ -68,13 +76,15 @@ struct nftable *mesh_host_table(const struct mesh_host *host, const struct mesh_
     const char *gw = host->gateway_if;
     struct nftable *table = nftable_new("ip", MESH_HOST_TABLE);
     nftable_collection(table, "map", "published", "type inet_proto . inet_service : verdict;");
-    hits_frame(table);
+    hits_sets(table);
+    if (host->partial || has_ports(services, count))
+        hits_chains(table);
     nftable_chain(table, "to_sandbox", NULL);
     nftable_rule(table, "dnat to %s", address_text(host->sandbox_address, address));
 
     // route_localnet, which 127.0.0.1:port needs, must not open the host's loopback to containers.
     nftable_chain(table, "loopback", "type filter hook prerouting priority -300");
-    nftable_rule(table, "iifname \"%s\" ip daddr 127.0.0.0/8 drop", gw);
+    nftable_rule(table, "ip daddr 127.0.0.0/8 iifname \"%s\" drop", gw);
 
     nftable_chain(table, "pre", "type nat hook prerouting priority -100");
     hits_first(table);

@@ -69,6 +69,7 @@ struct mesh_service {
 struct mesh_host {
     const char *gateway_if;   // the gateway bridge
     uint32_t sandbox_address; // of the ingress sandbox on the bridge
+    bool partial;             // there may be ports that are not known yet
 };
 
 // The ingress sandbox.

@@ -335,7 +335,8 @@ static void cut_start(struct mesh *mesh)
 static void set_host(struct mesh *mesh, const struct mesh_state *state,
                      const struct mesh_service *services)
 {
-    const char *gateway_if = state->host.gateway_if;
+    struct mesh_host host = state->host;
+    const char *gateway_if = host.gateway_if;
     bool wanted = state->sandbox_netns && gateway_if;
     struct err err = ERR_INIT;
     if (mesh->host && (!wanted || !place_is(mesh->host, NULL, gateway_if, 0))) {
@@ -351,8 +352,9 @@ static void set_host(struct mesh *mesh, const struct mesh_state *state,
         return;
     if (!mesh->host)
         mesh->host = place_open(mesh, NULL, gateway_if, 0, prepare_host, &err);
+    host.partial = state->partial;
     if (mesh->host)
-        place_want(mesh->host, mesh_host_table(&state->host, services, state->services_count),
+        place_want(mesh->host, mesh_host_table(&host, services, state->services_count),
                    state->partial);
     else
         (void)err_copy(&mesh->err, &err);

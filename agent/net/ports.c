@@ -33,10 +33,12 @@ struct nftable *ports_table(const struct ports_row *rows, size_t rows_count,
     nftable_collection(table, "map", "one_address",
                        "type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service;");
     nftable_collection(table, "set", "bridges", "type ifname;");
-    hits_frame(table);
+    hits_sets(table);
+    if (rows_count > 0)
+        hits_chains(table);
     // What route_localnet opens to the host's programs must stay closed to containers.
     nftable_chain(table, "loopback", "type filter hook prerouting priority -300");
-    nftable_rule(table, "iifname @bridges ip daddr 127.0.0.0/8 drop");
+    nftable_rule(table, "ip daddr 127.0.0.0/8 iifname @bridges drop");
     nftable_chain(table, "pre", "type nat hook prerouting priority -100");
     put_dnat(table);
     nftable_chain(table, "out", "type nat hook output priority -100");
