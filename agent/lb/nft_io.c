@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/lb/closer_io.h"
 #include "agent/lb/elements_io.h"
 #include "proto/base/check.h"
 #include "proto/base/json.h"
@@ -128,14 +129,17 @@ static void call_run(struct call *call, struct nft_ctx *ctx)
         return;
     nft_ctx_output_set_flags(ctx, call->flags);
     call->run(ctx, call->args, &call->err);
-    nft_ctx_free(ctx);
 }
 
 static void *call_thread(void *arg)
 {
     struct call *call = arg;
-    if (call_prepare(call, &call->err) == 0)
-        call_run(call, context_open(&call->err));
+    if (call_prepare(call, &call->err))
+        return NULL;
+    struct nft_ctx *ctx = context_open(&call->err);
+    call_run(call, ctx);
+    if (ctx)
+        nft_ctx_free(ctx); // the descriptor is this thread's alone
     return NULL;
 }
 
@@ -147,7 +151,9 @@ static int call_make(const struct nft *nft, unsigned flags,
     pthread_t thread;
     err_clear(&call.err);
     if (descriptors_are_low()) {
-        call_run(&call, context_open_in(nft->netns_fd, &call.err));
+        struct nft_ctx *ctx = context_open_in(nft->netns_fd, &call.err);
+        call_run(&call, ctx);
+        closer_take(ctx, -1);
     } else {
         int errnum = pthread_create(&thread, NULL, call_thread, &call);
         if (errnum)
@@ -167,6 +173,15 @@ static int do_nothing(struct nft_ctx *ctx, void *args, struct err *err)
 
 // ---- what is asked -----------------------------------------------------------------------------
 
+// Shows that the namespace can be entered. The first transaction finds the context there.
+static bool open_context(struct nft *nft, struct err *err)
+{
+    if (!descriptors_are_low())
+        return call_make(nft, 0, do_nothing, NULL, err) == 0;
+    nft->ctx = context_open_in(nft->netns_fd, err);
+    return nft->ctx != NULL;
+}
+
 struct nft *nft_open(int netns_fd, struct err *err)
 {
     int fd = netns_fd == NFT_NETNS_OWN ? open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
@@ -178,7 +193,7 @@ struct nft *nft_open(int netns_fd, struct err *err)
     struct nft *nft = MEM_NEW(struct nft);
     nft->netns_fd = fd;
     nft->elements_fd = -1;
-    if (call_make(nft, 0, do_nothing, NULL, err) == 0)
+    if (open_context(nft, err))
         return nft;
     nft_close(nft);
     return NULL;
@@ -195,12 +210,11 @@ void nft_close(struct nft *nft)
 
 void nft_rest(struct nft *nft)
 {
-    if (nft && nft->ctx)
-        nft_ctx_free(nft->ctx);
-    if (nft && nft->elements_fd >= 0)
-        close(nft->elements_fd);
-    if (nft)
-        nft->ctx = NULL, nft->elements_fd = -1;
+    if (!nft)
+        return;
+    closer_take(nft->ctx, nft->elements_fd);
+    nft->ctx = NULL;
+    nft->elements_fd = -1;
 }
 
 static int apply_here(struct nft_ctx *ctx, void *args, struct err *err)

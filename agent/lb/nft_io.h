@@ -22,9 +22,8 @@ struct nft *nft_open(int netns_fd, struct err *err);
 // Leaves what the namespace holds as it is. NULL is allowed.
 void nft_close(struct nft *nft);
 
-// Gives back the socket and the memory that a transaction took. Closing the socket waits until the
-// kernel has cleared away what transactions replaced, of any namespace: ten times as long as a
-// change. So do all changes first, then rest; only the first rest waits then. NULL is allowed.
+// Gives back the socket and the memory that opening and transactions took; both go some
+// milliseconds later, nobody waits for it (closer_io.h). NULL is allowed.
 void nft_rest(struct nft *nft);
 
 // Runs `commands` (nft's language) as one transaction: all of them, or none and an error. ABORTED

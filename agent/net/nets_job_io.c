@@ -337,7 +337,7 @@ static void job_work(struct loop_work *work)
         if (bring_place(&job->places[i], &err))
             job->places[i].err = err;
     }
-    // Once for all of them the kernel is waited for.
+    // Those that are kept need no memory until their next change.
     for (size_t i = 0; i < job->count; i++)
         nft_rest(job->places[i].nft);
 }
