@@ -98,6 +98,7 @@ static void forward_free(struct forward *forward)
 {
     void (*closed)(void *owner) = forward->closed;
     void *owner = forward->closed_owner;
+    loop_later_cancel(&forward->later); // others' rules may have changed since it was closed
     texts_free(forward->next, forward->next_count);
     free(forward);
     closed(owner);
