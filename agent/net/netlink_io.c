@@ -169,36 +169,19 @@ static int request(struct netlink *netlink, struct nl_msg *message)
 
 // ---- attributes --------------------------------------------------------------------------------
 
-// Messages grow as needed up to a page, and nothing here comes near.
-static void put(struct nl_msg *message, int type, const void *bytes, size_t size)
-{
-    int rc = nla_put(message, type, (int)size, bytes);
-    CHECK(rc == 0);
-}
-
 static void put_u8(struct nl_msg *message, int type, uint8_t value)
 {
-    put(message, type, &value, sizeof value);
+    netlink_put(message, type, &value, sizeof value);
 }
 
 static void put_u16(struct nl_msg *message, int type, uint16_t value)
 {
-    put(message, type, &value, sizeof value);
-}
-
-static void put_u32(struct nl_msg *message, int type, uint32_t value)
-{
-    put(message, type, &value, sizeof value);
+    netlink_put(message, type, &value, sizeof value);
 }
 
 static void put_text(struct nl_msg *message, int type, const char *text)
 {
-    put(message, type, text, strlen(text) + 1);
-}
-
-static void put_ip(struct nl_msg *message, int type, const struct ipnet *ip)
-{
-    put(message, type, ip->bytes, ip->size);
+    netlink_put(message, type, text, strlen(text) + 1);
 }
 
 static struct nlattr *nest(struct nl_msg *message, int type)
@@ -206,11 +189,6 @@ static struct nlattr *nest(struct nl_msg *message, int type)
     struct nlattr *start = nla_nest_start(message, type);
     CHECK(start);
     return start;
-}
-
-static int family_of(const struct ipnet *ip)
-{
-    return ip->size == 16 ? AF_INET6 : AF_INET;
 }
 
 // ---- links -------------------------------------------------------------------------------------
@@ -233,13 +211,13 @@ static void put_end(struct nl_msg *message, const struct netlink_end *end)
 {
     put_text(message, IFLA_IFNAME, end->name);
     if (end->netns_fd != NETLINK_NETNS_OWN)
-        put_u32(message, IFLA_NET_NS_FD, (uint32_t)end->netns_fd);
+        netlink_put_u32(message, IFLA_NET_NS_FD, (uint32_t)end->netns_fd);
     if (end->mtu)
-        put_u32(message, IFLA_MTU, end->mtu);
+        netlink_put_u32(message, IFLA_MTU, end->mtu);
     if (end->mac)
-        put(message, IFLA_ADDRESS, end->mac, MAC_BYTES);
+        netlink_put(message, IFLA_ADDRESS, end->mac, MAC_BYTES);
     if (end->master_index)
-        put_u32(message, IFLA_MASTER, end->master_index);
+        netlink_put_u32(message, IFLA_MASTER, end->master_index);
 }
 
 static struct ifinfomsg info_of(const struct netlink_end *end)
@@ -253,17 +231,17 @@ static struct ifinfomsg info_of(const struct netlink_end *end)
 static void put_vxlan(struct nl_msg *message, const struct netlink_link *link)
 {
     uint16_t port = htons(link->port);
-    put_u32(message, IFLA_VXLAN_ID, link->vni);
-    put(message, IFLA_VXLAN_PORT, &port, sizeof port);
+    netlink_put_u32(message, IFLA_VXLAN_ID, link->vni);
+    netlink_put(message, IFLA_VXLAN_PORT, &port, sizeof port);
     put_u8(message, IFLA_VXLAN_LEARNING, (link->vxlan_flags & NETLINK_VXLAN_LEARNING) != 0);
     put_u8(message, IFLA_VXLAN_PROXY, (link->vxlan_flags & NETLINK_VXLAN_PROXY) != 0);
     put_u8(message, IFLA_VXLAN_L2MISS, (link->vxlan_flags & NETLINK_VXLAN_L2MISS) != 0);
     put_u8(message, IFLA_VXLAN_L3MISS, (link->vxlan_flags & NETLINK_VXLAN_L3MISS) != 0);
     put_u8(message, IFLA_VXLAN_UDP_CSUM, 1);
     if (link->local.size == 4)
-        put_ip(message, IFLA_VXLAN_LOCAL, &link->local);
+        netlink_put_ip(message, IFLA_VXLAN_LOCAL, &link->local);
     else if (link->local.size == 16)
-        put_ip(message, IFLA_VXLAN_LOCAL6, &link->local);
+        netlink_put_ip(message, IFLA_VXLAN_LOCAL6, &link->local);
 }
 
 static void put_veth(struct nl_msg *message, const struct netlink_link *link)
@@ -289,7 +267,7 @@ static void put_kind(struct nl_msg *message, const struct netlink_link *link)
         put_veth(message, link);
         break;
     case LAYOUT_MACVLAN:
-        put_u32(message, IFLA_MACVLAN_MODE, link->mode);
+        netlink_put_u32(message, IFLA_MACVLAN_MODE, link->mode);
         break;
     case LAYOUT_IPVLAN:
         put_u16(message, IFLA_IPVLAN_MODE, (uint16_t)link->mode);
@@ -326,7 +304,7 @@ int netlink_link_add(struct netlink *netlink, const struct netlink_link *link, s
         netlink_message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &info, sizeof info);
     put_end(message, &link->end);
     if (parent)
-        put_u32(message, IFLA_LINK, parent);
+        netlink_put_u32(message, IFLA_LINK, parent);
     put_kind(message, link);
     return netlink_fail(netlink, request(netlink, message), err, "add %s %s",
                         kind_names[link->kind], link->end.name);
@@ -394,7 +372,7 @@ int netlink_link_mtu(struct netlink *netlink, const char *name, uint32_t mtu, st
     if (rc)
         return rc;
     struct nl_msg *message = change(RTM_NEWLINK, name, 0, 0);
-    put_u32(message, IFLA_MTU, mtu);
+    netlink_put_u32(message, IFLA_MTU, mtu);
     return link_result(netlink, request(netlink, message), err, "set MTU of", name);
 }
 
@@ -405,7 +383,7 @@ int netlink_link_mac(struct netlink *netlink, const char *name, const uint8_t ma
     if (rc)
         return rc;
     struct nl_msg *message = change(RTM_NEWLINK, name, 0, 0);
-    put(message, IFLA_ADDRESS, mac, MAC_BYTES);
+    netlink_put(message, IFLA_ADDRESS, mac, MAC_BYTES);
     return link_result(netlink, request(netlink, message), err, "set MAC address of", name);
 }
 
@@ -419,7 +397,7 @@ int netlink_link_master(struct netlink *netlink, const char *name, const char *m
     if (!index && !str_empty(master))
         return err_set(err, ERR_NOT_FOUND, "no bridge %s", master);
     struct nl_msg *message = change(RTM_NEWLINK, name, 0, 0);
-    put_u32(message, IFLA_MASTER, index);
+    netlink_put_u32(message, IFLA_MASTER, index);
     return link_result(netlink, request(netlink, message), err, "set bridge of", name);
 }
 
@@ -452,158 +430,4 @@ int netlink_port_set(struct netlink *netlink, const char *name, bool hairpin, bo
     put_u8(message, IFLA_BRPORT_ISOLATED, isolated);
     nla_nest_end(message, port);
     return link_result(netlink, request(netlink, message), err, "set bridge port", name);
-}
-
-// ---- rows --------------------------------------------------------------------------------------
-
-static int index_of(struct netlink *netlink, const char *name, uint32_t *index, struct err *err)
-{
-    *index = netlink_link_index(netlink, name);
-    return *index ? 0 : err_set(err, ERR_NOT_FOUND, "no interface %s", name);
-}
-
-static int addr_change(struct netlink *netlink, int type, int flags, const struct layout_addr *addr,
-                       struct err *err)
-{
-    uint32_t index;
-    int rc = index_of(netlink, addr->link, &index, err);
-    if (rc)
-        return rc;
-    struct ifaddrmsg info = {
-        .ifa_family = (unsigned char)family_of(&addr->ip),
-        .ifa_prefixlen = addr->ip.prefix,
-        .ifa_index = index,
-        // Nobody else has the address: looking for it would only delay its use.
-        .ifa_flags = addr->ip.size == 16 ? IFA_F_NODAD : 0,
-    };
-    struct nl_msg *message = netlink_message(type, flags, &info, sizeof info);
-    put_ip(message, IFA_LOCAL, &addr->ip);
-    put_ip(message, IFA_ADDRESS, &addr->ip);
-    if (addr->ip.size == 4 && addr->ip.prefix < 31) {
-        struct ipnet last = ipnet_base(&addr->ip);
-        uint32_t all = ipnet_u32(&last) | (UINT32_MAX >> addr->ip.prefix);
-        last = ipnet_of_u32(all, addr->ip.prefix);
-        put_ip(message, IFA_BROADCAST, &last);
-    }
-    char text[IPNET_TEXT_BYTES];
-    return netlink_fail(netlink, request(netlink, message), err, "%s address %s of %s",
-                        type == RTM_NEWADDR ? "add" : "remove", ipnet_format(&addr->ip, text),
-                        addr->link);
-}
-
-int netlink_addr_add(struct netlink *netlink, const struct layout_addr *addr, struct err *err)
-{
-    return addr_change(netlink, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, addr, err);
-}
-
-int netlink_addr_del(struct netlink *netlink, const struct layout_addr *addr, struct err *err)
-{
-    return addr_change(netlink, RTM_DELADDR, 0, addr, err);
-}
-
-static int route_change(struct netlink *netlink, int type, int flags,
-                        const struct layout_route *route, struct err *err)
-{
-    uint32_t index;
-    int rc = index_of(netlink, route->link, &index, err);
-    if (rc)
-        return rc;
-    struct rtmsg info = {
-        .rtm_family = (unsigned char)family_of(&route->to),
-        .rtm_dst_len = route->to.prefix,
-        .rtm_table = RT_TABLE_MAIN,
-        .rtm_protocol = RTPROT_STATIC,
-        .rtm_scope = route->gateway.size ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK,
-        .rtm_type = RTN_UNICAST,
-    };
-    if (type == RTM_DELROUTE) {
-        info.rtm_protocol = RTPROT_UNSPEC;
-        info.rtm_scope = RT_SCOPE_NOWHERE;
-    }
-    struct nl_msg *message = netlink_message(type, flags, &info, sizeof info);
-    if (route->to.prefix)
-        put_ip(message, RTA_DST, &route->to);
-    if (route->gateway.size)
-        put_ip(message, RTA_GATEWAY, &route->gateway);
-    put_u32(message, RTA_OIF, index);
-    char text[IPNET_TEXT_BYTES];
-    return netlink_fail(netlink, request(netlink, message), err, "%s route to %s by %s",
-                        type == RTM_NEWROUTE ? "add" : "remove", ipnet_format(&route->to, text),
-                        route->link);
-}
-
-int netlink_route_put(struct netlink *netlink, const struct layout_route *route, struct err *err)
-{
-    return route_change(netlink, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route, err);
-}
-
-int netlink_route_del(struct netlink *netlink, const struct layout_route *route, struct err *err)
-{
-    return route_change(netlink, RTM_DELROUTE, 0, route, err);
-}
-
-static int neigh_change(struct netlink *netlink, int type, int flags,
-                        const struct layout_neigh *neigh, struct err *err)
-{
-    uint32_t index;
-    int rc = index_of(netlink, neigh->link, &index, err);
-    if (rc)
-        return rc;
-    struct ndmsg info = {
-        .ndm_family = (unsigned char)family_of(&neigh->ip),
-        .ndm_ifindex = (int)index,
-        .ndm_state = NUD_PERMANENT,
-    };
-    struct nl_msg *message = netlink_message(type, flags, &info, sizeof info);
-    put_ip(message, NDA_DST, &neigh->ip);
-    if (type == RTM_NEWNEIGH)
-        put(message, NDA_LLADDR, neigh->mac, MAC_BYTES);
-    char text[IPNET_TEXT_BYTES];
-    return netlink_fail(netlink, request(netlink, message), err, "%s neighbour %s of %s",
-                        type == RTM_NEWNEIGH ? "add" : "remove", ipnet_format_ip(&neigh->ip, text),
-                        neigh->link);
-}
-
-int netlink_neigh_put(struct netlink *netlink, const struct layout_neigh *neigh, struct err *err)
-{
-    return neigh_change(netlink, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, neigh, err);
-}
-
-int netlink_neigh_del(struct netlink *netlink, const struct layout_neigh *neigh, struct err *err)
-{
-    return neigh_change(netlink, RTM_DELNEIGH, 0, neigh, err);
-}
-
-static int fdb_change(struct netlink *netlink, int type, int flags, const struct layout_fdb *fdb,
-                      struct err *err)
-{
-    uint32_t index;
-    int rc = index_of(netlink, fdb->link, &index, err);
-    if (rc)
-        return rc;
-    struct ndmsg info = {
-        .ndm_family = AF_BRIDGE,
-        .ndm_ifindex = (int)index,
-        .ndm_state = NUD_PERMANENT,
-        // With a tunnel address it is the VXLAN link's own row, without one the bridge's.
-        .ndm_flags = fdb->dst.size ? NTF_SELF : NTF_MASTER,
-    };
-    struct nl_msg *message = netlink_message(type, flags, &info, sizeof info);
-    put(message, NDA_LLADDR, fdb->mac, MAC_BYTES);
-    if (fdb->dst.size)
-        put_ip(message, NDA_DST, &fdb->dst);
-    char text[MAC_TEXT_BYTES];
-    return netlink_fail(netlink, request(netlink, message), err, "%s forwarding of %s on %s",
-                        type == RTM_NEWNEIGH ? "add" : "remove", mac_format(fdb->mac, text),
-                        fdb->link);
-}
-
-int netlink_fdb_put(struct netlink *netlink, const struct layout_fdb *fdb, struct err *err)
-{
-    return fdb_change(netlink, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, fdb, err);
-}
-
-int netlink_fdb_del(struct netlink *netlink, const struct layout_fdb *fdb, struct err *err)
-{
-    return fdb_change(netlink, RTM_DELNEIGH, 0, fdb, err);
 }

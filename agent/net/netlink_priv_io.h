@@ -1,12 +1,14 @@
-// What netlink_io.c, netlink_dump_io.c and netlink_flows_io.c share.
+// What the netlink_*_io.c files share.
 #ifndef AGENT_NET_NETLINK_PRIV_IO_H
 #define AGENT_NET_NETLINK_PRIV_IO_H
 
 #include <netlink/attr.h>
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
+#include <sys/socket.h>
 
 #include "agent/net/netlink_io.h"
+#include "proto/base/check.h"
 
 #define NETLINK_WORDS_BYTES 160
 
@@ -38,5 +40,29 @@ int netlink_fail(const struct netlink *netlink, int rc, struct err *err, const c
 
 // A message of type with its fixed head, zeroed; out of memory stops the process.
 struct nl_msg *netlink_message(int type, int flags, const void *head, size_t head_size);
+
+// ---- attributes --------------------------------------------------------------------------------
+
+// Messages grow as needed up to a page, and nothing here comes near.
+static inline void netlink_put(struct nl_msg *message, int type, const void *bytes, size_t size)
+{
+    int rc = nla_put(message, type, (int)size, bytes);
+    CHECK(rc == 0);
+}
+
+static inline void netlink_put_u32(struct nl_msg *message, int type, uint32_t value)
+{
+    netlink_put(message, type, &value, sizeof value);
+}
+
+static inline void netlink_put_ip(struct nl_msg *message, int type, const struct ipnet *ip)
+{
+    netlink_put(message, type, ip->bytes, ip->size);
+}
+
+static inline int netlink_family(const struct ipnet *ip)
+{
+    return ip->size == 16 ? AF_INET6 : AF_INET;
+}
 
 #endif
