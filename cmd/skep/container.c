@@ -12,6 +12,7 @@
 #include "cmd/skep/interrupt_io.h"
 #include "cmd/skep/logs.h"
 #include "cmd/skep/prune.h"
+#include "cmd/skep/template.h"
 #include "cmd/skep/text.h"
 #include "proto/base/str.h"
 
@@ -144,30 +145,33 @@ static int run_ls(struct cli *cli)
 static int run_inspect(struct cli *cli)
 {
     return show_inspected(cli, "/containers/",
-                          args_on(&cli->args, "size") ? "/json?size=1" : "/json");
+                          args_on(&cli->args, "size") ? "/json?size=1" : "/json",
+                          "~container.InspectResponse");
 }
 
 // `skep inspect` takes whatever has the name.
 static int run_inspect_any(struct cli *cli)
 {
     static const struct {
-        const char *kind, *prefix, *suffix;
-    } kinds[] = {{"container", "/containers/", "/json"},
-                 {"image", "/images/", "/json"},
-                 {"network", "/networks/", ""},
-                 {"volume", "/volumes/", ""},
-                 {"node", "/nodes/", ""},
-                 {"service", "/services/", "?insertDefaults=true"},
-                 {"task", "/tasks/", ""},
-                 {"secret", "/secrets/", ""},
-                 {"config", "/configs/", ""}};
+        const char *kind, *prefix, *suffix, *type;
+    } kinds[] = {{"container", "/containers/", "/json", "~container.InspectResponse"},
+                 {"image", "/images/", "/json", NULL},
+                 {"network", "/networks/", "", "~network.Inspect"},
+                 {"volume", "/volumes/", "", NULL},
+                 {"node", "/nodes/", "", "swarm.Node"},
+                 {"service", "/services/", "?insertDefaults=true", "swarm.Service"},
+                 {"task", "/tasks/", "", NULL},
+                 {"secret", "/secrets/", "", "~swarm.Secret"},
+                 {"config", "/configs/", "", "~swarm.Secret"}};
     json_t *values = keep(cli, json_array()), *texts = keep(cli, json_array());
     const char *wanted = args_text(&cli->args, "type"), *missing = NULL;
     for (int i = 0; i < cli->args.argc; i++) {
         json_t *value = NULL;
+        const char *type = NULL;
         for (size_t k = 0; k < COUNT_OF(kinds) && !value; k++) {
             if (wanted && !str_equal(wanted, kinds[k].kind))
                 continue;
+            type = kinds[k].type;
             value =
                 api_get(cli, "%s%s%s", kinds[k].prefix, escape(cli, cli->args.argv[i]),
                         k == 0 && args_on(&cli->args, "size") ? "/json?size=1" : kinds[k].suffix);
@@ -180,6 +184,7 @@ static int run_inspect_any(struct cli *cli)
         }
         size_t size;
         const char *text = api_text(cli, &size);
+        template_set_type(value, type);
         json_array_append(values, value);
         json_array_append_new(texts, json_stringn(text, size));
     }

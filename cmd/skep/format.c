@@ -249,6 +249,8 @@ static int put_formatted(struct cli *cli, const char *format, json_t *values, st
             result = template_run(template, value, out, &cli->error);
         buf_put_u8(out, '\n');
     }
+    if (result)
+        err_wrap(&cli->error, "template parsing error");
     template_free(template);
     return result;
 }
@@ -298,7 +300,7 @@ int show_by_format(struct cli *cli, json_t *value)
     return show_objects(cli, values, NULL);
 }
 
-int show_inspected(struct cli *cli, const char *prefix, const char *suffix)
+int show_inspected(struct cli *cli, const char *prefix, const char *suffix, const char *type)
 {
     json_t *values = keep(cli, json_array()), *texts = keep(cli, json_array());
     struct buf errors;
@@ -311,6 +313,7 @@ int show_inspected(struct cli *cli, const char *prefix, const char *suffix)
         }
         size_t size;
         const char *text = api_text(cli, &size);
+        template_set_type(value, type);
         json_array_append(values, value);
         json_array_append_new(texts, json_stringn(text, size));
     }

@@ -32,8 +32,8 @@ void rows_put(json_t *rows, json_t *row);
 const char *labels_text(struct cli *cli, const json_t *labels);
 
 // Fetches prefix + each argument + suffix with GET and prints all by --format, else as indented
-// JSON. `what` names the kind in messages of our own. Exit status.
-int show_inspected(struct cli *cli, const char *prefix, const char *suffix);
+// JSON. `type` is the Go type that templates know them by (template_types.h), or NULL. Exit status.
+int show_inspected(struct cli *cli, const char *prefix, const char *suffix, const char *type);
 
 // The same for objects at hand: `texts[i]` is the JSON text of `values[i]`.
 int show_objects(struct cli *cli, json_t *values, json_t *texts);

@@ -322,7 +322,7 @@ static int run_history(struct cli *cli)
 
 static int run_inspect(struct cli *cli)
 {
-    return show_inspected(cli, "/images/", "/json");
+    return show_inspected(cli, "/images/", "/json", NULL);
 }
 
 static int remove_one(struct cli *cli, const char *name)

@@ -197,7 +197,8 @@ static int run_ls(struct cli *cli)
 
 static int run_inspect(struct cli *cli)
 {
-    return show_inspected(cli, "/networks/", args_on(&cli->args, "verbose") ? "?verbose=true" : "");
+    return show_inspected(cli, "/networks/", args_on(&cli->args, "verbose") ? "?verbose=true" : "",
+                          "~network.Inspect");
 }
 
 // ---- connect, disconnect, rm, prune -------------------------------------------------------------

@@ -160,7 +160,7 @@ static int run_inspect(struct cli *cli)
     for (int i = 0; i < cli->args.argc; i++)
         cli->args.argv[i] = node_id(cli, cli->args.argv[i]);
     if (!args_on(&cli->args, "pretty"))
-        return show_inspected(cli, "/nodes/", "");
+        return show_inspected(cli, "/nodes/", "", "swarm.Node");
     if (args_set(&cli->args, "format"))
         return complain(cli, "--format is incompatible with human friendly format");
     for (int i = 0; i < cli->args.argc; i++) {

@@ -13,8 +13,9 @@ struct parser {
     struct template *template;
     struct err *err;
     unsigned depth;
-    bool trims;  // the last action ended with "-}}"
-    bool failed; // *err is filled
+    unsigned opened; // blocks around this place
+    bool trims;      // the last action ended with "-}}"
+    bool failed;     // *err is filled
 };
 
 static void fail(struct parser *p, const char *what)
@@ -126,6 +127,9 @@ static void parse_fields(struct parser *p, struct operand *operand)
 {
     while (*p->at == '.' && is_word(p->at[1])) {
         p->at++;
+        // Go's position of a chain is that of its second link.
+        if (p->at - 1 != operand->place.from && operand->place.at == operand->place.from)
+            operand->place.at = p->at - 1;
         const char *name = take_word(p);
         if (operand->fields_count == TEMPLATE_FIELDS_MAX) {
             fail(p, "too many fields in a row");
@@ -156,6 +160,7 @@ static void parse_word(struct parser *p, struct operand *operand)
 static void parse_operand(struct parser *p, struct operand *operand)
 {
     char c = *p->at;
+    operand->place.from = operand->place.at = p->at;
     if (c == '.') {
         operand->kind = OPERAND_DOT;
         if (is_word(p->at[1]))
@@ -190,6 +195,7 @@ static void parse_operand(struct parser *p, struct operand *operand)
     }
     if (operand->literal)
         json_array_append_new(p->template->literals, operand->literal);
+    operand->place.length = (size_t)(p->at - operand->place.from);
 }
 
 // ---- pipelines ----------------------------------------------------------------------------------
@@ -198,12 +204,15 @@ static void parse_stage(struct parser *p, struct pipe *pipe)
 {
     struct stage *stage = make(p, sizeof *stage);
     skip_space(p);
+    stage->place.from = stage->place.at = p->at;
     while (!p->failed && *p->at && !at_end(p) && *p->at != '|' && *p->at != ')') {
         if (stage->count == TEMPLATE_OPERANDS_MAX) {
             fail(p, "too many arguments");
             return;
         }
-        parse_operand(p, &stage->operands[stage->count++]);
+        struct operand *operand = &stage->operands[stage->count++];
+        parse_operand(p, operand);
+        stage->place.length = (size_t)(p->at - stage->place.from);
         if (!p->failed && *p->at && !is_space(*p->at) && !at_end(p) && *p->at != '|' &&
             *p->at != ')')
             fail(p, "unexpected characters");
@@ -279,7 +288,7 @@ static void end_action(struct parser *p)
 
 // ---- blocks -------------------------------------------------------------------------------------
 
-enum stop { STOP_TEXT_ENDS, STOP_END, STOP_ELSE, STOP_ELSE_IF };
+enum stop { STOP_TEXT_ENDS, STOP_END, STOP_ELSE, STOP_ELSE_IF, STOP_ELSE_WITH };
 
 static enum stop parse_nodes(struct parser *p, struct node **first, unsigned loops);
 
@@ -292,6 +301,7 @@ static struct node *append(struct parser *p, struct node ***last, enum node_kind
     return node;
 }
 
+// {{if}}, {{range}} and {{with}} up to their {{end}}.
 static void parse_block(struct parser *p, struct node *node, unsigned loops)
 {
     if (++p->depth > TEMPLATE_DEPTH_MAX) {
@@ -301,18 +311,22 @@ static void parse_block(struct parser *p, struct node *node, unsigned loops)
     node->pipe = parse_pipe(p);
     end_action(p);
     unsigned inside = loops + (node->kind == NODE_RANGE);
+    p->opened++;
     enum stop stop = p->failed ? STOP_TEXT_ENDS : parse_nodes(p, &node->body, inside);
     if (stop == STOP_ELSE) {
         end_action(p);
         stop = p->failed ? STOP_TEXT_ENDS : parse_nodes(p, &node->other, loops);
         if (stop != STOP_END)
             fail(p, "unexpected {{else}} or missing {{end}}");
-    } else if (stop == STOP_ELSE_IF) {
-        // {{else if}} shares the {{end}} of its parent.
+    } else if (stop == STOP_ELSE_IF || stop == STOP_ELSE_WITH) {
+        // {{else if}} and {{else with}} share the {{end}} of their parent.
         struct node *chained = make(p, sizeof *chained);
-        chained->kind = NODE_IF;
+        chained->kind = stop == STOP_ELSE_IF ? NODE_IF : NODE_WITH;
+        if (node->kind == NODE_RANGE || (node->kind == NODE_IF && stop == STOP_ELSE_WITH))
+            fail(p, "unexpected words after {{else}}");
         node->other = chained;
         parse_block(p, chained, loops);
+        p->opened--;
         p->depth--;
         return;
     } else if (stop == STOP_TEXT_ENDS) {
@@ -320,6 +334,7 @@ static void parse_block(struct parser *p, struct node *node, unsigned loops)
     }
     if (!p->failed)
         end_action(p);
+    p->opened--;
     p->depth--;
 }
 
@@ -343,6 +358,81 @@ static bool parse_jump(struct parser *p, struct node ***last, unsigned loops)
         fail(p, "break or continue outside of {{range}}");
     append(p, last, kind);
     end_action(p);
+    return true;
+}
+
+// ---- templates with names -----------------------------------------------------------------------
+
+const struct named *template_named(const struct template *template, const char *name)
+{
+    for (size_t i = 0; i < template->named_count; i++)
+        if (strcmp(template->named[i].name, name) == 0)
+            return &template->named[i];
+    return NULL;
+}
+
+// What stands between {{define "name"}} and its {{end}}.
+static void parse_definition(struct parser *p, const char *name)
+{
+    struct template *template = p->template;
+    if (template_named(template, name))
+        fail(p, "two definitions of one template");
+    else if (template->named_count == TEMPLATE_NAMED_MAX)
+        fail(p, "too many templates");
+    end_action(p);
+    if (p->failed)
+        return;
+    size_t at = template->named_count++;
+    template->named[at].name = name;
+    p->opened++;
+    if (parse_nodes(p, &template->named[at].nodes, 0) != STOP_END)
+        fail(p, "unexpected {{else}} or missing {{end}}");
+    p->opened--;
+    if (!p->failed)
+        end_action(p);
+}
+
+static const char *parse_name(struct parser *p)
+{
+    skip_space(p);
+    if (*p->at != '"' && *p->at != '`') {
+        fail(p, "a template's name in quotes is wanted");
+        return NULL;
+    }
+    json_t *literal = text_literal(p);
+    json_array_append_new(p->template->literals, literal);
+    skip_space(p);
+    return p->failed ? NULL : json_string_value(literal);
+}
+
+// {{define "name"}}, {{template "name" data}}, {{block "name" data}}: false when it is none of them.
+static bool parse_named(struct parser *p, struct node ***last)
+{
+    bool defines = takes(p, "define"), blocks = !defines && takes(p, "block");
+    if (!defines && !blocks && !takes(p, "template"))
+        return false;
+    const char *name = parse_name(p);
+    if (!name)
+        return true;
+    if (defines) {
+        if (p->opened)
+            fail(p, "{{define}} inside of a block");
+        else
+            parse_definition(p, name);
+        return true;
+    }
+    struct node *node = append(p, last, NODE_TEMPLATE);
+    node->text = name;
+    if (blocks || !at_end(p))
+        node->pipe = parse_pipe(p);
+    if (blocks && !p->failed && p->opened >= TEMPLATE_DEPTH_MAX)
+        fail(p, "too deep");
+    if (p->failed)
+        return true;
+    if (blocks)
+        parse_definition(p, name);
+    else
+        end_action(p);
     return true;
 }
 
@@ -389,13 +479,13 @@ static enum stop parse_nodes(struct parser *p, struct node **first, unsigned loo
             return STOP_TEXT_ENDS;
         p->at += p->at[2] == '-' && is_space(p->at[3]) ? 3 : 2;
         skip_space(p);
-        if (parse_comment(p) || parse_jump(p, &last, loops))
+        if (parse_comment(p) || parse_jump(p, &last, loops) || parse_named(p, &last))
             continue;
         if (takes(p, "end"))
             return STOP_END;
         if (takes(p, "else")) {
             skip_space(p);
-            return takes(p, "if") ? STOP_ELSE_IF : STOP_ELSE;
+            return takes(p, "if") ? STOP_ELSE_IF : takes(p, "with") ? STOP_ELSE_WITH : STOP_ELSE;
         }
         enum node_kind kind = takes(p, "if")      ? NODE_IF
                               : takes(p, "range") ? NODE_RANGE
@@ -422,10 +512,10 @@ struct template *template_parse(const char *text, struct arena *arena, struct er
     struct template *template = ARENA_NEW(arena, struct template);
     CHECK(template);
     template->literals = json_array();
-    struct parser p = {.at = arena_strdup(arena, text),
-                       .arena = arena,
-                       .template = template,
-                       .err = err ? err : &own};
+    template->text = arena_strdup(arena, text);
+    CHECK(template->text);
+    struct parser p = {
+        .at = template->text, .arena = arena, .template = template, .err = err ? err : &own};
     enum stop stop = parse_nodes(&p, &template->nodes, 0);
     if (!p.failed && stop != STOP_TEXT_ENDS)
         fail(&p, stop == STOP_END ? "unexpected {{end}}" : "unexpected {{else}}");

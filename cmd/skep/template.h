@@ -1,10 +1,12 @@
-// Go's text/template, as far as users of docker's --format go: fields, variables, if, range, with,
-// pipes, comparisons, and docker's functions json, join, split, upper, lower, title, pad, truncate,
-// index, len, slice, print, printf, println. Data is JSON.
+// Go's text/template as users of docker's --format know it: all of its actions (define, template and
+// block too), Go's functions but `call`, and docker's json, join, split, upper, lower, title, pad and
+// truncate. Data is JSON.
 //
 // A key that begins with '@' is not shown by `json`. An object with "@labels" is a row of a list:
 // its keys are sorted by `json`, `.Label "name"` looks into "@labels", and a field it lacks is an
-// error that names the fields there are.
+// error that names the fields there are. An object with "@type" is a struct of that name
+// (template_types.h): a field that is not set prints as Go's zero value, and one that no such struct
+// has is an error.
 #ifndef CMD_SKEP_TEMPLATE_H
 #define CMD_SKEP_TEMPLATE_H
 
@@ -27,6 +29,9 @@ void template_free(struct template *template); // NULL is fine
 
 // Appends what the template makes of the data. On an error `out` holds a part of it.
 int template_run(const struct template *template, json_t *data, struct buf *out, struct err *err);
+
+// Makes an object a struct of that name; NULL leaves it as it is.
+void template_set_type(json_t *value, const char *type);
 
 // Appends the value as compact JSON without the '@' keys.
 void template_put_json(const json_t *value, struct buf *out);

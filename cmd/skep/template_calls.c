@@ -9,8 +9,7 @@
 #include "proto/base/json.h"
 #include "proto/base/str.h"
 
-#define CALL_TEXT_BYTES_MAX (64u << 20)
-#define PAD_MAX             1000
+#define PAD_MAX 1000
 
 // ---- printing -----------------------------------------------------------------------------------
 
@@ -46,6 +45,11 @@ static const char **keys_of(const json_t *object, bool shown, size_t *count)
 
 static void print_object(const json_t *value, struct buf *out)
 {
+    const char *text = json_string_value(json_object_get(value, "@text"));
+    if (text) {
+        buf_put_str(out, text);
+        return;
+    }
     size_t count;
     const char **keys = keys_of(value, true, &count);
     qsort(keys, count, sizeof *keys, by_name);
@@ -97,7 +101,7 @@ void run_print(const json_t *value, struct buf *out)
 static void put_escaped(const json_t *value, struct buf *out)
 {
     struct buf plain;
-    buf_init(&plain, CALL_TEXT_BYTES_MAX);
+    buf_init(&plain, TEMPLATE_TEXT_BYTES_MAX);
     template_put_json(value, &plain);
     for (size_t i = 0; i < plain.len; i++) {
         if (memchr("<>&", plain.data[i], 3))
@@ -165,10 +169,7 @@ struct call {
 
 static json_t *refuse(struct call *call, const char *why)
 {
-    err_set(call->run->err, ERR_INVALID_ARGUMENT, "template: error calling %s: %s", call->name,
-            why);
-    *call->failed = true;
-    return NULL;
+    return run_refuse(call->run, call->failed, "error calling %s: %s", call->name, why);
 }
 
 // A text made in `text`, which is given back.
@@ -193,7 +194,7 @@ static const char *text_argument(struct call *call, size_t at)
 static json_t *call_json(struct call *call)
 {
     struct buf text;
-    buf_init(&text, CALL_TEXT_BYTES_MAX);
+    buf_init(&text, TEMPLATE_TEXT_BYTES_MAX);
     template_put_json(call->args[0], &text);
     return text_result(call, &text);
 }
@@ -219,7 +220,7 @@ static json_t *call_join(struct call *call)
     if (call->args[0] && !json_is_array(call->args[0]) && !json_is_null(call->args[0]))
         return refuse(call, "a list is wanted");
     struct buf text;
-    buf_init(&text, CALL_TEXT_BYTES_MAX);
+    buf_init(&text, TEMPLATE_TEXT_BYTES_MAX);
     for (size_t i = 0; i < json_array_size(call->args[0]); i++) {
         if (i)
             buf_put_str(&text, separator);
@@ -236,7 +237,7 @@ static json_t *change_case(struct call *call, enum letter_case wanted)
     if (!from)
         return NULL;
     struct buf text;
-    buf_init(&text, CALL_TEXT_BYTES_MAX);
+    buf_init(&text, TEMPLATE_TEXT_BYTES_MAX);
     bool begins = true;
     for (; *from; from++) {
         char c = *from;
@@ -275,7 +276,7 @@ static json_t *call_pad(struct call *call)
     if (before < 0 || before > PAD_MAX || after < 0 || after > PAD_MAX)
         return refuse(call, "the padding is too wide");
     struct buf text;
-    buf_init(&text, CALL_TEXT_BYTES_MAX);
+    buf_init(&text, TEMPLATE_TEXT_BYTES_MAX);
     if (*from)
         buf_printf(&text, "%*s%s%*s", (int)before, "", from, (int)after, "");
     return text_result(call, &text);
@@ -364,7 +365,7 @@ static json_t *call_slice(struct call *call)
 static json_t *print_all(struct call *call, bool line)
 {
     struct buf text;
-    buf_init(&text, CALL_TEXT_BYTES_MAX);
+    buf_init(&text, TEMPLATE_TEXT_BYTES_MAX);
     for (size_t i = 0; i < call->count; i++) {
         bool texts = i && (json_is_string(call->args[i]) || json_is_string(call->args[i - 1]));
         if (i && (line || !texts))
@@ -386,100 +387,87 @@ static json_t *call_println(struct call *call)
     return print_all(call, true);
 }
 
-static void put_quoted(const json_t *value, struct buf *out)
-{
-    struct buf text;
-    buf_init(&text, CALL_TEXT_BYTES_MAX);
-    run_print(value, &text);
-    struct json_out json;
-    json_out_init(&json, out);
-    json_out_strn(&json, NULL, text.len ? (char *)text.data : "", text.len);
-    buf_fini(&text);
-}
-
-// One verb of printf without its width; false for a verb there is not.
-static bool put_verb(char verb, int precision, const json_t *value, struct buf *out)
-{
-    if (!value) {
-        buf_printf(out, "%%!%c(<nil>)", verb);
-        return true;
-    }
-    switch (verb) {
-    case 'v':
-    case 's':
-    case 't':
-    case 'd':
-        run_print(value, out);
-        return true;
-    case 'q':
-        put_quoted(value, out);
-        return true;
-    case 'x':
-        buf_printf(out, "%llx", (unsigned long long)json_integer_value(value));
-        return true;
-    case 'f':
-        buf_printf(out, "%.*f", precision < 0 ? 6 : precision, json_number_value(value));
-        return true;
-    default:
-        return false;
-    }
-}
-
-static void pad_to(struct buf *out, size_t from, int width, bool left, char fill)
-{
-    int missing = width - (int)(out->len - from);
-    if (missing <= 0)
-        return;
-    size_t used = out->len - from;
-    if (!buf_extend(out, (size_t)missing))
-        return;
-    if (!left)
-        memmove(out->data + from + missing, out->data + from, used);
-    memset(out->data + from + (left ? used : 0), fill, (size_t)missing);
-}
-
 static json_t *call_printf(struct call *call)
 {
-    const char *format = text_argument(call, 0);
     struct buf text;
-    size_t next = 1;
-    buf_init(&text, CALL_TEXT_BYTES_MAX);
-    for (; format && *format; format++) {
-        if (*format != '%') {
-            buf_put_u8(&text, (uint8_t)*format);
-            continue;
-        }
-        if (*++format == '%') {
-            buf_put_u8(&text, '%');
-            continue;
-        }
-        bool left = false;
-        char fill = ' ';
-        for (; *format && strchr("-+# 0", *format); format++) {
-            left = left || *format == '-';
-            fill = *format == '0' ? '0' : fill;
-        }
-        long width = strtol(format, (char **)&format, 10), precision = -1;
-        if (*format == '.')
-            precision = strtol(format + 1, (char **)&format, 10);
-        if (width < 0 || width > PAD_MAX || precision > 100 || !*format) {
-            buf_fini(&text);
-            return refuse(call, "a format that cannot be followed");
-        }
-        size_t from = text.len;
-        if (next >= call->count) {
-            buf_printf(&text, "%%!%c(MISSING)", *format);
-        } else if (!put_verb(*format, (int)precision, call->args[next++], &text)) {
-            buf_fini(&text);
-            return refuse(call, "a verb that is not supported");
-        }
-        pad_to(&text, from, (int)width, left, left ? ' ' : fill);
-    }
-    if (!format) {
-        buf_fini(&text);
+    if (!text_argument(call, 0))
         return NULL;
+    buf_init(&text, TEMPLATE_TEXT_BYTES_MAX);
+    if (!run_printf(call->args, call->count, &text)) {
+        buf_fini(&text);
+        return refuse(call, "a format that cannot be followed");
     }
     return text_result(call, &text);
+}
+
+// What Go's html, js and urlquery put instead of a character; false: it stays as it is.
+static bool put_for_html(char c, struct buf *out)
+{
+    static const struct {
+        char c;
+        const char *instead;
+    } rows[] = {
+        {'"', "&#34;"}, {'\'', "&#39;"}, {'&', "&amp;"}, {'<', "&lt;"}, {'>', "&gt;"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        if (rows[i].c != c)
+            continue;
+        buf_put_str(out, rows[i].instead);
+        return true;
+    }
+    return false;
+}
+
+static bool put_for_js(char c, struct buf *out)
+{
+    if (strchr("\\'\"", c))
+        buf_printf(out, "\\%c", c);
+    else if (strchr("<>&=\177", c) || (c > 0 && c < ' '))
+        buf_printf(out, "\\u%04X", (unsigned char)c);
+    else
+        return false;
+    return true;
+}
+
+static bool put_for_query(char c, struct buf *out)
+{
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+        strchr("-_.~", c))
+        return false;
+    if (c == ' ')
+        buf_put_u8(out, '+');
+    else
+        buf_printf(out, "%%%02X", (unsigned char)c);
+    return true;
+}
+
+// All arguments as print has them, with characters taken for others.
+static json_t *escape_all(struct call *call, bool (*put)(char c, struct buf *out))
+{
+    const char *plain = json_string_value(print_all(call, false));
+    if (!plain)
+        return NULL;
+    struct buf text;
+    buf_init(&text, TEMPLATE_TEXT_BYTES_MAX);
+    for (; *plain; plain++)
+        if (!put(*plain, &text))
+            buf_put_u8(&text, (uint8_t)*plain);
+    return text_result(call, &text);
+}
+
+static json_t *call_html(struct call *call)
+{
+    return escape_all(call, put_for_html);
+}
+
+static json_t *call_js(struct call *call)
+{
+    return escape_all(call, put_for_js);
+}
+
+static json_t *call_urlquery(struct call *call)
+{
+    return escape_all(call, put_for_query);
 }
 
 // Below, equal or above; *comparable is false for values of different kinds.
@@ -535,22 +523,6 @@ static json_t *call_compare(struct call *call)
     return run_keep(call->run, json_boolean(result));
 }
 
-static json_t *call_and(struct call *call)
-{
-    for (size_t i = 0; i < call->count; i++)
-        if (!run_true(call->args[i]))
-            return call->args[i];
-    return call->args[call->count - 1];
-}
-
-static json_t *call_or(struct call *call)
-{
-    for (size_t i = 0; i < call->count; i++)
-        if (run_true(call->args[i]))
-            return call->args[i];
-    return call->args[call->count - 1];
-}
-
 static json_t *call_not(struct call *call)
 {
     return run_keep(call->run, json_boolean(!run_true(call->args[0])));
@@ -561,20 +533,36 @@ static json_t *call_not(struct call *call)
 static const struct {
     const char *name;
     size_t least, most;
-    json_t *(*call)(struct call *call);
+    json_t *(*call)(
+        struct call *call); // NULL: what runs the template does it, with what to look at
+    bool prints;
 } calls[] = {
-    {"json", 1, 1, call_json},         {"split", 2, 2, call_split},
-    {"join", 2, 2, call_join},         {"lower", 1, 1, call_lower},
-    {"upper", 1, 1, call_upper},       {"title", 1, 1, call_title},
-    {"pad", 3, 3, call_pad},           {"truncate", 2, 2, call_truncate},
-    {"index", 1, ANY, call_index},     {"len", 1, 1, call_len},
-    {"slice", 1, 3, call_slice},       {"print", 0, ANY, call_print},
-    {"println", 0, ANY, call_println}, {"printf", 1, ANY, call_printf},
-    {"eq", 2, ANY, call_compare},      {"ne", 2, 2, call_compare},
-    {"lt", 2, 2, call_compare},        {"le", 2, 2, call_compare},
-    {"gt", 2, 2, call_compare},        {"ge", 2, 2, call_compare},
-    {"and", 1, ANY, call_and},         {"or", 1, ANY, call_or},
+    {"json", 1, 1, call_json},
+    {"split", 2, 2, call_split},
+    {"join", 2, 2, call_join},
+    {"lower", 1, 1, call_lower},
+    {"upper", 1, 1, call_upper},
+    {"title", 1, 1, call_title},
+    {"pad", 3, 3, call_pad},
+    {"truncate", 2, 2, call_truncate},
+    {"index", 1, ANY, call_index},
+    {"len", 1, 1, call_len},
+    {"slice", 1, 3, call_slice},
+    {"print", 0, ANY, call_print, true},
+    {"println", 0, ANY, call_println, true},
+    {"printf", 1, ANY, call_printf, true},
+    {"eq", 2, ANY, call_compare},
+    {"ne", 2, 2, call_compare},
+    {"lt", 2, 2, call_compare},
+    {"le", 2, 2, call_compare},
+    {"gt", 2, 2, call_compare},
+    {"ge", 2, 2, call_compare},
+    {"and", 1, ANY, NULL},
+    {"or", 1, ANY, NULL},
     {"not", 1, 1, call_not},
+    {"html", 0, ANY, call_html, true},
+    {"js", 0, ANY, call_js, true},
+    {"urlquery", 0, ANY, call_urlquery, true},
 };
 
 bool run_knows(const char *name)
@@ -591,8 +579,12 @@ json_t *run_call(struct run *run, const char *name, json_t **args, size_t count,
         if (strcmp(calls[i].name, name) != 0)
             continue;
         struct call call = {run, name, args, count, failed};
+        // What prints other than its JSON does so for those that print.
+        for (size_t arg = 0; !calls[i].prints && arg < count; arg++)
+            args[arg] = (json_t *)run_plain(args[arg]);
         if (count < calls[i].least || count > calls[i].most)
             return refuse(&call, "wrong number of arguments");
+        CHECK(calls[i].call);
         return calls[i].call(&call);
     }
     UNREACHABLE("the parser let an unknown function pass");

@@ -1,8 +1,11 @@
 // Running a parsed template. Recursion is bounded by TEMPLATE_DEPTH_MAX of the parser, work by
 // TEMPLATE_STEPS_MAX.
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "cmd/skep/template_impl.h"
+#include "cmd/skep/template_types.h"
 #include "proto/base/check.h"
 #include "proto/base/json.h"
 #include "proto/base/str.h"
@@ -22,8 +25,15 @@ static bool stepped_too_far(struct run *run)
     return true;
 }
 
+const json_t *run_plain(const json_t *value)
+{
+    const json_t *json = json_object_get(value, "@json");
+    return json ? json : value;
+}
+
 bool run_true(const json_t *value)
 {
+    value = run_plain(value);
     switch (value ? json_typeof(value) : JSON_NULL) {
     case JSON_OBJECT:
         return json_object_size(value) > 0;
@@ -40,6 +50,39 @@ bool run_true(const json_t *value)
     default:
         return false;
     }
+}
+
+// ---- errors -------------------------------------------------------------------------------------
+
+// Where Go says that something is: the line, and the bytes before it in that line.
+static void put_place(const struct run *run, char *out, size_t size)
+{
+    const struct place *place = &run->place;
+    const char *line = run->template->text;
+    unsigned number = 1;
+    for (const char *c = line; place->at && c < place->at; c++) {
+        if (*c == '\n') {
+            number++;
+            line = c + 1;
+        }
+    }
+    bool cut = place->length > 20;
+    snprintf(out, size, ":%u:%zu: executing \"%s\" at <%.*s%s>", number,
+             place->at ? (size_t)(place->at - line) : 0, run->name, cut ? 20 : (int)place->length,
+             str_or(place->from, ""), cut ? "..." : "");
+}
+
+json_t *run_refuse(struct run *run, bool *failed, const char *format, ...)
+{
+    char what[256], where[256];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(what, sizeof what, format, list);
+    va_end(list);
+    put_place(run, where, sizeof where);
+    err_set(run->err, ERR_INVALID_ARGUMENT, "template: %s: %s", where, what);
+    *failed = true;
+    return NULL;
 }
 
 // ---- values -------------------------------------------------------------------------------------
@@ -63,30 +106,80 @@ static json_t *no_field(struct run *run, const json_t *row, const char *name, bo
     return NULL;
 }
 
-static json_t *field(struct run *run, json_t *value, const char *name, bool *failed)
+// What Go calls a value of plain JSON.
+static const char *plain_type(const json_t *value)
 {
+    if (json_is_string(value))
+        return "string";
+    if (json_is_boolean(value))
+        return "bool";
+    return json_is_array(value) ? "[]interface {}" : "float64";
+}
+
+// A field of what docker knows as no more than JSON, or as a map.
+static json_t *plain_field(struct run *run, json_t *value, const char *name, char *type,
+                           bool *failed)
+{
+    bool map = str_starts(type, "map[");
     if (json_is_object(value)) {
         json_t *found = json_object_get(value, name);
         if (!found && is_row(value))
             return no_field(run, value, name, failed);
-        if (!found && value == run->data) {
-            err_set(run->err, ERR_INVALID_ARGUMENT,
-                    "template: :1:2: executing \"\" at <.%s>: map has no entry for key \"%s\"",
-                    name, name);
-            *failed = true;
-        }
+        if (!found && value == run->data && !map)
+            return run_refuse(run, failed, "map has no entry for key \"%s\"", name);
+        if (!map || !go_element(type, type))
+            *type = 0;
         return found;
     }
-    if (!value || json_is_null(value))
-        err_set(run->err, ERR_INVALID_ARGUMENT,
-                "template: there is nothing that could have a "
-                "field .%s",
-                name);
-    else
-        err_set(run->err, ERR_INVALID_ARGUMENT, "template: can't evaluate field %s in a %s", name,
-                json_is_array(value) ? "list" : "plain value");
-    *failed = true;
-    return NULL;
+    if (!value || json_is_null(value)) {
+        if (map || !value)
+            return NULL;
+        return run_refuse(run, failed, "nil pointer evaluating interface {}.%s", name);
+    }
+    return run_refuse(run, failed, "can't evaluate field %s in type %s", name,
+                      *type ? type : plain_type(value));
+}
+
+// A value of that type: what is in it keeps its type, and what does not print as JSON prints as Go does.
+static json_t *typed(struct run *run, json_t *value, const char *type)
+{
+    char element[GO_TYPE_BYTES];
+    struct buf text;
+    if (go_struct(type)) {
+        template_set_type(value, type);
+    } else if (go_element(type, element) && go_struct(element)) {
+        json_t *item;
+        size_t i;
+        json_array_foreach(value, i, item) template_set_type(item, element);
+    }
+    buf_init(&text, 128);
+    if (go_print(type, value, &text)) {
+        json_t *shown = run_keep(run, json_object());
+        json_object_set(shown, "@json", value);
+        json_object_set_new(shown, "@text", json_string(buf_cstr(&text)));
+        value = shown;
+    }
+    buf_fini(&text);
+    return value;
+}
+
+// The field of a value; `type` is the value's and becomes the field's ("" is plain JSON).
+static json_t *field(struct run *run, json_t *value, const char *name, char type[GO_TYPE_BYTES],
+                     bool *failed)
+{
+    char inner[GO_TYPE_BYTES];
+    if (!go_struct(type))
+        return plain_field(run, value, name, type, failed);
+    if (!go_field(type, name, inner)) {
+        if (go_struct_partial(type))
+            return plain_field(run, value, name, memset(type, 0, 1), failed);
+        return run_refuse(run, failed, "can't evaluate field %s in type %s", name, type);
+    }
+    if (json_is_null(value))
+        return run_refuse(run, failed, "nil pointer evaluating %s.%s", type, name);
+    json_t *found = json_object_get(value, name);
+    str_copy(type, GO_TYPE_BYTES, inner);
+    return typed(run, found ? found : run_keep(run, go_zero(type)), type);
 }
 
 static json_t *run_pipe(struct run *run, const struct pipe *pipe, json_t *dot, bool *failed);
@@ -100,14 +193,10 @@ static json_t *operand_value(struct run *run, const struct operand *operand, jso
         break;
     case OPERAND_VAR: {
         size_t at = run->vars_count;
-        while (at > 0 && strcmp(run->vars[at - 1].name, operand->name) != 0)
+        while (at > run->vars_from && strcmp(run->vars[at - 1].name, operand->name) != 0)
             at--;
-        if (at == 0) {
-            err_set(run->err, ERR_INVALID_ARGUMENT, "template: undefined variable \"$%s\"",
-                    operand->name);
-            *failed = true;
-            return NULL;
-        }
+        if (at <= run->vars_from)
+            return run_refuse(run, failed, "undefined variable: $%s", operand->name);
         value = run->vars[at - 1].value;
         break;
     }
@@ -119,8 +208,14 @@ static json_t *operand_value(struct run *run, const struct operand *operand, jso
         value = run_pipe(run, operand->pipe, dot, failed);
         break;
     }
-    for (size_t i = 0; i < operand->fields_count && !*failed; i++)
-        value = field(run, value, operand->fields[i], failed);
+    char type[GO_TYPE_BYTES];
+    if (!str_copy(type, sizeof type,
+                  str_or(json_string_value(json_object_get(value, "@type")), "")))
+        *type = 0;
+    for (size_t i = 0; i < operand->fields_count && !*failed; i++) {
+        run->place = operand->place;
+        value = field(run, value, operand->fields[i], type, failed);
+    }
     return *failed ? NULL : value;
 }
 
@@ -144,6 +239,26 @@ static json_t *call_method(struct run *run, const struct operand *method, json_t
     return NULL;
 }
 
+// `and` and `or` look no further than they have to: `and .A .A.B` is fine without an A.
+static json_t *run_until(struct run *run, const struct stage *stage, json_t *dot, json_t **piped,
+                         bool *failed)
+{
+    bool wanted = str_equal(stage->operands[0].name, "or");
+    json_t *value = NULL;
+    for (size_t i = 1; i < stage->count; i++) {
+        value = operand_value(run, &stage->operands[i], dot, failed);
+        if (*failed || run_true(value) == wanted)
+            return value;
+    }
+    return piped ? *piped : value;
+}
+
+static bool looks_no_further(const struct operand *first)
+{
+    return first->kind == OPERAND_CALL &&
+           (str_equal(first->name, "and") || str_equal(first->name, "or"));
+}
+
 static json_t *run_stage(struct run *run, const struct stage *stage, json_t *dot, json_t **piped,
                          bool *failed)
 {
@@ -154,12 +269,15 @@ static json_t *run_stage(struct run *run, const struct stage *stage, json_t *dot
         *failed = true;
         return NULL;
     }
+    if (looks_no_further(first) && (stage->count > 1 || piped))
+        return run_until(run, stage, dot, piped, failed);
     for (size_t i = 1; i < stage->count && !*failed; i++)
         args[count++] = operand_value(run, &stage->operands[i], dot, failed);
     if (*failed)
         return NULL;
     if (piped)
         args[count++] = *piped;
+    run->place = stage->place;
     if (first->kind == OPERAND_CALL)
         return run_call(run, first->name, args, count, failed);
     if (count == 0)
@@ -175,14 +293,13 @@ static void set_variable(struct run *run, const char *name, bool assigns, json_t
                          bool *failed)
 {
     if (assigns) {
-        for (size_t at = run->vars_count; at > 0; at--) {
+        for (size_t at = run->vars_count; at > run->vars_from; at--) {
             if (strcmp(run->vars[at - 1].name, name) == 0) {
                 run->vars[at - 1].value = value;
                 return;
             }
         }
-        err_set(run->err, ERR_INVALID_ARGUMENT, "template: undefined variable \"$%s\"", name);
-        *failed = true;
+        run_refuse(run, failed, "undefined variable: $%s", name);
     } else if (run->vars_count == TEMPLATE_VARS_MAX) {
         err_set(run->err, ERR_INVALID_ARGUMENT, "template: more than %d variables",
                 TEMPLATE_VARS_MAX);
@@ -236,6 +353,8 @@ static json_t *sorted_keys(struct run *run, json_t *object)
     json_t *value;
     json_object_foreach(object, key, value)
     {
+        if (*key == '@')
+            continue;
         size_t at = json_array_size(keys);
         while (at > 0 && strcmp(json_string_value(json_array_get(keys, at - 1)), key) > 0)
             at--;
@@ -305,6 +424,33 @@ static bool run_put(struct run *run, const struct node *node, json_t *dot)
     return true;
 }
 
+// Another template, with what it is given as its data and its `$`.
+static bool run_template(struct run *run, const struct node *node, json_t *dot)
+{
+    bool failed = false;
+    json_t *value = node->pipe ? run_pipe(run, node->pipe, dot, &failed) : NULL;
+    const struct named *named = template_named(run->template, node->text);
+    if (!failed && !named)
+        run_refuse(run, &failed, "template \"%.100s\" not defined", node->text);
+    else if (!failed && run->calls == TEMPLATE_CALLS_MAX)
+        run_refuse(run, &failed, "exceeded maximum template depth (%d)", TEMPLATE_CALLS_MAX);
+    size_t count = run->vars_count, from = run->vars_from;
+    const char *name = run->name;
+    run->vars_from = count;
+    if (!failed)
+        set_variable(run, "", false, value, &failed);
+    if (failed)
+        return false;
+    run->name = named->name;
+    run->calls++;
+    bool fine = run_nodes(run, named->nodes, value);
+    run->calls--;
+    run->name = name;
+    run->vars_from = from;
+    run->vars_count = count;
+    return fine;
+}
+
 static bool run_nodes(struct run *run, const struct node *node, json_t *dot)
 {
     bool fine = true;
@@ -327,6 +473,9 @@ static bool run_nodes(struct run *run, const struct node *node, json_t *dot)
         case NODE_CONTINUE:
             run->jump = node->kind;
             break;
+        case NODE_TEMPLATE:
+            fine = run_template(run, node, dot);
+            break;
         }
         if (fine && !buf_ok(run->out)) {
             err_set(run->err, ERR_RESOURCE_EXHAUSTED, "template: more output than %zu bytes",
@@ -337,10 +486,21 @@ static bool run_nodes(struct run *run, const struct node *node, json_t *dot)
     return fine;
 }
 
+void template_set_type(json_t *value, const char *type)
+{
+    if (type && json_is_object(value))
+        json_object_set_new(value, "@type", json_string(type));
+}
+
 int template_run(const struct template *template, json_t *data, struct buf *out, struct err *err)
 {
     struct err own = ERR_INIT;
-    struct run run = {.out = out, .err = err ? err : &own, .data = data, .jump = NODE_TEXT};
+    struct run run = {.template = template,
+                      .name = "",
+                      .out = out,
+                      .err = err ? err : &own,
+                      .data = data,
+                      .jump = NODE_TEXT};
     run.made = json_array();
     run.vars[0].name = "";
     run.vars[0].value = data;

@@ -63,7 +63,7 @@ static int run_ls(struct cli *cli)
 
 static int run_inspect(struct cli *cli)
 {
-    return show_inspected(cli, "/volumes/", "");
+    return show_inspected(cli, "/volumes/", "", NULL);
 }
 
 static int remove_one(struct cli *cli, const char *name)

@@ -71,6 +71,32 @@ static const struct {
     {"{{slice .Name 1}}{{slice .List 0 1}}", "eb[a]"},
     {"{{.Map.zz}}", "<no value>"},
     {"{{len .List}}{{`raw\\n`}}{{'a'}}", "3raw\\n97"},
+    {"{{define \"t\"}}<{{.}}{{$}}>{{end}}{{template \"t\" .N}}{{template \"t\"}}",
+     "<33><<no value><no value>>"},
+    {"{{template \"t\" .List}}{{define \"t\"}}{{range .}}{{.}};{{end}}{{end}}", "a;b;c;"},
+    {"{{block \"b\" .Name}}[{{.}}]{{end}}{{template \"b\" 1}}", "[web][1]"},
+    {"{{$x := 1}}{{define \"t\"}}{{$x := 2}}{{$x}}{{end}}{{template \"t\"}}{{$x}}", "21"},
+    {"{{with .None}}1{{else with .Name}}{{.}}{{else}}3{{end}}", "web"},
+    {"{{if .Off}}1{{else if .Off}}2{{else if .On}}3{{else}}4{{end}}", "3"},
+    {"{{range $i, $e := .Deep.List}}{{$i}}{{$e.X}} {{end}}{{range $e := .List}}{{$e}}{{end}}",
+     "01 12 abc"},
+    {"{{and .Off .Nope}}{{or .On .Nope}}{{if and .None .None.X}}{{end}}", "falsetrue"},
+    {"{{true | and .Name}}{{.Off | or .N}}{{and 1}}", "true31"},
+    {"{{html .Html \"'\"}} {{js \"a'<\\n\"}} {{urlquery \"a b/c~\"}}",
+     "&lt;&amp;&gt;&#39; a\\'\\u003C\\u000A a+b%2Fc~"},
+    {"{{printf \"%s|%d|%t|%f\" .N .Name .Name .N}}",
+     "%!s(int=3)|%!d(string=web)|%!t(string=web)|%!f(int=3)"},
+    {"{{printf \"%.2s|%5s|%-5q|%x|%X\" .Name \"é\" \"a\" .Name .Name}}",
+     "we|    é|\"a\"  |776562|776562"},
+    {"{{printf \"%+d|%x|%#x|%o|%b|%c|%U|%*d\" 5 255 255 8 5 65 65 4 7}}",
+     "+5|ff|0xff|10|101|A|U+0041|   7"},
+    {"{{printf \"%e|%g|%6.2f|%v\" .F .F .F .F}}", "1.500000e+00|1.5|  1.50|1.5"},
+    {"{{printf \"%q %s %v %d\" .List .List .Map .None}}",
+     "[\"a\" \"b\" \"c\"] [a b c] map[a:1 b:2] %!d(<nil>)"},
+    {"{{printf \"%d\"}}{{printf \"a\" 1 \"b\"}}{{printf \"%\"}}{{printf \"%z\" 1}}",
+     "%!d(MISSING)a%!(EXTRA int=1, string=b)%!(NOVERB)%!z(int=1)"},
+    {"{{index .Deep \"List\" 0 \"X\"}}{{slice .Name 1 2}}{{.Map.zz}}", "1e<no value>"},
+    {"a\n  {{- /* gone */ -}}  \nb{{23 -}} c {{- \"x\"}}", "ab23cx"},
 };
 
 START_TEST(good_templates_print_what_go_prints)
@@ -93,8 +119,19 @@ static const struct {
     {"{{end}}", "unexpected {{end}}"},
     {"{{else}}", "unexpected {{else}}"},
     {"{{.Name.X}}", "can't evaluate field X"},
-    {"{{.None.X}}", "nothing that could have"},
-    {"{{index .List 9}}", "out of range"},
+    {"{{.None.X}}", ":1:7: executing \"\" at <.None.X>: nil pointer evaluating interface {}.X"},
+    {"{{index .List 9}}", ":1:2: executing \"\" at <index .List 9>: error calling index: "},
+    {"a\n{{ .Name.And.So.On.And.On }}", ":2:8: executing \"\" at <.Name.And.So.On.And....>: can't"},
+    {"{{define \"t\"}}{{.X}}{{end}}{{template \"t\" 1}}", "executing \"t\" at <.X>: can't"},
+    {"{{define \"t\"}}{{template \"t\"}}{{end}}{{template \"t\"}}", "maximum template depth"},
+    {"{{template \"none\"}}", "template \"none\" not defined"},
+    {"{{define \"t\"}}{{end}}{{define \"t\"}}{{end}}", "two definitions"},
+    {"{{if 1}}{{define \"t\"}}{{end}}{{end}}", "inside of a block"},
+    {"{{define t}}{{end}}", "name in quotes"},
+    {"{{define \"t\"}}", "missing {{end}}"},
+    {"{{$x := 1}}{{define \"t\"}}{{$x}}{{end}}{{template \"t\"}}", "undefined variable: $x"},
+    {"{{range .List}}{{else if .On}}{{end}}", "after {{else}}"},
+    {"{{printf \"%2000d\" 1}}", "cannot be followed"},
     {"{{range .Name}}{{end}}", "range can't iterate"},
     {"{{$y}}", "undefined variable"},
     {"{{\"open}}", "closing quote"},
@@ -123,6 +160,58 @@ START_TEST(rows_have_labels_and_name_their_fields)
 }
 END_TEST
 
+static const char service_text[] =
+    "{\"@type\":\"swarm.Service\",\"ID\":\"i\",\"CreatedAt\":\"2026-11-30T05:09:21.5Z\","
+    "\"Spec\":{\"Name\":\"web\",\"Labels\":{\"a\":\"b\"},\"TaskTemplate\":{\"ContainerSpec\":{"
+    "\"Image\":\"i\",\"StopGracePeriod\":90000000000,\"Mounts\":[{\"Type\":\"bind\",\"Source\":\"/x\"}"
+    "]}},\"UpdateConfig\":{\"Parallelism\":1,\"Delay\":1000000000}}}";
+
+static const struct {
+    const char *text, *wanted;
+} typed[] = {
+    {"{{.Spec.Name}} {{.Spec.TaskTemplate.ContainerSpec.Hostname}}|", "web |"},
+    {"{{.Spec.TaskTemplate.ForceUpdate}} {{.Spec.TaskTemplate.ContainerSpec.TTY}}", "0 false"},
+    {"{{.Spec.TaskTemplate.ContainerSpec.Env}} {{.Spec.TaskTemplate.ContainerSpec.Sysctls}}",
+     "[] map[]"},
+    {"{{.UpdateStatus}}{{if .UpdateStatus}}y{{else}}n{{end}}", "<nil>n"},
+    {"{{.CreatedAt}} {{json .CreatedAt}}",
+     "2026-11-30 05:09:21.5 +0000 UTC \"2026-11-30T05:09:21.5Z\""},
+    {"{{.UpdatedAt}}", "0001-01-01 00:00:00 +0000 UTC"},
+    {"{{.Spec.UpdateConfig.Delay}} {{.Spec.UpdateConfig.Monitor}}", "1s 0s"},
+    {"{{.Spec.TaskTemplate.ContainerSpec.StopGracePeriod}}", "1m30s"},
+    {"{{with .Spec.UpdateConfig}}{{.Delay}} {{printf \"%s %d\" .Delay .Delay}}{{end}}",
+     "1s 1s 1000000000"},
+    {"{{gt .Spec.UpdateConfig.Delay 5}}{{json .Spec.UpdateConfig}}",
+     "true{\"Parallelism\":1,\"Delay\":1000000000}"},
+    {"{{range .Spec.TaskTemplate.ContainerSpec.Mounts}}{{.Source}}{{.ReadOnly}}{{end}}", "/xfalse"},
+    {"{{.Spec.Labels.a}}{{.Spec.Labels.none}}{{.Spec.Labels.none.deeper}}",
+     "b<no value><no value>"},
+    {"{{.Nope}}", "template: :1:2: executing \"\" at <.Nope>: can't evaluate field Nope in type "
+                  "swarm.Service"},
+    {"{{.Spec.Nope}}",
+     "template: :1:7: executing \"\" at <.Spec.Nope>: can't evaluate field Nope in "
+     "type swarm.ServiceSpec"},
+    {"{{.Spec.TaskTemplate.ContainerSpec.Nope}}",
+     "template: :1:7: executing \"\" at <.Spec.TaskTemplate.C...>: can't evaluate field Nope in type "
+     "*swarm.ContainerSpec"},
+    {"{{.Spec.Name.X}}",
+     "template: :1:7: executing \"\" at <.Spec.Name.X>: can't evaluate field X in "
+     "type string"},
+    {"{{.UpdateStatus.State}}", "template: :1:15: executing \"\" at <.UpdateStatus.State>: nil "
+                                "pointer evaluating *swarm.UpdateStatus.State"},
+    {"{{(index .Spec.TaskTemplate.ContainerSpec.Mounts 0).X}}",
+     "template: :1:51: executing \"\" at <(index .Spec.TaskTem...>: can't evaluate field X in type "
+     "mount.Mount"},
+};
+
+START_TEST(structs_have_the_fields_of_their_go_type)
+{
+    char out[2048];
+    make(typed[_i].text, service_text, out, sizeof out);
+    ck_assert_str_eq(out, typed[_i].wanted);
+}
+END_TEST
+
 START_TEST(endless_work_is_ended)
 {
     char out[2048];
@@ -139,6 +228,8 @@ Suite *suite_template(void)
     TCase *tc = tcase_create("template");
     tcase_add_loop_test(tc, good_templates_print_what_go_prints, 0, sizeof good / sizeof good[0]);
     tcase_add_loop_test(tc, bad_templates_say_what_is_wrong, 0, sizeof bad / sizeof bad[0]);
+    tcase_add_loop_test(tc, structs_have_the_fields_of_their_go_type, 0,
+                        sizeof typed / sizeof typed[0]);
     tcase_add_test(tc, rows_have_labels_and_name_their_fields);
     tcase_add_test(tc, endless_work_is_ended);
     tcase_set_timeout(tc, 60);
