@@ -287,10 +287,24 @@ static int try_spec(struct creation *creation)
     return rc;
 }
 
+// A kernel whose block devices have no weights: a v1 tree without the file.
+static bool lacks_weights(void)
+{
+    return access("/sys/fs/cgroup/blkio", F_OK) == 0 &&
+           access("/sys/fs/cgroup/blkio/blkio.weight", F_OK) != 0;
+}
+
 // What is done, but not as the user may think.
 static void warn(struct creation *creation)
 {
-    const json_t *host = creation->crate->host;
+    json_t *host = creation->crate->host;
+    if (config_int(host, "BlkioWeight") && lacks_weights()) {
+        json_object_set_new(host, "BlkioWeight", json_integer(0));
+        json_array_append_new(
+            creation->warnings,
+            json_string("Your kernel does not support Block I/O weight or the cgroup is not "
+                        "mounted. Weight discarded."));
+    }
     if (str_equal(config_str(host, "NetworkMode"), "host") &&
         json_object_size(config_of(host, "PortBindings")) > 0)
         json_array_append_new(

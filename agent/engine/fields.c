@@ -526,7 +526,11 @@ static int read_row(const struct fields *fields, const struct field *row, const 
 {
     descriptor *field = descriptor_of(fields, row);
     void *at = member(message, field->offset);
-    if ((field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) && field->type != PROTOBUF_C_TYPE_MESSAGE)
+    bool one_of = field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF;
+    // The docker command sends the others as well, empty; these choose nothing.
+    if (one_of && json_is_string(value) && json_string_length(value) == 0)
+        return 0;
+    if (one_of && field->type != PROTOBUF_C_TYPE_MESSAGE)
         *(uint32_t *)member(message, field->quantifier_offset) = field->id;
     switch (row->kind) {
     case FIELD_STRING:

@@ -62,6 +62,8 @@ bool endpoint_check(struct request *request, const json_t *settings)
         name = "LinkLocalIPs";
     else if (json_object_size(config_member(settings, "DriverOpts")) > 0)
         name = "DriverOpts";
+    else if (json_array_size(config_member(settings, "Links")) > 0)
+        name = "Links";
     else if (request_minor(request) >= 48 && json_is_integer(priority) &&
              json_integer_value(priority))
         name = "GwPriority";

@@ -249,10 +249,9 @@ static bool check(struct request *request, const struct creation *creation, cons
         return false;
     }
     const json_t *ipv4 = fields_member(creation->json, "EnableIPv4");
-    if (creation->swarm && json_is_false(ipv4)) {
+    if (json_is_false(ipv4)) {
         request_fail(request, 400,
-                     "networks of the swarm have IPv4 addresses: EnableIPv4=false "
-                     "is not supported");
+                     "networks have IPv4 addresses: EnableIPv4=false is not supported by Skep");
         return false;
     }
     if (creation->swarm && !check_manager(request, strcmp(spec->driver_config->name, "overlay")))

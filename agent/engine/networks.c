@@ -195,6 +195,13 @@ static bool id_among(const json_t *networks, const char *id)
     return false;
 }
 
+// Clients of newer versions ask whether a network has IPv4 addresses; all of ours have.
+static void tell_families(struct request *request, json_t *network)
+{
+    if (request_minor(request) >= 48)
+        json_object_set_new(network, "EnableIPv4", json_true());
+}
+
 json_t *networks_local(struct request *request)
 {
     void *ctx;
@@ -211,7 +218,29 @@ json_t *networks_local(struct request *request)
     if (json_out_done(&out))
         networks = json_parse(text.data, text.len, NULL);
     buf_fini(&text);
+    for (size_t i = 0; i < json_array_size(networks); i++)
+        tell_families(request, json_array_get(networks, i));
     return networks ? networks : json_array();
+}
+
+// One of this node's alone; false when there is none of that name.
+static bool write_local(struct request *request, const char *name, bool verbose)
+{
+    void *ctx;
+    const struct backend *backend = request_backend(request, &ctx);
+    struct buf text;
+    struct json_out one;
+    buf_init(&text, 64 * NETWORK_BYTES_MAX); // with all containers on it
+    json_out_init(&one, &text);
+    bool found = backend->network && backend->network(ctx, name, verbose, &one);
+    json_t *parsed = found && json_out_done(&one) ? json_parse(text.data, text.len, NULL) : NULL;
+    if (parsed) {
+        tell_families(request, parsed);
+        json_out_value(request_write(request), NULL, parsed);
+    }
+    json_decref(parsed);
+    buf_fini(&text);
+    return parsed != NULL;
 }
 
 static void write_listed(struct request *request, const Swarm__Network *network,
@@ -367,15 +396,12 @@ static void show_taken(struct request *request, const char *name)
 
 static void inspect(struct request *request)
 {
-    void *ctx;
-    const struct backend *backend = request_backend(request, &ctx);
     const char *name = request_param(request, "id");
     const char *scope = request_query(request, "scope");
     bool verbose;
     if (!request_strict_flag(request, "verbose", &verbose))
         return;
-    struct json_out *out = request_write(request);
-    if (!str_equal(scope, "swarm") && backend->network && backend->network(ctx, name, verbose, out))
+    if (!str_equal(scope, "swarm") && write_local(request, name, verbose))
         request_send(request, 200);
     else if (str_equal(scope, "local"))
         request_fail(request, 404, "network %s not found", name);

@@ -106,6 +106,13 @@ static const struct {
      "\"Parallelism\":0,\"FailureAction\":\"rollback\",\"MaxFailureRatio\":0.2,\"Order\":"
      "\"start-first\"},\"EndpointSpec\":{\"Mode\":\"dnsrr\",\"Ports\":[{\"Protocol\":\"udp\","
      "\"TargetPort\":53,\"PublishedPort\":5353,\"PublishMode\":\"host\"}]}}"},
+    // All members of a oneof come, and one of them says something.
+    {&service_spec_fields,
+     SPEC_START
+     "{\"Image\":\"bb:1\",\"Privileges\":{\"CredentialSpec\":{\"Config\":\"\",\"File\":\"f.json\","
+     "\"Registry\":\"\"},\"SELinuxContext\":null},"
+     "\"Isolation\":\"default\"},\"Resources\":{}" SPEC_END,
+     NULL},
     {&service_spec_fields,
      "{\"Name\":\"g\",\"Labels\":{},\"TaskTemplate\":{\"ForceUpdate\":0,\"Runtime\":\"container\"},"
      "\"Mode\":{\"Global\":{}}}",
