@@ -263,25 +263,25 @@ networks: {back: {attachable: true}}
 configs: {conf: {file: ./conf}}
 Y
 echo one >"$LAB/stack/conf"
-stack() { (cd "$LAB/stack" && d h1 stack "$@"); }
-deploy() { stack deploy -c c.yml --resolve-image never "$@" st >/dev/null 2>&1; }
+stacks() { (cd "$LAB/stack" && d h1 stack "$@"); }
+deploy() { stacks deploy -c c.yml --resolve-image never "$@" st >/dev/null 2>&1; }
 deploy
 eventually 60 replicas st_web 2/2
-same 'st 2' "$(stack ls --format '{{.Name}} {{.Services}}')" "stack ls"
-same 'st_extra st_web ' "$(stack services st --format '{{.Name}}' | sort | tr '\n' ' ')" "stack services"
-listed() { [[ $(stack ps st -q | wc -l) == 3 ]]; } # of the other service too
+same 'st 2' "$(stacks ls --format '{{.Name}} {{.Services}}')" "stack ls"
+same 'st_extra st_web ' "$(stacks services st --format '{{.Name}}' | sort | tr '\n' ' ')" "stack services"
+listed() { [[ $(stacks ps st -q | wc -l) == 3 ]]; } # of the other service too
 eventually 60 listed
 same 'red one' "$(d h1 exec "$(container st_web | sed -n 1p)" sh -c 'echo $COLOUR $(cat /etc/conf)')" "inside"
 sed -i 's/red/blue/; /^  extra:/,/^    stop/d' "$LAB/stack/c.yml"
 deploy --prune
-same st_web "$(stack services st --format '{{.Name}}')" "pruned"
+same st_web "$(stacks services st --format '{{.Name}}')" "pruned"
 blue() { [[ $(d h1 exec "$(container st_web | sed -n 1p)" sh -c 'echo $COLOUR') == blue ]]; }
 eventually 60 blue
-[[ $(stack --help) != *' config '* ]] || [[ $(stack config -c c.yml) == *'COLOUR: blue'* ]] || fail "stack config"
+[[ $(stacks --help) != *' config '* ]] || [[ $(stacks config -c c.yml) == *'COLOUR: blue'* ]] || fail "stack config"
 sed 's/image:/imag:/' "$LAB/stack/c.yml" >"$LAB/stack/bad.yml"
-refused 'imag' stack deploy -c bad.yml st2
+refused 'imag' stacks deploy -c bad.yml st2
 # Its network goes when its last task is on its way out, so that a busy engine wants to be asked twice.
-gone() { stack rm st >/dev/null 2>&1; [[ -z $(stack ls --format '{{.Name}}')$(d h1 config ls -q --filter name=st_)$(d h1 network ls -q --filter name=st_) ]]; }
+gone() { stacks rm st >/dev/null 2>&1; [[ -z $(stacks ls --format '{{.Name}}')$(d h1 config ls -q --filter name=st_)$(d h1 network ls -q --filter name=st_) ]]; }
 eventually 60 gone
 
 step "containers beside: run -it, exec, ps, logs, inspect, events"

@@ -286,6 +286,8 @@ create denied --no-resolve-image "$locked" sleep 100000
 eventually 60 is denied 'Rejected.*(unauthorized|authentication required)'
 create known --no-resolve-image --with-registry-auth "$locked@$(sed -n 's/^Digest: //p' "$LAB/pull")" sleep 100000
 eventually 60 is known 'bb:1@sha256:[0-9a-f]{64} Running'
+docker service update --detach --quiet --no-resolve-image --with-registry-auth --force denied >/dev/null
+eventually 60 is denied 'bb:1 Running'
 rm "$LAB/h1/gate.log"
 start h1 gate python3 "$LAB/gate.py"
 eventually 60 grep ready "$LAB/h1/gate.log"

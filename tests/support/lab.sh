@@ -421,14 +421,15 @@ lab_commands()
 
 ours() { [[ ${SKEP_E2E_ENGINE:-skep} == skep ]]; }
 
+# engine HOST [daemon option...]: one without any image. (Ours are put there before, stock's after it.)
+engine() { if ours; then skep_start "$@"; else stock_start "$@"; fi; }
+
 # engines HOST...: an engine on each, with $LAB_IMAGE.
 engines()
 {
   local host
   ! ours || skep_image "$@"
-  for host in "$@"; do
-    if ours; then skep_start "$host"; else stock_start "$host"; fi
-  done
+  for host in "$@"; do engine "$host"; done
   ours || stock_image "$@"
 }
 
