@@ -405,7 +405,8 @@ static const char *parse_name(struct parser *p)
     return p->failed ? NULL : json_string_value(literal);
 }
 
-// {{define "name"}}, {{template "name" data}}, {{block "name" data}}: false when it is none of them.
+// {{define "name"}}, {{template "name" data}}, {{block "name" data}}: false when it is none of
+// them.
 static bool parse_named(struct parser *p, struct node ***last)
 {
     bool defines = takes(p, "define"), blocks = !defines && takes(p, "block");

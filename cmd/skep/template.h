@@ -1,12 +1,12 @@
-// Go's text/template as users of docker's --format know it: all of its actions (define, template and
-// block too), Go's functions but `call`, and docker's json, join, split, upper, lower, title, pad and
-// truncate. Data is JSON.
+// Go's text/template as users of docker's --format know it: all of its actions (define, template
+// and block too), Go's functions but `call`, and docker's json, join, split, upper, lower, title,
+// pad and truncate. Data is JSON.
 //
 // A key that begins with '@' is not shown by `json`. An object with "@labels" is a row of a list:
 // its keys are sorted by `json`, `.Label "name"` looks into "@labels", and a field it lacks is an
 // error that names the fields there are. An object with "@type" is a struct of that name
-// (template_types.h): a field that is not set prints as Go's zero value, and one that no such struct
-// has is an error.
+// (template_types.h): a field that is not set prints as Go's zero value, and one that no such
+// struct has is an error.
 #ifndef CMD_SKEP_TEMPLATE_H
 #define CMD_SKEP_TEMPLATE_H
 

@@ -140,7 +140,8 @@ static json_t *plain_field(struct run *run, json_t *value, const char *name, cha
                       *type ? type : plain_type(value));
 }
 
-// A value of that type: what is in it keeps its type, and what does not print as JSON prints as Go does.
+// A value of that type: what is in it keeps its type, and what does not print as JSON prints as Go
+// does.
 static json_t *typed(struct run *run, json_t *value, const char *type)
 {
     char element[GO_TYPE_BYTES];

@@ -1,6 +1,6 @@
-// The Go types that the docker command reads a service and a node into, as far as its templates show
-// them: a field that is not set prints its zero value, one that is not there is an error with the
-// type's name, and durations and times print as Go writes them.
+// The Go types that the docker command reads a service and a node into, as far as its templates
+// show them: a field that is not set prints its zero value, one that is not there is an error with
+// the type's name, and durations and times print as Go writes them.
 #ifndef CMD_SKEP_TEMPLATE_TYPES_H
 #define CMD_SKEP_TEMPLATE_TYPES_H
 

@@ -10,10 +10,11 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char object[] = "{\"Name\":\"web\",\"N\":3,\"F\":1.5,\"List\":[\"a\",\"b\"],"
-                                 "\"Map\":{\"a\":\"1\"},\"None\":null,\"@labels\":{\"x\":\"y\"},"
-                                 "\"Service\":{\"@type\":\"swarm.Service\",\"Spec\":{\"Name\":\"n\","
-                                 "\"UpdateConfig\":{\"Delay\":5}}}}";
+    static const char object[] =
+        "{\"Name\":\"web\",\"N\":3,\"F\":1.5,\"List\":[\"a\",\"b\"],"
+        "\"Map\":{\"a\":\"1\"},\"None\":null,\"@labels\":{\"x\":\"y\"},"
+        "\"Service\":{\"@type\":\"swarm.Service\",\"Spec\":{\"Name\":\"n\","
+        "\"UpdateConfig\":{\"Delay\":5}}}}";
     struct arena arena;
     struct buf out;
     struct err err = ERR_INIT;

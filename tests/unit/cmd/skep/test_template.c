@@ -163,7 +163,8 @@ END_TEST
 static const char service_text[] =
     "{\"@type\":\"swarm.Service\",\"ID\":\"i\",\"CreatedAt\":\"2026-11-30T05:09:21.5Z\","
     "\"Spec\":{\"Name\":\"web\",\"Labels\":{\"a\":\"b\"},\"TaskTemplate\":{\"ContainerSpec\":{"
-    "\"Image\":\"i\",\"StopGracePeriod\":90000000000,\"Mounts\":[{\"Type\":\"bind\",\"Source\":\"/x\"}"
+    "\"Image\":\"i\",\"StopGracePeriod\":90000000000,\"Mounts\":[{\"Type\":\"bind\","
+    "\"Source\":\"/x\"}"
     "]}},\"UpdateConfig\":{\"Parallelism\":1,\"Delay\":1000000000}}}";
 
 static const struct {
@@ -192,7 +193,8 @@ static const struct {
      "template: :1:7: executing \"\" at <.Spec.Nope>: can't evaluate field Nope in "
      "type swarm.ServiceSpec"},
     {"{{.Spec.TaskTemplate.ContainerSpec.Nope}}",
-     "template: :1:7: executing \"\" at <.Spec.TaskTemplate.C...>: can't evaluate field Nope in type "
+     "template: :1:7: executing \"\" at <.Spec.TaskTemplate.C...>: can't evaluate field Nope in "
+     "type "
      "*swarm.ContainerSpec"},
     {"{{.Spec.Name.X}}",
      "template: :1:7: executing \"\" at <.Spec.Name.X>: can't evaluate field X in "
