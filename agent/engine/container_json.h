@@ -8,9 +8,6 @@
 // "5 minutes", as `docker ps` says durations.
 void human_duration(int64_t seconds, char *out, size_t size);
 
-// "tcp", "udp" or "sctp"; 0 for anything else.
-uint8_t container_protocol(const char *name);
-
 // What `size` adds; negative: not asked for.
 struct container_size {
     int64_t rw;

@@ -5,7 +5,7 @@
 
 #include "agent/crate/config.h"
 #include "agent/crate/names.h"
-#include "agent/engine/container_json.h"
+#include "agent/engine/container_net_json.h"
 #include "agent/engine/containers.h"
 #include "agent/net/local.h"
 #include "proto/base/check.h"
