@@ -18,11 +18,19 @@ struct parser {
     bool failed;     // *err is filled
 };
 
+static unsigned line_of(const struct parser *p)
+{
+    unsigned line = 1;
+    for (const char *c = p->template->text; c < p->at; c++)
+        line += *c == '\n';
+    return line;
+}
+
 static void fail(struct parser *p, const char *what)
 {
     if (!p->failed)
-        err_set(p->err, ERR_INVALID_ARGUMENT, "template: %s%s%.24s%s", what, *p->at ? " at \"" : "",
-                p->at, *p->at ? "\"" : "");
+        err_set(p->err, ERR_INVALID_ARGUMENT, "template: :%u: %s%s%.24s%s", line_of(p), what,
+                *p->at ? " at \"" : "", p->at, *p->at ? "\"" : "");
     p->failed = true;
 }
 
@@ -151,7 +159,8 @@ static void parse_word(struct parser *p, struct operand *operand)
         operand->kind = OPERAND_CALL;
         operand->name = word;
         if (!run_knows(word) && !p->failed) {
-            err_set(p->err, ERR_INVALID_ARGUMENT, "template: function \"%s\" not defined", word);
+            err_set(p->err, ERR_INVALID_ARGUMENT, "template: :%u: function \"%s\" not defined",
+                    line_of(p), word);
             p->failed = true;
         }
     }
@@ -409,6 +418,7 @@ static const char *parse_name(struct parser *p)
 // them.
 static bool parse_named(struct parser *p, struct node ***last)
 {
+    const char *word = p->at;
     bool defines = takes(p, "define"), blocks = !defines && takes(p, "block");
     if (!defines && !blocks && !takes(p, "template"))
         return false;
@@ -424,6 +434,7 @@ static bool parse_named(struct parser *p, struct node ***last)
     }
     struct node *node = append(p, last, NODE_TEMPLATE);
     node->text = name;
+    node->place = (struct place){word, (size_t)(p->at - word), word + strcspn(word, "\"`")};
     if (blocks || !at_end(p))
         node->pipe = parse_pipe(p);
     if (blocks && !p->failed && p->opened >= TEMPLATE_DEPTH_MAX)

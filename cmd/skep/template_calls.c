@@ -317,7 +317,8 @@ static json_t *call_index(struct call *call)
         } else if (json_is_array(value) && json_is_integer(key)) {
             json_int_t at = json_integer_value(key);
             if (at < 0 || (size_t)at >= json_array_size(value))
-                return refuse(call, "index out of range");
+                return run_refuse(call->run, call->failed,
+                                  "error calling index: index out of range: %lld", (long long)at);
             value = json_array_get(value, (size_t)at);
         } else {
             return refuse(call, "this value cannot be indexed so");

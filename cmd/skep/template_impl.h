@@ -69,7 +69,8 @@ struct node {
     enum node_kind kind;
     const char *text; // NODE_TEXT, and the name of NODE_TEMPLATE
     size_t length;
-    struct pipe *pipe; // NULL: NODE_TEMPLATE without data
+    struct place place; // NODE_TEMPLATE
+    struct pipe *pipe;  // NULL: NODE_TEMPLATE without data
     struct node *body, *other;
     struct node *next;
 };

@@ -66,15 +66,14 @@ static void put_place(const struct run *run, char *out, size_t size)
             line = c + 1;
         }
     }
-    bool cut = place->length > 20;
-    snprintf(out, size, ":%u:%zu: executing \"%s\" at <%.*s%s>", number,
-             place->at ? (size_t)(place->at - line) : 0, run->name, cut ? 20 : (int)place->length,
-             str_or(place->from, ""), cut ? "..." : "");
+    snprintf(out, size, ":%u:%zu: executing \"%s\" at <%.*s>", number,
+             place->at ? (size_t)(place->at - line) : 0, run->name, (int)place->length,
+             str_or(place->from, ""));
 }
 
 json_t *run_refuse(struct run *run, bool *failed, const char *format, ...)
 {
-    char what[256], where[256];
+    char what[256], where[512];
     va_list list;
     va_start(list, format);
     vsnprintf(what, sizeof what, format, list);
@@ -431,6 +430,7 @@ static bool run_template(struct run *run, const struct node *node, json_t *dot)
     bool failed = false;
     json_t *value = node->pipe ? run_pipe(run, node->pipe, dot, &failed) : NULL;
     const struct named *named = template_named(run->template, node->text);
+    run->place = node->place;
     if (!failed && !named)
         run_refuse(run, &failed, "template \"%.100s\" not defined", node->text);
     else if (!failed && run->calls == TEMPLATE_CALLS_MAX)

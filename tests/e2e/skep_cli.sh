@@ -420,6 +420,14 @@ alike service ls --format '{{json .}}'
 alike service ls
 alike service inspect web
 alike service inspect web --pretty
+# What is not set, what Go prints otherwise, and templates of templates.
+alike service inspect web --format '{{.CreatedAt}} {{.UpdateStatus}} {{.Version.Index}} {{.Spec.TaskTemplate.ContainerSpec.Hostname}}|{{.Spec.UpdateConfig.Delay}}'
+alike service inspect web --format '{{.Spec.Labels.none}} {{.Spec.TaskTemplate.ForceUpdate}} {{.Spec.TaskTemplate.ContainerSpec.StopGracePeriod}}'
+alike service inspect web --format '{{define "t"}}<{{.}}>{{end}}{{template "t" .Spec.Name}}{{range $i, $e := .Spec.TaskTemplate.ContainerSpec.Args}}{{$i}}={{$e}} {{end}}'
+alike service inspect web --format '{{printf "%-8s|%5.1f|%03d|%q|%x|%d" .Spec.Name 1.25 7 "a" "b" "c"}} {{html "<a>"}} {{urlquery "a b"}} {{js "<"}}'
+alike node inspect self --format '{{.CreatedAt}} {{.Status.Message}}|{{.ManagerStatus.Leader}} {{.Spec.Labels}}'
+refused "at <.Spec.Nope>: can't evaluate field Nope in type swarm.ServiceSpec" native service inspect web --format '{{.Spec.Nope}}'
+refused "at <.Spec.Nope>: can't evaluate field Nope in type swarm.ServiceSpec" docker service inspect web --format '{{.Spec.Nope}}'
 native service update --detach --env-add B=2 web >/dev/null
 same '[A=1 B=2]' "$(docker service inspect web --format '{{.Spec.TaskTemplate.ContainerSpec.Env}}')" "the update"
 printf x | native secret create s1 - >/dev/null

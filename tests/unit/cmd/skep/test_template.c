@@ -120,11 +120,14 @@ static const struct {
     {"{{else}}", "unexpected {{else}}"},
     {"{{.Name.X}}", "can't evaluate field X"},
     {"{{.None.X}}", ":1:7: executing \"\" at <.None.X>: nil pointer evaluating interface {}.X"},
-    {"{{index .List 9}}", ":1:2: executing \"\" at <index .List 9>: error calling index: "},
-    {"a\n{{ .Name.And.So.On.And.On }}", ":2:8: executing \"\" at <.Name.And.So.On.And....>: can't"},
+    {"{{index .List 9}}",
+     ":1:2: executing \"\" at <index .List 9>: error calling index: index out of "},
+    {"a\n{{ .Name.And.So.On.And.On }}", ":2:8: executing \"\" at <.Name.And.So.On.And.On>: can't"},
     {"{{define \"t\"}}{{.X}}{{end}}{{template \"t\" 1}}", "executing \"t\" at <.X>: can't"},
     {"{{define \"t\"}}{{template \"t\"}}{{end}}{{template \"t\"}}", "maximum template depth"},
-    {"{{template \"none\"}}", "template \"none\" not defined"},
+    {"{{template \"none\"}}",
+     ":1:11: executing \"\" at <template \"none\">: template \"none\" not"},
+    {"a\n{{nope}}", "template: :2: function \"nope\" not defined"},
     {"{{define \"t\"}}{{end}}{{define \"t\"}}{{end}}", "two definitions"},
     {"{{if 1}}{{define \"t\"}}{{end}}{{end}}", "inside of a block"},
     {"{{define t}}{{end}}", "name in quotes"},
@@ -193,7 +196,8 @@ static const struct {
      "template: :1:7: executing \"\" at <.Spec.Nope>: can't evaluate field Nope in "
      "type swarm.ServiceSpec"},
     {"{{.Spec.TaskTemplate.ContainerSpec.Nope}}",
-     "template: :1:7: executing \"\" at <.Spec.TaskTemplate.C...>: can't evaluate field Nope in "
+     "template: :1:7: executing \"\" at <.Spec.TaskTemplate.ContainerSpec.Nope>: "
+     "can't evaluate field Nope in "
      "type "
      "*swarm.ContainerSpec"},
     {"{{.Spec.Name.X}}",
@@ -202,7 +206,8 @@ static const struct {
     {"{{.UpdateStatus.State}}", "template: :1:15: executing \"\" at <.UpdateStatus.State>: nil "
                                 "pointer evaluating *swarm.UpdateStatus.State"},
     {"{{(index .Spec.TaskTemplate.ContainerSpec.Mounts 0).X}}",
-     "template: :1:51: executing \"\" at <(index .Spec.TaskTem...>: can't evaluate field X in type "
+     "template: :1:51: executing \"\" at <(index "
+     ".Spec.TaskTemplate.ContainerSpec.Mounts 0).X>: can't evaluate field X in type "
      "mount.Mount"},
 };
 
