@@ -110,7 +110,7 @@ gather() # LEAD
   has_come 6 "six endpoints"
 }
 
-# (The other way, through the dockerd's balancing, needs IPVS: ./dev guest swarm.)
+# (The other way, through the dockerd's balancing, needs IPVS: tests/guest/swarm.sh.)
 balance()
 {
   local host vip id

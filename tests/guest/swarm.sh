@@ -4,13 +4,14 @@
 # encrypted network encrypts between the two, takes no clear text, and loses no packet while keys are
 # renewed.
 #
-# Stock's part is Go and hundreds of runs of iptables, which an emulator makes minutes of: ./dev guest
-# runs it, and ./dev test does not.
+# Stock's part is Go and hundreds of runs of iptables, which an emulator makes five minutes of: nothing else runs
+# meanwhile.
+# ctest: TIMEOUT 3700 RUN_SERIAL 1
 GUEST_MEM_MIB=${GUEST_MEM_MIB:-3072} GUEST_SECONDS=${GUEST_SECONDS:-3600}
-. "$(dirname "$0")/../../support/guest.sh"
+. "$(dirname "$0")/../support/guest.sh"
 in_guest "$0" "$@"
-. "$(dirname "$0")/../../support/lab.sh"
-. "$(dirname "$0")/../../support/renewal.sh"
+. "$(dirname "$0")/../support/lab.sh"
+. "$(dirname "$0")/../support/renewal.sh"
 lab_needs dockerd containerd conmon crun umoci busybox nft ping python3
 here=$(realpath "$(dirname "$0")")
 # Our own command for both: what is compiled for a real processor starts faster here than Go does.
