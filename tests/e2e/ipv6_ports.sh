@@ -10,7 +10,9 @@ lab_up 3 # h3 is a client
 skep_image h1 h2
 manager() { skep h1 "$@"; }
 six_of() { echo "fd77::$((10 + ${1#h}))"; }
-for host in h1 h2 h3; do on $host ip addr add "$(six_of $host)/64" dev eth0 nodad; done
+for host in h1 h2 h3; do
+  on $host ip addr add "$(six_of $host)/64" dev eth0 nodad || skip "hosts have no IPv6 here"
+done
 
 step "two nodes; nothing is published, and nothing runs for it"
 skep_start h1
