@@ -234,13 +234,14 @@ static bool write_local(struct request *request, const char *name, bool verbose)
     json_out_init(&one, &text);
     bool found = backend->network && backend->network(ctx, name, verbose, &one);
     json_t *parsed = found && json_out_done(&one) ? json_parse(text.data, text.len, NULL) : NULL;
-    if (parsed) {
+    found = parsed != NULL;
+    if (found) {
         tell_families(request, parsed);
         json_out_value(request_write(request), NULL, parsed);
     }
     json_decref(parsed);
     buf_fini(&text);
-    return parsed != NULL;
+    return found;
 }
 
 static void write_listed(struct request *request, const Swarm__Network *network,

@@ -223,5 +223,6 @@ if "$LAB_DOCKER" stack deploy --help | has ' --detach'; then
   # Its network goes when its last task is on its way out, so that it may want to be asked twice.
   removed() { d h1 stack rm --detach=false st >/dev/null 2>&1; }
   eventually 60 removed
-  same '' "$(d h1 service ls -q)$(d h1 ps -q --filter label=com.docker.stack.namespace=st)" "it waits for the end"
+  ended() { [[ -z $(d h1 service ls -q)$(d h1 ps -q --filter label=com.docker.stack.namespace=st) ]]; }
+  eventually 60 ended
 fi
