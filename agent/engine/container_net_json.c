@@ -73,7 +73,7 @@ static void write_shown(const struct crate *crate, const char *name, const struc
     const json_t *options = config_of(shown->asked, "DriverOpts");
     char text[IPNET_TEXT_BYTES];
     json_out_object(out, name);
-    if (shown->fixed_ip && !ipam) {
+    if (shown->fixed_ip && !json_object_size(ipam)) {
         json_out_object(out, "IPAMConfig");
         json_out_str(out, "IPv4Address", shown->fixed_ip);
         json_out_end(out);

@@ -92,6 +92,8 @@ eventually 60 one_way many
 eventually 60 reaches h2 many one
 skep h2 network connect near many
 skep h2 network connect other many
+on_other() { skep h2 inspect --format "{{(index .NetworkSettings.Networks \"other\").$1}}" many; }
+same "$(on_other IPAddress)" "$(on_other IPAMConfig.IPv4Address)" "the address that the swarm gave, as inspect has it"
 eventually 60 reaches h1 far many
 eventually 60 reaches h2 many beside
 
