@@ -5,6 +5,7 @@
 #include "manager/store/planted.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
+#include "proto/wire/names.h"
 
 static struct tsk *tsk_new(struct alloc *alloc, const char *id)
 {
@@ -380,7 +381,7 @@ int tsk_allocate(struct writer *writer, const char *id, struct err *err)
     if (service)
         task->endpoint = service->endpoint;
     task->status->state = SWARM__TASK_STATE__PENDING;
-    task->status->message = "pending task scheduling";
+    task->status->message = NAME_STATUS_PENDING;
     task->status->err = "";
     stamp(task->status, writer->now, arena);
     if (tsk->nets_count == 0)

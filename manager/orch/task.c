@@ -3,6 +3,7 @@
 #include "manager/sched/constraint.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
+#include "proto/wire/names.h"
 #include "proto/wire/times.h"
 #include "proto/wire/wire.h"
 
@@ -27,6 +28,21 @@ static void *copy(const void *message, struct arena *arena)
     return result;
 }
 
+// Whether the allocator has something to give to the service's tasks: addresses, published ports.
+static bool needs_allocation(const Swarm__ServiceSpec *spec)
+{
+    return spec->task->n_networks || spec->n_networks ||
+           (spec->endpoint && spec->endpoint->n_ports);
+}
+
+// A task that needs nothing of the allocator is where it would bring it: a write less for each.
+static void set_first_state(Swarm__TaskStatus *status, const Swarm__ServiceSpec *spec)
+{
+    bool is_new = needs_allocation(spec);
+    status->state = is_new ? SWARM__TASK_STATE__NEW : SWARM__TASK_STATE__PENDING;
+    status->message = is_new ? "created" : NAME_STATUS_PENDING;
+}
+
 Swarm__Task *task_new(struct id id, const Swarm__Service *service, const Swarm__Cluster *cluster,
                       uint64_t slot, const char *node_id, struct wall now, struct arena *arena)
 {
@@ -40,8 +56,7 @@ Swarm__Task *task_new(struct id id, const Swarm__Service *service, const Swarm__
     task->spec_version = copy(service->spec_version, arena);
     task->service_annotations = copy(service->spec->annotations, arena);
     task->desired_state = task_goal(service);
-    task->status->state = SWARM__TASK_STATE__NEW;
-    task->status->message = "created";
+    set_first_state(task->status, service->spec);
     task->status->timestamp = timestamp_new(now, arena);
     task->endpoint = wire_new(&swarm__endpoint__descriptor, arena);
     task->endpoint->spec = copy(service->spec->endpoint, arena);

@@ -38,6 +38,7 @@
 #define NAME_RUNTIME_PLUGIN     "plugin"
 #define NAME_CAMPAIGN_TRANSFER  "CampaignTransfer" // context of a MsgVote
 #define NAME_TEMPLATING_GOLANG  "golang"
+#define NAME_STATUS_PENDING     "pending task scheduling" // of a task that waits for its node
 
 // ---- labels and driver options ---------------------------------------------------------------
 #define NAME_LABEL_PREDEFINED   "com.docker.swarm.predefined" // networks bridge and host

@@ -276,7 +276,7 @@ START_TEST(a_new_service_gets_its_replicas_in_numbered_slots)
 {
     put(OBJECT_SERVICE, new_service(3), true);
     settle();
-    ck_assert_uint_eq(count(TASK(RUNNING), TASK(NEW)), 3);
+    ck_assert_uint_eq(count(TASK(RUNNING), TASK(PENDING)), 3);
     bool slots[5] = {0};
     for (size_t i = 0; i < tasks_count; i++)
         slots[tasks[i].slot] = true;
@@ -809,12 +809,12 @@ START_TEST(a_replicated_job_runs_so_many_at_a_time_until_all_are_complete)
     service->spec->replicated_job->total_completions = 5;
     put(OBJECT_SERVICE, service, true);
     settle();
-    ck_assert_uint_eq(count(TASK(COMPLETE), TASK(NEW)), 2);
+    ck_assert_uint_eq(count(TASK(COMPLETE), TASK(PENDING)), 2);
     agents(NULL);
     ck_assert_uint_eq(count(TASK(COMPLETE), TASK(COMPLETE)), 2);
-    ck_assert_uint_eq(count(TASK(COMPLETE), TASK(NEW)), 2);
+    ck_assert_uint_eq(count(TASK(COMPLETE), TASK(PENDING)), 2);
     agents(NULL);
-    ck_assert_uint_eq(count(TASK(COMPLETE), TASK(NEW)), 1);
+    ck_assert_uint_eq(count(TASK(COMPLETE), TASK(PENDING)), 1);
     agents(NULL);
     pass(10);
     ck_assert_uint_eq(count(TASK(COMPLETE), TASK(COMPLETE)), 5);
