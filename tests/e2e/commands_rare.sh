@@ -1,8 +1,8 @@
 #!/bin/bash
 # The flags that few people give, of the commands for swarms, nodes, networks, services and stacks: each
 # with what it brings about, or with the words it is refused with; by the newest docker command of this
-# machine against two nodes. SKEP_E2E_ENGINE=stock runs the same on stock engines, to show that the
-# script itself is honest.
+# machine against two nodes. SKEP_E2E_ENGINE=stock tries the same on stock engines, as far as they get on this
+# kernel.
 # ctest: TIMEOUT 400
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox nft jq
@@ -162,7 +162,7 @@ create --name job --mode replicated-job --replicas 1 --max-concurrent 1 "$I" tru
 refused 'replicas can only be used with replicated' c update --replicas 4 job
 update --max-concurrent 2 job
 c scale --detach job=4 >/dev/null
-# The docker command takes the flag for an update, and tells the engine nothing of it.
+# The flag changes nothing here: the job keeps what it was made with.
 same '{"ReplicatedJob":{"MaxConcurrent":1,"TotalCompletions":4}}' "$(spec job Mode)" "a job"
 eventually 60 replicas job '0/1 (4/4 completed)'
 if knows 'service create' health-start-interval; then
