@@ -18,16 +18,6 @@
 #define COPY_BYTES   (1u << 20)
 #define PARENT_BYTES (16u << 20)
 
-#if defined(__x86_64__)
-#define NATIVE_ARCH "amd64"
-#elif defined(__aarch64__)
-#define NATIVE_ARCH "arm64"
-#elif defined(__arm__)
-#define NATIVE_ARCH "arm"
-#else
-#define NATIVE_ARCH "unknown"
-#endif
-
 struct import {
     struct images *images;
     char root[IMAGES_PATH_BYTES];
@@ -136,8 +126,8 @@ static int write_config(struct import *import, json_t *base, const char *diff_id
     char now[WALL_TEXT_BYTES];
     wall_format(wall_now(), now);
     if (!base) {
-        base = json_pack("{s:s,s:s,s:{s:s}}", "architecture", NATIVE_ARCH, "os", "linux", "rootfs",
-                         "type", "layers");
+        base = json_pack("{s:s,s:s,s:{s:s}}", "architecture", PLATFORM_NATIVE_ARCH, "os", "linux",
+                         "rootfs", "type", "layers");
         CHECK(base);
     } else {
         json_incref(base);

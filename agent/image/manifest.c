@@ -99,7 +99,7 @@ static int take_list(const json_t *root, const struct platform *wanted, struct a
     return take_descriptor(best, arena, &out->chosen, err);
 }
 
-int manifest_kind(const json_t *root, bool *is_list, struct err *err)
+static int kind_of(const json_t *root, bool *is_list, struct err *err)
 {
     bool has_list = json_is_array(json_object_get(root, "manifests"));
     bool has_layers = json_is_array(json_object_get(root, "layers"));
@@ -118,21 +118,30 @@ int manifest_kind(const json_t *root, bool *is_list, struct err *err)
     return 0;
 }
 
+int manifest_open(const void *bytes, size_t size, json_t **root, bool *is_list, struct err *err)
+{
+    if (size > MANIFEST_BYTES_MAX)
+        return err_set(err, ERR_INVALID_ARGUMENT, "image manifest: larger than %u bytes",
+                       MANIFEST_BYTES_MAX);
+    *root = json_parse(bytes, size, err);
+    if (!*root)
+        return err_wrap(err, "image manifest");
+    int rc = kind_of(*root, is_list, err);
+    if (rc)
+        json_decref(*root);
+    return rc;
+}
+
 int manifest_parse(const void *bytes, size_t size, const struct platform *wanted,
                    struct arena *arena, struct manifest *out, struct err *err)
 {
     memset(out, 0, sizeof *out);
-    if (size > MANIFEST_BYTES_MAX)
-        return err_set(err, ERR_INVALID_ARGUMENT, "image manifest: larger than %u bytes",
-                       MANIFEST_BYTES_MAX);
-    json_t *root = json_parse(bytes, size, err);
-    if (!root)
-        return err_wrap(err, "image manifest");
     bool is_list;
-    int rc = manifest_kind(root, &is_list, err);
-    if (!rc)
-        rc = is_list ? take_list(root, wanted, arena, out, err)
-                     : take_manifest(root, arena, out, err);
+    json_t *root;
+    int rc = manifest_open(bytes, size, &root, &is_list, err);
+    if (rc)
+        return rc;
+    rc = is_list ? take_list(root, wanted, arena, out, err) : take_manifest(root, arena, out, err);
     if (!rc && arena_overflowed(arena))
         rc = err_set(err, ERR_RESOURCE_EXHAUSTED, "image manifest is too large");
     json_decref(root);

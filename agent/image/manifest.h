@@ -32,6 +32,21 @@ struct platform {
     const char *variant; // "" or "v7" ...
 };
 
+// The architecture this program is compiled for, by the name that images have for it.
+#if defined(__x86_64__)
+#define PLATFORM_NATIVE_ARCH "amd64"
+#elif defined(__aarch64__)
+#define PLATFORM_NATIVE_ARCH "arm64"
+#elif defined(__arm__)
+#define PLATFORM_NATIVE_ARCH "arm"
+#elif defined(__powerpc64__)
+#define PLATFORM_NATIVE_ARCH "ppc64le"
+#elif defined(__s390x__)
+#define PLATFORM_NATIVE_ARCH "s390x"
+#else
+#define PLATFORM_NATIVE_ARCH "riscv64"
+#endif
+
 struct manifest {
     bool is_list;
     // a manifest
@@ -42,8 +57,9 @@ struct manifest {
     struct descriptor chosen;
 };
 
-// Which of the two a document is, an unambiguous one. UNIMPLEMENTED for schema 1, INVALID_ARGUMENT.
-int manifest_kind(const json_t *root, bool *is_list, struct err *err);
+// The document, of at most MANIFEST_BYTES_MAX, which the caller releases, and which of the two it
+// is, an unambiguous one. UNIMPLEMENTED for schema 1, INVALID_ARGUMENT.
+int manifest_open(const void *bytes, size_t size, json_t **root, bool *is_list, struct err *err);
 
 // Reads a manifest or a list; from a list it picks the entry for `wanted` (the exact variant
 // first). Everything lands in the arena. NOT_FOUND "no matching manifest for linux/amd64 in the

@@ -64,16 +64,12 @@ int offer_parse(const void *bytes, size_t size, struct arena *arena, struct offe
                 struct err *err)
 {
     memset(out, 0, sizeof *out);
-    if (size > MANIFEST_BYTES_MAX)
-        return err_set(err, ERR_INVALID_ARGUMENT, "image manifest: larger than %u bytes",
-                       MANIFEST_BYTES_MAX);
-    json_t *root = json_parse(bytes, size, err);
-    if (!root)
-        return err_wrap(err, "image manifest");
     bool is_list;
-    int rc = manifest_kind(root, &is_list, err);
-    if (!rc)
-        rc = is_list ? take_list(root, arena, out, err) : take_manifest(root, arena, out, err);
+    json_t *root;
+    int rc = manifest_open(bytes, size, &root, &is_list, err);
+    if (rc)
+        return rc;
+    rc = is_list ? take_list(root, arena, out, err) : take_manifest(root, arena, out, err);
     // OCI leaves it to the writer whether a document names its own type.
     out->descriptor.media_type = text_of(root, "mediaType", arena);
     if (!rc && !*out->descriptor.media_type)

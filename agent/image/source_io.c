@@ -11,24 +11,10 @@
 #define ARGS_MAX     32
 #define OUTPUT_BYTES MANIFEST_BYTES_MAX
 
-#if defined(__x86_64__)
-#define NATIVE_ARCH "amd64"
-#elif defined(__aarch64__)
-#define NATIVE_ARCH "arm64"
-#elif defined(__arm__)
-#define NATIVE_ARCH "arm"
-#elif defined(__powerpc64__)
-#define NATIVE_ARCH "ppc64le"
-#elif defined(__s390x__)
-#define NATIVE_ARCH "s390x"
-#else
-#define NATIVE_ARCH "riscv64"
-#endif
-
 static int take_platform(struct source *source, const char *platform, struct err *err)
 {
     str_copy(source->os, sizeof source->os, "linux");
-    str_copy(source->architecture, sizeof source->architecture, NATIVE_ARCH);
+    str_copy(source->architecture, sizeof source->architecture, PLATFORM_NATIVE_ARCH);
     if (str_empty(platform))
         return 0;
     char *parts[] = {source->os, source->architecture, source->variant};
