@@ -74,6 +74,7 @@ static int add_link(struct applying *applying, const struct layout_link *link, s
                 .mac = link->mac_set ? link->mac : NULL},
         .vni = link->vni,
         .port = link->port,
+        .local = link->local,
         .vxlan_flags = NETLINK_VXLAN_PROXY | NETLINK_VXLAN_L2MISS | NETLINK_VXLAN_L3MISS,
     };
     int rc = netlink_link_add(applying->home, &made, err);
@@ -83,6 +84,17 @@ static int add_link(struct applying *applying, const struct layout_link *link, s
                        "engine that ended, umount /run/docker/netns/* frees it)",
                        link->vni, link->port);
     return rc;
+}
+
+// A tunnel remembers its route together with its source, and goes on with both until the route is
+// forgotten.
+static int set_local(struct applying *applying, const struct layout_link *link, struct err *err)
+{
+    int rc = netlink_link_local(applying->here, link->name, &link->local, err);
+    if (rc)
+        return rc;
+    rc = netns_routes_forget(NETNS_OWN, err);
+    return rc == -ERR_NOT_FOUND ? 0 : rc; // a kernel that lets nobody say so
 }
 
 static int take_step(struct applying *applying, const struct plan_step *step, struct err *err)
@@ -97,6 +109,8 @@ static int take_step(struct applying *applying, const struct plan_step *step, st
         return netlink_link_mac(here, step->link->name, step->link->mac, err);
     case PLAN_LINK_MTU:
         return netlink_link_mtu(here, step->link->name, step->link->mtu, err);
+    case PLAN_LINK_LOCAL:
+        return set_local(applying, step->link, err);
     case PLAN_LINK_MASTER:
         return netlink_link_master(here, step->link->name, step->link->master, err);
     case PLAN_LINK_UP:

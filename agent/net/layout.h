@@ -40,6 +40,8 @@ struct layout_link {
     // VXLAN
     uint32_t vni;
     uint16_t port;
+    bool local_set;     // wanted: whether `local` matters
+    struct ipnet local; // the address its packets leave with; none: the kernel's choice
     // VETH, wanted only: the other end, made together with it. `peer_place` is the path of its
     // namespace, "" the one netlink works from.
     char peer[LAYOUT_NAME_BYTES];

@@ -71,6 +71,9 @@ static void link_info(struct nlattr *info, struct layout_link *link)
         link->vni = nla_get_u32(data[IFLA_VXLAN_ID]);
     if (data[IFLA_VXLAN_PORT])
         link->port = ntohs(nla_get_u16(data[IFLA_VXLAN_PORT]));
+    link->local_set = true;
+    if (!tunnel_of(data[IFLA_VXLAN_LOCAL], &link->local))
+        (void)ip_of(AF_INET6, data[IFLA_VXLAN_LOCAL6], 128, &link->local);
 }
 
 static int on_link(struct nl_msg *part, void *ctx)

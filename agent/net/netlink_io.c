@@ -387,6 +387,25 @@ int netlink_link_mac(struct netlink *netlink, const char *name, const uint8_t ma
     return link_result(netlink, request(netlink, message), err, "set MAC address of", name);
 }
 
+int netlink_link_local(struct netlink *netlink, const char *name, const struct ipnet *local,
+                       struct err *err)
+{
+    const struct ipnet any = {.size = 4};
+    CHECK(local->size != 16);
+    int rc = name_check(name, err);
+    if (rc)
+        return rc;
+    // Whatever is not said stays as it is.
+    struct nl_msg *message = change(RTM_NEWLINK, name, 0, 0);
+    struct nlattr *outer = nest(message, IFLA_LINKINFO);
+    put_text(message, IFLA_INFO_KIND, kind_names[LAYOUT_VXLAN]);
+    struct nlattr *data = nest(message, IFLA_INFO_DATA);
+    netlink_put_ip(message, IFLA_VXLAN_LOCAL, local->size ? local : &any);
+    nla_nest_end(message, data);
+    nla_nest_end(message, outer);
+    return link_result(netlink, request(netlink, message), err, "set source address of", name);
+}
+
 int netlink_link_master(struct netlink *netlink, const char *name, const char *master,
                         struct err *err)
 {

@@ -79,6 +79,10 @@ int netlink_link_up(struct netlink *netlink, const char *name, bool up, struct e
 int netlink_link_mtu(struct netlink *netlink, const char *name, uint32_t mtu, struct err *err);
 int netlink_link_mac(struct netlink *netlink, const char *name, const uint8_t mac[MAC_BYTES],
                      struct err *err);
+// The address that packets of a VXLAN link leave with; none: the kernel's choice. IPv4. Tunnels in
+// use go on with the one they had until the host's routes are forgotten (netns_routes_forget).
+int netlink_link_local(struct netlink *netlink, const char *name, const struct ipnet *local,
+                       struct err *err);
 // `master` "" or NULL: none.
 int netlink_link_master(struct netlink *netlink, const char *name, const char *master,
                         struct err *err);
@@ -91,6 +95,9 @@ int netlink_port_set(struct netlink *netlink, const char *name, bool hairpin, bo
 uint32_t netlink_link_index(struct netlink *netlink, const char *name);
 
 // ---- rows ---------------------------------------------------------------------------------------
+
+// Whether the address (IPv4) is one of the namespace's own, which packets may leave with.
+bool netlink_is_own(struct netlink *netlink, const struct ipnet *ip);
 
 int netlink_addr_add(struct netlink *netlink, const struct layout_addr *addr, struct err *err);
 int netlink_addr_del(struct netlink *netlink, const struct layout_addr *addr, struct err *err);

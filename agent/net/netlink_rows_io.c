@@ -13,6 +13,29 @@ static int index_of(struct netlink *netlink, const char *name, uint32_t *index, 
     return *index ? 0 : err_set(err, ERR_NOT_FOUND, "no interface %s", name);
 }
 
+static int on_type(struct nl_msg *part, void *ctx)
+{
+    struct nlmsghdr *head = nlmsg_hdr(part);
+    if (head->nlmsg_type == RTM_NEWROUTE)
+        *(unsigned char *)ctx = ((const struct rtmsg *)nlmsg_data(head))->rtm_type;
+    return NL_OK;
+}
+
+// By where packets to it go, as the kernel itself decides which source it allows.
+bool netlink_is_own(struct netlink *netlink, const struct ipnet *ip)
+{
+    unsigned char type = RTN_UNSPEC;
+    struct rtmsg route = {.rtm_family = AF_INET, .rtm_dst_len = 32};
+    if (ip->size != 4)
+        return false;
+    struct nl_msg *message = netlink_message(RTM_GETROUTE, 0, &route, sizeof route);
+    netlink_put_ip(message, RTA_DST, ip);
+    nl_socket_modify_cb(netlink->route, NL_CB_VALID, NL_CB_CUSTOM, on_type, &type);
+    int rc = netlink_request(netlink, netlink->route, message);
+    nl_socket_modify_cb(netlink->route, NL_CB_VALID, NL_CB_DEFAULT, NULL, NULL);
+    return rc == 0 && type == RTN_LOCAL;
+}
+
 static int addr_change(struct netlink *netlink, int type, int flags, const struct layout_addr *addr,
                        struct err *err)
 {

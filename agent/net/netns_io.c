@@ -211,6 +211,24 @@ static int setting_write(void *ctx, struct err *err)
     return rc;
 }
 
+// It can be written alone.
+static int routes_forget(void *ctx, struct err *err)
+{
+    (void)ctx;
+    static const char path[] = "/proc/sys/net/ipv4/route/flush";
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_set_errno(err, errno, "open %s", path);
+    int rc = write(fd, "1", 1) < 0 ? err_set_errno(err, errno, "write to %s", path) : 0;
+    close(fd);
+    return rc;
+}
+
+int netns_routes_forget(int netns_fd, struct err *err)
+{
+    return netns_in(netns_fd, routes_forget, NULL, err);
+}
+
 // /proc/sys/net shows the namespace of the thread that looks.
 int netns_sysctl(int netns_fd, const char *name, const char *value, struct err *err)
 {

@@ -48,4 +48,7 @@ int netns_sysctl(int netns_fd, const char *name, const char *value, struct err *
 // The same for a setting that is only ever raised.
 int netns_sysctl_raise(int netns_fd, const char *name, unsigned long value, struct err *err);
 
+// Whatever in the namespace remembers an IPv4 route asks for it anew.
+int netns_routes_forget(int netns_fd, struct err *err);
+
 #endif

@@ -172,6 +172,16 @@ static struct probe *ask(struct nets_checkup *checkup, enum purpose purpose, siz
     return probe;
 }
 
+// What goes to where the other's tunnels end goes as the tunnels do.
+static struct probe *ask_outside(struct nets_checkup *checkup, enum purpose purpose, size_t node,
+                                 enum probe_kind kind)
+{
+    struct probe *probe = ask(checkup, purpose, node, kind, checkup->others[node].tunnel);
+    if (probe)
+        probe->own = ipnet_u32(&checkup->nets->tunnel);
+    return probe;
+}
+
 static void ask_port(struct nets_checkup *checkup, enum purpose purpose, size_t node, uint32_t to,
                      uint16_t port)
 {
@@ -218,8 +228,7 @@ static void ask_sizes(struct nets_checkup *checkup, size_t node)
         uint16_t size = checkup_sizes[i] ? checkup_sizes[i] : needed;
         if (size > needed || (checkup_sizes[i] && size == needed))
             continue;
-        struct probe *probe =
-            ask(checkup, FOR_SIZE, node, PROBE_ECHO, checkup->others[node].tunnel);
+        struct probe *probe = ask_outside(checkup, FOR_SIZE, node, PROBE_ECHO);
         if (!probe)
             return;
         probe->bytes = size;
@@ -234,8 +243,8 @@ static void ask_node(struct nets_checkup *checkup, size_t node)
     ask_port(checkup, FOR_GOSSIP, node, other->gossip, other->gossip_port);
     if (checkup->nodes[node].manager)
         ask_port(checkup, FOR_MANAGER, node, other->gossip, MANAGER_PORT);
-    (void)ask(checkup, FOR_ECHO, node, PROBE_ECHO, other->tunnel);
-    (void)ask(checkup, FOR_CLOCK, node, PROBE_CLOCK, other->tunnel);
+    (void)ask_outside(checkup, FOR_ECHO, node, PROBE_ECHO);
+    (void)ask_outside(checkup, FOR_CLOCK, node, PROBE_CLOCK);
     if (other->plain.net)
         ask_target(checkup, node, &other->plain);
     if (other->sealed.net)

@@ -293,6 +293,21 @@ static int host_limits(struct err *err)
     return rc;
 }
 
+// The kernel drops what is to leave with an address that is none of the host's: one that a router
+// translates, or one that is gone. Such tunnels leave with what the kernel chooses.
+static int settle_local(struct layout *wanted, struct err *err)
+{
+    struct netlink *netlink = NULL;
+    int rc = netlink_open(NETLINK_NETNS_OWN, &netlink, err);
+    for (size_t i = 0; i < wanted->links_count && !rc; i++) {
+        struct layout_link *link = &wanted->links[i];
+        if (link->local_set && !netlink_is_own(netlink, &link->local))
+            link->local = (struct ipnet){0};
+    }
+    netlink_close(netlink);
+    return rc;
+}
+
 static int bring_place(struct job_place *place, struct err *err)
 {
     struct apply apply = {
@@ -317,6 +332,8 @@ static int bring_place(struct job_place *place, struct err *err)
         place->rules_known = true;
     }
     settings_of(place, &apply);
+    if (!rc && place->kind == JOB_NET)
+        rc = settle_local(&place->wanted, err);
     layout_settle(&place->wanted);
     if (!rc)
         rc = apply_layout(&apply, NULL, &place->steps, err);

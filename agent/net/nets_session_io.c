@@ -185,6 +185,10 @@ int nets_swarm_begin(struct nets *nets, const struct nets_swarm *swarm, struct e
         return rc;
     str_copy(nets->node_id, sizeof nets->node_id, swarm->node_id);
     nets->in_swarm = true;
+    // Those that an earlier life left were looked at before it was known where tunnels end.
+    MAP_EACH (entry, &nets->nets)
+        nets_net_touch(entry->value);
+    nets_kick(nets);
     nets->began = wall_now();
     nets->leaving = nets->session_seen = false;
     return 0;

@@ -70,8 +70,8 @@ static void want_net(struct nets *nets, struct nets_job *job, struct net *net)
                 locals[locals_count++] =
                     (struct overlay_local){box->ends[i].endpoint, box->ends[i].ip};
     }
-    overlay_layout(&net->overlay, nets->port, locals, locals_count, peers, peers_count,
-                   &place->wanted);
+    overlay_layout(&net->overlay, nets->port, &nets->tunnel, locals, locals_count, peers,
+                   peers_count, &place->wanted);
     free(locals);
     want_guard(nets, net, place);
     place->drift = !net->asked;

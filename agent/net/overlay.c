@@ -160,7 +160,7 @@ void overlay_port(const char *endpoint_id, char out[OVERLAY_TEXT_BYTES])
     str_format(out, PORT_CHARS + 1, "v%s", endpoint_id);
 }
 
-void overlay_layout(const struct overlay *overlay, uint16_t port,
+void overlay_layout(const struct overlay *overlay, uint16_t port, const struct ipnet *tunnel,
                     const struct overlay_local *locals, size_t locals_count,
                     const struct overlay_peer *peers, size_t peers_count, struct layout *out)
 {
@@ -176,6 +176,9 @@ void overlay_layout(const struct overlay *overlay, uint16_t port,
         vxlan->mtu = overlay->mtu;
         vxlan->vni = subnet->vni;
         vxlan->port = port;
+        vxlan->local_set = tunnel->size == 4;
+        if (vxlan->local_set)
+            vxlan->local = *tunnel;
         str_copy(vxlan->master, sizeof vxlan->master, bridge);
     }
     for (size_t i = 0; i < locals_count; i++) {

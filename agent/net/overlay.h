@@ -74,7 +74,9 @@ struct overlay_local {
 };
 
 // Appends what the namespace should hold, unsorted. Addresses outside of the subnets are left out.
-void overlay_layout(const struct overlay *overlay, uint16_t port,
+// `tunnel` is the address that others send to; IPv4, packets leave with it; none: that is left as
+// it is.
+void overlay_layout(const struct overlay *overlay, uint16_t port, const struct ipnet *tunnel,
                     const struct overlay_local *locals, size_t locals_count,
                     const struct overlay_peer *peers, size_t peers_count, struct layout *out);
 

@@ -49,7 +49,8 @@ static bool is_other(const struct layout_link *wanted, const struct layout_link 
     if (wanted->kind != actual->kind)
         return true;
     return wanted->kind == LAYOUT_VXLAN &&
-           (wanted->vni != actual->vni || wanted->port != actual->port);
+           (wanted->vni != actual->vni || wanted->port != actual->port ||
+            (wanted->local_set && actual->local.size == 16));
 }
 
 static void set_link(struct plan *plan, const struct layout_link *wanted,
@@ -59,6 +60,8 @@ static void set_link(struct plan *plan, const struct layout_link *wanted,
         step_link(plan, PLAN_LINK_MAC, wanted);
     if (wanted->mtu && wanted->mtu != actual->mtu)
         step_link(plan, PLAN_LINK_MTU, wanted);
+    if (wanted->local_set && ipnet_compare(&wanted->local, &actual->local) != 0)
+        step_link(plan, PLAN_LINK_LOCAL, wanted);
     if (wanted->master[0] && strcmp(wanted->master, actual->master) != 0)
         step_link(plan, PLAN_LINK_MASTER, wanted);
     if (wanted->up && !actual->up)
@@ -74,6 +77,7 @@ static void add_link(struct plan *plan, const struct layout_link *wanted)
     step_link(plan, PLAN_LINK_ADD, wanted);
     struct layout_link made = fresh;
     made.kind = wanted->kind;
+    made.local = wanted->local; // with which it is made
     set_link(plan, wanted, &made);
 }
 

@@ -17,6 +17,7 @@ enum plan_what {
     PLAN_LINK_ADD,
     PLAN_LINK_MAC,
     PLAN_LINK_MTU,
+    PLAN_LINK_LOCAL,
     PLAN_LINK_MASTER,
     PLAN_LINK_UP,
     PLAN_ADDR_DEL,

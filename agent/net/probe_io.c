@@ -119,6 +119,7 @@ static int open_here(void *ctx, struct err *err)
     bool icmp = probe->kind == PROBE_ECHO || probe->kind == PROBE_CLOCK;
     int type = probe->kind == PROBE_TCP ? SOCK_STREAM : icmp ? SOCK_RAW : SOCK_DGRAM;
     struct sockaddr_in to = place_of(probe), own;
+    const struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(probe->own)};
     socklen_t size = sizeof own;
     (void)err;
     asking->fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, icmp ? IPPROTO_ICMP : 0);
@@ -128,6 +129,9 @@ static int open_here(void *ctx, struct err *err)
         (void)setsockopt(asking->fd, IPPROTO_IP, IP_MTU_DISCOVER, &whole, sizeof whole);
     if (icmp)
         (void)setsockopt(asking->fd, IPPROTO_IP, IP_RECVERR, &on, sizeof on);
+    // Tunnels leave with that address where they can, too.
+    if (probe->own)
+        (void)bind(asking->fd, (struct sockaddr *)&from, sizeof from);
     if (connect(asking->fd, (struct sockaddr *)&to, sizeof to) < 0 && errno != EINPROGRESS)
         return -errno;
     if (getsockname(asking->fd, (struct sockaddr *)&own, &size) == 0)

@@ -25,6 +25,7 @@ struct probe {
     enum probe_kind kind;
     char netns[PROBE_PATH_BYTES]; // asked from there; "" the thread's own
     uint32_t to;                  // IPv4
+    uint32_t own;                 // IPv4: asked from it, if it is this host's; 0: as routes have it
     uint16_t port;                // TCP
     uint16_t bytes;               // of the packet, its IP header included; echo
     bool whole;                   // not to be cut on its way; echo

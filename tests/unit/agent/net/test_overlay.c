@@ -88,19 +88,27 @@ START_TEST(rows_follow_subnets)
     struct layout layout;
     struct overlay_peer peers[2] = {{{0}}};
     struct overlay_local local = {.endpoint_id = "0123456789abcdef"};
+    struct ipnet tunnel;
+    ck_assert(ipnet_parse("192.0.2.1", &tunnel));
     ck_assert_int_eq(parse("10.0.1.0/24 10.0.2.0/24", "4097,4098", NULL, NULL, &overlay), 0);
     ck_assert(ipnet_parse("10.0.2.5/24", &peers[0].ip));
     ck_assert(ipnet_parse("192.0.2.5", &peers[0].tunnel));
     ck_assert(ipnet_parse("10.9.2.5/24", &peers[1].ip));
     ck_assert(ipnet_parse("10.0.2.6/24", &local.ip));
     layout_init(&layout);
-    overlay_layout(&overlay, 4789, &local, 1, peers, 2, &layout);
+    overlay_layout(&overlay, 4789, &tunnel, &local, 1, peers, 2, &layout);
     layout_settle(&layout);
     ck_assert_uint_eq(layout.neighs_count, 1);
     ck_assert_str_eq(layout.neighs[0].link, "vxlan1");
     ck_assert_uint_eq(layout.fdbs_count, 1);
     ck_assert_str_eq(layout_link(&layout, "v0123456789ab")->master, "br1");
     ck_assert_uint_eq(layout.links_count, 5);
+    ck_assert(layout_link(&layout, "vxlan1")->local_set);
+    ck_assert(ipnet_same_ip(&layout_link(&layout, "vxlan1")->local, &tunnel));
+    layout_clear(&layout);
+    overlay_layout(&overlay, 4789, &(struct ipnet){0}, &local, 1, peers, 2, &layout);
+    layout_settle(&layout);
+    ck_assert(!layout_link(&layout, "vxlan1")->local_set);
     layout_fini(&layout);
 }
 END_TEST

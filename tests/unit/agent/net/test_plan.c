@@ -147,6 +147,38 @@ START_TEST(links_go_when_ours)
 }
 END_TEST
 
+// Goal: a link is made with its tunnels' address; another address is one step, and one of the other
+// family a link made anew. Where it does not matter whatever is there stays.
+START_TEST(the_tunnels_address_changes_in_place)
+{
+    frame(&wanted, false);
+    wanted.links[1].local_set = true;
+    wanted.links[1].local = ip_of("192.0.2.1");
+    make("", true);
+    ck_assert_uint_eq(count(PLAN_LINK_ADD), 2);
+    ck_assert_uint_eq(count(PLAN_LINK_LOCAL), 0);
+    frame(&actual, true);
+    make("", true);
+    ck_assert_uint_eq(plan.count, 1);
+    ck_assert_uint_eq(count(PLAN_LINK_LOCAL), 1);
+    layout_sort(&actual);
+    struct layout_link *there = (struct layout_link *)layout_link(&actual, "vxlan0");
+    there->local = ip_of("192.0.2.1");
+    make("", true);
+    ck_assert_uint_eq(plan.count, 0);
+    ((struct layout_link *)layout_link(&wanted, "vxlan0"))->local = (struct ipnet){0};
+    make("", true);
+    ck_assert_uint_eq(count(PLAN_LINK_LOCAL), 1);
+    there->local = ip_of("fd00::1");
+    make("", true);
+    ck_assert_uint_eq(count(PLAN_LINK_DEL), 1);
+    ck_assert_uint_eq(count(PLAN_LINK_ADD), 1);
+    ((struct layout_link *)layout_link(&wanted, "vxlan0"))->local_set = false;
+    make("", true);
+    ck_assert_uint_eq(plan.count, 0);
+}
+END_TEST
+
 Suite *suite_plan(void);
 Suite *suite_plan(void)
 {
@@ -157,6 +189,7 @@ Suite *suite_plan(void)
     tcase_add_test(tcase, all_from_nothing_in_order);
     tcase_add_test(tcase, rows_move_and_go);
     tcase_add_test(tcase, links_go_when_ours);
+    tcase_add_test(tcase, the_tunnels_address_changes_in_place);
     suite_add_tcase(suite, tcase);
     return suite;
 }
