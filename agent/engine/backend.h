@@ -29,6 +29,10 @@ struct backend_remote {
 // Borrowed texts, valid for the present turn of the loop. NULL is "".
 struct backend_swarm {
     enum swarm_standing standing;
+    bool manages; // by its certificate, whether its manager takes part or not
+    // A manager when this daemon started, which does not take part yet. Not for long: once it does,
+    // is none any more or has had its time, the engine is told (engine_started).
+    bool starting;
     const char *node_id;
     const char *node_addr;
     const char *error;

@@ -20,6 +20,7 @@ struct endpoints {
     const struct endpoint *rows;
     size_t count;
     bool streams_body; // handlers are called at the head; the body comes by request_events
+    bool of_swarm;     // they wait while a manager starts (backend.h, `starting`)
 };
 
 // Most bytes of a JSON body: more than the manager takes, which says so in stock's words.
@@ -29,9 +30,11 @@ struct endpoints {
 #define ENGINE_UPLOAD_BYTES_MAX ((size_t)64 << 30)
 
 #define ENDPOINTS(name_, rows_)                                                                    \
-    const struct endpoints name_ = {rows_, sizeof(rows_) / sizeof((rows_)[0]), false}
+    const struct endpoints name_ = {rows_, sizeof(rows_) / sizeof((rows_)[0]), false, false}
 #define UPLOAD_ENDPOINTS(name_, rows_)                                                             \
-    const struct endpoints name_ = {rows_, sizeof(rows_) / sizeof((rows_)[0]), true}
+    const struct endpoints name_ = {rows_, sizeof(rows_) / sizeof((rows_)[0]), true, false}
+#define SWARM_ENDPOINTS(name_, rows_)                                                              \
+    const struct endpoints name_ = {rows_, sizeof(rows_) / sizeof((rows_)[0]), false, true}
 
 extern const struct endpoints system_endpoints, swarm_endpoints, node_endpoints, service_endpoints,
     task_endpoints, network_endpoints, secret_endpoints, event_endpoints, log_endpoints,
@@ -39,7 +42,7 @@ extern const struct endpoints system_endpoints, swarm_endpoints, node_endpoints,
     image_endpoints, image_upload_endpoints, image_transfer_endpoints, volume_endpoints,
     container_look_endpoints, commit_endpoints, container_upload_endpoints, disk_usage_endpoints,
     checkup_endpoints, network_attach_endpoints, container_list_endpoints,
-    container_attach_endpoints, distribution_endpoints;
+    container_attach_endpoints, distribution_endpoints, standing_endpoints, info_endpoints;
 
 // All of them, for who walks the API: engine_io.c, and tests that try every endpoint.
 extern const struct endpoints *const engine_endpoints[];

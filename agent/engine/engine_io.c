@@ -12,7 +12,9 @@
 // clang-format off
 const struct endpoints *const engine_endpoints[] = {
     &system_endpoints,
+    &info_endpoints,
     &swarm_endpoints,
+    &standing_endpoints,
     &node_endpoints,
     &service_endpoints,
     &task_endpoints,
@@ -73,6 +75,7 @@ static void on_done(struct http_exchange *x, void *owner, bool gone)
     (void)x;
     struct request *request = owner;
     const struct engine_options *options = &request->engine->options;
+    list_remove(&request->parked);
     if (request->events && request->events->over)
         request->events->over(request, request->events_owner, gone);
     if (request->call)
@@ -87,6 +90,13 @@ static void on_done(struct http_exchange *x, void *owner, bool gone)
 static const struct http_events events = {
     .on_body = on_body, .on_body_end = on_body_end, .on_drain = on_drain, .on_done = on_done};
 
+static bool is_starting(const struct engine *engine)
+{
+    struct backend_swarm swarm = {0};
+    engine->options.backend->swarm(engine->options.backend_ctx, &swarm);
+    return swarm.starting;
+}
+
 static void handle(struct http_exchange *x, void *context)
 {
     struct engine *engine = context;
@@ -96,14 +106,26 @@ static void handle(struct http_exchange *x, void *context)
     struct request *request = MEM_NEW(struct request);
     request->x = x;
     request->engine = engine;
+    list_init(&request->parked);
     buf_init(&request->answer, ENGINE_ANSWER_BYTES_MAX);
     http_exchange_follow(x, &events, request);
-    for (size_t i = 0, at = 0; i < COUNT_OF(engine_endpoints);
-         at += engine_endpoints[i]->count, i++) {
-        if (index < at + engine_endpoints[i]->count) {
-            engine_endpoints[i]->rows[index - at].handle(request);
-            return;
-        }
+    size_t set = 0;
+    while (index >= engine_endpoints[set]->count)
+        index -= engine_endpoints[set++]->count;
+    request->handle = engine_endpoints[set]->rows[index].handle;
+    if (engine_endpoints[set]->of_swarm && is_starting(engine))
+        list_push_back(&engine->parked, &request->parked);
+    else
+        request->handle(request);
+}
+
+// One that is answered may end others, by closing what they came on: they are taken one by one.
+void engine_started(struct engine *engine)
+{
+    struct list *link;
+    while ((link = list_pop_front(&engine->parked))) {
+        struct request *request = LIST_ENTRY(link, struct request, parked);
+        request->handle(request);
     }
 }
 
@@ -184,6 +206,7 @@ struct engine *engine_new(struct loop *loop, const struct engine_options *option
     struct engine *engine = MEM_NEW(struct engine);
     engine->loop = loop;
     engine->options = *options;
+    list_init(&engine->parked);
     engine->bus = bus_new();
     engine->feed = feed_new(loop, engine->bus);
     engine->shelves = shelves_new();

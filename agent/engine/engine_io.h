@@ -26,6 +26,10 @@ struct engine *engine_new(struct loop *loop, const struct engine_options *option
 // Calls under way on the old client end as that client ends them.
 void engine_set_manager(struct engine *engine, struct rpc_client *client);
 
+// The backend's `starting` is over: requests that waited for it go on. As with dockerd, whose API
+// opens once its manager is there or 20 seconds are over; here the node's own requests do not wait.
+void engine_started(struct engine *engine);
+
 // The node's events, the cluster's among them: whoever makes something happen on this node
 // publishes it here (bus.h). Lives as long as the engine.
 struct bus *engine_bus(struct engine *engine);

@@ -207,4 +207,4 @@ static const struct endpoint rows[] = {
     {"GET", "/services/{id}/logs", service_logs},
     {"GET", "/tasks/{id}/logs", task_logs},
 };
-ENDPOINTS(log_endpoints, rows);
+SWARM_ENDPOINTS(log_endpoints, rows);

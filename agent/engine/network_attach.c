@@ -111,4 +111,4 @@ static const struct endpoint rows[] = {
     {"POST", "/networks/{id}/connect", connect_container},
     {"POST", "/networks/{id}/disconnect", disconnect_container},
 };
-ENDPOINTS(network_attach_endpoints, rows);
+SWARM_ENDPOINTS(network_attach_endpoints, rows);

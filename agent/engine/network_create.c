@@ -303,4 +303,4 @@ static void create(struct request *request)
 static const struct endpoint rows[] = {
     {"POST", "/networks/create", create},
 };
-ENDPOINTS(network_create_endpoints, rows);
+SWARM_ENDPOINTS(network_create_endpoints, rows);

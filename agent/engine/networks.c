@@ -636,4 +636,4 @@ static const struct endpoint rows[] = {
     {"GET", "/networks/{id}", inspect},
     {"DELETE", "/networks/{id}", remove_network},
 };
-ENDPOINTS(network_endpoints, rows);
+SWARM_ENDPOINTS(network_endpoints, rows);

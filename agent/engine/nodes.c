@@ -85,4 +85,4 @@ static const struct endpoint rows[] = {
     {"DELETE", "/nodes/{id}", remove_node},
     {"POST", "/nodes/{id}/update", update},
 };
-ENDPOINTS(node_endpoints, rows);
+SWARM_ENDPOINTS(node_endpoints, rows);

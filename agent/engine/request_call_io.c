@@ -7,9 +7,9 @@
 
 // ---- the manager -------------------------------------------------------------------------------
 
-static const char *why_no_manager(enum swarm_standing standing)
+static const char *why_no_manager(const struct backend_swarm *swarm)
 {
-    switch (standing) {
+    switch (swarm->standing) {
     case STANDING_WORKER:
         return "This node is not a swarm manager. Worker nodes can't be used to view or modify "
                "cluster state. Please run this command on a manager node or promote the current "
@@ -20,12 +20,14 @@ static const char *why_no_manager(enum swarm_standing standing)
     case STANDING_EXPIRED:
         return "Swarm certificates have expired. To replace them, leave the swarm and join again.";
     case STANDING_MANAGER:
-        return "The manager of this node is starting. Please try again.";
     case STANDING_INACTIVE:
     case STANDING_PENDING:
     case STANDING_ERROR:
         break;
     }
+    if (swarm->manages)
+        return "This node is not a swarm manager. Manager is being prepared or has trouble "
+               "connecting to the cluster.";
     return "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" "
            "to connect this node to swarm and try again.";
 }
@@ -37,7 +39,7 @@ bool request_needs_manager(struct request *request)
     options->backend->swarm(options->backend_ctx, &swarm);
     if (swarm.standing == STANDING_MANAGER && request->engine->manager)
         return true;
-    request_fail(request, 503, "%s", why_no_manager(swarm.standing));
+    request_fail(request, 503, "%s", why_no_manager(&swarm));
     return false;
 }
 

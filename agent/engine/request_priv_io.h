@@ -9,6 +9,7 @@
 #include "agent/engine/feed_io.h"
 #include "agent/engine/request.h"
 #include "agent/engine/shelves.h"
+#include "proto/base/list.h"
 
 #define ROUTES_MAX 256
 
@@ -17,6 +18,7 @@ struct engine {
     struct http_server *server;
     struct engine_options options;
     struct rpc_client *manager;
+    struct list parked; // requests that wait for a manager that starts
     struct bus *bus;
     struct feed *feed;
     struct shelves *shelves;
@@ -33,6 +35,8 @@ struct engine {
 struct request {
     struct http_exchange *x;
     struct engine *engine;
+    struct list parked;                    // engine.parked, or by itself
+    void (*handle)(struct request *request); // of its endpoint
     json_t *json;
     void *kept;
     struct rpc_request *call;

@@ -190,4 +190,4 @@ static const struct endpoint rows[] = {
     {"DELETE", "/configs/{id}", remove_config},
     {"POST", "/configs/{id}/update", update_config},
 };
-ENDPOINTS(secret_endpoints, rows);
+SWARM_ENDPOINTS(secret_endpoints, rows);

@@ -419,4 +419,4 @@ static const struct endpoint rows[] = {
     {"DELETE", "/services/{id}", remove_service},
     {"POST", "/services/{id}/update", update},
 };
-ENDPOINTS(service_endpoints, rows);
+SWARM_ENDPOINTS(service_endpoints, rows);

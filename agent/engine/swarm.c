@@ -441,9 +441,16 @@ static void unlock(struct request *request)
 }
 
 static const struct endpoint rows[] = {
-    {"GET", "/swarm", inspect},        {"POST", "/swarm/init", init},
-    {"POST", "/swarm/join", join},     {"POST", "/swarm/leave", leave},
-    {"POST", "/swarm/update", update}, {"GET", "/swarm/unlockkey", unlock_key},
+    {"GET", "/swarm", inspect},
+    {"POST", "/swarm/update", update},
+    {"GET", "/swarm/unlockkey", unlock_key},
+};
+SWARM_ENDPOINTS(swarm_endpoints, rows);
+
+static const struct endpoint standing_rows[] = {
+    {"POST", "/swarm/init", init},
+    {"POST", "/swarm/join", join},
+    {"POST", "/swarm/leave", leave},
     {"POST", "/swarm/unlock", unlock},
 };
-ENDPOINTS(swarm_endpoints, rows);
+ENDPOINTS(standing_endpoints, standing_rows);

@@ -207,6 +207,10 @@ static const struct endpoint rows[] = {
     {"GET", "/_ping", ping},
     {"HEAD", "/_ping", ping},
     {"GET", "/version", version},
-    {"GET", "/info", info},
 };
 ENDPOINTS(system_endpoints, rows);
+
+static const struct endpoint info_rows[] = {
+    {"GET", "/info", info},
+};
+SWARM_ENDPOINTS(info_endpoints, info_rows);

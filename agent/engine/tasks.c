@@ -107,4 +107,4 @@ static const struct endpoint rows[] = {
     {"GET", "/tasks", list},
     {"GET", "/tasks/{id}", inspect},
 };
-ENDPOINTS(task_endpoints, rows);
+SWARM_ENDPOINTS(task_endpoints, rows);

@@ -122,6 +122,11 @@ void api_set_manager(struct api *api, struct rpc_client *client)
     engine_set_manager(api->engine, client);
 }
 
+void api_manager_started(struct api *api)
+{
+    engine_started(api->engine);
+}
+
 static void part_closed(void *owner)
 {
     struct api *api = owner;

@@ -23,6 +23,9 @@ struct bus *api_bus(struct api *api);
 // The manager's local socket, while this node is a manager; NULL when it is not.
 void api_set_manager(struct api *api, struct rpc_client *client);
 
+// A manager that starts takes part now, or has had its time: as engine_started.
+void api_manager_started(struct api *api);
+
 // Takes no new connections, lets calls end for a moment, and frees; `closed` runs then.
 void api_close(struct api *api, void (*closed)(void *ctx), void *ctx);
 

@@ -24,9 +24,10 @@
 #define RELAY_USER_ID    61182
 #define NO_FOLDER        "/"
 
-static void announce(struct node *node)
+void helpers_announce(struct node *node)
 {
-    bool manager_ready = !node->manager.supervised || node->manager.ready_once;
+    bool manager_ready = (!node->manager.supervised || node->manager.ready_once) &&
+                         node->membership && !membership_starting(node->membership);
     if (node->announced || !manager_ready || !node->resolver.ready_once)
         return;
     node->announced = true;
@@ -101,7 +102,7 @@ static void on_ready(void *owner, const struct message_ready *ready)
         log_warn("the kernel lacks a confinement", "role=%s lacking=\"%s\"", helper->spec.role,
                  lacking);
     helper->ready_once = true;
-    announce(helper->node);
+    helpers_announce(helper->node);
 }
 
 // One that has ended since does not hear it, and its successor does not know the number.

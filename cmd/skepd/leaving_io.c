@@ -45,6 +45,7 @@ void membership_exit(struct membership *membership, const struct err *why)
 {
     CHECK(!membership->leaving);
     membership->leaving = true;
+    membership_end_start(membership);
     err_clear(&membership->leaving_answer);
     if (why)
         membership->leaving_answer = *why;

@@ -41,6 +41,7 @@ struct membership {
     uint8_t lock_key[LOCK_KEY_BYTES];
     char error[ERR_MESSAGE_BYTES]; // why the node or its manager process cannot go on
 
+    bool starting;     // a manager at the start that does not take part yet
     bool manager_runs; // the process is wanted
     bool manager_up;   // and takes part
     bool manager_ends; // it was asked to
@@ -56,6 +57,7 @@ struct membership {
     backend_done *done;
     void *owner;
     struct loop_timer patience;
+    struct loop_timer start_limit; // of `starting`
     struct answers answers;
     struct list warnings; // struct warning
 
@@ -83,6 +85,9 @@ void membership_answer(struct membership *membership, const struct err *err);
 
 // Is from now on what the certificate says.
 void membership_become(struct membership *membership, const struct credentials *credentials);
+
+// Who waited for the manager to start goes on.
+void membership_end_start(struct membership *membership);
 
 // It cannot go on for now; what was never complete is left again.
 void membership_fail(struct membership *membership, const struct err *why);

@@ -21,6 +21,10 @@
 // How long after a manager process could not be started it is tried again.
 #define RETRY_MS 500
 
+// How long a manager has to take part after a start before requests for it are refused, as with
+// dockerd.
+#define START_MS 20000
+
 #define ERR_PATIENCE                                                                               \
     "Timeout was reached before node joined. The attempt to join the swarm will continue in the "  \
     "background. Use the \"docker info\" command to see the current swarm status of your node."
@@ -90,6 +94,27 @@ void membership_fail(struct membership *membership, const struct err *why)
     // What was never complete is not kept; its user hears why.
     if (membership->entering && membership->done)
         membership_exit(membership, why);
+}
+
+void membership_end_start(struct membership *membership)
+{
+    if (!membership->starting)
+        return;
+    membership->starting = false;
+    loop_timer_stop(&membership->start_limit);
+    membership->ops->started(membership->ops->ctx);
+}
+
+static void on_start_limit(struct loop_timer *timer)
+{
+    struct membership *membership = CONTAINER_OF(timer, struct membership, start_limit);
+    log_warn("the manager does not take part yet", "waited_ms=%d", START_MS);
+    membership_end_start(membership);
+}
+
+bool membership_starting(const struct membership *membership)
+{
+    return membership->starting;
 }
 
 static void drop_client(struct membership *membership, void (*closed)(void *ctx))
@@ -196,6 +221,7 @@ static void be_worker(struct membership *membership)
 {
     membership->removed = false;
     loop_timer_stop(&membership->demotion);
+    membership_end_start(membership);
     if (membership->manager_runs && !membership->manager_ends)
         membership_end_manager(membership, on_manager_ended);
 }
@@ -279,6 +305,7 @@ void membership_manager_up(struct membership *membership)
             &(struct rpc_client_config){.loop = membership->loop, .addr = membership->local_addr});
         membership->ops->manager_client(membership->ops->ctx, membership->client);
     }
+    membership_end_start(membership);
     if (!station_agent(membership->station) && membership_start_agent(membership, &err)) {
         log_error("the agent cannot start", "err=\"%s\"", err.message);
         membership_fail(membership, &err);
@@ -357,6 +384,9 @@ void membership_describe(struct membership *membership, struct backend_swarm *ou
     const struct remotes *remotes = agent ? agent_remotes(agent) : NULL;
     static char host[sizeof membership->place.advertise_addr];
     out->standing = standing_of(membership);
+    out->starting = membership->starting;
+    out->manages = membership->member && membership->role == IDENTITY_MANAGER &&
+                   !membership->leaving && !membership->manager_ends && !membership->removed;
     out->node_id = membership->node_id;
     out->error = out->standing == STANDING_LOCKED    ? ERR_LOCKED
                  : out->standing == STANDING_EXPIRED ? ERR_EXPIRED
@@ -390,6 +420,7 @@ struct membership *membership_new(struct loop *loop, const struct config *config
     answers_init(&membership->answers, loop);
     list_init(&membership->warnings);
     loop_timer_init(&membership->patience, loop, on_patience_over);
+    loop_timer_init(&membership->start_limit, loop, on_start_limit);
     loop_timer_init(&membership->demotion, loop, on_demotion_due);
     loop_timer_init(&membership->retry, loop, on_retry);
     return membership;
@@ -440,6 +471,7 @@ void membership_close(struct membership *membership, void (*closed)(void *owner)
     LIST_EACH (link, &membership->warnings)
         LIST_ENTRY(link, struct warning, link)->done = NULL;
     loop_timer_stop(&membership->patience);
+    loop_timer_stop(&membership->start_limit);
     loop_timer_stop(&membership->demotion);
     loop_timer_stop(&membership->retry);
     membership->closed = closed;
@@ -466,5 +498,9 @@ int membership_resume(struct membership *membership, struct err *err)
         return result;
     membership->member = true;
     membership_become(membership, agent_credentials(station_agent(membership->station)));
+    membership->starting = membership->role == IDENTITY_MANAGER && !membership->manager_up &&
+                           standing_of(membership) != STANDING_EXPIRED;
+    if (membership->starting)
+        loop_timer_start(&membership->start_limit, START_MS);
     return 0;
 }

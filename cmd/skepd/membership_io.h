@@ -27,6 +27,9 @@ struct membership_ops {
     void (*manager_renew)(void *ctx);
     // The client of the manager's local socket came or went (NULL).
     void (*manager_client)(void *ctx, struct rpc_client *client);
+    // A manager that was one at the start takes part now, or has had its time
+    // (membership_starting).
+    void (*started)(void *ctx);
     void *ctx;
 };
 
@@ -42,6 +45,10 @@ void membership_close(struct membership *membership, void (*closed)(void *owner)
 
 // Goes on with what the data folder says; a node in no swarm has nothing to do.
 int membership_resume(struct membership *membership, struct err *err);
+
+// It was a manager at the start, and its manager process does not take part yet. False soon, at the
+// latest after the time that dockerd gives it, and told then by `started`.
+bool membership_starting(const struct membership *membership);
 
 // What the manager process said: it takes part; it cannot, with the reason.
 void membership_manager_up(struct membership *membership);

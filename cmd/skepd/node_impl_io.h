@@ -73,6 +73,9 @@ int node_private_folder(const char *path, uid_t uid, gid_t gid, struct err *err)
 
 // ---- helpers_io.c -------------------------------------------------------------------------------
 
+// Tells the service manager that we are ready, once all that has to is.
+void helpers_announce(struct node *node);
+
 // Fills all, who they run as and what they say to; starts none.
 void helpers_init(struct node *node);
 

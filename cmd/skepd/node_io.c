@@ -168,6 +168,14 @@ static void set_client(void *ctx, struct rpc_client *client)
         api_set_manager(node->api, client);
 }
 
+static void on_started(void *ctx)
+{
+    struct node *node = ctx;
+    if (node->api)
+        api_manager_started(node->api);
+    helpers_announce(node);
+}
+
 // ---- metrics ------------------------------------------------------------------------------------
 
 static void put_figures(void *ctx, struct buf *out)
@@ -243,6 +251,7 @@ static int start(struct node *node, struct err *err)
                                                    .manager_stop = helpers_stop_manager,
                                                    .manager_renew = helpers_renew_manager,
                                                    .manager_client = set_client,
+                                                   .started = on_started,
                                                    .ctx = node};
     node->membership = membership_new(&node->loop, node->config, node->station, &node->local_addr,
                                       &node->membership_ops);

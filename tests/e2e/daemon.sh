@@ -139,4 +139,17 @@ skep_stop h1
 sed -i 's,10.44.0.1/24,10.43.0.1/24,' "$LAB/daemon.json"
 defaulted
 same '10.43.0.0/24 10.43.0.1' "$(docker network inspect bridge --format '{{(index .IPAM.Config 0).Subnet}} {{(index .IPAM.Config 0).Gateway}}')" "the bridge"
+
+step "a manager takes commands from the moment its API is there, and is active"
+docker swarm init --advertise-addr "$(ip_of h1)" >/dev/null
+docker service create --detach --quiet --name web --replicas 0 "$LAB_IMAGE" sleep 1000 >/dev/null
+pinged() { curl -fsS --unix-socket "$sock" http://skep/_ping >/dev/null 2>&1; }
+for round in 1 2 3 4 5; do
+  skep_stop h1
+  start h1 skepd "$SKEP_BUILD/skepd" --host "unix://$sock" --data-root "$LAB/h1/skep" --exec-root "$LAB/h1/exec" \
+    --pidfile "$LAB/h1/skepd.pid" --config-file /dev/null
+  eventually 60 pinged
+  docker service scale --detach "web=$((round % 2))" >/dev/null || fail "round $round: the manager takes no commands yet"
+  same "active true" "$(docker info --format '{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}')" "the node"
+done
 skep_stop h1

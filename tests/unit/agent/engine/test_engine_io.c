@@ -25,6 +25,7 @@ static struct listener *listener;
 static struct http_client *client;
 static const char *dir;
 static enum swarm_standing standing;
+static bool starting, manages;
 static char created_target[64];
 static char updated_id[64];
 static uint64_t updated_index;
@@ -172,6 +173,8 @@ static void swarm(void *ctx, struct backend_swarm *out)
 {
     (void)ctx;
     out->standing = standing;
+    out->starting = starting;
+    out->manages = manages;
     out->node_id = NODE_1;
 }
 static void version(void *ctx, struct backend_version *out)
@@ -242,6 +245,7 @@ static void setup(void)
     engine = engine_new(&loop, &(struct engine_options){.backend = &backend});
     engine_set_manager(engine, to_manager);
     standing = STANDING_MANAGER;
+    starting = manages = false;
     snprintf(path, sizeof path, "%s/api.sock", dir);
     ck_assert_int_eq(addr_parse(path, 0, &api, NULL), 0);
     listener = listener_open(
@@ -472,6 +476,75 @@ START_TEST(who_is_no_manager_says_why)
 }
 END_TEST
 
+// ---- a manager that starts ---------------------------------------------------------------------
+
+static const char *const swarm_targets[] = {"/nodes", "/services", "/v1.41/tasks", "/networks",
+                                            "/info"};
+static struct answer waiting[COUNT_OF(swarm_targets)];
+static struct http_call *calls[COUNT_OF(swarm_targets)];
+
+// All are asked, and none is answered; what is not about the swarm is.
+static void ask_while_starting(void)
+{
+    standing = STANDING_PENDING;
+    starting = manages = true;
+    engine_set_manager(engine, NULL);
+    for (size_t i = 0; i < COUNT_OF(swarm_targets); i++)
+        calls[i] = start(&waiting[i], "GET", swarm_targets[i], NULL);
+    ask("GET", "/_ping", NULL, 200, "OK");
+    ask("GET", "/version", NULL, 200, "ApiVersion");
+    ask("POST", "/swarm/unlock", "{\"UnlockKey\":\"x\"}", 409, "swarm is not locked");
+    for (size_t i = 0; i < COUNT_OF(swarm_targets); i++)
+        ck_assert_msg(!waiting[i].ended, "%s does not wait", swarm_targets[i]);
+}
+
+START_TEST(requests_wait_for_a_manager_that_starts)
+{
+    ask_while_starting();
+    standing = STANDING_MANAGER;
+    starting = false;
+    engine_set_manager(engine, to_manager);
+    engine_started(engine);
+    for (size_t i = 0; i < COUNT_OF(swarm_targets); i++) {
+        wait_for(&waiting[i].ended);
+        ck_assert_int_eq(waiting[i].status, 200);
+        buf_fini(&waiting[i].body);
+    }
+    ask("GET", "/nodes", NULL, 200, "node-2");
+}
+END_TEST
+
+START_TEST(a_manager_that_does_not_start_is_told_so_to_who_waited)
+{
+    ask_while_starting();
+    starting = false;
+    engine_started(engine);
+    for (size_t i = 0; i < COUNT_OF(swarm_targets); i++) {
+        wait_for(&waiting[i].ended);
+        ck_assert_int_eq(waiting[i].status, i < 3 ? 503 : 200);
+        buf_fini(&waiting[i].body);
+    }
+    ask("GET", "/nodes", NULL, 503,
+        "This node is not a swarm manager. Manager is being prepared or has trouble connecting to "
+        "the cluster.");
+}
+END_TEST
+
+// The engine holds nothing of one that went away: the sanitizers would tell.
+START_TEST(who_waits_for_a_manager_may_go_away)
+{
+    ask_while_starting();
+    for (size_t i = 0; i < COUNT_OF(swarm_targets); i++)
+        http_call_cancel(calls[i]);
+    ask("GET", "/_ping", NULL, 200, "OK");
+    starting = false;
+    engine_started(engine);
+    ask("GET", "/_ping", NULL, 200, "OK");
+    for (size_t i = 0; i < COUNT_OF(swarm_targets); i++)
+        buf_fini(&waiting[i].body);
+}
+END_TEST
+
 static bool has_leave(void *ctx)
 {
     (void)ctx;
@@ -525,6 +598,9 @@ Suite *suite_engine_io(void)
     tcase_add_test(tcase, networks_are_named_by_id_towards_the_manager);
     tcase_add_loop_test(tcase, who_is_no_manager_says_why, 0,
                         sizeof standings / sizeof standings[0]);
+    tcase_add_test(tcase, requests_wait_for_a_manager_that_starts);
+    tcase_add_test(tcase, a_manager_that_does_not_start_is_told_so_to_who_waited);
+    tcase_add_test(tcase, who_waits_for_a_manager_may_go_away);
     tcase_add_test(tcase, long_operation_answers_when_it_is_done);
     tcase_add_test(tcase, client_that_leaves_drops_its_call);
     suite_add_tcase(suite, tcase);
