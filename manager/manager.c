@@ -367,8 +367,11 @@ void manager_stop(struct manager *manager, void (*closed)(void *ctx), void *ctx)
     manager->stopping = true;
     manager->closed = closed;
     manager->closed_ctx = ctx;
-    // Streams to agents would keep the servers from closing: the dispatcher ends them.
+    // Streams to agents would keep the servers from closing: the dispatcher ends them. Heartbeats
+    // of a leader would, too.
     stop_leading(manager);
+    if (manager->raft_rpc)
+        raft_rpc_stop(manager->raft_rpc);
     watchers_stop(manager->watchers);
     close_next(manager);
 }

@@ -409,10 +409,16 @@ static void on_removed(void *ctx)
     node_fail(node, &err);
 }
 
+static void on_answered(void *ctx, const struct raft_message *message)
+{
+    raft_node_receive(node_of(ctx), message, NULL, NULL);
+}
+
 struct transport_reports raft_node_reports(struct raft_node *node)
 {
     return (struct transport_reports){.unreachable = on_unreachable,
                                       .snapshot_sent = on_snapshot_sent,
+                                      .answered = on_answered,
                                       .removed = on_removed,
                                       .ctx = node};
 }

@@ -25,6 +25,8 @@ struct raft_rpc {
     struct peers *peers;
     struct rand rand;
     struct list calls; // under way and waiting for something: struct waiting
+    struct list beats; // open calls that heartbeats come from: struct beating
+    bool stopped;
 };
 
 // A call that waits for a health check or a commit. The check or proposal may outlive the service,
@@ -241,6 +243,95 @@ static void on_stream_cancel(struct rpc_call *call)
     fail_stream(call, &err);
 }
 
+// ---- Beats --------------------------------------------------------------------------------------
+
+// A leader of our own kind, as long as its call is open (raft/net/beats_io.h).
+struct beating {
+    struct list link; // in rpc->beats
+    struct raft_rpc *rpc;
+    struct rpc_call *call;
+    uint64_t from; // 0: nobody yet
+};
+
+static void beating_end(struct rpc_call *call, const struct err *err)
+{
+    struct beating *beating = rpc_call_user(call);
+    peers_drop_answers(beating->rpc->peers, beating->from, call);
+    list_remove(&beating->link);
+    free(beating);
+    rpc_call_set_user(call, NULL);
+    if (err) {
+        rpc_call_fail(call, err);
+        return;
+    }
+    rpc_call_finish(call, NULL);
+}
+
+static void handle_beats(struct rpc_call *call)
+{
+    struct raft_rpc *rpc = rpc_call_ctx(call);
+    if (rpc->stopped) {
+        rpc_call_failf(call, ERR_UNAVAILABLE, RAFT_NODE_ERR_STOPPED);
+        return;
+    }
+    struct beating *beating = MEM_NEW(struct beating);
+    beating->rpc = rpc;
+    beating->call = call;
+    list_push_back(&rpc->beats, &beating->link);
+    rpc_call_set_user(call, beating);
+}
+
+// Heartbeats of one member, and of nobody who was removed.
+static int check_beat(struct beating *beating, const struct raft_message *message, struct err *err)
+{
+    if (message->type != RAFT_MSG_HEARTBEAT)
+        return err_set(err, ERR_INVALID_ARGUMENT, "only heartbeats come this way");
+    if (beating->from && message->from != beating->from)
+        return err_set(err, ERR_INVALID_ARGUMENT, "heartbeats of two members");
+    if (members_was_removed(raft_node_members(beating->rpc->node), message->from))
+        return err_set(err, ERR_NOT_FOUND, MEMBERS_ERR_REMOVED);
+    return 0;
+}
+
+static void on_beat(struct rpc_call *call)
+{
+    struct beating *beating = rpc_call_user(call);
+    if (!beating)
+        return; // failed already
+    const Swarm__StreamRaftMessageRequest *request =
+        (const Swarm__StreamRaftMessageRequest *)rpc_call_message(call);
+    struct err err = ERR_INIT;
+    struct arena arena;
+    struct raft_message message = {0};
+    arena_init_small(&arena, STREAM_ARENA_BYTES);
+    if (!request->message)
+        err_set(&err, ERR_INVALID_ARGUMENT, "raft message is missing");
+    else if (!convert_message_in(request->message, &arena, &message, &err) &&
+             !check_beat(beating, &message, &err)) {
+        beating->from = message.from;
+        peers_set_answers(beating->rpc->peers, message.from, call);
+        step(beating->rpc, &message, NULL);
+    }
+    convert_message_drop(&message);
+    arena_fini(&arena);
+    if (err.code != ERR_OK)
+        beating_end(call, &err);
+}
+
+static void on_beats_end(struct rpc_call *call)
+{
+    if (rpc_call_user(call))
+        beating_end(call, NULL);
+}
+
+static void on_beats_cancel(struct rpc_call *call)
+{
+    struct err err = ERR_INIT;
+    err_set(&err, ERR_CANCELLED, "cancelled");
+    if (rpc_call_user(call))
+        beating_end(call, &err);
+}
+
 // ---- ProcessRaftMessage, ResolveAddress ---------------------------------------------------------
 
 static void handle_process(struct rpc_call *call)
@@ -453,6 +544,14 @@ static const struct rpc_method message_methods[] = {
      .on_message = on_stream_message,
      .on_end = on_stream_end,
      .on_cancel = on_stream_cancel},
+    {.path = PEERS_BEATS_PATH,
+     .kind = RPC_BIDI_STREAM,
+     .roles = ROLE_MANAGER,
+     .request = &swarm__stream_raft_message_request__descriptor,
+     .handle = handle_beats,
+     .on_message = on_beat,
+     .on_end = on_beats_end,
+     .on_cancel = on_beats_cancel},
     {.path = "/docker.swarmkit.v1.Raft/ProcessRaftMessage",
      .kind = RPC_UNARY,
      .roles = ROLE_MANAGER,
@@ -503,11 +602,20 @@ struct raft_rpc *raft_rpc_new(struct loop *loop, struct raft_node *node, struct 
     rpc->peers = peers;
     rand_init(&rpc->rand, seed);
     list_init(&rpc->calls);
+    list_init(&rpc->beats);
     return rpc;
+}
+
+void raft_rpc_stop(struct raft_rpc *rpc)
+{
+    rpc->stopped = true;
+    while (!list_empty(&rpc->beats))
+        beating_end(LIST_ENTRY(rpc->beats.next, struct beating, link)->call, NULL);
 }
 
 void raft_rpc_free(struct raft_rpc *rpc)
 {
+    raft_rpc_stop(rpc);
     LIST_EACH_SAFE (it, &rpc->calls) {
         // Freed when what it waits for ends; until then it must not find us.
         struct waiting *waiting = LIST_ENTRY(it, struct waiting, link);

@@ -17,6 +17,10 @@ struct raft_rpc;
 struct raft_rpc *raft_rpc_new(struct loop *loop, struct raft_node *node, struct peers *peers,
                               uint64_t seed);
 
+// Ends the calls that stay open and takes no more of them: a server that is told to close would
+// wait for them.
+void raft_rpc_stop(struct raft_rpc *rpc);
+
 // Calls still under way are answered with RAFT_NODE_ERR_STOPPED; nothing comes in afterwards.
 void raft_rpc_free(struct raft_rpc *rpc);
 

@@ -96,6 +96,19 @@ static void grant_grace(struct raft *raft)
     }
 }
 
+// Those that are due, and with them those that soon will be: from then on one waking up does for
+// all of them.
+static void send_heartbeats(struct raft *raft)
+{
+    struct mono soon = mono_add(raft->now, raft->config.quick.heartbeat_ms * NS_PER_MS / 4);
+    bool due = false;
+    for (size_t i = 0; i < raft->peers_count; i++)
+        due = due || !mono_before(raft->now, raft->peers[i].heartbeat_at);
+    for (size_t i = 0; due && i < raft->peers_count; i++)
+        if (!mono_before(soon, raft->peers[i].heartbeat_at))
+            replicate_heartbeat(raft, &raft->peers[i]);
+}
+
 void leader_tick(struct raft *raft)
 {
     grant_grace(raft);
@@ -108,9 +121,7 @@ void leader_tick(struct raft *raft)
         return;
     if (raft->transfer_to != 0 && !mono_before(raft->now, raft->transfer_until))
         raft->transfer_to = 0;
-    for (size_t i = 0; i < raft->peers_count; i++)
-        if (!mono_before(raft->now, raft->peers[i].heartbeat_at))
-            replicate_heartbeat(raft, &raft->peers[i]);
+    send_heartbeats(raft);
 }
 
 struct mono leader_wake_at(const struct raft *raft)

@@ -5,28 +5,21 @@
 #include <string.h>
 
 #include "proto/base/check.h"
-#include "proto/base/list.h"
 #include "proto/base/log.h"
-#include "proto/base/map.h"
 #include "proto/base/str.h"
 #include "proto/identity/credentials.h"
-#include "proto/wire/health.pb-c.h"
 #include "proto/wire/raft.pb-c.h"
 #include "raft/net/convert.h"
-
-#define PEERS_MAGIC 0x70656572u
+#include "raft/net/peers_private_io.h"
 
 #define PATH_STREAM  "/docker.swarmkit.v1.Raft/StreamRaftMessage"
 #define PATH_PROCESS "/docker.swarmkit.v1.Raft/ProcessRaftMessage"
-#define PATH_HEALTH  "/docker.swarmkit.v1.Health/Check"
 
 // What a stock member says to one that was removed (swarmkit 18.4).
 #define REMOVED_TEXT "raft: member was removed from the cluster"
 
 // Room for one message as structs; bodies are borrowed.
 #define MESSAGE_ARENA_BYTES ((size_t)64 << 20)
-
-struct peer_link;
 
 // A message on its way: queued, then a call.
 struct letter {
@@ -38,41 +31,6 @@ struct letter {
     size_t bytes;
     size_t sent; // of `data`, in pieces
     struct rpc_request *request;
-};
-
-struct peer_link {
-    struct peers *peers;
-    struct list link; // in peers->leaving once removed
-    uint64_t raft_id;
-    char *node_id;
-    char *addr;
-    struct rpc_client *client;
-    bool active;   // the last send succeeded
-    bool ours;     // keeps the order of calls
-    bool process;  // lacks StreamRaftMessage
-    bool reported; // since the last success: one report of a failure is enough
-    struct list queue;
-    size_t queue_count, queue_bytes;
-    struct list flight; // letters under way, oldest first
-    size_t flight_count;
-    struct loop_timer linger;
-};
-
-struct peers {
-    unsigned magic;
-    struct transport transport;
-    struct transport_reports reports;
-    struct loop *loop;
-    struct tls_config *tls;
-    void (*ours)(void *ctx, uint64_t raft_id);
-    void *ctx;
-    struct map links; // raft id -> struct peer_link
-    struct list leaving;
-    size_t checks; // health checks under way
-    size_t closing_clients;
-    bool closing;
-    void (*closed)(void *ctx);
-    void *closed_ctx;
 };
 
 static struct peers *peers_of(struct transport *transport)
@@ -279,8 +237,6 @@ static void pump(struct peer_link *peer)
 
 // A failure that no call will report: told in a later turn, since it happens inside the core's
 // flush.
-static void finish_closing(struct peers *peers);
-
 struct late_report {
     struct loop_post post;
     struct peers *peers;
@@ -299,7 +255,7 @@ static void on_late_report(struct loop_post *post)
             reports->unreachable(reports->ctx, late->raft_id);
     }
     late->peers->checks--;
-    finish_closing(late->peers);
+    peers_finish_closing(late->peers);
     free(late);
 }
 
@@ -313,11 +269,94 @@ static void refuse(struct peers *peers, const struct raft_message *message)
     loop_post(peers->loop, &late->post, on_late_report);
 }
 
+// ---- heartbeats ---------------------------------------------------------------------------------
+
+static void on_answered(struct beats *beats, const struct raft_message *message)
+{
+    struct peer_link *peer = CONTAINER_OF(beats, struct peer_link, beats);
+    struct transport_reports *reports = &peer->peers->reports;
+    peer->active = true;
+    if (reports->answered && message->from == peer->raft_id)
+        reports->answered(reports->ctx, message);
+}
+
+static void on_beats_ended(struct beats *beats, const struct err *why)
+{
+    struct peer_link *peer = CONTAINER_OF(beats, struct peer_link, beats);
+    struct transport_reports *reports = &peer->peers->reports;
+    if (why->code == ERR_OK)
+        return;
+    // The next ones go as calls, whose ends say what is wrong; beats are tried again after the
+    // first that succeeds.
+    if (why->code == ERR_UNIMPLEMENTED) {
+        peer->calls_alone = true;
+        return;
+    }
+    peer->active = false;
+    if (reports->unreachable)
+        reports->unreachable(reports->ctx, peer->raft_id);
+}
+
+// False: the message goes as any other.
+static bool send_beat(struct peer_link *peer, const struct raft_message *message)
+{
+    if (!peer->ours || peer->process || peer->calls_alone || !peer->active)
+        return false;
+    if (beats_send(&peer->beats, peer->client, message, PEERS_SEND_MS))
+        return true;
+    peer->active = false;
+    refuse(peer->peers, message);
+    return false;
+}
+
+// An answer goes the way that the question came, once a call to the member has succeeded: that
+// proves the other way, which calls that are passed on need.
+static bool send_answer(struct peer_link *peer, const struct raft_message *message)
+{
+    if (!peer->answers || !peer->active || !rpc_call_writable(peer->answers))
+        return false;
+    struct arena arena;
+    arena_init_small(&arena, MESSAGE_ARENA_BYTES);
+    Swarm__StreamRaftMessageRequest answer = SWARM__STREAM_RAFT_MESSAGE_REQUEST__INIT;
+    answer.message = convert_message_out(message, NULL, 0, &arena);
+    bool sent = answer.message && rpc_call_send(peer->answers, &answer.base, NULL) == 0;
+    arena_fini(&arena);
+    return sent;
+}
+
+void peers_set_answers(struct peers *peers, uint64_t raft_id, struct rpc_call *call)
+{
+    struct peer_link *peer = map_get_u64(&peers->links, raft_id);
+    if (peer)
+        peer->answers = call;
+}
+
+void peers_drop_answers(struct peers *peers, uint64_t raft_id, const struct rpc_call *call)
+{
+    struct peer_link *peer = map_get_u64(&peers->links, raft_id);
+    if (peer && peer->answers == call)
+        peer->answers = NULL;
+}
+
+static bool send_quickly(struct peer_link *peer, const struct raft_message *message)
+{
+    if (message->type == RAFT_MSG_HEARTBEAT)
+        return send_beat(peer, message);
+    if (message->type != RAFT_MSG_HEARTBEAT_RESP)
+        return false;
+    // Whom we answer leads, so we do not.
+    MAP_EACH (entry, &peer->peers->links)
+        beats_close(&((struct peer_link *)entry->value)->beats);
+    return send_answer(peer, message);
+}
+
 static void transport_send(struct transport *transport, const struct raft_message *message,
                            struct raft_blob *snapshot)
 {
     struct peers *peers = peers_of(transport);
     struct peer_link *peer = map_get_u64(&peers->links, message->to);
+    if (peer && send_quickly(peer, message))
+        return;
     if (!peer || peer->queue_count >= PEERS_QUEUE_MAX ||
         peer->queue_bytes >= PEERS_QUEUE_BYTES_MAX) {
         refuse(peers, message);
@@ -333,7 +372,7 @@ static void transport_send(struct transport *transport, const struct raft_messag
 
 // ---- members ------------------------------------------------------------------------------------
 
-static struct rpc_client *client_new(struct peers *peers, const char *addr_text, struct err *err)
+struct rpc_client *peers_client_new(struct peers *peers, const char *addr_text, struct err *err)
 {
     struct addr addr;
     if (addr_parse(addr_text, 0, &addr, err))
@@ -348,7 +387,7 @@ static struct rpc_client *client_new(struct peers *peers, const char *addr_text,
     });
 }
 
-static void finish_closing(struct peers *peers)
+void peers_finish_closing(struct peers *peers)
 {
     if (!peers->closing || peers->closing_clients || peers->checks)
         return;
@@ -366,10 +405,10 @@ static void on_client_closed(void *ctx)
 {
     struct peers *peers = ctx;
     peers->closing_clients--;
-    finish_closing(peers);
+    peers_finish_closing(peers);
 }
 
-static void close_client(struct peers *peers, struct rpc_client *client)
+void peers_close_client(struct peers *peers, struct rpc_client *client)
 {
     if (!client)
         return;
@@ -389,7 +428,8 @@ static void link_free(struct peer_link *peer)
     }
     loop_timer_stop(&peer->linger);
     list_remove(&peer->link);
-    close_client(peer->peers, peer->client);
+    beats_close(&peer->beats);
+    peers_close_client(peer->peers, peer->client);
     free(peer->node_id);
     free(peer->addr);
     free(peer);
@@ -408,7 +448,7 @@ static void transport_set_peer(struct transport *transport, uint64_t raft_id, co
     if (peer && str_equal(peer->addr, addr) && str_equal(peer->node_id, node_id))
         return;
     struct err err = ERR_INIT;
-    struct rpc_client *client = client_new(peers, addr, &err);
+    struct rpc_client *client = peers_client_new(peers, addr, &err);
     if (!client) {
         log_warn("raft member has an unusable address", "peer=%" PRIx64 " err=\"%s\"", raft_id,
                  err.message);
@@ -422,9 +462,13 @@ static void transport_set_peer(struct transport *transport, uint64_t raft_id, co
         list_init(&peer->queue);
         list_init(&peer->flight);
         loop_timer_init(&peer->linger, peers->loop, on_linger);
+        beats_init(&peer->beats, peers->loop);
+        peer->beats.answered = on_answered;
+        peer->beats.ended = on_beats_ended;
         map_put_u64(&peers->links, raft_id, peer);
     }
-    close_client(peers, peer->client);
+    beats_close(&peer->beats);
+    peers_close_client(peers, peer->client);
     peer->client = client;
     free(peer->node_id);
     free(peer->addr);
@@ -438,6 +482,8 @@ static void transport_remove_peer(struct transport *transport, uint64_t raft_id)
     struct peer_link *peer = map_remove_u64(&peers->links, raft_id);
     if (!peer)
         return;
+    beats_close(&peer->beats);
+    peer->answers = NULL;
     list_push_back(&peers->leaving, &peer->link);
     loop_timer_start(&peer->linger, PEERS_LINGER_MS);
 }
@@ -452,83 +498,6 @@ struct rpc_client *peers_client(struct peers *peers, uint64_t raft_id)
 {
     struct peer_link *peer = map_get_u64(&peers->links, raft_id);
     return peer ? peer->client : NULL;
-}
-
-// ---- health -------------------------------------------------------------------------------------
-
-struct check {
-    struct peers *peers;
-    struct rpc_client *own; // made for this check
-    peers_health_fn done;
-    void *ctx;
-    struct loop_post post; // when it fails before any call
-    struct err err;
-};
-
-static void check_end(struct check *check, const struct err *err)
-{
-    struct peers *peers = check->peers;
-    check->done(check->ctx, err);
-    close_client(peers, check->own);
-    free(check);
-    peers->checks--;
-    finish_closing(peers);
-}
-
-static void on_check_done(struct rpc_request *request, void *ctx, const struct rpc_status *status,
-                          const struct metadata *trailers)
-{
-    (void)trailers;
-    struct check *check = ctx;
-    struct err err = status->err;
-    const Swarm__HealthCheckResponse *response =
-        err.code == ERR_OK ? (const Swarm__HealthCheckResponse *)rpc_request_message(request)
-                           : NULL;
-    if (response && response->status != SWARM__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING)
-        err_set(&err, ERR_UNAVAILABLE, "member is not serving");
-    check_end(check, err.code == ERR_OK ? NULL : &err);
-}
-
-static void on_check_impossible(struct loop_post *post)
-{
-    struct check *check = CONTAINER_OF(post, struct check, post);
-    check_end(check, &check->err);
-}
-
-static void check_start(struct check *check, struct rpc_client *client)
-{
-    check->peers->checks++;
-    if (!client) {
-        loop_post(check->peers->loop, &check->post, on_check_impossible);
-        return;
-    }
-    Swarm__HealthCheckRequest request = SWARM__HEALTH_CHECK_REQUEST__INIT;
-    request.service = (char *)"Raft";
-    struct rpc_request_spec spec = {
-        .path = PATH_HEALTH,
-        .kind = RPC_UNARY,
-        .response = &swarm__health_check_response__descriptor,
-        .timeout_ms = PEERS_HEALTH_MS,
-        .on_done = on_check_done,
-        .ctx = check,
-    };
-    rpc_client_call(client, &spec, &request.base);
-}
-
-void peers_check_member(struct peers *peers, uint64_t raft_id, peers_health_fn done, void *ctx)
-{
-    struct check *check = MEM_NEW(struct check);
-    *check = (struct check){.peers = peers, .done = done, .ctx = ctx};
-    err_set(&check->err, ERR_NOT_FOUND, "no raft member %" PRIx64, raft_id);
-    check_start(check, peers_client(peers, raft_id));
-}
-
-void peers_check_addr(struct peers *peers, const char *addr, peers_health_fn done, void *ctx)
-{
-    struct check *check = MEM_NEW(struct check);
-    *check = (struct check){.peers = peers, .done = done, .ctx = ctx};
-    check->own = client_new(peers, addr, &check->err);
-    check_start(check, check->own);
 }
 
 // ---- life ---------------------------------------------------------------------------------------

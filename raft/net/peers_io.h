@@ -4,8 +4,8 @@
 // To a stock member each message is one StreamRaftMessage call, and the next goes out when the
 // reply to the one before came: its handlers run at the same time and would lose the order. A
 // member of our own kind, which says so in its reply, keeps the order of calls; up to
-// PEERS_PIPELINE of them are then under way at once. A peer that lacks the call (UNIMPLEMENTED)
-// gets ProcessRaftMessage.
+// PEERS_PIPELINE of them are then under way at once, and heartbeats and their answers have a call
+// that stays open (beats_io.h). A peer that lacks the call (UNIMPLEMENTED) gets ProcessRaftMessage.
 #ifndef RAFT_NET_PEERS_IO_H
 #define RAFT_NET_PEERS_IO_H
 
@@ -44,6 +44,9 @@
 // The header by which our own servers are known.
 #define PEERS_OURS_HEADER "skep-raft"
 
+// Heartbeats to our own members and their answers, each a StreamRaftMessageRequest (beats_io.h).
+#define PEERS_BEATS_PATH "/skep.v1.Raft/Beats"
+
 struct peers;
 
 struct peers_config {
@@ -68,6 +71,11 @@ void peers_close(struct peers *peers, void (*closed)(void *ctx), void *ctx);
 
 // The member's client, for calls that are forwarded to the leader; NULL for unknown members.
 struct rpc_client *peers_client(struct peers *peers, uint64_t raft_id);
+
+// The member's heartbeats come from this call, and that is where its answers go: until it is
+// dropped, which does nothing when there is another by now.
+void peers_set_answers(struct peers *peers, uint64_t raft_id, struct rpc_call *call);
+void peers_drop_answers(struct peers *peers, uint64_t raft_id, const struct rpc_call *call);
 
 // Asks a member's, or with `addr` any manager's, Health service whether "Raft" is SERVING. `done`
 // runs exactly once, err NULL when it is. UNAVAILABLE or the status it answered otherwise.

@@ -32,6 +32,9 @@ struct transport_reports {
     void (*unreachable)(void *ctx, uint64_t raft_id);
     void (*snapshot_sent)(void *ctx, uint64_t raft_id, bool ok);
 
+    // An answer to a heartbeat came outside of the services; lives until this returns.
+    void (*answered)(void *ctx, const struct raft_message *message);
+
     // The peer says that we were removed from the cluster (swarmkit 18.4).
     void (*removed)(void *ctx);
     void *ctx;

@@ -14,6 +14,7 @@
 #include "proto/wire/ca.pb-c.h"
 #include "proto/wire/methods.h"
 #include "proto/wire/names.h"
+#include "raft/net/peers_io.h"
 #include "tests/support/support.h"
 
 #define PEM_BYTES_MAX ((size_t)1 << 20)
@@ -322,7 +323,9 @@ struct asked site_call(struct rpc_client *client, const char *path, const struct
     static const enum rpc_kind kinds[] = {[METHOD_UNARY] = RPC_UNARY,
                                           [METHOD_SERVER_STREAM] = RPC_SERVER_STREAM,
                                           [METHOD_CLIENT_STREAM] = RPC_CLIENT_STREAM};
-    const struct method *method = method_find(path);
+    // Of our own methods, which are not in the table, one is called so.
+    static const struct method beats = {.path = PEERS_BEATS_PATH, .kind = METHOD_CLIENT_STREAM};
+    const struct method *method = str_equal(path, beats.path) ? &beats : method_find(path);
     ck_assert_msg(method != NULL, "%s", path);
     struct asked asked = {0};
     bool streams = method->kind == METHOD_SERVER_STREAM;

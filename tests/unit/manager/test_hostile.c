@@ -16,6 +16,7 @@
 #include "proto/wire/times.h"
 #include "proto/wire/wire.h"
 #include "raft/core/types.h"
+#include "raft/net/peers_io.h"
 #include "tests/unit/manager/sites.h"
 
 static struct rpc_client *manager; // with the manager's own certificate
@@ -71,6 +72,9 @@ static void refuse_all(struct rpc_client *client, enum method_callers from, cons
         ck_assert_msg(asked.status.err.code == ERR_PERMISSION_DENIED, "%s calls %s: %d %s", whose,
                       method->path, asked.status.err.code, asked.status.err.message);
     }
+    // The one method that is ours alone.
+    struct asked asked = site_call(client, PEERS_BEATS_PATH, NULL, "", 0);
+    ck_assert_int_eq(asked.status.err.code, ERR_PERMISSION_DENIED);
     rpc_client_close(client, NULL, NULL);
 }
 
@@ -391,8 +395,11 @@ START_TEST(a_members_broken_raft_messages_change_nothing)
         struct buf body;
         buf_init(&body, 65536);
         raft_message(&body, &before);
-        struct asked asked = site_call(manager, "/docker.swarmkit.v1.Raft/ProcessRaftMessage", NULL,
-                                       body.data, body.len);
+        // The requests of both have the message as their field 1.
+        bool beats = rand_below(&rng, 2);
+        const char *path =
+            beats ? PEERS_BEATS_PATH : "/docker.swarmkit.v1.Raft/ProcessRaftMessage";
+        struct asked asked = site_call(manager, path, NULL, body.data, body.len);
         refused += asked.status.err.code == ERR_INVALID_ARGUMENT;
         ck_assert_msg(!sites[0].stopped, "message %d stops the manager", round);
         buf_fini(&body);

@@ -41,6 +41,10 @@ static struct {
     size_t pieces, piece_bytes_max;
     struct buf data; // of snapshots
     size_t old_calls;
+    struct rpc_call *beats; // the call that heartbeats come from
+    size_t beats_calls, beats_count;
+    bool mute; // answers no heartbeat
+    enum raft_message_type answers_with;
     bool closed;
 } member;
 
@@ -109,6 +113,36 @@ static void answer_held(void)
         reply(held[i]);
 }
 
+static void handle_beats(struct rpc_call *call)
+{
+    member.beats = call;
+    member.beats_calls++;
+}
+
+static void on_beat(struct rpc_call *call)
+{
+    const Raftpb__Message *heartbeat =
+        ((const Swarm__StreamRaftMessageRequest *)rpc_call_message(call))->message;
+    ck_assert_int_eq(heartbeat->type, RAFTPB__MESSAGE_TYPE__MsgHeartbeat);
+    member.beats_count++;
+    if (member.mute)
+        return;
+    Raftpb__Message message = *heartbeat;
+    message.type = (Raftpb__MessageType)member.answers_with;
+    message.from = heartbeat->to;
+    message.to = heartbeat->from;
+    Swarm__StreamRaftMessageRequest answer = SWARM__STREAM_RAFT_MESSAGE_REQUEST__INIT;
+    answer.message = &message;
+    ck_assert_int_eq(rpc_call_send(call, &answer.base, NULL), 0);
+}
+
+static void on_beats_over(struct rpc_call *call)
+{
+    if (member.beats == call)
+        member.beats = NULL;
+    rpc_call_finish(call, NULL);
+}
+
 static void handle_process(struct rpc_call *call)
 {
     see(((const Swarm__ProcessRaftMessageRequest *)rpc_call_message(call))->message);
@@ -137,6 +171,13 @@ static const struct rpc_method methods[] = {
      .kind = RPC_UNARY,
      .request = &swarm__health_check_request__descriptor,
      .handle = handle_health},
+    {.path = PEERS_BEATS_PATH,
+     .kind = RPC_BIDI_STREAM,
+     .request = &swarm__stream_raft_message_request__descriptor,
+     .handle = handle_beats,
+     .on_message = on_beat,
+     .on_end = on_beats_over,
+     .on_cancel = on_beats_over},
     // Last: an old member lacks it.
     {.path = "/docker.swarmkit.v1.Raft/StreamRaftMessage",
      .kind = RPC_CLIENT_STREAM,
@@ -184,7 +225,15 @@ static void member_stop(void)
 
 // ---- what is reported ---------------------------------------------------------------------------
 
-static size_t unreachable, snapshots_sent, snapshots_lost, removals, recognised;
+static size_t unreachable, snapshots_sent, snapshots_lost, removals, recognised, answered;
+
+static void on_answered(void *ctx, const struct raft_message *message)
+{
+    (void)ctx;
+    ck_assert_int_eq(message->type, RAFT_MSG_HEARTBEAT_RESP);
+    ck_assert_uint_eq(message->from, HIM);
+    answered++;
+}
 
 static void on_unreachable(void *ctx, uint64_t raft_id)
 {
@@ -282,11 +331,13 @@ static void setup(void)
     loop_init(&loop);
     memset(&member, 0, sizeof member);
     buf_init(&member.data, DATA_MAX);
-    unreachable = snapshots_sent = snapshots_lost = removals = recognised = 0;
+    unreachable = snapshots_sent = snapshots_lost = removals = recognised = answered = 0;
+    member.answers_with = RAFT_MSG_HEARTBEAT_RESP;
     peers = peers_new(&(struct peers_config){.loop = &loop, .ours = on_ours});
     transport = peers_transport(peers);
     peers_set_reports(peers, &(struct transport_reports){.unreachable = on_unreachable,
                                                          .snapshot_sent = on_snapshot_sent,
+                                                         .answered = on_answered,
                                                          .removed = on_removed});
 }
 
@@ -366,6 +417,124 @@ START_TEST(a_member_that_moved_is_found_at_its_new_address)
     send_one(2);
     await(&member.seen_count, 2);
     check_order(2);
+}
+END_TEST
+
+// ---- heartbeats ---------------------------------------------------------------------------------
+
+static bool never(void *ctx)
+{
+    (void)ctx;
+    return false;
+}
+
+static void run_for_ms(int64_t ms)
+{
+    loop_run_until(&loop, never, NULL, ms);
+}
+
+static void send_heartbeat(void)
+{
+    struct raft_message message = {.type = RAFT_MSG_HEARTBEAT, .to = HIM, .from = 1};
+    transport->send(transport, &message, NULL);
+}
+
+// A member of our own kind, known as such.
+static void know_one_of_ours(void)
+{
+    member_start(false);
+    member.ours = true;
+    know_him();
+    send_one(1);
+    await(&recognised, 1);
+    while (!transport->reachable(transport, HIM))
+        run_for_ms(1);
+}
+
+START_TEST(heartbeats_to_our_own_kind_and_their_answers_have_one_call)
+{
+    know_one_of_ours();
+    for (size_t i = 1; i <= 20; i++) {
+        send_heartbeat();
+        await(&answered, i);
+    }
+    ck_assert_uint_eq(member.beats_calls, 1);
+    ck_assert_uint_eq(member.beats_count, 20);
+    ck_assert_uint_eq(member.seen_count, 1); // no call of their own
+    ck_assert_uint_eq(unreachable, 0);
+}
+END_TEST
+
+START_TEST(heartbeats_to_stock_are_calls)
+{
+    member_start(false);
+    know_him();
+    send_one(1);
+    await(&member.seen_count, 1);
+    send_heartbeat();
+    await(&member.seen_count, 2);
+    ck_assert_uint_eq(member.beats_calls, 0);
+}
+END_TEST
+
+START_TEST(a_call_of_heartbeats_that_broke_is_made_again)
+{
+    know_one_of_ours();
+    send_heartbeat();
+    await(&answered, 1);
+    member_stop();
+    await(&unreachable, 1);
+    ck_assert(!transport->reachable(transport, HIM));
+    member_start(false);
+    know_him();
+    send_heartbeat(); // a call, as nobody knows whether it is there
+    await(&member.seen_count, 2);
+    while (!transport->reachable(transport, HIM))
+        run_for_ms(1);
+    send_heartbeat();
+    await(&answered, 2);
+    ck_assert_uint_eq(member.beats_calls, 2);
+}
+END_TEST
+
+START_TEST(a_member_that_answers_no_heartbeat_is_unreachable)
+{
+    know_one_of_ours();
+    member.mute = member.holds = true;
+    send_heartbeat();
+    await(&member.beats_count, 1);
+    while (unreachable == 0) {
+        send_heartbeat();
+        run_for_ms(50);
+    }
+    ck_assert(!transport->reachable(transport, HIM));
+    ck_assert_uint_eq(member.beats_calls, 1);
+    ck_assert_uint_eq(answered, 0);
+}
+END_TEST
+
+START_TEST(an_answer_that_is_none_ends_the_call)
+{
+    know_one_of_ours();
+    member.answers_with = RAFT_MSG_APP;
+    send_heartbeat();
+    await(&unreachable, 1);
+    ck_assert_uint_eq(answered, 0);
+}
+END_TEST
+
+START_TEST(who_answers_heartbeats_sends_none)
+{
+    know_one_of_ours();
+    send_heartbeat();
+    await(&answered, 1);
+    ck_assert_ptr_nonnull(member.beats);
+    struct raft_message message = {.type = RAFT_MSG_HEARTBEAT_RESP, .to = HIM, .from = 1};
+    transport->send(transport, &message, NULL);
+    await(&member.seen_count, 2); // no call of his is open: as any other
+    while (member.beats)
+        run_for_ms(1);
+    ck_assert_uint_eq(unreachable, 0);
 }
 END_TEST
 
@@ -542,6 +711,12 @@ Suite *suite_peers_io(void)
     tcase_add_test(tcase, our_own_kind_gets_a_pipeline_in_order);
     tcase_add_test(tcase, an_old_member_is_spoken_to_in_the_old_way);
     tcase_add_test(tcase, a_member_that_moved_is_found_at_its_new_address);
+    tcase_add_test(tcase, heartbeats_to_our_own_kind_and_their_answers_have_one_call);
+    tcase_add_test(tcase, heartbeats_to_stock_are_calls);
+    tcase_add_test(tcase, a_call_of_heartbeats_that_broke_is_made_again);
+    tcase_add_test(tcase, a_member_that_answers_no_heartbeat_is_unreachable);
+    tcase_add_test(tcase, an_answer_that_is_none_ends_the_call);
+    tcase_add_test(tcase, who_answers_heartbeats_sends_none);
     tcase_add_test(tcase, a_snapshot_goes_in_pieces_that_stock_takes);
     tcase_add_test(tcase, a_snapshot_that_is_refused_is_told);
     tcase_add_test(tcase, who_is_not_there_is_unreachable_and_comes_back);
