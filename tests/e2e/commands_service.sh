@@ -4,6 +4,7 @@
 # newest docker command of this machine against three nodes. SKEP_E2E_ENGINE=stock runs the same on
 # stock engines, to show that the script itself is honest.
 # ctest: TIMEOUT 600
+# ctest-stock: TIMEOUT 900
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox nft jq script
 lab_commands
@@ -30,6 +31,13 @@ d h1 network create -d overlay --attachable --subnet 10.61.0.0/24 one >/dev/null
 d h1 network create -d overlay --attachable --subnet 10.62.0.0/24 two >/dev/null
 printf s3cret | d h1 secret create s1 - >/dev/null
 printf conf | d h1 config create c1 - >/dev/null
+# A stock engine has one file for all the uses of a secret, with the mode and owner of one of them.
+s2=s1 c2=c1
+if ! ours; then
+  s2=s2 c2=c2
+  printf s3cret | d h1 secret create s2 - >/dev/null
+  printf conf | d h1 config create c2 - >/dev/null
+fi
 d h1 node update --label-add zone=a h1 >/dev/null
 mkdir "$LAB/bind"; echo bound >"$LAB/bind/f"
 echo 'C=3' >"$LAB/env"
@@ -40,7 +48,7 @@ create --name full --constraint node.hostname==h1 --replicas 1 --env A=1 -e B=tw
   --restart-condition on-failure --restart-delay 3s --restart-max-attempts 4 --restart-window 5s \
   --update-parallelism 2 --update-delay 1s --update-order start-first --update-failure-action rollback --update-monitor 2s --update-max-failure-ratio 0.1 \
   --rollback-parallelism 3 --rollback-delay 2s --rollback-order start-first --rollback-failure-action continue --rollback-monitor 3s --rollback-max-failure-ratio 0.2 \
-  --network name=one,alias=other --network two --secret source=s1,target=/run/s1,mode=0400,uid=1,gid=2 --secret s1 --config c1 --config source=c1,target=/etc/c,mode=0440 \
+  --network name=one,alias=other --network two --secret source=s1,target=/run/s1,mode=0400,uid=1,gid=2 --secret "$s2" --config c1 --config source="$c2",target=/etc/c,mode=0440 \
   --mount type=tmpfs,target=/scratch,tmpfs-size=1m,tmpfs-mode=1770 --mount type=volume,source=vol,target=/v,volume-label=x=y \
   --mount "type=bind,source=$LAB/bind,target=/b,readonly" --hostname '{{.Service.Name}}-{{.Task.Slot}}' --workdir /tmp --user root \
   --stop-grace-period 1s --stop-signal INT --health-cmd 'test -e /bin/sh' --health-interval 1s --health-retries 3 --health-timeout 30s --health-start-period 1s \
@@ -48,7 +56,7 @@ create --name full --constraint node.hostname==h1 --replicas 1 --env A=1 -e B=tw
   --sysctl net.ipv4.ip_unprivileged_port_start=1 --init --read-only --log-driver json-file --log-opt max-size=1m --endpoint-mode vip --group nogroup \
   --tty --replicas-max-per-node 2 "$I" sleep 100000 >/dev/null
 within 60 replicas full 1/1 || fail "$(c ps --no-trunc full)"
-inside full sh -c 'hostname; pwd; id -un; echo "$A $B $C"; cat /run/secrets/s1 /run/s1 /c1 /etc/c; echo; cat /b/f
+inside full sh -c 'hostname; pwd; id -un; echo "$A $B $C"; cat /run/secrets/'"$s2"' /run/s1 /c1 /etc/c; echo; cat /b/f
   stat -c "%a %u %g" /run/s1 /etc/c; stat -c %a /scratch; ulimit -n; ulimit -Hn; cat /proc/sys/net/ipv4/ip_unprivileged_port_start
   touch /no 2>/dev/null || echo read-only; touch /b/no 2>/dev/null || echo bind read-only; touch /v/yes /scratch/yes && echo written
   test -t 1 && echo no terminal of exec; test -c /dev/console -o -c /dev/pts/0 && echo terminal
@@ -108,7 +116,7 @@ update --env-add A=9 --env-rm B --label-add l=2 --label-add m=3 --container-labe
   --restart-condition any --restart-delay 1s --restart-max-attempts 5 --restart-window 6s --update-parallelism 4 --update-delay 0s --update-order stop-first \
   --update-failure-action continue --update-monitor 1s --update-max-failure-ratio 0.5 --rollback-parallelism 0 --rollback-delay 0s --rollback-order stop-first \
   --rollback-failure-action pause --rollback-monitor 1s --rollback-max-failure-ratio 0 --network-rm two --mount-rm /v --mount-add type=tmpfs,target=/t \
-  --secret-rm s1 --secret-add source=s1,target=/run/again --config-rm c1 --config-add source=c1,target=/etc/again --hostname plain --workdir /etc --user nobody \
+  --secret-rm s1 --secret-rm "$s2" --secret-add source=s1,target=/run/again --config-rm c1 --config-rm "$c2" --config-add source=c1,target=/etc/again --hostname plain --workdir /etc --user nobody \
   --group-rm nogroup --group-add root --stop-grace-period 2s --stop-signal TERM --no-healthcheck --dns-rm 10.9.9.9 --dns-add 10.8.8.8 \
   --dns-search-rm ex.test --dns-search-add ex2.test --dns-option-rm ndots:2 --dns-option-add timeout:1 --host-rm extra:10.1.1.1 --host-add more:10.2.2.2 \
   --cap-drop NET_RAW --ulimit-rm nofile --ulimit-add nproc=100:200 --sysctl-rm net.ipv4.ip_unprivileged_port_start --sysctl-add net.ipv4.ip_local_port_range="2000 3000" \
@@ -224,7 +232,8 @@ eventually 60 replicas job '0/1 (2/2 completed)'
 eventually 60 replicas everywhere '0/0 (3/3 completed)'
 create --stop-grace-period 1s --name rr --endpoint-mode dnsrr --network one --replicas 2 --constraint node.hostname==h1 "$I" sleep 100000 >/dev/null
 eventually 60 replicas rr 2/2
-same 'dnsrr 0' "$(service rr '.Endpoint.Spec.Mode}} {{len .Endpoint.VirtualIPs')" "no address of its own"
+# (A stock manager leaves .Endpoint.Spec empty where there is nothing to give.)
+same 'dnsrr 0' "$(service rr '.Spec.EndpointSpec.Mode}} {{len .Endpoint.VirtualIPs')" "no address of its own"
 asked() { [[ $(d h1 exec "$(container rr | sed -n 1p)" nslookup rr. | grep -c 'Address.*10\.61\.0\.') == 2 ]]; }
 eventually 60 asked
 refused 'published ports.*dnsrr|EndpointSpec.*ingress|port published with ingress mode' create --endpoint-mode dnsrr -p 1:1 "$I"
