@@ -70,7 +70,7 @@ while not os.path.exists(stop):
 skep_stop h1
 skep_start h1
 # A change that came by gossip afterwards shows that the balancer is no more as the restart found it.
-manager service scale --detach other=2 >/dev/null || fail "the manager takes no commands the moment its node is there"
+in_sequence manager service scale --detach other=2 >/dev/null || fail "the manager takes no commands the moment its node is there"
 rows() { in_client nft list map ip skep_lb slots | grep -o "$other \. [0-9]*" | sort -u | wc -l; }
 two() { (($(rows) >= 2)); }
 eventually 60 two

@@ -74,9 +74,9 @@ eventually 60 health checked 'healthy asked'
 docker service rm checked unchecked own >/dev/null
 
 step "scaled, updated"
-docker service scale --detach plain=4 >/dev/null
+in_sequence docker service scale --detach plain=4 >/dev/null
 eventually 60 replicas plain 4/4
-docker service update --detach --update-parallelism 0 --env-add SIZE=large plain >/dev/null
+in_sequence docker service update --detach --update-parallelism 0 --env-add SIZE=large plain >/dev/null
 updated() { [[ $(docker service inspect plain --format '{{.UpdateStatus.State}}') == completed ]]; }
 eventually 60 updated
 eventually 60 replicas plain 4/4
@@ -87,15 +87,17 @@ before=$(sleepers)
 skep_stop h1
 same "$before" "$(sleepers)" "processes without skepd"
 skepd_starts
+docker service ls >/dev/null || fail "skepd is ready, and its manager is not"
 eventually 60 ready
 eventually 60 replicas plain 4/4
 same "$before" "$(sleepers)" "processes after the restart"
 kill9 h1 skepd
 skepd_starts
+docker service ls >/dev/null || fail "skepd is ready after a crash, and its manager is not"
 eventually 60 ready
 eventually 60 replicas plain 4/4
 same "$before" "$(sleepers)" "processes after the crash"
-docker service scale --detach plain=1 >/dev/null
+in_sequence docker service scale --detach plain=1 >/dev/null
 eventually 60 replicas plain 1/1
 eventually 60 asleep 2
 

@@ -61,6 +61,20 @@ eventually()
 # within SECONDS COMMAND...: as eventually, but only returns 1 at the deadline.
 within() { (eventually "$@") 2>/dev/null; }
 
+# in_sequence COMMAND...: a command that changes an object of the swarm. The managers write to objects
+# too, and between a command's look and its change they may: who comes second is refused, and asks again.
+in_sequence()
+{
+  local said status deadline=$((SECONDS + 60 * LAB_PATIENCE))
+  while :; do
+    status=0
+    { said=$("$@" 2>&1 >&3) || status=$?; } 3>&1
+    [[ $status != 0 && $said == *'update out of sequence'* ]] && ((SECONDS < deadline)) || break
+  done
+  [[ -z $said ]] || printf '%s\n' "$said" >&2
+  return "$status"
+}
+
 # has PATTERN [grep option...]: what comes in has the pattern. It reads to the end, as grep -q does not:
 # a program that still writes when its reader goes dies of that, which pipefail takes for a failure.
 has() { local said; said=$(cat); grep -q "${@:2}" -e "$1" <<<"$said"; }
