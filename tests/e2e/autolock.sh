@@ -52,17 +52,21 @@ same "$tasks" "$(sleepers h1)" "the tasks of the unlocked node"
 step "another manager gets the lock too; a worker has none"
 skep h2 swarm join --token "$(skep h1 swarm join-token --quiet manager)" "$(ip_of h1):2377" >/dev/null
 eventually 60 two_managers h2
-locked h2 || fail "h2's key file is in clear"
+eventually 60 locked h2
 eventually 60 skep h1 node demote h2
 eventually 60 clear_key h2
 eventually 60 skep h1 node promote h2
 eventually 60 two_managers h2
-locked h2 || fail "h2's key file is in clear after its promotion"
+eventually 60 locked h2
 
 step "a new key for all"
 old=$key
 hushed=("$hush" "${old#SWMKEY-1-}")
-key=$(skep h1 swarm unlock-key --rotate --quiet)
+# (With two managers there may be an election, and then nobody to ask for a moment.)
+gives_key() { skep h1 swarm unlock-key --rotate --quiet >"$LAB/key"; }
+eventually 60 gives_key
+key=$(<"$LAB/key")
+rm "$LAB/key"
 [[ $key != "$old" ]] || fail "the same key"
 told() { same "$key" "$(skep h2 swarm unlock-key --quiet)" "the key, asked of h2"; }
 eventually 60 told
@@ -209,7 +213,7 @@ managers() { [[ $(skep h1 node ls --format '{{.ManagerStatus}}' | sort | tr '\n'
 eventually 60 managers
 same "$service" "$(skep h1 service inspect web --format '{{.ID}} {{.CreatedAt}}')" "the service"
 same "$tasks" "$(sleepers h1)" "its tasks"
-skep h1 service scale --detach web=2 >/dev/null
+in_sequence skep h1 service scale --detach web=2 >/dev/null
 eventually 90 replicas web 2/2
 skep_stop h1
 up h1

@@ -64,7 +64,7 @@ live_by_updates()
     --update-parallelism 0 --update-monitor 1ms --limit-memory 32M --log-opt max-size=1m "$LAB_IMAGE" sleep 100000 >/dev/null
   eventually 120 replicas rich "$runs"
   for ((round = ALIVE; round < $1; round += ALIVE)); do
-    docker service update --quiet --detach --no-resolve-image --force rich >/dev/null
+    in_sequence docker service update --quiet --detach --no-resolve-image --force rich >/dev/null
     eventually 120 updated
     eventually 120 replicas rich "$runs"
   done

@@ -40,7 +40,7 @@ step "join-token, join with flags, leave"
 worker=$(d h1 swarm join-token --quiet worker)
 manager=$(d h1 swarm join-token -q manager)
 [[ $(d h1 swarm join-token worker) == *"docker swarm join --token $worker $(ip_of h1):2377"* ]] || fail "join-token"
-d h1 swarm join-token --rotate --quiet worker >"$LAB/rotated"
+in_sequence d h1 swarm join-token --rotate --quiet worker >"$LAB/rotated"
 [[ $(<"$LAB/rotated") != "$worker" && $(d h1 swarm join-token -q worker) == "$(<"$LAB/rotated")" ]] || fail "not rotated"
 same "$manager" "$(d h1 swarm join-token -q manager)" "the other token"
 refused 'A valid join token is necessary|invalid join token' d h2 swarm join --token "$worker" "$(ip_of h1):2377"
@@ -58,7 +58,9 @@ step "swarm update"
 eventually 60 d h1 swarm update --task-history-limit 4 --cert-expiry 72h --dispatcher-heartbeat 3s --max-snapshots 1 --snapshot-interval 700
 same '4 72h0m0s 3s 1 700' "$(spec 'Orchestration.TaskHistoryRetentionLimit}} {{.Swarm.Cluster.Spec.CAConfig.NodeCertExpiry}} {{.Swarm.Cluster.Spec.Dispatcher.HeartbeatPeriod}} {{.Swarm.Cluster.Spec.Raft.KeepOldSnapshots}} {{.Swarm.Cluster.Spec.Raft.SnapshotInterval')" "the specification"
 refused 'certificate expiry' d h1 swarm update --cert-expiry 1m
-[[ $(d h1 swarm update --autolock=true) == *SWMKEY-1-* ]] || fail "no unlock key"
+locks() { d h1 swarm update --autolock=true >"$LAB/locks"; }
+eventually 60 locks
+has SWMKEY-1- <"$LAB/locks" || fail "no unlock key"
 # Managers that seal their state anew may elect meanwhile, and until then there is nobody to ask.
 same_key() { local key; key=$(d h1 swarm unlock-key -q) && same "$key" "$(d h2 swarm unlock-key -q)" "the unlock key"; }
 eventually 60 same_key
@@ -143,6 +145,7 @@ refused 'unknown flag|API version 1.42|cluster volumes are not supported' d h1 v
 if ours; then
   # What the guides promise and stock engines do not do.
   d h1 network create -d overlay --subnet 10.44.0.0/24 --opt com.docker.network.driver.overlay.vxlanid=100 hundred >/dev/null
+  eventually 60 has_subnet hundred
   same 100 "$(net hundred 'index .Options "com.docker.network.driver.overlay.vxlanid_list"')" "the tunnel's number"
   d h1 network create -d overlay --opt encrypted=false fast >/dev/null
   same '' "$(net fast 'range $k, $v := .Options}}{{if eq $k "encrypted"}}{{$v}}{{end}}{{end')" "encrypted=false"
@@ -191,4 +194,5 @@ same inactive "$(info h1 .Swarm.LocalNodeState)" "state"
 d h1 swarm init --advertise-addr "$(ip_of h1)" >/dev/null
 # The guides' network beside the routing mesh's. (A stock engine takes the command, and waits for ever.)
 d h1 network create --driver overlay --subnet 10.0.0.0/24 mynetwork >/dev/null
+! ours || eventually 60 has_subnet mynetwork
 ! ours || same 10.0.0.0/24 "$(net mynetwork '(index .IPAM.Config 0).Subnet')" "beside the routing mesh's"

@@ -13,7 +13,7 @@ I=$LAB_IMAGE
 
 c() { d h1 service "$@"; }
 create() { c create --detach --quiet --no-resolve-image "$@"; }
-update() { c update --detach --quiet --no-resolve-image "$@" >/dev/null; }
+update() { in_sequence c update --detach --quiet --no-resolve-image "$@" >/dev/null; }
 service() { c inspect "$1" --format "{{$2}}"; }
 # spec SERVICE PATH: a part of its specification as compact JSON.
 spec() { c inspect "$1" | jq -c ".[0].Spec.$2"; }
@@ -38,7 +38,7 @@ if ! ours; then
   printf s3cret | d h1 secret create s2 - >/dev/null
   printf conf | d h1 config create c2 - >/dev/null
 fi
-d h1 node update --label-add zone=a h1 >/dev/null
+in_sequence d h1 node update --label-add zone=a h1 >/dev/null
 mkdir "$LAB/bind"; echo bound >"$LAB/bind/f"
 echo 'C=3' >"$LAB/env"
 
@@ -166,7 +166,8 @@ grep -v '^null$\|^false$' "$LAB/updated" | diff "$LAB/wanted.set" - || fail "the
 one=$(container full | sed -n 1p)
 same 'plain /etc nobody 9 s3cret conf tmpfs 2000' "$(d h1 exec "$one" sh -c 'echo $(hostname) $PWD $(id -un) $A $(cat /run/again) $(cat /etc/again) \
   $(mount | sed -n "s/^\([a-z]*\) on .t .*/\1/p") $(cut -f1 /proc/sys/net/ipv4/ip_local_port_range)')" "inside of a new task"
-[[ $(c ps full --filter desired-state=running --format '{{.Ports}}') == *'->81/tcp'* ]] || fail "the port of the host"
+told_port() { [[ $(c ps full --filter desired-state=running --format '{{.Ports}}') == *'->81/tcp'* ]]; }
+eventually 60 told_port
 c rm full >/dev/null
 
 step "publish, networks, image and force: the rest of update; rollback"
@@ -186,7 +187,7 @@ eventually 60 now
 [[ -z $(comm -12 <(echo "$first") <(container web | sort)) ]] || fail "an update left a task as it was"
 same 1 "$(d h1 exec "$(container web | sed -n 1p)" sh -c 'echo $NEW')" "environment"
 [[ $(d h1 exec "$(container web | sed -n 1p)" ip addr) == *10.61.0.*10.62.0.* || $(d h1 exec "$(container web | sed -n 1p)" ip addr) == *10.62.0.*10.61.0.* ]] || fail "networks"
-c rollback --detach web >/dev/null
+in_sequence c rollback --detach web >/dev/null
 eventually 60 done_with rollback_completed 3/3
 same '8080 8443 ' "$(service web 'range .Endpoint.Ports}}{{.PublishedPort}} {{end')" "ports of before"
 eventually 60 now
@@ -199,7 +200,7 @@ d h1 tag "$I" busybox:other
 update --image busybox:other --stop-grace-period 1s web
 eventually 60 done_with completed 3/3
 same busybox:other "$(c ls --filter name=web --format '{{.Image}}')" "image"
-c update --detach --rollback web >/dev/null
+in_sequence c update --detach --rollback web >/dev/null
 eventually 60 done_with rollback_completed 3/3
 same "$I" "$(c ls --filter name=web --format '{{.Image}}')" "image of before"
 
@@ -212,7 +213,7 @@ same 1 "$(c ps small --filter node=h2 -q | wc -l)" "service ps by node"
 same small.h2 "$(c ps small --filter node=h2 --format '{{.Name}}' | sed "s/\.$(d h1 node ls --filter name=h2 -q)/.h2/")" "its name"
 same "$(c ps small -q --no-trunc | sort | sed -n 1p)" "$(d h1 inspect --type task "$(c ps small -q --no-trunc | sort | sed -n 1p)" --format '{{.ID}}')" "a task by id"
 [[ $(c inspect --pretty web) == *'Service Mode:'*Replicated*'Image:'*"$I"* ]] || fail "inspect --pretty"
-[[ $(c scale --detach web=1 2>&1) == *'web scaled to 1'* ]] || fail "scale"
+[[ $(in_sequence c scale --detach web=1 2>&1) == *'web scaled to 1'* ]] || fail "scale"
 eventually 60 replicas web 1/1
 refused 'scale can only be used with replicated' c scale --detach small=3
 logged() { [[ $(c logs small 2>/dev/null | grep -c '@h[23] .*| up') == 2 ]]; }
@@ -273,7 +274,7 @@ configs: {conf: {file: ./conf}}
 Y
 echo one >"$LAB/stack/conf"
 stacks() { (cd "$LAB/stack" && d h1 stack "$@"); }
-deploy() { stacks deploy -c c.yml --resolve-image never "$@" st >/dev/null 2>&1; }
+deploy() { in_sequence stacks deploy -c c.yml --resolve-image never "$@" st >/dev/null 2>&1; }
 deploy
 eventually 60 replicas st_web 2/2
 same 'st 2' "$(stacks ls --format '{{.Name}} {{.Services}}')" "stack ls"
@@ -300,7 +301,8 @@ heard() { d h1 exec alpine1 ping -c 1 -W 1 alpine2 >/dev/null 2>&1; }
 eventually 60 heard
 said=$(script -qec "$LAB_DOCKER -H unix://$LAB/h1/$(ours && echo skep || echo docker).sock run -it --rm --name alpine3 --network one $I tty" /dev/null </dev/null)
 [[ $said == */dev/* ]] || fail "run -it: $said"
-same out "$(d h1 logs alpine1)" "logs"
+said_out() { same out "$(d h1 logs alpine1)" "logs"; }
+eventually 60 said_out
 [[ $'\n'"$(d h1 ps --filter network=one --format '{{.Names}} {{.Status}}')" == *$'\n''alpine1 Up'* ]] || fail "ps by network" # beside tasks
 same '' "$(d h1 ps --filter network=none-such --format '{{.Names}}')" "ps by another network"
 [[ $(d h1 network inspect one --format '{{range .Containers}}{{.Name}} {{end}}') == *alpine1* ]] || fail "network inspect: $(d h1 network inspect one)"

@@ -117,7 +117,7 @@ reload '.["max-concurrent-downloads"] = 2'
 eventually 60 asked 2
 kill "${pulls[@]}"
 reload '.mtu = 1300'
-grep -q 'mtu changes only with a restart' "$LAB/h1/skepd.log" || fail "an option that changes silently"
+eventually 60 grep -q 'mtu changes only with a restart' "$LAB/h1/skepd.log"
 reload '.mtu = 1400'
 stop h1 registry
 

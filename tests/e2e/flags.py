@@ -66,7 +66,7 @@ def short_names(lines):
     """What the script calls commands by: `c() { d h1 service "$@"; }` makes c mean `d h1 service`."""
     short = {}
     for _, line in lines:
-        function = re.match(r"(\w+)\(\) *{ (?:.*(?:;|&&) )?(\S+)( .*?)? ?\"\$@\"", line)
+        function = re.match(r"(\w+)\(\) *{ (?:.*(?:;|&&) )?(?:in_sequence )?(\S+)( .*?)? ?\"\$@\"", line)
         if function and function.group(1) not in WORDS:
             name, first, rest = function.groups()
             if first in short or re.fullmatch(RUNNERS, first):

@@ -72,7 +72,7 @@ stop h1 holder
 step "an update: the new task has the port"
 task() { manager service ps blue --filter desired-state=running --quiet --no-trunc; }
 before=$(task)
-manager service update --detach --quiet --force blue >/dev/null 2>&1
+in_sequence manager service update --detach --quiet --force blue >/dev/null 2>&1
 renewed() { running blue && [[ $(task) != "$before" ]]; }
 eventually 60 renewed
 eventually 60 answers h2 "$(ip_of h1)" 8082 blue

@@ -107,7 +107,7 @@ eventually 60 manager node update --availability drain h2
 eventually 60 count h2 0
 eventually 60 replicas web 4/4
 eventually 60 manager node update --availability active h2
-manager service scale --detach web=6 >/dev/null
+in_sequence manager service scale --detach web=6 >/dev/null
 eventually 60 replicas web 6/6
 eventually 60 count h2 2
 

@@ -20,7 +20,7 @@ same "0.0.0.0:8080" "$(d port web 80/tcp | head -1)" "docker port"
 ip=$(d inspect -f '{{.NetworkSettings.IPAddress}}' web)
 [[ $ip == 172.* ]] || fail "docker inspect: $ip"
 same web "$(d run --rm "$LAB_IMAGE" wget -q -O - "http://$ip/")" "a neighbour"
-d run --rm "$LAB_IMAGE" ping -c 1 -W 5 "$(ip_of h2)" >/dev/null || fail "no way out"
+d run --rm "$LAB_IMAGE" ping -c 1 -W 30 "$(ip_of h2)" >/dev/null || fail "no way out"
 refused 'port is already allocated' d run -d -p 8080:80 "$LAB_IMAGE" sleep 60
 refused 'published on IPv6 addresses alone' d run -d -p '[::]:8081:80' "$LAB_IMAGE" sleep 60
 
@@ -30,7 +30,7 @@ refused 'already exists' d network create blue
 d run -d --name fixed --network blue --ip 10.40.0.77 "$LAB_IMAGE" sleep 1000 >/dev/null
 same 10.40.0.77 "$(d inspect -f '{{.NetworkSettings.Networks.blue.IPAddress}}' fixed)" "the address"
 [[ $(d exec fixed cat /etc/hosts) == *10.40.0.77* ]] || fail "hosts file"
-d run --rm --network blue "$LAB_IMAGE" ping -c 1 -W 5 10.40.0.77 >/dev/null || fail "no way on blue"
+d run --rm --network blue "$LAB_IMAGE" ping -c 1 -W 30 10.40.0.77 >/dev/null || fail "no way on blue"
 d run --rm --network blue "$LAB_IMAGE" ping -c 1 -W 1 "$ip" >/dev/null && fail "networks are not apart"
 refused 'active endpoints' d network rm blue
 [[ $(d network ls --format '{{.Name}}/{{.Driver}}') == *blue/bridge* ]] || fail "network ls"
@@ -40,7 +40,7 @@ refused 'not found' d run --rm --network nowhere "$LAB_IMAGE" true
 step "names on a user's network"
 d run -d --name other --network blue --network-alias second "$LAB_IMAGE" sleep 1000 >/dev/null
 for name in other second "$(d inspect -f '{{.Id}}' other | head -c 12)" fixed; do
-  d exec fixed ping -c 1 -W 5 "$name" >/dev/null || fail "no way to $name by name"
+  d exec fixed ping -c 1 -W 30 "$name" >/dev/null || fail "no way to $name by name"
 done
 [[ $(d exec fixed cat /etc/resolv.conf) == *127.0.0.11* ]] || fail "resolv.conf"
 
@@ -49,7 +49,7 @@ d network create --subnet 10.41.0.0/24 red >/dev/null
 d network connect --ip 10.41.0.9 --alias here red other
 [[ $(d exec other ip addr show eth1) == *10.41.0.9* ]] || fail "no second interface"
 same 10.41.0.9 "$(d inspect -f '{{.NetworkSettings.Networks.red.IPAddress}}' other)" "the second address"
-same "other" "$(d run --rm --network red "$LAB_IMAGE" sh -c 'ping -c 1 -W 5 here >/dev/null && echo other')" "by alias"
+same "other" "$(d run --rm --network red "$LAB_IMAGE" sh -c 'ping -c 1 -W 30 here >/dev/null && echo other')" "by alias"
 refused 'already exists' d network connect red other
 name=$(d exec other hostname)
 [[ $(d exec other cat /etc/hosts) == *$'\n10.41.0.9\t'"$name" ]] || fail "its hosts file: $(d exec other cat /etc/hosts)"
@@ -94,8 +94,8 @@ same 10.42.0.16 "$(d inspect -f '{{.NetworkSettings.Networks.six.IPAddress}}' s1
 same 10.42.0.18 "$(d inspect -f '{{.NetworkSettings.Networks.six.IPAddress}}' s2)" "the next that is nobody's"
 same fd00:42::3 "$(d inspect -f '{{.NetworkSettings.Networks.six.GlobalIPv6Address}}' s1)" "IPv6"
 same fd00:42::77 "$(d inspect -f '{{.NetworkSettings.Networks.six.GlobalIPv6Address}}' s2)" "the fixed IPv6 address"
-d exec s1 ping -6 -c 1 -W 5 fd00:42::77 >/dev/null || fail "no way by IPv6"
-d exec s1 ping -6 -c 1 -W 5 s2 >/dev/null || fail "no way by name and IPv6"
+d exec s1 ping -6 -c 1 -W 30 fd00:42::77 >/dev/null || fail "no way by IPv6"
+d exec s1 ping -6 -c 1 -W 30 s2 >/dev/null || fail "no way by name and IPv6"
 on h2 ip -6 addr add fd00:77::2/64 dev eth0 nodad
 on h1 ip -6 addr add fd00:77::1/64 dev eth0 nodad
 v6_out() { d exec s1 ping -6 -c 1 -W 1 fd00:77::2 >/dev/null; }
@@ -139,7 +139,7 @@ eventually 60 heard after
 same 10.40.0.77 "$(d inspect -f '{{.NetworkSettings.Networks.blue.IPAddress}}' fixed)" "the address"
 
 step "stopped and removed: nothing is left"
-d exec fixed ping -c 1 -W 5 other >/dev/null || fail "names are gone after skepd came again"
+d exec fixed ping -c 1 -W 30 other >/dev/null || fail "names are gone after skepd came again"
 d rm -f web fixed other >/dev/null
 d network rm blue >/dev/null
 same "" "$(on h1 ls "$LAB/h1/exec/netns-local")" "namespaces"

@@ -23,7 +23,7 @@ stock h1 swarm init --advertise-addr "$(ip_of h1)" >/dev/null
 for host in "${olds[@]:1}"; do
   stock "$host" swarm join --token "$(stock h1 swarm join-token -q "$(role "$host")")" "$(ip_of h1):2377" >/dev/null
 done
-stock h1 swarm update --dispatcher-heartbeat 1s >/dev/null
+in_sequence stock h1 swarm update --dispatcher-heartbeat 1s >/dev/null
 stock h1 network create -d overlay --subnet 10.30.0.0/24 blue >/dev/null
 printf s3cret | stock h1 secret create s1 - >/dev/null
 # (This kernel may lack what a stock engine's service addresses need, so each node publishes its own.)
@@ -58,7 +58,7 @@ eventually 60 answers "$first"
 for ((i = count - 1; i >= 0; i--)); do
   host=${olds[i]}
   step "$host, a $(role "$host"), is drained, leaves, and comes back with skepd"
-  skep "$first" node update --availability drain "$host" >/dev/null
+  in_sequence skep "$first" node update --availability drain "$host" >/dev/null
   drained() { [[ -z $(skep "$first" node ps "$host" -q --filter desired-state=running) ]]; }
   eventually 60 drained
   if [[ $(role "$host") == manager ]]; then

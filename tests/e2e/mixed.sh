@@ -44,14 +44,14 @@ eventually 60 stock h3 node demote h3 # what a node says of itself meanwhile may
 eventually 60 controls h3 false
 leads() { [[ $(leader h1) =~ ^h[12]$ ]]; }
 eventually 60 leads
-skep h1 service scale --detach web=7 >/dev/null
+in_sequence skep h1 service scale --detach web=7 >/dev/null
 eventually 90 replicas h1 web 7/7
 
 step "promoted again, it is a manager among skepd's"
 eventually 60 skep h2 node promote h3
 eventually 60 controls h3 true
 for host in h1 h2 h3; do eventually 60 settled $host; done
-stock h3 service scale --detach web=6 >/dev/null
+in_sequence stock h3 service scale --detach web=6 >/dev/null
 for host in h1 h2 h3; do eventually 90 replicas $host web 6/6; done
 
 step "the leading skepd's cable is pulled: the others go on"

@@ -76,6 +76,9 @@ effect default-address-pool 10.45.0.0/26 "$(docker network inspect pooled --form
 docker run -d --name one "$LAB_IMAGE" sleep 1000 >/dev/null
 inside() { docker exec one "$@"; }
 shown_by() { docker inspect --format "{{$1}}" one; }
+# A container runs before its program is the one it was told to be: the runtime's own comes first.
+initiated() { [[ $(inside cat /proc/1/comm) == docker-init ]]; }
+eventually 60 initiated
 effect init docker-init "$(inside cat /proc/1/comm)"
 effect init-path "$(md5sum <"$LAB/own-init")" "$(inside md5sum /sbin/docker-init | sed 's,/sbin/docker-init,-,')"
 effect cgroup-parent /others "$(on h1 cat "/proc/$(shown_by .State.Pid)/cgroup" | grep -o '/others' | sort -u)"

@@ -128,9 +128,9 @@ balance()
 come_and_go()
 {
   step "endpoints come and go"
-  manager service scale --detach "web=$ENDPOINTS" >/dev/null
+  in_sequence manager service scale --detach "web=$ENDPOINTS" >/dev/null
   has_come "$ENDPOINTS" "$ENDPOINTS endpoints"
-  manager service scale --detach web=4 >/dev/null
+  in_sequence manager service scale --detach web=4 >/dev/null
   has_come 4 "four endpoints"
 }
 
@@ -138,7 +138,7 @@ hand_over()
 {
   step "the dockerd hands the swarm over to skepd, and is a worker"
   leads() { [[ $(ask "$1" info --format '{{.Swarm.ControlAvailable}}') == "$2" ]]; }
-  manager node promote h1 >/dev/null
+  in_sequence manager node promote h1 >/dev/null
   eventually 60 leads h1 true
   # Its first words may not have come to the other yet: then a demotion is refused.
   eventually 60 ask h1 node demote h3
@@ -163,11 +163,11 @@ renew_keys() # by our own command: docker's has no word for it
 die_and_return()
 {
   local cut spent
-  manager service scale --detach web=6 >/dev/null
+  in_sequence manager service scale --detach web=6 >/dev/null
   has_come 6 "six endpoints"
 
   step "a node's power is cut: its rows and names go everywhere"
-  manager swarm update --dispatcher-heartbeat 2s >/dev/null
+  in_sequence manager swarm update --dispatcher-heartbeat 2s >/dev/null
   host_kill h2
   cut=$(date +%s%3N)
   down() { manager node ls --format '{{.Hostname}} {{.Status}}' | has '^h2 Down'; }
@@ -183,8 +183,8 @@ die_and_return()
   skep_start h2
   watch h2
   eventually 60 ready 3
-  manager swarm update --dispatcher-heartbeat 5s >/dev/null
-  manager service scale --detach web=9 >/dev/null
+  in_sequence manager swarm update --dispatcher-heartbeat 5s >/dev/null
+  in_sequence manager service scale --detach web=9 >/dev/null
   has_come 9 "nine endpoints"
   [[ -n $(skep h2 ps -q) ]] || fail "h2 has no task"
 }

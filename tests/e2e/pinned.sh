@@ -123,7 +123,7 @@ all()
   for by in docker_stock docker_ours native; do
     local words=("$@")
     [[ $by != native ]] || words=("${words[@]/#a-/b-}") # of the same swarm
-    "$by" "${words[@]}" >/dev/null 2>"$LAB/said" || fail "$by ${words[*]}: $(cat "$LAB/said")"
+    in_sequence "$by" "${words[@]}" >/dev/null 2>"$LAB/said" || fail "$by ${words[*]}: $(cat "$LAB/said")"
     [[ $by == docker_stock ]] && said=$(<"$LAB/said")
     same "$said" "$(<"$LAB/said")" "what $by said ($what)"
     local last=${words[-1]}
@@ -158,7 +158,7 @@ deploy()
   compose "$1"
   for by in docker_stock docker_ours native; do
     [[ $by == native ]] && stack=b || stack=a
-    "$by" stack deploy -c "$LAB/stack/c.yml" --resolve-image "$2" "$stack" >/dev/null 2>&1 || fail "$by stack deploy ($2)"
+    in_sequence "$by" stack deploy -c "$LAB/stack/c.yml" --resolve-image "$2" "$stack" >/dev/null 2>&1 || fail "$by stack deploy ($2)"
     same "$3" "$("$by" service inspect "${stack}_s" --format '{{.Spec.TaskTemplate.ContainerSpec.Image}}')" "deployed by $by ($1, $2)"
   done
 }
@@ -180,7 +180,7 @@ logged() { skep h1 service logs --raw runs | grep -c "$1"; }
 said() { [[ $(logged "$1" || true) == "$2" ]]; }
 eventually 60 said second 1
 give moving:1 third
-skep h1 service scale --detach runs=2 >/dev/null
+in_sequence skep h1 service scale --detach runs=2 >/dev/null
 eventually 60 said second 2
 stop h1 open
 skep h1 service create --detach --quiet --no-resolve-image --name gone --restart-condition none "$registry/moving:1@$second" \

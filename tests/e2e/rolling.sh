@@ -70,13 +70,13 @@ for sandbox in "${client:0:12}" ingress_sbox; do
 done
 
 step "scaled up and down"
-manager service scale --detach web=8 >/dev/null
+in_sequence manager service scale --detach web=8 >/dev/null
 eventually 60 replicas web 8/8
-manager service scale --detach web=3 >/dev/null
+in_sequence manager service scale --detach web=3 >/dev/null
 eventually 60 replicas web 3/3
 
 step "rolled"
-manager service update --detach --quiet --force web >/dev/null
+in_sequence manager service update --detach --quiet --force web >/dev/null
 rolled() { [[ $(manager service inspect web --format '{{.UpdateStatus.State}}') == completed ]]; }
 eventually 120 rolled
 tasks() { { skep h1 ps -q --filter name=web; skep h2 ps -q --filter name=web; } | sort | tr '\n' ' '; }

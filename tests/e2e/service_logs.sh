@@ -40,8 +40,8 @@ id=$(docker create --label x.y=1 --label xz=2 --env 'BAR=a b,c' --log-opt env-re
   --log-opt labels=x.y --log-opt tag='{{.ImageName}}/{{.Command}}/{{upper .DaemonName}}' \
   "$LAB_IMAGE" echo hi)
 docker start -a "$id" >/dev/null
-same "BAR=a+b%2Cc,tag=busybox%3Alab%2Fecho+hi%2FDOCKER,x.y=1 hi" "$(docker logs --details "$id")" \
-  "details of a container"
+details() { same "BAR=a+b%2Cc,tag=busybox%3Alab%2Fecho+hi%2FDOCKER,x.y=1 hi" "$(docker logs --details "$id")" "details"; }
+eventually 60 details
 refused "error parsing regexp" docker create --log-opt labels-regex='(' "$LAB_IMAGE"
 refused "log-tag: template" docker create --log-opt tag='{{.Bad}}' "$LAB_IMAGE"
 refused "unknown log opt 'tag' for log driver local" \
@@ -54,7 +54,7 @@ docker service logs -f --raw talk >"$LAB/followed" 2>&1 &
 follower=$!
 lines() { [[ $(wc -l <"$LAB/followed") == "$1" ]]; }
 eventually 60 lines 8
-docker service scale -d talk=3 >/dev/null
+in_sequence docker service scale -d talk=3 >/dev/null
 eventually 60 lines 12
 kill "$follower"
 wait "$follower" || true

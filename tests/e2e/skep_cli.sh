@@ -171,9 +171,9 @@ said=$(native swarm init --advertise-addr "$(ip_of h1)" --task-history-limit 3)
 same 3 "$(docker info --format '{{.Swarm.Cluster.Spec.Orchestration.TaskHistoryRetentionLimit}}')" "history limit"
 refused 'already part of a swarm' native swarm init
 same "$(docker swarm join-token -q worker)" "$(native swarm join-token -q worker)" "the token"
-native swarm update --autolock --cert-expiry 100h >/dev/null
+in_sequence native swarm update --autolock --cert-expiry 100h >/dev/null
 same "$(docker swarm unlock-key -q)" "$(native swarm unlock-key -q)" "the unlock key"
-native swarm update --autolock=false >/dev/null
+in_sequence native swarm update --autolock=false >/dev/null
 refused 'every 12 hours, and not when asked' native swarm update --rotate-network-keys
 same 360000000000000 "$(docker info --format '{{json .Swarm.Cluster.Spec.CAConfig.NodeCertExpiry}}')" "expiry"
 alike swarm ca
@@ -185,7 +185,7 @@ alike node inspect self --format '{{.Spec.Role}} {{.Status.State}} {{range .Desc
 alike node inspect self
 alike node inspect self --pretty
 alike node ls --format '{{json .}}'
-native node update --label-add zone=a --label-add rack=b self >/dev/null 2>&1 || native node update \
+in_sequence native node update --label-add zone=a --label-add rack=b self >/dev/null 2>&1 || native node update \
   --label-add zone=a --label-add rack=b "$(docker node ls -q)" >/dev/null
 same a "$(docker node inspect self --format '{{.Spec.Labels.zone}}')" "the label"
 refused "doesn't exist in node's labels" native node update --label-rm none "$(docker node ls -q)"
@@ -246,13 +246,13 @@ same "$(docker service ps web --no-trunc --format '{{.Name}} {{.Node}} {{.Desire
   "$(native service ps web --no-trunc --format '{{.Name}} {{.Node}} {{.DesiredState}}')" "the tasks' names"
 said=$(native service scale web=3 2>&1)
 [[ $said == *'converged'* ]] || fail "scale said: $said"
-native service update --detach --env-add COLOUR=green --label-add l=2 --publish-add 8099:99 --limit-memory 32m web >/dev/null
+in_sequence native service update --detach --env-add COLOUR=green --label-add l=2 --publish-add 8099:99 --limit-memory 32m web >/dev/null
 same '[COLOUR=green] 2 8099 33554432' "$(docker service inspect web --format \
   '{{.Spec.TaskTemplate.ContainerSpec.Env}} {{.Spec.Labels.l}} {{(index .Spec.EndpointSpec.Ports 0).PublishedPort}} {{.Spec.TaskTemplate.Resources.Limits.MemoryBytes}}')" "the update"
-native service update --detach --env-rm COLOUR --publish-rm 99 web >/dev/null
+in_sequence native service update --detach --env-rm COLOUR --publish-rm 99 web >/dev/null
 same '[] []' "$(docker service inspect web --format \
   '{{json .Spec.TaskTemplate.ContainerSpec.Env}} {{json .Spec.EndpointSpec.Ports}}' | sed 's/null/[]/g')" "the removal"
-native service rollback --detach web >/dev/null
+in_sequence native service rollback --detach web >/dev/null
 same '[COLOUR=green]' "$(docker service inspect web --format '{{.Spec.TaskTemplate.ContainerSpec.Env}}')" "rolled back"
 eventually 60 running web 3/3
 said=$(native service logs web 2>&1)
@@ -428,7 +428,7 @@ alike service inspect web --format '{{printf "%-8s|%5.1f|%03d|%q|%x|%d" .Spec.Na
 alike node inspect self --format '{{.CreatedAt}} {{.Status.Message}}|{{.ManagerStatus.Leader}} {{.Spec.Labels}}'
 refused "at <.Spec.Nope>: can't evaluate field Nope in type swarm.ServiceSpec" native service inspect web --format '{{.Spec.Nope}}'
 refused "at <.Spec.Nope>: can't evaluate field Nope in type swarm.ServiceSpec" docker service inspect web --format '{{.Spec.Nope}}'
-native service update --detach --env-add B=2 web >/dev/null
+in_sequence native service update --detach --env-add B=2 web >/dev/null
 same '[A=1 B=2]' "$(docker service inspect web --format '{{.Spec.TaskTemplate.ContainerSpec.Env}}')" "the update"
 printf x | native secret create s1 - >/dev/null
 alike secret ls

@@ -34,9 +34,9 @@ same "h2 linux $(nproc)000000000 $(($(awk '/^MemTotal/ { print $2 }' /proc/memin
 step "scaled up and down"
 create --name web --replicas 1 --stop-grace-period 1s --update-parallelism 0 "$LAB_IMAGE" sleep 100000
 eventually 60 settled 1
-manager service scale --detach "web=$TASKS" >/dev/null
+in_sequence manager service scale --detach "web=$TASKS" >/dev/null
 eventually $((60 + 2 * TASKS)) settled "$TASKS"
-manager service scale --detach web=2 >/dev/null
+in_sequence manager service scale --detach web=2 >/dev/null
 eventually $((60 + 2 * TASKS)) settled 2
 
 step "secrets, configs, templates, mounts, limits and a health check are in its containers"
@@ -50,7 +50,8 @@ create --name rich --mode global --secret source=quiet,target=told,mode=0400 --c
   --health-start-period 60s "$LAB_IMAGE" sh -c 'for it in "$WHO" "$(hostname)" "$(cat /run/secrets/told)" "$(cat /where)" \
     "$(grep -c " /scratch tmpfs " /proc/mounts)"; do echo "$it"; done; touch /kept/well; exec sleep 100001'
 eventually 60 replicas rich 1/1
-same 'rich on h2,rich-x,hush,at h2,1,' "$(manager service logs --raw rich | tr '\n' ,)" "what it found"
+found() { same 'rich on h2,rich-x,hush,at h2,1,' "$(manager service logs --raw rich | tr '\n' ,)" "what it found"; }
+eventually 60 found
 manager service rm rich >/dev/null
 
 step "followed logs; a job, whose end is its success; a failing one says why"
@@ -70,18 +71,18 @@ eventually 60 said bad '^Failed.*task: non-zero exit \(3\)'
 manager service rm talk job bad >/dev/null
 
 step "rolled forward, back by hand, and back by itself"
-manager service update --detach --quiet --env-add STEP=1 web >/dev/null
+in_sequence manager service update --detach --quiet --env-add STEP=1 web >/dev/null
 eventually 60 update_is completed
 has_step() { local pid; for pid in $(sleepers); do on h2 grep -qz "^STEP=$1\$" "/proc/$pid/environ" || return 1; done; }
 moved() { settled 2 && has_step "$1"; }
 eventually 60 moved 1
-manager service update --detach --quiet --env-add STEP=2 web >/dev/null
+in_sequence manager service update --detach --quiet --env-add STEP=2 web >/dev/null
 eventually 60 update_is completed
 eventually 60 moved 2
-manager service rollback --detach --quiet web >/dev/null
+in_sequence manager service rollback --detach --quiet web >/dev/null
 eventually 60 update_is rollback_completed
 eventually 60 moved 1
-manager service update --detach --quiet --update-failure-action rollback --update-monitor 2s --update-parallelism 1 \
+in_sequence manager service update --detach --quiet --update-failure-action rollback --update-monitor 2s --update-parallelism 1 \
   --args 'sh -c "exit 7"' web >/dev/null
 eventually 90 update_is rollback_completed
 eventually 60 moved 1
@@ -89,21 +90,21 @@ eventually 60 moved 1
 step "paused it gets nothing new; drained it gives up all; active again it has its own"
 # What the node says of itself meanwhile changes its version, and who comes too late asks again.
 eventually 60 manager node update --availability pause "$node"
-manager service scale --detach web=3 >/dev/null
+in_sequence manager service scale --detach web=3 >/dev/null
 eventually 60 said web '^Pending.*no suitable node'
 count 2 || fail "a paused node: $(sleepers)"
 eventually 60 manager node update --availability drain "$node"
 eventually 60 count 0
 eventually 60 manager node update --availability active "$node"
 eventually 60 settled 3
-manager service scale --detach web=2 >/dev/null
+in_sequence manager service scale --detach web=2 >/dev/null
 eventually 60 settled 2
 
 step "another build of the worker, its crash, the manager's restart: processes and connections live on"
 before=$(sleepers)
 # A worker that is away for three heartbeats is down, and its tasks are replaced: on a busy machine a
 # start may take longer than three seconds.
-manager swarm update --dispatcher-heartbeat 20s >/dev/null
+in_sequence manager swarm update --dispatcher-heartbeat 20s >/dev/null
 create --name echo --publish mode=host,published=7000,target=7 "$LAB_IMAGE" nc -ll -p 7 -e cat
 eventually 60 replicas echo 1/1
 listens() { [[ $(echo heard | on h1 timeout 5 busybox nc "$(ip_of h2)" 7000) == heard ]]; }
@@ -133,7 +134,7 @@ eventually 90 is ready
 eventually 60 settled 2
 same "$before" "$(sleepers)" "processes after the crash and the restart"
 manager service rm echo >/dev/null
-manager swarm update --dispatcher-heartbeat 5s >/dev/null
+in_sequence manager swarm update --dispatcher-heartbeat 5s >/dev/null
 
 step "promoted and demoted by the stock command; its tasks run on"
 controls() { [[ $(skep h2 info --format '{{.Swarm.ControlAvailable}}') == "$1" ]]; }

@@ -89,17 +89,17 @@ for host in h2 h3; do eventually 60 docker node update --label-add "zone=$host" 
 docker service create --detach --name near --replicas 2 --constraint node.labels.zone==h3 \
   --placement-pref spread=node.labels.zone --stop-grace-period 1s "$LAB_IMAGE" sleep 100000 >/dev/null
 eventually "$STARTS" spread near 0 2
-docker service update --detach --constraint-rm node.labels.zone==h3 --constraint-add node.labels.zone==h4 near >/dev/null
+in_sequence docker service update --detach --constraint-rm node.labels.zone==h3 --constraint-add node.labels.zone==h4 near >/dev/null
 eventually 60 said near '^Pending.*no suitable node \(.*scheduling constraints not satisfied'
 docker service rm near >/dev/null
 
 step "scaled, and rolled forward; a failing update rolls itself back"
-docker service scale --detach web=4 >/dev/null
+in_sequence docker service scale --detach web=4 >/dev/null
 eventually "$STARTS" runs web 4
-docker service update --detach --env-add SHAPE=round --update-parallelism 2 web >/dev/null
+in_sequence docker service update --detach --env-add SHAPE=round --update-parallelism 2 web >/dev/null
 eventually "$STARTS" update_is completed
 eventually "$STARTS" runs web 4
-docker service update --detach --update-failure-action rollback --update-monitor 240s --args 'sh -c "exit 7"' web >/dev/null
+in_sequence docker service update --detach --update-failure-action rollback --update-monitor 240s --args 'sh -c "exit 7"' web >/dev/null
 eventually "$STARTS" update_is rollback_completed
 same '[sleep 100000]' "$(arguments)" "what it runs"
 eventually 60 said web '^Failed.*task: non-zero exit \(7\)'
@@ -116,7 +116,7 @@ eventually 60 said web '^Failed.*task: non-zero exit \(137\)'
 eventually "$STARTS" spread web 0 4
 eventually 60 docker node update --availability active h2
 eventually "$STARTS" spread rich 1 1
-docker service scale --detach web=2 >/dev/null
+in_sequence docker service scale --detach web=2 >/dev/null
 eventually 120 spread web 0 2
 
 step "skepd is started again, and killed and started again: the swarm goes on, and no container notices"

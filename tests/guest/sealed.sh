@@ -27,7 +27,7 @@ for host in h1 h2; do
 done
 manager swarm init --advertise-addr "$(ip_of h1)" >/dev/null
 # A node that is slow is not down.
-manager swarm update --dispatcher-heartbeat 60s >/dev/null
+in_sequence manager swarm update --dispatcher-heartbeat 60s >/dev/null
 skep h2 swarm join --token "$(manager swarm join-token --quiet worker)" --advertise-addr "$(ip_of h2)" \
   "$(ip_of h1):2377" >/dev/null
 manager network create --driver overlay --attachable --subnet 10.30.0.0/24 --opt encrypted sealed >/dev/null

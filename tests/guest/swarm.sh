@@ -37,7 +37,7 @@ manager swarm init --advertise-addr "$(ip_of h1)" >/dev/null
 stock h2 swarm join --token "$(manager swarm join-token --quiet worker)" --advertise-addr "$(ip_of h2)" \
   "$(ip_of h1):2377" >/dev/null
 # A node that is slow is not down.
-manager swarm update --dispatcher-heartbeat 60s >/dev/null
+in_sequence manager swarm update --dispatcher-heartbeat 60s >/dev/null
 manager network create --driver overlay --subnet 10.20.0.0/24 plain >/dev/null
 manager network create --driver overlay --subnet 10.21.0.0/24 --opt encrypted sealed >/dev/null
 modprobe sctp

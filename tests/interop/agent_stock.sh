@@ -26,11 +26,11 @@ runs() { [[ $(running "$1") == "$2" ]]; }
 eventually 60 runs web 3
 
 step "scaled up and down, updated, a global one beside it"
-stock h1 service scale --detach web=20 >/dev/null
+in_sequence stock h1 service scale --detach web=20 >/dev/null
 eventually 60 runs web 20
-stock h1 service scale --detach web=2 >/dev/null
+in_sequence stock h1 service scale --detach web=2 >/dev/null
 eventually 60 runs web 2
-stock h1 service update --quiet --detach --update-parallelism 0 --env-add A=2 web >/dev/null
+in_sequence stock h1 service update --quiet --detach --update-parallelism 0 --env-add A=2 web >/dev/null
 updated() { [[ $(stock h1 service inspect web --format '{{.UpdateStatus.State}}') == completed ]]; }
 eventually 60 updated
 eventually 60 runs web 2
@@ -42,7 +42,7 @@ eventually 60 failed broken 'expanding hostname: template: not supported: with .
 
 step "a new root: the agent renews, takes it, and the rotation ends"
 before=$(stock h1 swarm ca)
-stock h1 swarm ca --rotate --detach --quiet
+in_sequence stock h1 swarm ca --rotate --detach --quiet
 rotated() { [[ $(<"$dir/certificates/swarm-root-ca.crt") == "$(stock h1 swarm ca)" && $(stock h1 swarm ca) != "$before" ]]; }
 eventually 60 rotated
 openssl verify -CAfile "$dir/certificates/swarm-root-ca.crt" "$dir/certificates/swarm-node.crt" >/dev/null

@@ -170,8 +170,8 @@ say sandbox s2 n1 $world
 run_in c1 python3 "$peer" flood example.test 200
 flood=$!
 for ((i = 0; i < 12; i++)); do
-  same 10.0.1.2 "$(in_ns c2 dig @127.0.0.11 +tries=1 +time=3 +short web)" "a name during the flood"
-  same 203.0.113.5 "$(in_ns c2 dig @127.0.0.11 +tries=1 +time=3 +short www.example.test)" \
+  same 10.0.1.2 "$(in_ns c2 dig @127.0.0.11 +tries=1 +time=20 +short web)" "a name during the flood"
+  same 203.0.113.5 "$(in_ns c2 dig @127.0.0.11 +tries=1 +time=20 +short www.example.test)" \
     "an outside name during the flood"
 done
 kill "$flood" || fail "the flood was over too soon"

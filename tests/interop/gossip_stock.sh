@@ -27,7 +27,7 @@ members() { awk '{print $2}' "$dir/members" 2>/dev/null | sort | tr '\n' ' '; }
 sees() { [[ $(members) == "$1" ]]; }
 site() { echo "$(ip_of "$1"):7946"; }
 eventually 60 sees "$(site h1) $(site h2) $(site h3) "
-stock h1 node update --availability drain "$id" >/dev/null
+in_sequence stock h1 node update --availability drain "$id" >/dev/null
 
 step "rows of a stock node's containers arrive"
 stock h1 network create --driver overlay --attachable --subnet 10.9.0.0/24 front >/dev/null

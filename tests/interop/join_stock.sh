@@ -58,7 +58,7 @@ refused 'UNIMPLEMENTED: unknown service' client call "$manager" /docker.swarmkit
 
 step "an expired certificate, signed by the cluster's own key"
 client root
-stock h1 swarm ca --rotate --detach --quiet --ca-cert "$node/ca.crt" --ca-key "$node/ca.key"
+in_sequence stock h1 swarm ca --rotate --detach --quiet --ca-cert "$node/ca.crt" --ca-key "$node/ca.key"
 # The rotation ends once every node has a certificate of the new root; ours is removed and comes anew.
 node_down() { [[ $(status) == down ]]; }
 eventually 90 node_down

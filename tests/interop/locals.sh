@@ -42,7 +42,7 @@ start h2 serve2 "$ask" serve 90 outside
 seen() { same "$1" "$("${@:2}")" "who is seen: ${*:2}"; }
 up() { in_box 2 "$ask" ask tcp "$one" 80; }
 eventually 60 up
-in_box 2 ping -c 1 -W 5 "$one" >/dev/null || fail "neighbours do not reach each other"
+in_box 2 ping -c 1 -W 30 "$one" >/dev/null || fail "neighbours do not reach each other"
 out() { in_box 2 "$ask" ask tcp "$(ip_of h2)" 90; }
 eventually 60 out
 seen "outside $(ip_of h1)" in_box 2 "$ask" ask tcp "$(ip_of h2)" 90
@@ -66,9 +66,9 @@ works show blue
 same "10.30.0.128/24" "$(jq -r ".Containers[\"$(container 4)\"].IPv4Address" <<<"$said")" "an address of the range"
 same "b 10.30.0.9" "$(jq -r '.Labels.a + " " + .IPAM.Config[0].Gateway' <<<"$said")" "what was asked for"
 works attach "$(container 5)" blue
-in_box 5 ping -c 1 -W 5 10.30.0.128 >/dev/null || fail "no way on a user's network"
+in_box 5 ping -c 1 -W 30 10.30.0.128 >/dev/null || fail "no way on a user's network"
 in_box 5 ping -c 1 -W 1 "$one" >/dev/null && fail "a way from one network to another"
-in_box 4 ping -c 1 -W 5 "$one" >/dev/null || fail "a container on two networks reaches only one"
+in_box 4 ping -c 1 -W 30 "$one" >/dev/null || fail "a container on two networks reaches only one"
 refuses 'active endpoints' remove blue
 
 step "internal, and without icc"
@@ -79,10 +79,10 @@ for i in 6 7; do
   works attach "$(container 1$i)" apart
 done
 address() { in_box "$1" ip -4 -o addr show eth0 | sed 's|.*inet \([0-9.]*\)/.*|\1|'; }
-in_box 6 ping -c 1 -W 5 "$(address 7)" >/dev/null || fail "no way on an internal network"
+in_box 6 ping -c 1 -W 30 "$(address 7)" >/dev/null || fail "no way on an internal network"
 in_box 6 ping -c 1 -W 1 "$(ip_of h2)" >/dev/null 2>&1 && fail "a way out of an internal network"
 in_box 16 ping -c 1 -W 1 "$(address 17)" >/dev/null && fail "neighbours without icc reach each other"
-in_box 16 ping -c 1 -W 5 "$(ip_of h2)" >/dev/null || fail "no way out without icc"
+in_box 16 ping -c 1 -W 30 "$(ip_of h2)" >/dev/null || fail "no way out without icc"
 
 step "macvlan on the host's interface"
 refuses 'parent' create '{"Name":"mac","Driver":"macvlan"}'
@@ -92,7 +92,7 @@ if [[ $said == failed* ]]; then
   [[ $said =~ support ]] || fail "macvlan: $said"
   echo "this kernel has no macvlan: $said"
 else
-  in_box 8 ping -c 1 -W 5 "$(ip_of h2)" >/dev/null || fail "no way by macvlan"
+  in_box 8 ping -c 1 -W 30 "$(ip_of h2)" >/dev/null || fail "no way by macvlan"
   works detach "$(container 8)"
 fi
 works remove mac

@@ -40,7 +40,7 @@ tell() { echo "$*" >"$dir/commands"; }
 site() { echo "$(ip_of "$1"):7946"; }
 sees_both() { [[ $(awk '{ print $2 }' "$dir/members" | sort | tr '\n' ' ') == "$(site h1) $(site h2) " ]]; }
 eventually 60 sees_both
-stock h1 node update --availability drain "$id" >/dev/null
+in_sequence stock h1 node update --availability drain "$id" >/dev/null
 
 step "rows go both ways"
 stock h1 network create --driver overlay --attachable --subnet 10.9.0.0/24 front >/dev/null
