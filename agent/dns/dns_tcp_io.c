@@ -9,6 +9,7 @@
 #include "agent/dns/dns_priv_io.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
+#include "proto/net/acceptor_io.h"
 
 #define TCP_MAGIC    0x444e5354u
 #define CONN_MAGIC   0x444e5343u
@@ -17,18 +18,13 @@
 // Replies that the asker does not take. While more than half of it waits, nothing is read.
 #define OUT_BYTES_MAX (4u * (LENGTH_BYTES + DNS_MESSAGE_BYTES))
 #define READ_BYTES    4096u
-#define ACCEPTS       16 // connections taken per wake-up
-// Without descriptors for them, those who want to connect wait until some are free again.
-#define REST_MS 100
 
 struct dns_tcp {
     unsigned magic;
     struct dns_sandbox *sandbox;
-    uv_poll_t poll;
-    int fd;
+    struct acceptor *acceptor;
     struct list conns; // struct dns_conn.link, the one longest without a question first
     size_t conns_count;
-    struct loop_timer rest;
 };
 
 struct dns_conn {
@@ -214,8 +210,10 @@ void dns_conn_reply(struct dns_conn *conn, const struct buf *reply)
 
 // ---- the listening socket -----------------------------------------------------------------------
 
-static void take_connection(struct dns_tcp *tcp, int fd)
+static void take_connection(void *owner, int fd)
 {
+    struct dns_tcp *tcp = owner;
+    MAGIC_CHECK(tcp, TCP_MAGIC);
     struct loop *loop = tcp->sandbox->server->loop;
     struct dns_conn *conn = MEM_NEW(struct dns_conn);
     if (uv_poll_init(&loop->uv, &conn->poll, fd) < 0) {
@@ -238,62 +236,18 @@ static void take_connection(struct dns_tcp *tcp, int fd)
     watch(conn);
 }
 
-static void on_listening(uv_poll_t *poll, int status, int events)
-{
-    struct dns_tcp *tcp = CONTAINER_OF(poll, struct dns_tcp, poll);
-    MAGIC_CHECK(tcp, TCP_MAGIC);
-    (void)status;
-    (void)events;
-    for (int i = 0; i < ACCEPTS; i++) {
-        int fd = accept4(tcp->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
-            uv_poll_stop(&tcp->poll);
-            loop_timer_start(&tcp->rest, REST_MS);
-        }
-        if (fd < 0)
-            return;
-        take_connection(tcp, fd);
-    }
-}
-
-static void listen_again(struct dns_tcp *tcp)
-{
-    int result = uv_poll_start(&tcp->poll, UV_READABLE, on_listening);
-    CHECK(result == 0);
-}
-
-static void on_rest(struct loop_timer *timer)
-{
-    listen_again(CONTAINER_OF(timer, struct dns_tcp, rest));
-}
-
 struct dns_tcp *dns_tcp_open(struct dns_sandbox *sandbox, int fd, struct err *err)
 {
-    int listening = 0;
-    socklen_t size = sizeof listening;
     struct dns_tcp *tcp = MEM_NEW(struct dns_tcp);
-    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) || !listening ||
-        uv_poll_init(&sandbox->server->loop->uv, &tcp->poll, fd) < 0) {
-        err_set(err, ERR_INVALID_ARGUMENT, "descriptor %d does not listen", fd);
-        close(fd);
+    tcp->acceptor = acceptor_open(sandbox->server->loop, fd, take_connection, tcp, err);
+    if (!tcp->acceptor) {
         free(tcp);
         return NULL;
     }
     MAGIC_SET(tcp, TCP_MAGIC);
     tcp->sandbox = sandbox;
-    tcp->fd = fd;
     list_init(&tcp->conns);
-    loop_timer_init(&tcp->rest, sandbox->server->loop, on_rest);
-    listen_again(tcp);
     return tcp;
-}
-
-static void on_tcp_closed(uv_handle_t *handle)
-{
-    struct dns_tcp *tcp = CONTAINER_OF((uv_poll_t *)handle, struct dns_tcp, poll);
-    MAGIC_CHECK(tcp, TCP_MAGIC);
-    MAGIC_CLEAR(tcp);
-    free(tcp);
 }
 
 void dns_tcp_close(struct dns_tcp *tcp)
@@ -303,7 +257,7 @@ void dns_tcp_close(struct dns_tcp *tcp)
     MAGIC_CHECK(tcp, TCP_MAGIC);
     while (!list_empty(&tcp->conns))
         conn_close(LIST_ENTRY(tcp->conns.next, struct dns_conn, link));
-    loop_timer_stop(&tcp->rest);
-    uv_close((uv_handle_t *)&tcp->poll, on_tcp_closed);
-    close(tcp->fd);
+    acceptor_close(tcp->acceptor);
+    MAGIC_CLEAR(tcp);
+    free(tcp);
 }

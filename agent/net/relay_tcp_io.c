@@ -8,13 +8,11 @@
 #include "agent/net/relay_priv_io.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
+#include "proto/net/acceptor_io.h"
 
 #define TCP_MAGIC  0x52545043u
 #define CONN_MAGIC 0x52434f4eu
-#define ACCEPTS    16 // connections taken per wake-up
-#define READS      4  // chunks passed on per wake-up
-// Without descriptors for them, those who want to connect wait until some are free again.
-#define REST_MS 100
+#define READS      4 // chunks passed on per wake-up
 // A peer that is silent is asked after a minute whether it is still there, and given up after two.
 #define KEEP_IDLE_S     60
 #define KEEP_INTERVAL_S 10
@@ -24,10 +22,8 @@ struct relay_tcp {
     unsigned magic;
     struct relay *relay;
     uint16_t port;
-    uv_poll_t poll;
-    int fd;
+    struct acceptor *acceptor;
     struct list conns;
-    struct loop_timer rest;
 };
 
 enum side { OUTER, INNER, SIDES };
@@ -277,9 +273,10 @@ static bool conn_begin(struct relay_tcp *tcp, int outer, int inner)
     return true;
 }
 
-// Takes the accepted socket.
-static void take(struct relay_tcp *tcp, int outer)
+static void take(void *owner, int outer)
 {
+    struct relay_tcp *tcp = owner;
+    MAGIC_CHECK(tcp, TCP_MAGIC);
     struct relay *relay = tcp->relay;
     relay->counts.conns++;
     if (relay->counts.conns_now >= RELAY_CONNS_MAX) {
@@ -294,63 +291,19 @@ static void take(struct relay_tcp *tcp, int outer)
         relay->counts.conns_failed++;
 }
 
-static void on_listening(uv_poll_t *poll, int status, int events)
-{
-    struct relay_tcp *tcp = CONTAINER_OF(poll, struct relay_tcp, poll);
-    MAGIC_CHECK(tcp, TCP_MAGIC);
-    (void)status;
-    (void)events;
-    for (int i = 0; i < ACCEPTS; i++) {
-        int fd = accept4(tcp->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
-            uv_poll_stop(&tcp->poll);
-            loop_timer_start(&tcp->rest, REST_MS);
-        }
-        if (fd < 0)
-            return;
-        take(tcp, fd);
-    }
-}
-
-static void listen_again(struct relay_tcp *tcp)
-{
-    int rc = uv_poll_start(&tcp->poll, UV_READABLE, on_listening);
-    CHECK(rc == 0);
-}
-
-static void on_rest(struct loop_timer *timer)
-{
-    listen_again(CONTAINER_OF(timer, struct relay_tcp, rest));
-}
-
 struct relay_tcp *relay_tcp_open(struct relay *relay, uint16_t port, int fd, struct err *err)
 {
-    int listening = 0;
-    socklen_t size = sizeof listening;
     struct relay_tcp *tcp = MEM_NEW(struct relay_tcp);
-    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) || !listening ||
-        uv_poll_init(&relay->loop->uv, &tcp->poll, fd) < 0) {
-        err_set(err, ERR_INVALID_ARGUMENT, "descriptor %d does not listen", fd);
-        close(fd);
+    tcp->acceptor = acceptor_open(relay->loop, fd, take, tcp, err);
+    if (!tcp->acceptor) {
         free(tcp);
         return NULL;
     }
     MAGIC_SET(tcp, TCP_MAGIC);
     tcp->relay = relay;
     tcp->port = port;
-    tcp->fd = fd;
     list_init(&tcp->conns);
-    loop_timer_init(&tcp->rest, relay->loop, on_rest);
-    listen_again(tcp);
     return tcp;
-}
-
-static void on_tcp_closed(uv_handle_t *handle)
-{
-    struct relay_tcp *tcp = CONTAINER_OF((uv_poll_t *)handle, struct relay_tcp, poll);
-    MAGIC_CHECK(tcp, TCP_MAGIC);
-    MAGIC_CLEAR(tcp);
-    free(tcp);
 }
 
 void relay_tcp_close(struct relay_tcp *tcp)
@@ -360,7 +313,7 @@ void relay_tcp_close(struct relay_tcp *tcp)
     MAGIC_CHECK(tcp, TCP_MAGIC);
     while (!list_empty(&tcp->conns))
         conn_close(LIST_ENTRY(tcp->conns.next, struct conn, link), true);
-    loop_timer_stop(&tcp->rest);
-    uv_close((uv_handle_t *)&tcp->poll, on_tcp_closed);
-    close(tcp->fd);
+    acceptor_close(tcp->acceptor);
+    MAGIC_CLEAR(tcp);
+    free(tcp);
 }
