@@ -16,7 +16,7 @@ tar -C "$LAB/rootfs" -cf "$LAB/rootfs.tar" .
 on h1 "$SKEP_BUILD/tests/interop/interop_import_image" "$LAB/h1/skep/images" "$LAB/rootfs.tar" "$LAB_IMAGE"
 skep_start h1
 docker swarm init --advertise-addr "$(ip_of h1)" >/dev/null
-create() { docker service create --detach --restart-delay 100ms --name "$@" >/dev/null 2>&1; }
+create() { docker service create --detach --restart-delay 100ms --stop-grace-period 1s --name "$@" >/dev/null 2>&1; }
 replicas() { [[ $(docker service ls --filter "name=$1" --format '{{.Replicas}}') == "$2" ]]; }
 said() { docker service ps "$1" --no-trunc --format '{{.CurrentState}} {{.Error}}'; }
 failed() { said "$1" | grep -Eq "$2"; }

@@ -20,7 +20,7 @@ token=$(manager swarm join-token --quiet worker)
 skep h2 swarm join --token "$token" --advertise-addr "$(ip_of h2)" "$(ip_of h1):2377" >/dev/null
 manager network create --driver overlay --attachable --subnet 10.30.0.0/24 shared >/dev/null
 manager network create --driver overlay private >/dev/null
-manager service create --detach --quiet --name web --network shared "$LAB_IMAGE" sleep 1000 >/dev/null
+manager service create --detach --quiet --stop-grace-period 1s --name web --network shared "$LAB_IMAGE" sleep 1000 >/dev/null
 
 step "a container on each node, by name and alias"
 skep h1 run -d --name one --network shared "$LAB_IMAGE" sleep 1000 >/dev/null

@@ -29,7 +29,7 @@ same drain "$(skep h1 node inspect self --format '{{.Spec.Availability}}')" "ava
 eventually 60 skep h1 node update --availability active h1
 hush=$(head -c 24 /dev/urandom | base64 | tr -d '/+=')
 skep h1 secret create quiet - <<<"$hush" >/dev/null
-skep h1 service create --detach --quiet --name web --secret quiet --replicas 1 "$LAB_IMAGE" sleep 100000 >/dev/null 2>&1
+skep h1 service create --detach --quiet --stop-grace-period 1s --name web --secret quiet --replicas 1 "$LAB_IMAGE" sleep 100000 >/dev/null 2>&1
 eventually 60 replicas web 1/1
 runs() { [[ $(sleepers "$1" | wc -l) == "$2" ]]; } # a task runs a moment before its program does
 eventually 60 runs h1 1

@@ -99,7 +99,7 @@ eventually $((120 + LIVES / 3)) settled after
 echo "$LIVES lives in $spent ms: $((LIVES * 1000 / spent)) a second"
 
 step "killed in the middle, and again"
-docker service create --detach --no-resolve-image --name crowd --replicas 10 --network churn "$LAB_IMAGE" sleep 100000 >/dev/null
+docker service create --detach --no-resolve-image --stop-grace-period 1s --name crowd --replicas 10 --network churn "$LAB_IMAGE" sleep 100000 >/dev/null
 for _ in 1 2; do
   some() { (($(sleepers) >= 2)); }
   eventually 60 some

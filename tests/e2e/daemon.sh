@@ -123,7 +123,7 @@ stop h1 registry
 
 step "tasks get the same"
 docker swarm init --advertise-addr "$(ip_of h1)" >/dev/null
-docker service create --quiet --detach --no-resolve-image --name task "$LAB_IMAGE" sleep 1001 >/dev/null
+docker service create --quiet --detach --no-resolve-image --stop-grace-period 1s --name task "$LAB_IMAGE" sleep 1001 >/dev/null
 tasks() { docker ps -q --filter label=com.docker.swarm.service.name=task; }
 running() { [[ -n $(tasks) ]]; }
 eventually 60 running

@@ -55,7 +55,7 @@ eventually 60 answers h2 "$(ip_of h1)" 8082 blue
 same "$(ip_of h2) blue" "$(ask h2 "$(ip_of h1)" 8082)" "the client's address on an overlay"
 
 step "a port that another service has: its task waits; one that a program has: the task says so"
-manager service create --detach --quiet --name second --publish mode=host,published=8081,target=80 \
+manager service create --detach --quiet --stop-grace-period 1s --name second --publish mode=host,published=8081,target=80 \
   "$LAB_IMAGE" sleep 1000 >/dev/null 2>&1
 pending() { [[ $(manager service ps second --no-trunc --format '{{.CurrentState}} {{.Error}}') == Pending*"host-mode port already in use on 1 node"* ]]; }
 eventually 60 pending

@@ -284,7 +284,7 @@ locked=127.0.0.1:5003/some/bb:1
 logs_in() { echo 'correct horse' | docker login --username keeper --password-stdin 127.0.0.1:5003; }
 eventually 60 logs_in
 docker swarm init --advertise-addr "$(ip_of h1)" >/dev/null
-create() { docker service create --quiet --detach --restart-condition none --name "$@" >/dev/null 2>&1; }
+create() { docker service create --quiet --detach --restart-condition none --stop-grace-period 1s --name "$@" >/dev/null 2>&1; }
 said() { docker service ps "$1" --no-trunc --format '{{.Image}} {{.CurrentState}} {{.Error}}'; }
 is() { said "$1"; said "$1" | has "$2" -E; }
 create denied --no-resolve-image "$locked" sleep 100000

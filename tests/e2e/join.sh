@@ -74,7 +74,7 @@ same "$(ip_of h1):2377" "$(skep h2 info --format '{{range .Swarm.RemoteManagers}
 refused 'not a swarm manager' skep h2 node ls
 refused 'already part of a swarm' skep h2 swarm join --token "$token" "$(ip_of h1):2377"
 refused 'already part of a swarm' skep h2 swarm init
-manager service create --detach --quiet --name web --replicas 4 "$LAB_IMAGE" sleep 100000 >/dev/null 2>&1
+manager service create --detach --quiet --stop-grace-period 1s --name web --replicas 4 "$LAB_IMAGE" sleep 100000 >/dev/null 2>&1
 eventually 60 replicas web 4/4
 # Spread, and a task runs a moment before its program does.
 for host in h1 h2; do eventually 60 count $host 2; done

@@ -43,7 +43,7 @@ eventually 60 three_managers h3
 same "$(skep h1 swarm ca)" "$(skep h3 swarm ca)" "the root, asked of a follower"
 
 step "what a follower is told is done"
-skep h3 service create --detach --quiet --name web --replicas 3 "$LAB_IMAGE" sleep 100000 >/dev/null 2>&1
+skep h3 service create --detach --quiet --stop-grace-period 1s --name web --replicas 3 "$LAB_IMAGE" sleep 100000 >/dev/null 2>&1
 for host in h1 h2 h3; do eventually 60 replicas $host web 3/3; done
 runs() { [[ $(sleepers "$1" | wc -l) == "$2" ]]; } # a task runs a moment before its program does
 for host in h1 h2 h3; do eventually 60 runs $host 1; done

@@ -30,7 +30,7 @@ for host in h1 h2 h3; do eventually 60 settled $host; done
 # h3 leads, but where the machine is so busy that it missed its beats.
 
 step "a service made at skepd is the same at the stock manager"
-skep h1 service create --detach --quiet --no-resolve-image --name web --replicas 6 "$LAB_IMAGE" sleep 100000 >/dev/null
+skep h1 service create --detach --quiet --no-resolve-image --stop-grace-period 1s --name web --replicas 6 "$LAB_IMAGE" sleep 100000 >/dev/null
 for host in h1 h2 h3; do eventually 60 replicas $host web 6/6; done
 same "$(skep h1 service inspect web --format '{{.ID}} {{.Spec.Mode.Replicated.Replicas}} {{.CreatedAt}}')" \
   "$(stock h3 service inspect web --format '{{.ID}} {{.Spec.Mode.Replicated.Replicas}} {{.CreatedAt}}')" "the service"

@@ -26,7 +26,7 @@ eventually 60 ready 2
 manager network create --driver overlay --subnet 10.20.0.0/24 blue >/dev/null
 
 step "a service's tasks reach each other across the nodes"
-manager service create --detach --quiet --name web --network blue --replicas 4 "$LAB_IMAGE" \
+manager service create --detach --quiet --stop-grace-period 1s --name web --network blue --replicas 4 "$LAB_IMAGE" \
   sh -c 'mkdir /w; hostname >/w/index.html; exec httpd -f -p 80 -h /w' >/dev/null 2>&1
 eventually 60 replicas web 4/4
 [[ $(sandboxes h1 | wc -l) == 2 ]] || fail "sandboxes on h1: $(sandboxes h1)"
@@ -149,9 +149,9 @@ eventually 60 spread
 step "a task on two networks with a published port: both by name, one way out, and asked by its port"
 manager network create --driver overlay --subnet 10.21.0.0/24 green >/dev/null
 page='mkdir /w; echo "$0" >/w/index.html; exec httpd -f -p 80 -h /w'
-manager service create --detach --quiet --name side --network green --constraint node.hostname==h1 "$LAB_IMAGE" \
+manager service create --detach --quiet --stop-grace-period 1s --name side --network green --constraint node.hostname==h1 "$LAB_IMAGE" \
   sh -c "$page" side >/dev/null 2>&1
-manager service create --detach --quiet --name both --network blue --network green --publish 8091:80 \
+manager service create --detach --quiet --stop-grace-period 1s --name both --network blue --network green --publish 8091:80 \
   --constraint node.hostname==h2 "$LAB_IMAGE" sh -c "$page" both >/dev/null 2>&1
 eventually 60 replicas both 1/1
 eventually 60 replicas side 1/1

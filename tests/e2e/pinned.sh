@@ -175,7 +175,7 @@ deploy "$registry/app:1" changed "$registry/app:1@$one"
 deploy "$registry/app:2" never "$registry/app:2"
 
 step "what is pinned is what runs, also when the tag has moved and when the registry is gone"
-skep h1 service create --detach --quiet --name runs "$registry/moving:1" sh -c 'cat /is; exec sleep 100000' >/dev/null
+skep h1 service create --detach --quiet --stop-grace-period 1s --name runs "$registry/moving:1" sh -c 'cat /is; exec sleep 100000' >/dev/null
 logged() { skep h1 service logs --raw runs | grep -c "$1"; }
 said() { [[ $(logged "$1" || true) == "$2" ]]; }
 eventually 60 said second 1
@@ -183,7 +183,7 @@ give moving:1 third
 in_sequence skep h1 service scale --detach runs=2 >/dev/null
 eventually 60 said second 2
 stop h1 open
-skep h1 service create --detach --quiet --no-resolve-image --name gone --restart-condition none "$registry/moving:1@$second" \
+skep h1 service create --detach --quiet --no-resolve-image --stop-grace-period 1s --name gone --restart-condition none "$registry/moving:1@$second" \
   sh -c 'cat /is; exec sleep 100000' >/dev/null
 is_up() { skep h1 service ps gone --format '{{.CurrentState}}' | has '^Running'; }
 eventually 60 is_up

@@ -11,7 +11,7 @@ skep_start h1
 docker swarm init --advertise-addr "$(ip_of h1)" >/dev/null
 
 step "two tasks' lines, both streams"
-docker service create -d --name talk --replicas 2 "$LAB_IMAGE" \
+docker service create -d --stop-grace-period 1s --name talk --replicas 2 "$LAB_IMAGE" \
   sh -c 'for i in 1 2 3; do echo "line $i"; done; echo bad >&2; sleep 100000' >/dev/null
 all() { [[ $(docker service logs talk 2>/dev/null | grep -c 'line [123]$') == 6 ]]; }
 eventually 60 all
@@ -25,7 +25,7 @@ task=$(docker service ps talk -q | head -1)
 same 3 "$(docker service logs --raw "$task" 2>/dev/null | wc -l)" "lines of a task"
 
 step "details: what the options of the log name"
-docker service create -d --name told --label no=1 --container-label cl=2 --container-label x.q=3 \
+docker service create -d --stop-grace-period 1s --name told --label no=1 --container-label cl=2 --container-label x.q=3 \
   --env FOO=bar --env 'PLACE=a b' --log-driver json-file --log-opt labels=cl,no \
   --log-opt labels-regex='^x\.' --log-opt env=FOO --log-opt tag='{{.Name}}' \
   "$LAB_IMAGE" sh -c 'echo hi; sleep 100000' >/dev/null
@@ -60,7 +60,7 @@ kill "$follower"
 wait "$follower" || true
 
 step "much, and read slowly"
-docker service create -d --name much "$LAB_IMAGE" sh -c 'seq 1 200000; sleep 100000' >/dev/null
+docker service create -d --stop-grace-period 1s --name much "$LAB_IMAGE" sh -c 'seq 1 200000; sleep 100000' >/dev/null
 running() { [[ $(docker service ls --filter name=much --format '{{.Replicas}}') == 1/1 ]]; }
 eventually 60 running
 written() { [[ $(docker service logs --raw --tail 1 much 2>/dev/null) == 200000 ]]; }

@@ -33,8 +33,8 @@ eventually 60 blue
 ready || eventually 60 ready
 
 step "tasks without networks run as containers here"
-docker service create --detach --name plain --replicas 2 --env SHAPE=round "$LAB_IMAGE" sleep 100000 >/dev/null
-docker service create --detach --name hosted --network host "$LAB_IMAGE" sleep 100000 >/dev/null
+docker service create --detach --stop-grace-period 1s --name plain --replicas 2 --env SHAPE=round "$LAB_IMAGE" sleep 100000 >/dev/null
+docker service create --detach --stop-grace-period 1s --name hosted --network host "$LAB_IMAGE" sleep 100000 >/dev/null
 replicas() { [[ $(docker service ls --filter "name=$1" --format '{{.Replicas}}') == "$2" ]]; }
 eventually 60 replicas plain 2/2
 eventually 60 replicas hosted 1/1
@@ -58,9 +58,9 @@ jq -c '.config.Healthcheck = {"Test": ["CMD-SHELL", "echo asked; test -e /tmp/we
 jq -c '.[0].Config = "new.json" | .[0].RepoTags = ["checked:lab"]' "$LAB/image/manifest.json" >"$LAB/manifest"
 mv "$LAB/manifest" "$LAB/image/manifest.json"
 tar -C "$LAB/image" -c . | docker load --quiet >/dev/null
-docker service create --detach --name checked checked:lab sleep 100001 >/dev/null
-docker service create --detach --name unchecked --no-healthcheck checked:lab sleep 100001 >/dev/null
-docker service create --detach --name own --health-cmd true checked:lab sleep 100001 >/dev/null
+docker service create --detach --stop-grace-period 1s --name checked checked:lab sleep 100001 >/dev/null
+docker service create --detach --stop-grace-period 1s --name unchecked --no-healthcheck checked:lab sleep 100001 >/dev/null
+docker service create --detach --stop-grace-period 1s --name own --health-cmd true checked:lab sleep 100001 >/dev/null
 eventually 60 replicas unchecked 1/1
 eventually 60 replicas own 1/1
 container() { docker ps -q --filter "label=com.docker.swarm.service.name=$1"; }
