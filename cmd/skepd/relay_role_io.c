@@ -1,72 +1,34 @@
 // The relay process: published ports on the host's IPv6 addresses (agent/net/relay.h), on sockets
 // that the node process opens. It runs once a port is published.
-#include "cmd/skepd/roles_io.h"
-
-#include <stdlib.h>
-
 #include "agent/net/relay.h"
 #include "agent/net/relay_io.h"
 #include "cmd/skepd/calls_io.h"
+#include "cmd/skepd/fed_role_io.h"
 #include "cmd/skepd/messages.h"
-#include "proto/base/check.h"
-#include "proto/base/log.h"
+#include "cmd/skepd/roles_io.h"
 #include "proto/base/str.h"
 
-#define RELAY_ROLE_MAGIC 0x524c5250u
-
-struct relay_process {
-    unsigned magic;
-    struct role_frame *frame;
-    struct relay *relay;
-};
-
-static int start(struct role_frame *frame, const void *config, size_t config_bytes, void **state,
-                 struct err *err)
+static void *open_relay(struct loop *loop)
 {
-    (void)config;
-    if (config_bytes != 0)
-        return err_set(err, ERR_INVALID_ARGUMENT, "unexpected configuration");
-    struct relay_process *process = MEM_NEW(struct relay_process);
-    MAGIC_SET(process, RELAY_ROLE_MAGIC);
-    process->frame = frame;
-    process->relay = relay_open(frame->loop);
-    *state = process;
-    return 0;
+    return relay_open(loop);
 }
 
-static void tell_metrics(const struct relay_process *process)
+static int take(void *relay, const struct channel_message *message, struct err *err)
 {
-    struct buf text;
-    struct err err = ERR_INIT;
-    buf_init(&text, MESSAGE_METRICS_BYTES_MAX);
-    relay_figures(process->relay, &text);
-    if (channel_send(process->frame->channel, MESSAGE_METRICS, text.data, text.len, NULL, 0, &err))
-        log_warn("figures could not be told", "err=\"%s\"", err.message);
-    buf_fini(&text);
+    return relay_take(relay, message, err);
 }
 
-static void on_message(void *state, const struct channel_message *message)
+static void figures(const void *relay, struct buf *out)
 {
-    struct relay_process *process = state;
-    MAGIC_CHECK(process, RELAY_ROLE_MAGIC);
-    struct err err = ERR_INIT;
-    if (message->type == MESSAGE_METRICS_ASK)
-        tell_metrics(process);
-    else if (relay_take(process->relay, message, &err))
-        log_warn("a change of the ports is not made", "type=%u err=\"%s\"", message->type,
-                 err.message);
+    relay_figures(relay, out);
 }
 
-static void stop(void *state)
+static void close_relay(void *relay)
 {
-    struct relay_process *process = state;
-    MAGIC_CHECK(process, RELAY_ROLE_MAGIC);
-    struct role_frame *frame = process->frame;
-    relay_close(process->relay);
-    MAGIC_CLEAR(process);
-    free(process);
-    role_stopped(frame);
+    relay_close(relay);
 }
+
+static const struct fed_thing thing = {open_relay, take, figures, close_relay};
 
 // As the manager's.
 static const struct confine_path paths[] = {{.path = "/dev/null"}};
@@ -80,7 +42,8 @@ const struct role relay_role = {
     .calls = &calls_relay,
     .paths = paths,
     .paths_count = COUNT_OF(paths),
-    .start = start,
-    .message = on_message,
-    .stop = stop,
+    .start = fed_start,
+    .message = fed_message,
+    .stop = fed_stop,
+    .fed = &thing,
 };

@@ -15,7 +15,6 @@
 
 struct running {
     struct role_frame frame; // first: role_stopped finds its way back
-    const struct role *role;
     struct loop loop;
     void *state;
     bool started;
@@ -59,7 +58,7 @@ static void stop(struct running *running)
         return;
     }
     loop_timer_start(&running->stop_timer, STOP_MS);
-    running->role->stop(running->state);
+    running->frame.role->stop(running->state);
 }
 
 // Becomes who the node process says. The working folder is the only one that may be written.
@@ -83,7 +82,7 @@ static int confine(const struct role *role, const struct message_start *start,
 
 static void on_start(struct running *running, const struct channel_message *message)
 {
-    const struct role *role = running->role;
+    const struct role *role = running->frame.role;
     struct message_start start;
     struct confine_report report;
     struct err err = ERR_INIT;
@@ -126,7 +125,7 @@ static void on_message(void *owner, const struct channel_message *message)
         if (message_log_parse(message->payload, message->payload_bytes, &level))
             log_set_level(level);
     } else if (running->started && message->type != MESSAGE_START) {
-        running->role->message(running->state, message);
+        running->frame.role->message(running->state, message);
     } else {
         log_warn("message out of turn", "type=%u", message->type);
     }
@@ -138,7 +137,7 @@ static void on_closed(void *owner, const struct err *why)
     if (why->code != ERR_OK)
         log_error("the channel to the node process broke", "err=\"%s\"", why->message);
     else if (!running->stopping)
-        log_warn("the node process is gone", "role=%s", running->role->name);
+        log_warn("the node process is gone", "role=%s", running->frame.role->name);
     // It cannot be served without the node process, and a new one starts its own.
     running->exit_status = EXIT_FAILURE;
     stop(running);
@@ -147,7 +146,7 @@ static void on_closed(void *owner, const struct err *why)
 int role_run(const struct role *role)
 {
     static const struct channel_handler handler = {on_message, on_closed};
-    struct running running = {.role = role, .exit_status = EXIT_SUCCESS};
+    struct running running = {.frame.role = role, .exit_status = EXIT_SUCCESS};
     struct err err = ERR_INIT;
     prctl(PR_SET_NAME, role->title);
     signal(SIGPIPE, SIG_IGN);

@@ -17,8 +17,11 @@
 // The descriptor a supervised process finds its channel at.
 #define ROLE_CHANNEL_FD 3
 
+struct role;
+
 // What a role has from its frame, for as long as it runs.
 struct role_frame {
+    const struct role *role;
     struct loop *loop;
     struct channel *channel; // to the node process
 };
@@ -27,6 +30,8 @@ struct role_calls {
     const struct confine_call *rows;
     size_t count;
 };
+
+struct fed_thing;
 
 struct role {
     const char *name;  // "manager": how it is asked for, and what log lines start with
@@ -49,6 +54,8 @@ struct role {
 
     // Ends in order: gives back all it holds and calls role_stopped, now or later.
     void (*stop)(void *state);
+
+    const struct fed_thing *fed; // of roles of that kind (fed_role_io.h)
 };
 
 // Runs the role in this process; gives the process's exit status.
