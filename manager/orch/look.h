@@ -5,6 +5,7 @@
 
 #include "manager/orch/slots.h"
 #include "manager/orch/step.h"
+#include "proto/base/id.h"
 
 struct look {
     struct step *step;
@@ -13,7 +14,15 @@ struct look {
     Swarm__TaskState goal;         // RUNNING, or COMPLETE for jobs
     struct restart_settled restart;
     bool rolling_back;
+    unsigned created;       // tasks so far
+    struct id first_of_kin; // whose first characters those that are made now share
 };
+
+// Of the tasks that one look makes, so many have nothing to do with each other; after them each so
+// many have so many first characters in common.
+#define LOOK_STRANGERS 32
+#define LOOK_KIN       STORE_ACTIONS_MAX
+#define LOOK_KIN_CHARS 2
 
 // ---- nodes --------------------------------------------------------------------------------------
 

@@ -66,10 +66,11 @@ static void remove_stopped(struct step *step, const struct slot *slot, bool all)
     for (size_t i = 0; i < slot->count; i++) {
         const struct slot_task *task = &slot->tasks[i];
         bool unwanted = task->facts->desired_state >= SWARM__TASK_STATE__REMOVE;
-        if (all && !unwanted)
-            step_desire(step, object_id(task->object), SWARM__TASK_STATE__REMOVE);
+        // Nobody has to hear first that it is not wanted when nobody runs it.
         if ((all || unwanted) && stopped(task))
             step_delete(step, object_id(task->object));
+        else if (all && !unwanted)
+            step_desire(step, object_id(task->object), SWARM__TASK_STATE__REMOVE);
     }
 }
 

@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "manager/orch/look.h"
 #include "manager/orch/task.h"
 #include "manager/store/planted.h"
@@ -137,13 +139,31 @@ static bool ended_too_early(struct look *look, const struct slot *slot,
 
 // ---- what ---------------------------------------------------------------------------------------
 
+// Ids of tasks that are made by the hundred begin alike, a few hundred each. They are as random as
+// others behind that, and lie side by side in the indexes: what one transaction changes there is
+// then a few nodes and not one for each task, now and whenever these tasks go on together.
+static struct id next_id(struct look *look)
+{
+    struct id id = id_from_rand(look->step->rand);
+    unsigned number = look->created++;
+    if (number < LOOK_STRANGERS)
+        return id;
+    if ((number - LOOK_STRANGERS) % LOOK_KIN == 0)
+        look->first_of_kin = id;
+    memcpy(id.text, look->first_of_kin.text, LOOK_KIN_CHARS);
+    return id;
+}
+
 void look_create(struct look *look, uint64_t slot, const char *node_id, Swarm__TaskState desired)
 {
     struct step *step = look->step;
-    Swarm__Task *task = task_new(id_from_rand(step->rand), look->service, look->cluster, slot,
-                                 node_id, step->now, &step->arena);
+    struct arena arena; // of one task: a look may make any number of them
+    arena_init(&arena, OBJECT_ARENA_BYTES);
+    Swarm__Task *task =
+        task_new(next_id(look), look->service, look->cluster, slot, node_id, step->now, &arena);
     task->desired_state = desired;
     step_create(step, task);
+    arena_fini(&arena);
 }
 
 static bool lost_its_node(const struct look *look, const struct slot_task *task)

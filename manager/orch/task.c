@@ -52,20 +52,20 @@ Swarm__Task *task_new(struct id id, const Swarm__Service *service, const Swarm__
     task->service_id = arena_strdup(arena, service->id);
     task->slot = slot;
     task->node_id = arena_strdup(arena, node_id);
-    task->spec = copy(service->spec->task, arena);
-    task->spec_version = copy(service->spec_version, arena);
-    task->service_annotations = copy(service->spec->annotations, arena);
+    task->spec = service->spec->task;
+    task->spec_version = service->spec_version;
+    task->service_annotations = service->spec->annotations;
     task->desired_state = task_goal(service);
     set_first_state(task->status, service->spec);
     task->status->timestamp = timestamp_new(now, arena);
     task->endpoint = wire_new(&swarm__endpoint__descriptor, arena);
-    task->endpoint->spec = copy(service->spec->endpoint, arena);
+    task->endpoint->spec = service->spec->endpoint;
     if (service->spec->task->log_driver)
-        task->log_driver = copy(service->spec->task->log_driver, arena);
+        task->log_driver = service->spec->task->log_driver;
     else if (cluster && cluster->spec->task_defaults)
-        task->log_driver = copy(cluster->spec->task_defaults->log_driver, arena);
+        task->log_driver = cluster->spec->task_defaults->log_driver;
     if (is_job(service) && service->job_status)
-        task->job_iteration = copy(service->job_status->job_iteration, arena);
+        task->job_iteration = service->job_status->job_iteration;
     return task;
 }
 

@@ -10,8 +10,9 @@
 #include "proto/base/id.h"
 #include "proto/wire/objects.pb-c.h"
 
-// A new task of the service, with all that is copied at creation, in `arena`: NEW, or PENDING at
-// once when it has no networks and publishes no ports, and the allocator thus has nothing to give.
+// A new task of the service in `arena`, to be written at once: what it takes over from the service
+// and the cluster is theirs still. NEW, or PENDING at once when it has no networks and publishes no
+// ports, and the allocator thus has nothing to give.
 // `cluster` (may be NULL) gives the default log driver; `node_id` is "" unless the task belongs to
 // one node. Services want RUNNING, jobs COMPLETE and carry the job's iteration.
 Swarm__Task *task_new(struct id id, const Swarm__Service *service, const Swarm__Cluster *cluster,
