@@ -10,6 +10,8 @@
 // "no suitable node (" and all filters' texts fit.
 #define REASON_BYTES 1024
 
+#define DECISIONS_KEPT 1024
+
 // ---- decisions ---------------------------------------------------------------------------------
 
 static struct sched_decision *decide(struct sched *sched, enum sched_verdict verdict,
@@ -285,16 +287,20 @@ int sched_write(struct sched *sched, const struct sched_decision *decision, stru
     return txn_update(txn, OBJECT_TASK, task, err);
 }
 
-int sched_run_and_write(struct sched *sched, struct store *store, struct wall now, struct mono tick,
-                        struct err *err)
+// The decisions of a large run are not kept for the next, which will be small.
+static void forget_decisions(struct sched *sched)
 {
-    size_t count;
-    const struct sched_decision *decisions = sched_run(sched, now, &count);
-    if (count == 0)
-        return 0;
-    // What turns out to be overtaken by a change on its way is decided again once that is here, not
-    // over and over until then.
-    sched->last = tick;
+    sched->decisions_count = 0;
+    arena_reset(&sched->arena);
+    if (sched->decisions_cap <= DECISIONS_KEPT)
+        return;
+    MEM_FREE(sched->decisions);
+    sched->decisions_cap = 0;
+}
+
+static int write_all(struct sched *sched, const struct sched_decision *decisions, size_t count,
+                     struct store *store, struct wall now, struct err *err)
+{
     struct txn *txn;
     int rc = txn_begin(store, now, &txn, err);
     for (size_t i = 0; i < count && !rc; i++) {
@@ -313,4 +319,19 @@ int sched_run_and_write(struct sched *sched, struct store *store, struct wall no
     }
     rc = txn_commit(txn, NULL, err);
     return rc < 0 ? rc : 0;
+}
+
+int sched_run_and_write(struct sched *sched, struct store *store, struct wall now, struct mono tick,
+                        struct err *err)
+{
+    size_t count;
+    const struct sched_decision *decisions = sched_run(sched, now, &count);
+    if (count == 0)
+        return 0;
+    // What turns out to be overtaken by a change on its way is decided again once that is here, not
+    // over and over until then.
+    sched->last = tick;
+    int rc = write_all(sched, decisions, count, store, now, err);
+    forget_decisions(sched);
+    return rc;
 }
