@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "manager/store/slab.h"
 #include "manager/store/store.h"
 #include "manager/store/tables.h"
 #include "proto/base/check.h"
@@ -88,7 +89,7 @@ void object_unref(const struct object *object)
     unsigned before = atomic_fetch_sub_explicit(&counted->refs, 1, memory_order_acq_rel);
     CHECK(before > 0);
     if (before == 1)
-        free(counted);
+        slab_free(counted, counted->block_bytes);
 }
 
 // ---- protobuf-c into arenas --------------------------------------------------------------------
@@ -295,8 +296,7 @@ static struct object *object_make(enum object_type type, const void *message, co
                                          : 0;
     size_t header_bytes = sizeof(struct object) + facts;
     size_t block = header_bytes + packed_bytes + keys.bytes.len + name_bytes;
-    struct object *object = malloc(block);
-    CHECK(object);
+    struct object *object = slab_alloc(block);
     uint8_t *at = (uint8_t *)object + header_bytes;
     *object = (struct object){
         .refs = 1,

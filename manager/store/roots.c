@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 
+#include "manager/store/slab.h"
 #include "proto/base/check.h"
 #include "proto/base/race.h"
 #include "proto/base/str.h"
@@ -156,6 +157,7 @@ void roots_trim(struct roots *roots)
     if (roots->freed_bytes < TRIM_BYTES)
         return;
     roots->freed_bytes = 0;
+    slab_trim();
     malloc_trim(0);
 }
 

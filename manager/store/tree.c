@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "manager/store/slab.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 
@@ -49,7 +50,7 @@ void tree_item_free(tree_item item)
     if (item & 1)
         object_unref((const struct object *)(item & ~(tree_item)1));
     else
-        free((struct tree_node *)item);
+        slab_free((struct tree_node *)item, node_bytes(((const struct tree_node *)item)->leaf));
 }
 
 // ---- edits -------------------------------------------------------------------------------------
@@ -67,8 +68,7 @@ void tree_edit_fini(struct tree_edit *edit)
 
 static struct tree_node *node_new(struct tree_edit *edit, bool leaf)
 {
-    struct tree_node *node = malloc(node_bytes(leaf));
-    CHECK(node);
+    struct tree_node *node = slab_alloc(node_bytes(leaf));
     node->birth = edit->number;
     node->count = 0;
     node->leaf = leaf;
