@@ -27,6 +27,11 @@ static void run_commit(struct loop_work *work)
 {
     struct node_commit *commit = CONTAINER_OF(work, struct node_commit, work);
     struct logdb *db = CONTAINER_OF(commit, struct raft_node, commit)->db;
+    if (commit->settles) {
+        commit->result = logdb_settle(db, &commit->err);
+        commit->swollen = false;
+        return;
+    }
     bool snapshot = commit->has_write && commit->write.snapshot;
     struct logdb_batch batch = {
         .write = commit->has_write ? &commit->write : NULL,
@@ -42,9 +47,11 @@ static void run_commit(struct loop_work *work)
     commit->result = logdb_commit(db, &batch, &commit->err);
     if (!commit->result && commit->reseal)
         commit->result = logdb_reseal(db, NODE_RESEAL_ROWS, &commit->resealed, &commit->err);
+    commit->swollen = logdb_swollen(db);
 }
 
 static void on_committed(struct loop_work *work);
+static void next_load(struct raft_node *node);
 
 static void begin(struct raft_node *node)
 {
@@ -90,8 +97,10 @@ static void on_committed(struct loop_work *work)
     struct node_commit *commit = CONTAINER_OF(work, struct node_commit, work);
     struct raft_node *node = node_of_commit(commit);
     commit->running = false;
+    bool settled = commit->settles;
+    commit->settles = false;
     loop_later_ask(&node->turn);
-    if (commit->result == -ERR_RESOURCE_EXHAUSTED && !node->closing) {
+    if (commit->result == -ERR_RESOURCE_EXHAUSTED && !node->closing && !settled) {
         stall(node);
         return;
     }
@@ -111,6 +120,10 @@ static void on_committed(struct loop_work *work)
         finish_rotation(node);
     if (node->failed || !node->core)
         return;
+    if (settled)
+        next_load(node);
+    if (commit->swollen)
+        loop_timer_start(&node->settle_timer, RAFT_NODE_SETTLE_MS); // counted from the last commit
     if (commit->compact_to) {
         struct raft_event event = {.type = RAFT_EVENT_COMPACTED, .u.index = commit->compact_to};
         node_step(node, &event, NULL);
@@ -199,6 +212,24 @@ void node_commit_rows_if_due(struct raft_node *node)
         node_commit_start(node, NULL);
 }
 
+void node_settle_disk(struct raft_node *node)
+{
+    struct node_commit *commit = &node->commit;
+    if (node->failed || node->closing)
+        return;
+    if (node_jobs_running(node) || commit->stalled || !rows_empty(&node->rows)) {
+        loop_timer_start(&node->settle_timer, RAFT_NODE_SETTLE_MS);
+        return;
+    }
+    commit->settles = true;
+    commit->has_write = false;
+    commit->has_ours = false;
+    commit->reseal = commit->resealed = false;
+    commit->compact_to = 0;
+    commit->applied = 0;
+    begin(node);
+}
+
 // ---- loads --------------------------------------------------------------------------------------
 
 static void run_load(struct loop_work *work)
@@ -218,7 +249,8 @@ static void on_loaded(struct loop_work *work);
 static void next_load(struct raft_node *node)
 {
     // A key change waits for the jobs that run; it must not wait for ever for the next one to end.
-    if (node->load.running || node->load.wanted_count == 0 || node->rotation.wanted)
+    if (node->load.running || node->load.wanted_count == 0 || node->rotation.wanted ||
+        node->commit.settles)
         return;
     node->load.running = true;
     loop_work_start(node->loop, &node->load.work, run_load, on_loaded);

@@ -40,6 +40,7 @@ void node_fail(struct raft_node *node, const struct err *why)
     node->failed = true;
     loop_timer_stop(&node->wake);
     loop_timer_stop(&node->rows_timer);
+    loop_timer_stop(&node->settle_timer);
     loop_timer_stop(&node->commit.retry);
     node_fail_waiting(node, RAFT_NODE_ERR_STOPPED);
     if (!node->closing)
@@ -170,6 +171,11 @@ static void on_rows_timer(struct loop_timer *timer)
     loop_later_ask(&node->turn);
 }
 
+static void on_settle_timer(struct loop_timer *timer)
+{
+    node_settle_disk(node_of(CONTAINER_OF(timer, struct raft_node, settle_timer)));
+}
+
 // ---- opening ------------------------------------------------------------------------------------
 
 // One stored row: the node's own are kept here, the others are the owner's.
@@ -208,6 +214,7 @@ static void free_node(struct raft_node *node)
     loop_later_cancel(&node->turn);
     loop_timer_stop(&node->wake);
     loop_timer_stop(&node->rows_timer);
+    loop_timer_stop(&node->settle_timer);
     loop_timer_stop(&node->commit.retry);
     loop_timer_stop(&node->closing_timer);
     explicit_bzero(&node->key, sizeof node->key);
@@ -244,6 +251,7 @@ static struct raft_node *new_node(const struct raft_node_config *config)
     loop_later_init(&node->turn, node->loop, on_turn);
     loop_timer_init(&node->wake, node->loop, on_wake);
     loop_timer_init(&node->rows_timer, node->loop, on_rows_timer);
+    loop_timer_init(&node->settle_timer, node->loop, on_settle_timer);
     loop_timer_init(&node->commit.retry, node->loop, NULL);
     loop_timer_init(&node->closing_timer, node->loop, on_closing_timer);
     return node;

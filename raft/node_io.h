@@ -37,6 +37,9 @@
 #define RAFT_NODE_ROWS_MS    1000
 #define RAFT_NODE_ROWS_BYTES ((size_t)128 << 10)
 
+// A database that made a large commit and then none for this time gives back what it kept of it.
+#define RAFT_NODE_SETTLE_MS 2000
+
 // A commit that the full disk refused is tried again after this time.
 #define RAFT_NODE_DISK_RETRY_MS 1000
 

@@ -36,6 +36,8 @@ struct node_commit {
     uint64_t ours[RAFT_MEMBERS_MAX];
     size_t ours_count;
     bool reseal, resealed;
+    bool settles; // no commit: the database is opened again
+    bool swollen; // and should be
     int result;
     struct err err;
     struct loop_timer retry;
@@ -78,6 +80,7 @@ struct raft_node {
     struct loop_later turn;
     struct loop_timer wake;
     struct loop_timer rows_timer;
+    struct loop_timer settle_timer;
     struct rows rows; // gathered for a commit
     bool rows_late;   // their time is over: the next commit takes them
     struct node_commit commit;
@@ -153,6 +156,9 @@ void node_commit_start(struct raft_node *node, const struct raft_write *write);
 
 // Commits rows, compaction or resealing if they are due and nothing else brings a commit.
 void node_commit_rows_if_due(struct raft_node *node);
+
+// Has a quiet database give back what large commits left behind, or looks again later.
+void node_settle_disk(struct raft_node *node);
 void node_load_add(struct raft_node *node, const struct raft_load *load);
 bool node_jobs_running(const struct raft_node *node);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,6 +22,13 @@
 
 // So many bytes of rows are written between two times that mapped pages are let go.
 #define LET_GO_BYTES ((size_t)1 << 20)
+
+// A commit that touched so much left as much behind in LMDB.
+#define SWOLLEN_BYTES ((size_t)1 << 20)
+
+// What LMDB takes at least for one of its large arrays, and how many such holes a heap may have.
+#define HOLE_BYTES ((size_t)1 << 20)
+#define HOLES_MAX  64
 
 // ---- errors ------------------------------------------------------------------------------------
 
@@ -157,6 +165,25 @@ static void extend_file(struct logdb *db)
     close(fd);
 }
 
+static int open_env(struct logdb *db, struct err *err)
+{
+    int result = mdb_env_create(&db->env);
+    CHECK(result == 0);
+    mdb_env_set_maxdbs(db->env, 3);
+    mdb_env_set_maxreaders(db->env, READERS_MAX);
+    result = mdb_env_set_mapsize(db->env, LOGDB_MAP_BYTES);
+    CHECK(result == 0);
+    result = mdb_env_open(db->env, db->dir, MDB_NOTLS | MDB_NORDAHEAD, 0600);
+    result = result ? logdb_fail(result, err, db->dir) : open_tables(db, err);
+    if (result)
+        return result;
+    MDB_stat stat;
+    mdb_env_stat(db->env, &stat);
+    db->page_bytes = stat.ms_psize;
+    find_map(db);
+    return 0;
+}
+
 int logdb_open(const char *dir, const struct seal_key *current, const struct seal_key *previous,
                struct logdb **out, struct err *err)
 {
@@ -167,24 +194,14 @@ int logdb_open(const char *dir, const struct seal_key *current, const struct sea
     MAGIC_SET(db, LOGDB_MAGIC);
     buf_init(&db->scratch, ROW_SCRATCH_MAX);
     buf_init(&db->reseal_key, LOGDB_KEY_BYTES_MAX);
+    db->dir = str_dup(dir);
     db->path = str_printf("%s/data.mdb", dir);
     logdb_set_keys(db, current, previous);
-    result = mdb_env_create(&db->env);
-    CHECK(result == 0);
-    mdb_env_set_maxdbs(db->env, 3);
-    mdb_env_set_maxreaders(db->env, READERS_MAX);
-    result = mdb_env_set_mapsize(db->env, LOGDB_MAP_BYTES);
-    CHECK(result == 0);
-    result = mdb_env_open(db->env, dir, MDB_NOTLS | MDB_NORDAHEAD, 0600);
-    result = result ? logdb_fail(result, err, dir) : open_tables(db, err);
+    result = open_env(db, err);
     if (result) {
         logdb_close(db);
         return result;
     }
-    MDB_stat stat;
-    mdb_env_stat(db->env, &stat);
-    db->page_bytes = stat.ms_psize;
-    find_map(db);
     extend_file(db);
     *out = db;
     return 0;
@@ -202,6 +219,7 @@ void logdb_close(struct logdb *db)
     buf_fini(&db->scratch);
     buf_fini(&db->reseal_key);
     free(db->runs);
+    free(db->dir);
     free(db->path);
     MAGIC_CLEAR(db);
     free(db);
@@ -220,6 +238,12 @@ static uint64_t counted(const uint64_t *figure)
     return __atomic_load_n(figure, __ATOMIC_RELAXED);
 }
 
+static void touch(struct logdb *db, size_t bytes)
+{
+    db->touched_bytes += bytes;
+    db->commit_bytes += bytes;
+}
+
 // Puts what is in scratch. 0 or an LMDB code.
 static int put_row(struct logdb *db, MDB_txn *txn, MDB_dbi table, MDB_val key, unsigned flags)
 {
@@ -227,7 +251,7 @@ static int put_row(struct logdb *db, MDB_txn *txn, MDB_dbi table, MDB_val key, u
     MDB_val value = {.mv_size = db->scratch.len, .mv_data = db->scratch.data};
     count(&db->figures.rows_written, 1);
     count(&db->figures.bytes_written, db->scratch.len);
-    db->touched_bytes += db->scratch.len;
+    touch(db, db->scratch.len);
     return mdb_put(txn, table, &key, &value, flags);
 }
 
@@ -325,6 +349,7 @@ static int put_state(struct logdb *db, MDB_txn *txn, const struct logdb_batch *b
         CHECK(op->key_size <= LOGDB_KEY_BYTES_MAX);
         MDB_val key = {.mv_size = op->key_size, .mv_data = (void *)op->key};
         if (op->remove) {
+            touch(db, db->page_bytes); // at most: of rows side by side it is one page
             result = mdb_del(txn, db->state, &key, NULL);
             if (result == MDB_NOTFOUND)
                 result = 0;
@@ -369,6 +394,7 @@ int logdb_commit(struct logdb *db, const struct logdb_batch *batch, struct err *
 {
     MAGIC_CHECK(db, LOGDB_MAGIC);
     MDB_txn *txn;
+    db->commit_bytes = 0;
     int result = mdb_txn_begin(db->env, NULL, 0, &txn);
     if (result)
         return logdb_fail(result, err, "write log database");
@@ -390,9 +416,52 @@ int logdb_commit(struct logdb *db, const struct logdb_batch *batch, struct err *
     if (result)
         return logdb_fail(result, err, "sync log database");
     count(&db->figures.commits, 1);
+    if (db->commit_bytes > db->largest_bytes)
+        db->largest_bytes = db->commit_bytes;
     if (db->touched_bytes >= LET_GO_BYTES)
         logdb_let_go(db);
     extend_file(db);
+    return 0;
+}
+
+// ---- settling ----------------------------------------------------------------------------------
+
+bool logdb_swollen(const struct logdb *db)
+{
+    return db->largest_bytes >= SWOLLEN_BYTES;
+}
+
+// LMDB begins with megabytes of zeros that it hardly ever uses. Mapped for it they cost nothing,
+// taken from a hole of the heap they are all written to: so the holes are in use meanwhile.
+static size_t holes_hold(void *holes[HOLES_MAX])
+{
+    size_t count = 0;
+    for (size_t mapped = mallinfo2().hblks; count < HOLES_MAX; count++) {
+        holes[count] = malloc(HOLE_BYTES);
+        CHECK(holes[count]);
+        if (mallinfo2().hblks != mapped)
+            return count + 1;
+    }
+    return count;
+}
+
+int logdb_settle(struct logdb *db, struct err *err)
+{
+    MAGIC_CHECK(db, LOGDB_MAGIC);
+    mdb_env_close(db->env);
+    db->env = NULL;
+    db->map = NULL;
+    db->touched_bytes = 0;
+    db->largest_bytes = 0;
+    void *holes[HOLES_MAX];
+    size_t held = holes_hold(holes);
+    int result = open_env(db, err);
+    while (held > 0)
+        free(holes[--held]);
+    malloc_trim(0); // thousands of pages, here and there in the heap
+    if (result)
+        return err_wrap(err, "open again");
+    count(&db->figures.settles, 1);
     return 0;
 }
 
@@ -403,5 +472,6 @@ void logdb_figures(const struct logdb *db, struct logdb_figures *out)
         .rows_written = counted(&db->figures.rows_written),
         .bytes_written = counted(&db->figures.bytes_written),
         .file_bytes = __atomic_load_n(&db->file_bytes, __ATOMIC_RELAXED),
+        .settles = counted(&db->figures.settles),
     };
 }

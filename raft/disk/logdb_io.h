@@ -73,6 +73,14 @@ struct logdb_batch {
 
 int logdb_commit(struct logdb *db, const struct logdb_batch *batch, struct err *err);
 
+// LMDB keeps memory for all pages of the largest commit that it ever made. True when a commit was
+// so large that it is worth while to open the database again.
+bool logdb_swollen(const struct logdb *db);
+
+// Closes and opens the database, and gives back what it kept. Not while any other call is under
+// way. After an error it can only be closed.
+int logdb_settle(struct logdb *db, struct err *err);
+
 // ---- reading ------------------------------------------------------------------------------------
 
 // Reads entries `first` to `last` at most, stopping before the sum of raft_entry_bytes passes
@@ -105,6 +113,7 @@ struct logdb_figures {
     uint64_t rows_written;
     uint64_t bytes_written; // of rows, sealed
     uint64_t file_bytes;
+    uint64_t settles;
 };
 void logdb_figures(const struct logdb *db, struct logdb_figures *out);
 

@@ -26,11 +26,14 @@ struct logdb {
     struct buf scratch; // one row being built
     struct raft_run *runs;
     uint64_t ours[RAFT_MEMBERS_MAX];
+    char *dir;
     char *path;        // of the data file
     size_t file_bytes; // zeroed and synced up to here
     unsigned page_bytes;
     uint8_t *map;         // where the file is mapped; NULL: not found
     size_t touched_bytes; // of rows, since the mapped pages were let go
+    size_t commit_bytes;  // touched by the commit under way
+    size_t largest_bytes; // by the largest one since the database was opened
     // Where resealing goes on: table number, then key.
     unsigned reseal_table;
     struct buf reseal_key;

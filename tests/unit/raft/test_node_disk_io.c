@@ -9,6 +9,7 @@
 
 #include "proto/base/check.h"
 #include "proto/base/str.h"
+#include "raft/disk/logdb_io.h"
 #include "tests/unit/raft/rig.h"
 
 #define FILES_MAX 8
@@ -178,6 +179,41 @@ START_TEST(a_member_whose_disk_breaks_stops_and_what_it_was_asked_fails)
 }
 END_TEST
 
+// ---- after large commits ------------------------------------------------------------------------
+
+static bool has_settled(void *ctx)
+{
+    struct logdb_figures figures;
+    raft_node_disk_figures(rig_nodes[*(int *)ctx].node, &figures);
+    return figures.settles > 0;
+}
+
+START_TEST(a_quiet_member_gives_back_what_a_large_commit_took_and_goes_on)
+{
+    rig_found();
+    rig_join(0, 1);
+    char *text = mem_alloc(2 << 20);
+    memset(text, 'x', 2 << 20);
+    memcpy(text, "large=", 6);
+    text[(1 << 20) + 1] = '\0';
+    rig_write_one(0, text);
+    free(text);
+    rig_write_one(0, "a=1");
+    for (int number = 0; number < 2; number++) {
+        ck_assert(loop_run_until(&rig_loop, has_settled, &number, RIG_WAIT_MS));
+        rig_expect(number, "a", "1");
+    }
+    rig_write_one(0, "b=2");
+    rig_expect(1, "b", "2");
+    rig_close(1); // at once: nothing of it may be under way
+    rig_open(1);
+    rig_start(1);
+    rig_expect(1, "b", "2");
+    rig_write_one(0, "c=3");
+    rig_expect(1, "c", "3");
+}
+END_TEST
+
 Suite *suite_node_disk_io(void);
 Suite *suite_node_disk_io(void)
 {
@@ -189,6 +225,7 @@ Suite *suite_node_disk_io(void)
     tcase_add_test(tcase, a_leader_without_room_hands_over_and_comes_back);
     tcase_add_test(tcase, a_follower_without_room_acknowledges_nothing);
     tcase_add_test(tcase, a_member_whose_disk_breaks_stops_and_what_it_was_asked_fails);
+    tcase_add_test(tcase, a_quiet_member_gives_back_what_a_large_commit_took_and_goes_on);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -182,6 +182,47 @@ START_TEST(state_is_put_removed_and_replaced_with_its_index)
 }
 END_TEST
 
+#define MANY_ROWS 3000
+
+START_TEST(what_a_large_commit_left_behind_goes_and_all_that_is_stored_stays)
+{
+    static char values[MANY_ROWS][16];
+    static char value[512];
+    static struct logdb_op ops[MANY_ROWS];
+    append(1, 10, 1);
+    ck_assert(!logdb_swollen(db));
+    for (size_t i = 0; i < MANY_ROWS; i++) {
+        int length = snprintf(values[i], sizeof values[i], "row%zu", i);
+        ops[i] = (struct logdb_op){.key = values[i],
+                                   .key_size = (size_t)length,
+                                   .value = value,
+                                   .value_size = sizeof value};
+    }
+    commit(&(struct logdb_batch){.ops = ops, .ops_count = MANY_ROWS, .applied = 10});
+    ck_assert(logdb_swollen(db));
+    for (int round = 0; round < 3; round++) {
+        struct err err = ERR_INIT;
+        ck_assert_msg(logdb_settle(db, &err) == 0, "%s", err.message);
+        ck_assert(!logdb_swollen(db));
+        int rows = 0;
+        uint64_t applied = 0;
+        ck_assert_int_eq(logdb_state_each(db, count_rows, &rows, &applied, NULL), 0);
+        ck_assert_int_eq(rows, MANY_ROWS);
+        ck_assert_uint_eq(applied, 10);
+        append(11 + (uint64_t)round, 11 + (uint64_t)round, 1);
+        ck_assert_uint_eq(boot().last_index, 11 + (uint64_t)round);
+    }
+    struct logdb_figures figures;
+    logdb_figures(db, &figures);
+    ck_assert_uint_eq(figures.settles, 3);
+    // Removals touch pages, too.
+    for (size_t i = 0; i < MANY_ROWS; i++)
+        ops[i].remove = true;
+    commit(&(struct logdb_batch){.ops = ops, .ops_count = MANY_ROWS, .applied = 11});
+    ck_assert(logdb_swollen(db));
+}
+END_TEST
+
 START_TEST(a_snapshot_replaces_log_and_state)
 {
     append(1, 10, 1);
@@ -335,6 +376,7 @@ Suite *suite_logdb_io(void)
     tcase_add_test(tcase, loads_stop_at_their_bounds);
     tcase_add_test(tcase, compaction_moves_the_start_and_keeps_its_term);
     tcase_add_test(tcase, state_is_put_removed_and_replaced_with_its_index);
+    tcase_add_test(tcase, what_a_large_commit_left_behind_goes_and_all_that_is_stored_stays);
     tcase_add_test(tcase, a_snapshot_replaces_log_and_state);
     tcase_add_test(tcase, another_data_key_opens_nothing_and_says_so);
     tcase_add_test(tcase, keys_rotate_in_steps_while_writes_go_on);
