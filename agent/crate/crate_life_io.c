@@ -67,8 +67,9 @@ void crate_op_end(struct crate *crate)
     crate->life->running_op = false;
     list_remove(&op->link);
     loop_later_ask(&crate->life->step);
+    const struct err *told = op->why.code ? &op->why : &op->err;
     if (op->done)
-        op->done(op->owner, op->err.code ? &op->err : NULL);
+        op->done(op->owner, told->code ? told : NULL);
     else if (op->err.code)
         log_warn("container", "name=%s err=\"%s\"", crate->name, op->err.message);
     json_decref(op->body);

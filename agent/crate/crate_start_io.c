@@ -119,6 +119,7 @@ static void start_translate(struct crate *crate, struct err *err)
         {"No such file or directory", "no such file or directory", 127},
         {"no such file or directory", "no such file or directory", 127},
         {"ermission denied", "permission denied", 126},
+        {"peration not permitted", "permission denied", 126}, // crun, of a folder
         {"xec format error", "exec format error", 126},
     };
     crate->exit_code = 128;
@@ -154,9 +155,14 @@ static void start_failed_end(struct crate *crate)
     crate_save(crate, NULL);
     crate_attaches_end(crate);
     if (config_bool(crate->host, "AutoRemove")) {
-        struct crate_op *removal = crate_op_new(OP_REMOVE, NULL, NULL);
-        removal->volumes = true;
-        crate_op_queue(crate, removal);
+        // Its caller is told when it is gone: docker waits for both, and takes the answer for the
+        // last.
+        op->why = op->err;
+        err_clear(&op->err);
+        op->kind = OP_REMOVE;
+        op->volumes = true;
+        crate_remove_begin(crate);
+        return;
     }
     crate_op_end(crate);
 }

@@ -68,6 +68,7 @@ struct crate_op {
     crate_done *done; // NULL for our own
     void *owner;
     struct err err;
+    struct err why; // of a start that removes its container: what its caller is told
 };
 
 // What is under way with one crate.

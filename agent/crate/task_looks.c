@@ -101,16 +101,19 @@ json_t *task_looks_config(const struct containers_view *view)
 
 // ---- HostConfig --------------------------------------------------------------------------------
 
+// Lists that nobody gave are null here.
+static void add_words(json_t *host, const char *key, const char *const *words, size_t count)
+{
+    json_object_set_new(host, key, count ? words_json(words, count) : json_null());
+}
+
 static void add_dns(json_t *host, const Swarm__ContainerSpec__DNSConfig *dns)
 {
     if (!dns)
         return;
-    json_object_set_new(host, "Dns",
-                        words_json((const char *const *)dns->nameservers, dns->n_nameservers));
-    json_object_set_new(host, "DnsSearch",
-                        words_json((const char *const *)dns->search, dns->n_search));
-    json_object_set_new(host, "DnsOptions",
-                        words_json((const char *const *)dns->options, dns->n_options));
+    add_words(host, "Dns", (const char *const *)dns->nameservers, dns->n_nameservers);
+    add_words(host, "DnsSearch", (const char *const *)dns->search, dns->n_search);
+    add_words(host, "DnsOptions", (const char *const *)dns->options, dns->n_options);
 }
 
 // "address name name" in the specification, "name:address" here.
@@ -280,8 +283,8 @@ json_t *task_looks_host(const struct containers_view *view)
     json_object_set_new(host, "NanoCpus", json_integer(container->limits.nano_cpus));
     json_object_set_new(host, "Memory", json_integer(container->limits.memory_bytes));
     json_object_set_new(host, "ReadonlyRootfs", json_boolean(container->readonly_rootfs));
-    json_object_set_new(host, "CapAdd", texts_json(&container->cap_add));
-    json_object_set_new(host, "CapDrop", texts_json(&container->cap_drop));
+    add_words(host, "CapAdd", container->cap_add.items, container->cap_add.count);
+    add_words(host, "CapDrop", container->cap_drop.items, container->cap_drop.count);
     json_object_set_new(host, "Init", json_boolean(container->init));
     json_object_set_new(host, "Isolation", json_string("default"));
     json_object_set_new(host, "NetworkMode",

@@ -159,27 +159,36 @@ static void find_end(void *owner, const struct nets_end *end)
     at->shown->gateway = *end->gateway;
 }
 
-static void write_task_network(const struct crate *crate, const char *name, const json_t *asked,
-                               unsigned minor, struct json_out *out)
+// What a task's container has on a network; on none of the swarm (`asked` NULL), what leads out is
+// shown as what it is in stock engines: the default network.
+static struct shown task_shown(const struct crate *crate, const char *name, const json_t *asked)
 {
     const struct nets *nets = crates_nets(crate->crates);
     const struct local_endpoint *none;
     struct shown shown = {.asked = asked, .named = asked != NULL};
     struct task_network at = {crate, config_str(asked, "NetworkID"), &shown};
-    char id[LOCAL_ID_BYTES];
     shown.network_id = at.id;
+    if (!asked) {
+        const struct local *local = crate_local(crate, name, &none);
+        shown.network_id = local ? local->id : "";
+    }
+    if (nets)
+        nets_sandbox_ends(nets, crate->id, find_end, &at);
+    return shown;
+}
+
+static void write_task_network(const struct crate *crate, const char *name, const json_t *asked,
+                               unsigned minor, struct json_out *out)
+{
+    char id[LOCAL_ID_BYTES];
+    struct shown shown = {.asked = asked, .named = asked != NULL};
     if (str_equal(name, "host")) {
         local_fixed_id(name, id);
         shown.network_id = id;
         shown.endpoint_id = crate_running(crate) ? crate->id : "";
-    } else if (!asked) {
-        // On no network of the swarm: what leads out is shown as what it is in stock engines.
-        const struct local *local = crate_local(crate, name, &none);
-        shown.network_id = local ? local->id : "";
-        at.id = NULL;
+    } else {
+        shown = task_shown(crate, name, asked);
     }
-    if (nets)
-        nets_sandbox_ends(nets, crate->id, find_end, &at);
     write_shown(crate, name, &shown, minor, out);
 }
 
@@ -318,12 +327,28 @@ void container_write_port_list(const struct crate *crate, struct json_out *out)
     json_out_end(out);
 }
 
+// What it has on the default network.
+static struct shown default_shown(const struct crate *crate)
+{
+    struct shown shown = {0};
+    const struct local_endpoint *endpoint;
+    const struct local *local = crate_local(crate, LOCAL_DEFAULT, &endpoint);
+    if (crate->task)
+        return json_object_size(crate->endpoints) ? shown : task_shown(crate, LOCAL_DEFAULT, NULL);
+    if (endpoint) {
+        shown.endpoint_id = endpoint->id;
+        shown.mac = endpoint->mac;
+        shown.ip = endpoint->ip;
+        shown.gateway = local->gateway;
+    }
+    return shown;
+}
+
 void container_write_network_settings(const struct crate *crate, unsigned minor,
                                       struct json_out *out)
 {
     // The first members repeat what the default network says, as ever.
-    const struct local_endpoint *endpoint;
-    const struct local *local = crate_local(crate, LOCAL_DEFAULT, &endpoint);
+    const struct shown shown = default_shown(crate);
     char text[IPNET_TEXT_BYTES], sandbox[CRATE_SANDBOX_BYTES];
     crate_sandbox_key(crate, sandbox);
     json_out_object(out, "NetworkSettings");
@@ -337,14 +362,14 @@ void container_write_network_settings(const struct crate *crate, unsigned minor,
     json_out_int(out, "LinkLocalIPv6PrefixLen", 0);
     json_out_null(out, "SecondaryIPAddresses");
     json_out_null(out, "SecondaryIPv6Addresses");
-    json_out_str(out, "EndpointID", endpoint ? endpoint->id : "");
-    json_out_str(out, "Gateway", endpoint ? ipnet_format_ip(&local->gateway, text) : "");
+    json_out_str(out, "EndpointID", str_or(shown.endpoint_id, ""));
+    json_out_str(out, "Gateway", ipnet_format_ip(&shown.gateway, text));
     json_out_str(out, "GlobalIPv6Address", "");
     json_out_int(out, "GlobalIPv6PrefixLen", 0);
-    json_out_str(out, "IPAddress", endpoint ? ipnet_format_ip(&endpoint->ip, text) : "");
-    json_out_int(out, "IPPrefixLen", endpoint ? endpoint->ip.prefix : 0);
+    json_out_str(out, "IPAddress", ipnet_format_ip(&shown.ip, text));
+    json_out_int(out, "IPPrefixLen", shown.ip.prefix);
     json_out_str(out, "IPv6Gateway", "");
-    json_out_str(out, "MacAddress", endpoint ? mac_format(endpoint->mac, text) : "");
+    json_out_str(out, "MacAddress", shown.mac ? mac_format(shown.mac, text) : "");
     container_write_networks(crate, minor, out);
     json_out_end(out);
 }

@@ -266,7 +266,9 @@ static void walk_folder(struct walk *walk, int fd, char *path, size_t length, un
         if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") ||
             fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
             continue;
-        walk->bytes += (uint64_t)st.st_blocks * 512;
+        // As docker counts: no folders, and a file once however many names it has.
+        if (!S_ISDIR(st.st_mode))
+            walk->bytes += (uint64_t)st.st_size / (st.st_nlink ? st.st_nlink : 1);
         if (!str_format(path + length, ROOTFS_PATH_BYTES - length, "/%s", entry->d_name))
             continue;
         report(walk, path, &st);

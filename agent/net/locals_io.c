@@ -188,6 +188,10 @@ static int network_make(struct locals *locals, struct local *local, struct err *
         return rc;
     if (local->driver == LOCAL_BRIDGE)
         return bridge_make(locals, local, err);
+    if (str_equal(local->link, "lo"))
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "loopback interface is not a valid %s parent link",
+                       local_driver_name(local->driver));
     if (netlink_link_index(locals->host, local->link) == 0)
         return err_set(err, ERR_NOT_FOUND, "the parent interface %s was not found", local->link);
     return 0;

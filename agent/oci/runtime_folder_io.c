@@ -67,7 +67,13 @@ static int look_at_devices(const struct oci_container *spec, struct oci_device_n
     for (size_t i = 0; i < spec->devices_count; i++) {
         struct stat st;
         const char *path = str_or(spec->devices[i].host_path, "");
-        if (stat(path, &st) < 0)
+        int rc = stat(path, &st);
+        if (rc < 0 && errno == ENOENT)
+            return err_set(err, ERR_NOT_FOUND,
+                           "error gathering device information while adding custom device "
+                           "\"%.200s\": no such file or directory",
+                           path);
+        if (rc < 0)
             return err_set_errno(err, errno, "device %.200s", path);
         if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
             return err_set(err, ERR_INVALID_ARGUMENT, "%.200s is no device", path);

@@ -128,6 +128,8 @@ fi
 step "ps, logs, stats, inspect"
 d h1 exec kept sh -c 'head -c 500000 /dev/zero >/big'
 [[ $(d h1 ps --size --filter name=kept --format '{{.Size}}') =~ ^[5-9][0-9][0-9](\.[0-9])?kB\ \(virtual\  ]] || fail "sizes: $(d h1 ps --size --filter name=kept --format '{{.Size}}')"
+same 0 "$(d h1 run -d --name untouched "$LAB_IMAGE" sleep 1000 >/dev/null; d h1 inspect --size untouched --format '{{.SizeRw}}')" "the size of a container that changed nothing"
+d h1 rm -f untouched >/dev/null
 [[ $(d h1 inspect --size kept --format '{{.SizeRw}}') -ge 500000 ]] || fail "the size of a container"
 same '' "$(d h1 inspect kept --format '{{with .SizeRw}}{{.}}{{end}}')" "a size nobody asked for"
 d h1 run -d --name lines --network none "$I" sh -c 'echo one; sleep 100000' >/dev/null

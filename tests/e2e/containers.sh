@@ -26,6 +26,12 @@ code=0; docker run --rm "$I" /no/such/command 2>"$LAB/err" || code=$?
 same 127 "$code" "exit code of a path to no program"
 grep -q 'exec: "/no/such/command": ' "$LAB/err" || fail "words: $(cat "$LAB/err")"
 # Other things may be missing: the runtime says what.
+code=0; docker run --rm "$I" /etc 2>"$LAB/err" || code=$?
+same 126 "$code" "exit code of a folder ($(cat "$LAB/err"))"
+code=0; docker run --rm --device /dev/nosuch "$I" true 2>"$LAB/err" || code=$?
+same 127 "$code" "exit code of a device that is not there ($(cat "$LAB/err"))"
+# What was to be removed is gone when docker is told that it did not start: its name can be had again.
+for i in 1 2 3; do refused 'executable file not found' docker run --rm --name again "$I" nosuchcommand; done
 docker run --rm --sysctl net.ipv4.nosuch=1 "$I" true 2>"$LAB/err" && fail "a sysctl that the kernel does not have"
 grep -q 'net/ipv4/nosuch' "$LAB/err" && ! grep -q 'exec: "true"' "$LAB/err" || fail "words: $(cat "$LAB/err")"
 same 'through cat' "$(echo 'through cat' | docker run -i --rm "$I" cat)" "input"
