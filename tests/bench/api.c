@@ -1,7 +1,11 @@
 // A closed loop of HTTP requests over a unix socket (or HOST:PORT): so many clients, each with one
 // kept connection, each asking again as soon as it is answered.
 //
-//   bench_api SOCKET CLIENTS COUNT METHOD TARGET [BODY]     %d in TARGET and BODY counts up
+//   bench_api [--anew] SOCKET CLIENTS COUNT METHOD TARGET [BODY]     %d in TARGET and BODY counts up
+//
+// COUNT is a number, or seconds to go on asking for ("20s"). With --anew each request is what a
+// command of docker's makes: a connection of its own, a ping on it and then the question; its time
+// is all of it.
 //
 // Prints one line: requests, failures (statuses of 400 and more), per second, p50 and p99 in
 // microseconds, bytes of the last answer.
@@ -26,11 +30,13 @@
 #define CLIENTS_MAX   1024
 #define REQUEST_BYTES 65536
 #define HEAD_BYTES    16384
+#define TIMED_MAX     4000000 // requests by time
 
 struct client {
     char head[HEAD_BYTES];
     size_t head_bytes;
     bool in_body, chunked;
+    bool pinging; // the ping before the question
     int64_t left; // bytes of the body, or of the present chunk with its end
     char line[32];
     size_t line_bytes; // of a chunk's size
@@ -42,6 +48,9 @@ static struct client clients[CLIENTS_MAX];
 static struct pollfd polls[CLIENTS_MAX];
 static uint64_t *times_ns;
 static size_t wanted, sent, done, failed;
+static uint64_t until_ns; // 0: `wanted` requests are asked
+static bool anew;
+static const char *at_path;
 static const char *method, *target, *body;
 
 static uint64_t now_ns(void)
@@ -66,6 +75,18 @@ static void fill(char *out, size_t size, const char *text, size_t number)
     out[used] = '\0';
 }
 
+static void send_all(int fd, const char *bytes, size_t size)
+{
+    for (size_t at = 0; at < size;) {
+        ssize_t wrote = write(fd, bytes + at, size - at);
+        if (wrote < 0) {
+            perror("write");
+            exit(1);
+        }
+        at += (size_t)wrote;
+    }
+}
+
 static void ask(size_t i)
 {
     static char path[REQUEST_BYTES], content[REQUEST_BYTES], request[2 * REQUEST_BYTES];
@@ -76,16 +97,9 @@ static void ask(size_t i)
                         "%s %s HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\n"
                         "Content-Length: %zu\r\n\r\n%s",
                         method, path, strlen(content), content);
-    *client = (struct client){.began_ns = now_ns()};
+    *client = (struct client){.began_ns = client->pinging ? client->began_ns : now_ns()};
     sent++;
-    for (ssize_t at = 0; at < size;) {
-        ssize_t wrote = write(polls[i].fd, request + at, (size_t)(size - at));
-        if (wrote < 0) {
-            perror("write");
-            exit(1);
-        }
-        at += wrote;
-    }
+    send_all(polls[i].fd, request, (size_t)size);
 }
 
 // Reads the head's end: status and how the body's end is known.
@@ -96,6 +110,10 @@ static void read_head(struct client *client)
     const char *length = strcasestr(client->head, "\r\nContent-Length:");
     client->chunked = strcasestr(client->head, "\r\nTransfer-Encoding: chunked") != NULL;
     client->left = length ? atoll(length + strlen("\r\nContent-Length:")) : 0;
+    if (client->pinging) { // a HEAD: its answer has no body
+        client->chunked = false;
+        client->left = 0;
+    }
     client->in_body = true;
 }
 
@@ -171,15 +189,48 @@ static int open_client(const char *path)
     return fd;
 }
 
+// The client's next question, or with --anew what comes before it.
+static void begin(size_t i)
+{
+    static const char ping[] = "HEAD /_ping HTTP/1.1\r\nHost: d\r\n\r\n";
+    if (!anew && polls[i].fd > 0) {
+        ask(i);
+        return;
+    }
+    uint64_t began_ns = now_ns();
+    if (polls[i].fd > 0)
+        close(polls[i].fd);
+    polls[i] = (struct pollfd){.fd = open_client(at_path), .events = POLLIN};
+    if (!anew) {
+        ask(i);
+        return;
+    }
+    clients[i] = (struct client){.pinging = true, .began_ns = began_ns};
+    send_all(polls[i].fd, ping, sizeof ping - 1);
+}
+
+static bool more_to_ask(void)
+{
+    return until_ns ? now_ns() < until_ns && sent < wanted : sent < wanted;
+}
+
 int main(int argc, char **argv)
 {
     static char buffer[1 << 20];
+    anew = argc > 1 && str_equal(argv[1], "--anew");
+    argc -= anew;
+    argv += anew;
     if (argc < 6) {
-        fprintf(stderr, "usage: bench_api SOCKET CLIENTS COUNT METHOD TARGET [BODY]\n");
+        fprintf(stderr, "usage: bench_api [--anew] SOCKET CLIENTS COUNT METHOD TARGET [BODY]\n");
         return 2;
     }
+    at_path = argv[1];
     size_t count = (size_t)atoi(argv[2]);
     wanted = (size_t)atoi(argv[3]);
+    if (strchr(argv[3], 's')) {
+        until_ns = now_ns() + wanted * 1000000000u;
+        wanted = TIMED_MAX;
+    }
     method = argv[4];
     target = argv[5];
     body = argc > 6 ? argv[6] : "";
@@ -189,11 +240,10 @@ int main(int argc, char **argv)
     }
     times_ns = mem_alloc_array(wanted, sizeof *times_ns);
     uint64_t began = now_ns(), bytes = 0;
-    for (size_t i = 0; i < count; i++) {
-        polls[i] = (struct pollfd){.fd = open_client(argv[1]), .events = POLLIN};
-        ask(i);
-    }
-    while (done < wanted) {
+    for (size_t i = 0; i < count; i++)
+        begin(i);
+    size_t asking = count;
+    while (asking > 0) {
         if (poll(polls, (nfds_t)count, 60000) <= 0) {
             fprintf(stderr, "bench_api: no answer within a minute\n");
             return 1;
@@ -208,13 +258,19 @@ int main(int argc, char **argv)
             }
             if (!take(&clients[i], buffer, (size_t)got))
                 continue;
+            if (clients[i].pinging) {
+                ask(i);
+                continue;
+            }
             times_ns[done++] = now_ns() - clients[i].began_ns;
             failed += clients[i].status >= 400;
             bytes = clients[i].bytes;
-            if (sent < wanted)
-                ask(i);
-            else
+            if (more_to_ask()) {
+                begin(i);
+            } else {
                 polls[i].fd = -1; // nothing more to ask: poll passes it over
+                asking--;
+            }
         }
     }
     double seconds = (double)(now_ns() - began) / 1e9;

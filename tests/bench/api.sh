@@ -24,69 +24,7 @@ wanted() { [[ " $ROWS " == *" $1 "* ]]; }
 # Alone: h1 is ours, h2 stock. Groups: h3 to h5 ours, h6 to h8 stock.
 lab_up 8
 side_of() { case $1 in h1 | h[345]) echo skep ;; *) echo stock ;; esac; }
-sock_of() { if [[ $(side_of "$1") == skep ]]; then echo "$LAB/$1/skep.sock"; else echo "$LAB/$1/docker.sock"; fi; }
-daemon_start() { "$(side_of "$1")_start" "$1"; }
-daemon_stop() { "$(side_of "$1")_stop" "$1"; }
-engine() { local host=$1; shift; "$(side_of "$host")" "$host" "$@"; }
-api() { curl -fsS --max-time 60 --unix-socket "$(sock_of "$1")" "http://d/v1.41/$2" "${@:3}"; }
-
-# A daemon's processes.
-family_of()
-{
-  if [[ $(side_of "$1") == skep ]]; then pstree_of "$(pid_of "$1" skepd)"; else pstree_of "$(pid_of "$1" dockerd)"; fi
-}
-pstree_of()
-{
-  local child
-  echo "$1"
-  while read -r child; do pstree_of "$child"; done < <(cat "/proc/$1"/task/*/children 2>/dev/null | tr ' ' '\n' | grep .)
-}
-
-# Processor microseconds as the scheduler counts them, and memory in kilobytes.
-cpu_of()
-{
-  local pid
-  for pid in $(family_of "$1"); do cat "/proc/$pid"/task/*/schedstat 2>/dev/null || true; done |
-    awk '{ sum += $1 } END { printf "%d", sum / 1000 }'
-}
-memory_of()
-{
-  local pid
-  for pid in $(family_of "$1"); do cat "/proc/$pid/smaps_rollup" 2>/dev/null || true; done |
-    awk '/^Pss:/ { sum += $2 } END { print sum }'
-}
-now_ms() { echo $(($(date +%s%N) / 1000000)); }
-
-# ---- figures -----------------------------------------------------------------------------------
-
-# keep WHAT SIDE VALUE: one round's figure; median WHAT SIDE: "-" where there is none.
-keep() { echo "$3" >>"$LAB/figure.$1.$2"; }
-median()
-{
-  [[ -e $LAB/figure.$1.$2 ]] || { echo -; return; }
-  sort -g "$LAB/figure.$1.$2" | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
-}
-
-# measure WHAT SIDE GENERATOR...: runs the generator and keeps its figures.
-measure()
-{
-  local what=$1 side=$2 said failed rate p50 p99; shift 2
-  said=$("$@")
-  read -r _ _ _ failed _ rate _ p50 _ p99 _ _ <<<"$said"
-  [[ $failed == 0 ]] || fail "$what on $side: $said"
-  keep "$what.rate" "$side" "$rate"
-  keep "$what.p50_us" "$side" "$p50"
-  keep "$what.p99_us" "$side" "$p99"
-}
-
-# load WHAT HOST CLIENTS COUNT METHOD TARGET [BODY]: with processor time per request.
-load()
-{
-  local what=$1 host=$2 before; shift 2
-  before=$(cpu_of "$host")
-  measure "$what" "$(side_of "$host")" "$GENERATOR" "$(sock_of "$host")" "$@"
-  keep "$what.cpu_us" "$(side_of "$host")" $((($(cpu_of "$host") - before) / $2))
-}
+. "$here/../support/bench.sh"
 
 # body NAME REPLICAS: a service whose tasks find no node, with %d for the generator to count.
 body()
@@ -228,14 +166,15 @@ groups_up()
 
 idle_group()
 {
-  local host cpu
+  local host what cpu
   step "idle for $IDLE_SECONDS s"
   sleep 30 # what joining leaves to do comes to its end: the first audit of networks is after half a minute
-  for host in h4 h7; do cpu[${host#h}]=$(cpu_of $host); done
+  for host in h3 h4 h6 h7; do cpu[${host#h}]=$(cpu_of $host); done
   sleep "$IDLE_SECONDS"
-  # Of one follower, in percent of a processor.
-  for host in h4 h7; do
-    keep idle.cpu_percent "$(side_of $host)" \
+  # In percent of a processor: of one follower, and of the founder, which leads.
+  for host in h3 h4 h6 h7; do
+    case $host in h3 | h6) what=idle.leader_cpu_percent ;; *) what=idle.cpu_percent ;; esac
+    keep $what "$(side_of $host)" \
       "$(awk -v us=$(($(cpu_of $host) - cpu[${host#h}])) -v s="$IDLE_SECONDS" 'BEGIN { printf "%.2f", us / s / 10000 }')"
   done
 }
@@ -329,12 +268,12 @@ if wanted group || wanted failover || wanted idle; then
   fi
 fi
 
-# aim of a row: a bound ("<= 6000") or a ratio to stock (">= 10 x").
+# Of a row, as bench.sh reads them.
 aim_of()
 {
   case $1 in
   idle.memory_kb) echo '<= 6000' ;;
-  idle.cpu_percent) echo '<= 0.2' ;;
+  idle.cpu_percent | idle.leader_cpu_percent) echo '<= 0.2' ;;
   services.memory_kb_per_1000) echo '<= 2500' ;;
   tasks.memory_kb_per_10000) echo '<= 15000' ;;
   tasks.given_back_percent) echo '>= 80' ;;
@@ -352,25 +291,4 @@ aim_of()
   *) echo - ;;
   esac
 }
-meets()
-{
-  local what=$1 ours=$2 theirs=$3 etcd=$4
-  awk -v aim="$(aim_of "$what")" -v a="$ours" -v b="$theirs" -v e="$etcd" 'BEGIN {
-    n = split(aim, part, /[ ,]+/)
-    if (aim == "-" || a == "-") { print ""; exit }
-    good = part[3] == "x" ? (b != "-" && a >= part[2] * b) : part[1] == "<=" ? a <= part[2] : a >= part[2]
-    if (part[4] == "etcd" && e != "-") good = good && a >= e
-    print good ? "met" : "missed" }'
-}
-
-printf '%-30s %12s %12s %10s %8s  %-14s %s\n' "" skep stock etcd ratio aim ""
-json=
-for file in "$LAB"/figure.*.skep; do
-  what=${file##*/figure.}; what=${what%.skep}
-  ours=$(median "$what" skep) theirs=$(median "$what" stock) etcd=$(median "$what" etcd)
-  printf '%-30s %12s %12s %10s %8s  %-14s %s\n' "$what" "$ours" "$theirs" "$etcd" \
-    "$(awk -v a="$ours" -v b="$theirs" 'BEGIN { printf (b > 0 ? "%.2f" : "-"), (b > 0 ? a / b : 0) }')" \
-    "$(aim_of "$what")" "$(meets "$what" "$ours" "$theirs" "$etcd")"
-  json+=$(printf ',"%s":[%s,%s]' "$what" "$ours" "${theirs/#-/null}")
-done
-echo "{\"bench\":\"api\",\"load\":\"$(cut -d' ' -f1-3 /proc/loadavg)\"$json}"
+table api
