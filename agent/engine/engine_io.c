@@ -76,6 +76,7 @@ static void on_done(struct http_exchange *x, void *owner, bool gone)
     struct request *request = owner;
     const struct engine_options *options = &request->engine->options;
     list_remove(&request->parked);
+    request_end_turn(request);
     if (request->events && request->events->over)
         request->events->over(request, request->events_owner, gone);
     if (request->call)
@@ -207,6 +208,8 @@ struct engine *engine_new(struct loop *loop, const struct engine_options *option
     engine->loop = loop;
     engine->options = *options;
     list_init(&engine->parked);
+    list_init(&engine->queue);
+    loop_later_init(&engine->next_turn, loop, engine_next_turn);
     engine->bus = bus_new();
     engine->feed = feed_new(loop, engine->bus);
     engine->shelves = shelves_new();
@@ -272,6 +275,7 @@ static void on_stopped(void *owner)
     void *stopped_owner = engine->stopped_owner;
     feed_free(engine->feed);
     loop_timer_stop(&engine->shelves_timer);
+    loop_later_cancel(&engine->next_turn);
     shelves_free(engine->shelves);
     bus_free(engine->bus);
     free(engine);

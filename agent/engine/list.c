@@ -17,7 +17,9 @@
 
 struct list {
     const struct noun *noun;
-    bool whole; // without filters
+    bool whole;          // without filters
+    const void *message; // the question
+    size_t message_bytes;
     list_then *then;
     struct shelf *held;  // while the manager is asked: what its answer may refer to
     struct shelf *shelf; // the answer
@@ -45,6 +47,7 @@ static void answered(struct request *request, const void *bytes, size_t size)
     struct shelves *shelves = request_shelves(request);
     const struct shelf_kind kind = {.fields = list->noun->fields, .tag = list->noun->tag};
     struct err err = ERR_INIT;
+    request_end_turn(request);
     if (shelf_read(&kind, list->held, shelves_find(shelves, list->noun), list->whole, bytes, size,
                    &list->shelf, &err) != 0) {
         request_fail_call(request, &err);
@@ -60,31 +63,49 @@ static void send_more(struct request *request, void *owner);
 
 static const struct request_events events = {.drain = send_more, .over = on_over};
 
+static void ask(struct request *request)
+{
+    struct list *list = request_followed(request);
+    struct shelf *held = shelves_find(request_shelves(request), list->noun);
+    struct buf bytes;
+    if (held)
+        list->held = shelf_ref(held);
+    buf_init(&bytes, 2 * REQUEST_BYTES_MAX);
+    buf_put(&bytes, list->message, list->message_bytes);
+    listing_ask(&bytes, held ? shelf_mark(held) : (struct listing_mark){0});
+    request_call_bytes(request, list->noun->list, bytes.data, bytes.len, answered);
+    buf_fini(&bytes);
+}
+
 void list_ask(struct request *request, const struct noun *noun, const void *message,
               list_then *then)
 {
-    struct list *list = ARENA_NEW(request_arena(request), struct list);
+    struct arena *arena = request_arena(request);
+    struct list *list = ARENA_NEW(arena, struct list);
     struct buf bytes;
     struct err err = ERR_INIT;
     if (!list) {
         request_fail(request, 500, "the request is too large");
         return;
     }
-    buf_init(&bytes, REQUEST_BYTES_MAX);
     *list = (struct list){.noun = noun, .then = then};
-    struct shelf *held = shelves_find(request_shelves(request), noun);
-    if (held)
-        list->held = shelf_ref(held);
     request_follow(request, &events, list);
+    buf_init(&bytes, REQUEST_BYTES_MAX);
     if (wire_pack(message, &bytes, &err) == 0) {
+        list->message = arena_memdup(arena, bytes.data, bytes.len);
+        list->message_bytes = bytes.len;
         struct cursor filters = raw_inside(bytes.data, bytes.len, FILTERS);
         list->whole = cursor_left(&filters) == 0;
-        listing_ask(&bytes, held ? shelf_mark(held) : (struct listing_mark){0});
-        request_call_bytes(request, noun->list, bytes.data, bytes.len, answered);
-    } else {
-        request_fail_err(request, &err);
     }
     buf_fini(&bytes);
+    if (err.code != ERR_OK)
+        request_fail_err(request, &err);
+    else if (!list->message)
+        request_fail(request, 500, "the request is too large");
+    else if (list->whole)
+        request_take_turn(request, ask);
+    else
+        ask(request);
 }
 
 // ---- answering ---------------------------------------------------------------------------------

@@ -74,6 +74,14 @@ typedef void request_bytes_then(struct request *request, const void *bytes, size
 void request_call_bytes(struct request *request, const char *path, const void *bytes, size_t size,
                         request_bytes_then *then);
 
+// Lists of everything have ENGINE_TURNS turns: each may be some megabytes, and the answers to a
+// hundred at once were more than a connection to a manager takes. `then` runs when it is the
+// request's turn, now or later; the turn ends with request_end_turn (which does nothing without
+// one) or the request.
+#define ENGINE_TURNS 4
+void request_take_turn(struct request *request, void (*then)(struct request *request));
+void request_end_turn(struct request *request);
+
 // The lists that the engine holds (shelves.h), and holding one more of them for a while.
 struct shelves *request_shelves(const struct request *request);
 void request_shelve(struct request *request, const struct noun *noun, struct shelf *shelf);

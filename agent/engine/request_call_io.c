@@ -86,6 +86,45 @@ static struct rpc_client *manager_of(struct request *request)
     return request->engine->manager;
 }
 
+static void begin_turn(struct request *request, void (*then)(struct request *request))
+{
+    request->in_turn = true;
+    request->engine->turns++;
+    then(request);
+}
+
+void request_take_turn(struct request *request, void (*then)(struct request *request))
+{
+    struct engine *engine = request->engine;
+    CHECK(!request->in_turn);
+    if (engine->turns < ENGINE_TURNS && list_empty(&engine->queue)) {
+        begin_turn(request, then);
+        return;
+    }
+    request->turn = then;
+    list_push_back(&engine->queue, &request->parked);
+}
+
+void request_end_turn(struct request *request)
+{
+    if (!request->in_turn)
+        return;
+    request->in_turn = false;
+    request->engine->turns--;
+    if (!list_empty(&request->engine->queue))
+        loop_later_ask(&request->engine->next_turn);
+}
+
+void engine_next_turn(struct loop_later *later)
+{
+    struct engine *engine = CONTAINER_OF(later, struct engine, next_turn);
+    while (engine->turns < ENGINE_TURNS && !list_empty(&engine->queue)) {
+        struct list *first = list_pop_front(&engine->queue);
+        struct request *request = LIST_ENTRY(first, struct request, parked);
+        begin_turn(request, request->turn);
+    }
+}
+
 void request_call_bytes(struct request *request, const char *path, const void *bytes, size_t size,
                         request_bytes_then *then)
 {

@@ -19,6 +19,9 @@ struct engine {
     struct engine_options options;
     struct rpc_client *manager;
     struct list parked; // requests that wait for a manager that starts
+    struct list queue;  // requests that wait for their turn
+    size_t turns;       // taken
+    struct loop_later next_turn;
     struct bus *bus;
     struct feed *feed;
     struct shelves *shelves;
@@ -35,7 +38,9 @@ struct engine {
 struct request {
     struct http_exchange *x;
     struct engine *engine;
-    struct list parked;                    // engine.parked, or by itself
+    struct list parked;                    // engine.parked or .queue, or by itself
+    void (*turn)(struct request *request); // in the queue: what waits
+    bool in_turn;
     void (*handle)(struct request *request); // of its endpoint
     json_t *json;
     void *kept;
@@ -52,6 +57,9 @@ struct request {
     struct json_out out;
     size_t sent;
 };
+
+// Who is next in the queue takes turns that are free.
+void engine_next_turn(struct loop_later *later);
 
 // Sends more of a long answer while there is room.
 void request_send_more(struct request *request);

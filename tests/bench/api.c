@@ -1,7 +1,7 @@
 // A closed loop of HTTP requests over a unix socket (or HOST:PORT): so many clients, each with one
 // kept connection, each asking again as soon as it is answered.
 //
-//   bench_api [--anew] SOCKET CLIENTS COUNT METHOD TARGET [BODY]     %d in TARGET and BODY counts up
+//   bench_api [--anew] SOCKET CLIENTS COUNT METHOD TARGET [BODY]   %d in TARGET, BODY counts up
 //
 // COUNT is a number, or seconds to go on asking for ("20s"). With --anew each request is what a
 // command of docker's makes: a connection of its own, a ping on it and then the question; its time

@@ -397,8 +397,7 @@ START_TEST(a_members_broken_raft_messages_change_nothing)
         raft_message(&body, &before);
         // The requests of both have the message as their field 1.
         bool beats = rand_below(&rng, 2);
-        const char *path =
-            beats ? PEERS_BEATS_PATH : "/docker.swarmkit.v1.Raft/ProcessRaftMessage";
+        const char *path = beats ? PEERS_BEATS_PATH : "/docker.swarmkit.v1.Raft/ProcessRaftMessage";
         struct asked asked = site_call(manager, path, NULL, body.data, body.len);
         refused += asked.status.err.code == ERR_INVALID_ARGUMENT;
         ck_assert_msg(!sites[0].stopped, "message %d stops the manager", round);

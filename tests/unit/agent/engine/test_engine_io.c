@@ -78,7 +78,7 @@ static void get_node(struct rpc_call *call)
     rpc_call_reply(call, &response.base);
 }
 
-static void list_nodes(struct rpc_call *call)
+static void answer_nodes(struct rpc_call *call)
 {
     const Swarm__ListNodesRequest *request = (const void *)rpc_call_message(call);
     const Swarm__ListNodesRequest__Filters *filters = request->filters;
@@ -92,6 +92,33 @@ static void list_nodes(struct rpc_call *call)
                          any_prefix(filters->n_name_prefixes, filters->name_prefixes, names[i])))
             found[response.n_nodes++] = node(call, ids[i], names[i]);
     rpc_call_reply(call, &response.base);
+}
+
+// Lists of everything that wait until the test lets them go.
+#define LISTS 12
+static bool holds_lists;
+static struct rpc_call *held[LISTS];
+static size_t held_count, held_most;
+
+static void list_nodes(struct rpc_call *call)
+{
+    const Swarm__ListNodesRequest *request = (const void *)rpc_call_message(call);
+    const Swarm__ListNodesRequest__Filters *filters = request->filters;
+    if (!holds_lists || (filters && filters->n_names + filters->n_name_prefixes > 0)) {
+        answer_nodes(call);
+        return;
+    }
+    ck_assert_uint_lt(held_count, LISTS);
+    held[held_count++] = call;
+    held_most = held_count > held_most ? held_count : held_most;
+}
+
+static void list_nodes_cancelled(struct rpc_call *call)
+{
+    for (size_t i = 0; i < held_count; i++)
+        if (held[i] == call)
+            held[i] = held[--held_count];
+    rpc_call_finish(call, NULL);
 }
 
 static void update_node(struct rpc_call *call)
@@ -159,7 +186,7 @@ static void get_service_cancelled(struct rpc_call *call)
 
 static const struct rpc_method methods[] = {
     {.path = CONTROL("GetNode"), .handle = get_node},
-    {.path = CONTROL("ListNodes"), .handle = list_nodes},
+    {.path = CONTROL("ListNodes"), .handle = list_nodes, .on_cancel = list_nodes_cancelled},
     {.path = CONTROL("UpdateNode"), .handle = update_node},
     {.path = CONTROL("GetNetwork"), .handle = get_network},
     {.path = CONTROL("ListNetworks"), .handle = list_networks},
@@ -567,6 +594,49 @@ START_TEST(long_operation_answers_when_it_is_done)
 }
 END_TEST
 
+static bool turns_are_taken(void *ctx)
+{
+    (void)ctx;
+    return held_count == ENGINE_TURNS;
+}
+
+static bool all_are_answered(void *answers)
+{
+    while (held_count > 0)
+        answer_nodes(held[--held_count]);
+    for (size_t i = 0; i < LISTS; i++)
+        if (!((struct answer *)answers)[i].ended)
+            return false;
+    return true;
+}
+
+// However many ask, the manager has a few long answers to give at a time, and short ones meanwhile.
+START_TEST(lists_of_everything_take_turns)
+{
+    struct answer answers[LISTS];
+    struct http_call *call[LISTS];
+    holds_lists = true;
+    for (size_t i = 0; i < LISTS; i++)
+        call[i] = start(&answers[i], "GET", "/nodes", NULL);
+    ck_assert(loop_run_until(&loop, turns_are_taken, NULL, WAIT_MS));
+    ask("GET", "/nodes?filters=%7B%22name%22%3A%5B%22node-2%22%5D%7D", NULL, 200, "node-2");
+    ck_assert_uint_eq(held_count, ENGINE_TURNS);
+    // One that has its turn goes away, and one that waits.
+    http_call_cancel(call[0]);
+    http_call_cancel(call[LISTS - 1]);
+    answers[0].ended = answers[LISTS - 1].ended = true;
+    ck_assert(loop_run_until(&loop, all_are_answered, answers, WAIT_MS));
+    ck_assert_uint_eq(held_most, ENGINE_TURNS);
+    for (size_t i = 0; i < LISTS; i++) {
+        if (i > 0 && i < LISTS - 1)
+            ck_assert_int_eq(answers[i].status, 200);
+        buf_fini(&answers[i].body);
+    }
+    holds_lists = false;
+    ask("GET", "/nodes", NULL, 200, "node-2");
+}
+END_TEST
+
 static bool call_began(void *ctx)
 {
     (void)ctx;
@@ -600,6 +670,7 @@ Suite *suite_engine_io(void)
     tcase_add_test(tcase, requests_wait_for_a_manager_that_starts);
     tcase_add_test(tcase, a_manager_that_does_not_start_is_told_so_to_who_waited);
     tcase_add_test(tcase, who_waits_for_a_manager_may_go_away);
+    tcase_add_test(tcase, lists_of_everything_take_turns);
     tcase_add_test(tcase, long_operation_answers_when_it_is_done);
     tcase_add_test(tcase, client_that_leaves_drops_its_call);
     suite_add_tcase(suite, tcase);
