@@ -43,6 +43,37 @@ START_TEST(a_record_opens_in_its_place)
 }
 END_TEST
 
+// From processors that do AES to others and back, of any size.
+START_TEST(both_ways_to_seal_are_one)
+{
+    struct seal_key key = key_of(9);
+    struct seal *quick = seal_new(&key, NULL, seeded), *slow = seal_new(&key, NULL, seeded);
+    seal_go_slow(slow);
+    struct buf sealed, plain;
+    buf_init(&sealed, 8192);
+    buf_init(&plain, 8192);
+    uint8_t text[4000];
+    for (size_t size = 0; size < sizeof text; size += size < 300 ? 1 : 217) {
+        seeded(text, size);
+        struct seal *from = size % 2 ? quick : slow, *to = size % 2 ? slow : quick;
+        buf_clear(&sealed);
+        buf_clear(&plain);
+        seal_put(from, text, size % 40, text, size, &sealed);
+        ck_assert_int_eq(seal_open(to, text, size % 40, sealed.data, sealed.len, &plain, NULL), 0);
+        ck_assert_uint_eq(plain.len, size);
+        ck_assert(size == 0 || memcmp(plain.data, text, size) == 0);
+        sealed.data[sealed.len - 1] ^= 1;
+        ck_assert_int_eq(seal_open(to, text, size % 40, sealed.data, sealed.len, &plain, NULL),
+                         -ERR_DATA_LOSS);
+        ck_assert_uint_eq(plain.len, size);
+    }
+    buf_fini(&sealed);
+    buf_fini(&plain);
+    seal_free(quick);
+    seal_free(slow);
+}
+END_TEST
+
 START_TEST(every_changed_or_missing_byte_is_noticed)
 {
     struct seal_key key = key_of(2);
@@ -152,6 +183,7 @@ Suite *suite_seal(void)
     Suite *suite = suite_create("seal");
     TCase *tcase = tcase_create("seal");
     tcase_add_test(tcase, a_record_opens_in_its_place);
+    tcase_add_test(tcase, both_ways_to_seal_are_one);
     tcase_add_test(tcase, every_changed_or_missing_byte_is_noticed);
     tcase_add_test(tcase, a_rotation_opens_the_previous_keys_records_and_writes_the_new);
     tcase_add_test(tcase, no_two_records_share_a_nonce);
