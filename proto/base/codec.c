@@ -6,29 +6,40 @@
 
 static const char digits36[] = "0123456789abcdefghijklmnopqrstuvwxyz";
 
+// 36^6, the largest power in 32 bits.
+#define SIX_DIGITS       2176782336u
+#define SIX_DIGITS_COUNT 6
+
 bool base36_encode(const void *bytes, size_t size, char *out, size_t width)
 {
     CHECK(size <= BASE36_BYTES_MAX);
-    uint8_t number[BASE36_BYTES_MAX];
-    memcpy(number, bytes, size);
-    // Long division by 36, once per digit, from the right.
-    for (size_t i = width; i-- > 0;) {
-        unsigned rest = 0;
-        for (size_t j = 0; j < size; j++) {
-            unsigned part = rest << 8 | number[j];
-            number[j] = (uint8_t)(part / 36);
-            rest = part % 36;
+    // In words, the highest first.
+    uint32_t number[BASE36_BYTES_MAX / sizeof(uint32_t)] = {0};
+    size_t words = (size + sizeof(uint32_t) - 1) / sizeof(uint32_t);
+    for (size_t i = 0; i < size; i++)
+        number[words - 1 - i / 4] |= (uint32_t)((const uint8_t *)bytes)[size - 1 - i]
+                                     << 8 * (i % 4);
+    // Long division, once per six digits, from the right.
+    uint32_t over = 0;
+    for (size_t i = width; i > 0;) {
+        uint64_t rest = 0;
+        for (size_t j = 0; j < words; j++) {
+            uint64_t part = rest << 32 | number[j];
+            number[j] = (uint32_t)(part / SIX_DIGITS);
+            rest = part % SIX_DIGITS;
         }
-        out[i] = digits36[rest];
+        uint32_t six = (uint32_t)rest;
+        for (unsigned digit = 0; digit < SIX_DIGITS_COUNT && i > 0; digit++, six /= 36)
+            out[--i] = digits36[six % 36];
+        over |= six; // not zero only where there was no room for all six
     }
     out[width] = '\0';
-    bool fits = true;
-    for (size_t j = 0; j < size; j++)
-        fits = fits && number[j] == 0;
-    if (!fits)
+    for (size_t j = 0; j < words; j++)
+        over |= number[j];
+    if (over)
         out[0] = '\0';
     explicit_bzero(number, sizeof number); // it may have been a join token's secret
-    return fits;
+    return over == 0;
 }
 
 bool base36_decode(const char *digits, size_t width, void *out, size_t size)

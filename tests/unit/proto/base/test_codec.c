@@ -30,6 +30,20 @@ START_TEST(base36_round_trips)
         ck_assert(base36_decode(text, 50, back, sizeof back));
         ck_assert_mem_eq(bytes, back, sizeof bytes);
     }
+    // Of every length, in just as many digits as it takes, and not in fewer.
+    for (size_t size = 1; size <= sizeof bytes; size++) {
+        char text[56], less[56];
+        memset(bytes, 0xff, size);
+        size_t width = 1;
+        while (!base36_encode(bytes, size, text, width))
+            width++;
+        ck_assert(text[0] != '0');
+        ck_assert(base36_decode(text, width, back, size));
+        ck_assert_mem_eq(bytes, back, size);
+        ck_assert(!base36_encode(bytes, size, less, width - 1));
+        ck_assert(base36_encode(bytes, size, less, width + 1));
+        ck_assert_str_eq(less + 1, text);
+    }
     ck_assert(!base36_decode("ABC", 3, back, sizeof back));
     ck_assert(!base36_decode("zzzz", 4, back, 1));
 }
