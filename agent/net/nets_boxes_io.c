@@ -58,6 +58,7 @@ void nets_box_free(struct box *box)
     ruleset_fini(&box->rules);
     layout_fini(&box->gone);
     arena_fini(&box->arena);
+    free(box->ends);
     free(box->cut);
     free(box);
 }
@@ -150,6 +151,8 @@ static void end_add_gateway(struct box *box, const struct ends_before *before)
 static void box_ends(struct box *box, const struct ends_before *before)
 {
     const struct order *order = box->order;
+    CHECK(order->networks_count < NETS_ENDS_MAX);
+    box->ends = mem_alloc_array(order->networks_count + 1, sizeof *box->ends);
     box->ends_count = 0;
     for (int pass = 0; pass < 2; pass++)
         for (size_t i = 0; i < order->networks_count; i++)
@@ -374,9 +377,8 @@ static int change_prepare(struct box *box, const struct order *order, struct ipn
 // Interfaces that are in both keep their names; those that are not go with the next job.
 static void change_ends(struct box *box)
 {
-    struct ends_before before = {.count = box->ends_count};
-    struct sandbox_end *ends = mem_dup(box->ends, sizeof box->ends);
-    before.ends = ends;
+    struct sandbox_end *ends = box->ends;
+    struct ends_before before = {.ends = ends, .count = box->ends_count};
     box_ends(box, &before);
     for (size_t i = 0; i < before.count; i++) {
         bool stays = false;

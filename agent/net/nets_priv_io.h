@@ -72,7 +72,7 @@ struct box {
     char path[NETS_PATH_BYTES];
     struct arena arena;
     struct order *order;
-    struct sandbox_end ends[NETS_ENDS_MAX];
+    struct sandbox_end *ends; // of its networks, and the gateway bridge's last
     size_t ends_count;
     struct ipnet gateway; // its address on the gateway bridge; none
     enum box_state state;
