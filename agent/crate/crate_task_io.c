@@ -18,6 +18,16 @@ static json_t *settle_json(json_t *(*read)(const json_t *, struct err *), json_t
     return settled ? settled : read(NULL, NULL);
 }
 
+// Replicas of one service have the same HostConfig, a hundred pieces of memory for each of them:
+// they share one. Nobody changes it in place.
+static void share_host(struct crates *crates, struct crate *crate)
+{
+    bool alike = crates->task_host && json_equal(crates->task_host, crate->host);
+    json_t **drop = alike ? &crate->host : &crates->task_host;
+    json_decref(*drop);
+    *drop = json_incref(alike ? crates->task_host : crate->host);
+}
+
 static void on_appeared(void *owner, const struct containers_view *view)
 {
     struct crates *crates = owner;
@@ -36,6 +46,7 @@ static void on_appeared(void *owner, const struct containers_view *view)
     crate->points = task_looks_points(view);
     crate->endpoints = task_looks_endpoints(view);
     host_config_settle(crate->config, crate->host, crates->defaults, NULL);
+    share_host(crates, crate);
     const struct image *image = library_by_id(images_library(crates->images), view->image_id);
     if (image)
         config_merge_image(crate->config, &image->config);

@@ -156,6 +156,7 @@ static void crates_free(struct crates *crates)
     free(crates->log_dir);
     free(crates->hostname);
     free(crates->sandbox_dir);
+    json_decref(crates->task_host);
     MAGIC_CLEAR(crates);
     free(crates);
 }

@@ -41,6 +41,7 @@ struct crates {
     struct list drains; // crate_attach.link: those of lives that have ended
     struct list checks; // those under way (check_io.h)
     size_t pending;     // callbacks to come
+    json_t *task_host;  // HostConfig of the newest task's container; NULL: none yet
     struct loop_timer rotate;
 };
 
