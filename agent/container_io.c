@@ -431,8 +431,8 @@ static struct executor_task *container_open(struct executor *executor,
     task->containers = containers;
     task->events = events;
     task->owner = owner;
-    arena_init_small(&task->arena, ORDER_BYTES_MAX);
-    arena_init_small(&task->made, MADE_BYTES_MAX);
+    arena_init(&task->arena, ORDER_BYTES_MAX);
+    arena_init(&task->made, MADE_BYTES_MAX);
     list_init(&task->logs);
     list_push_back(&containers->tasks, &task->link);
     loop_later_init(&task->answer, containers->loop, answer_run);
