@@ -123,7 +123,7 @@ static bool check_endpoints(struct request *request, const json_t *body)
             request_fail(request, 400, "invalid IPv4 address: %.100s", text);
             good = false;
         }
-        good = good && endpoint_check(request, settings);
+        good = good && endpoint_check(request, name, settings);
         buf_printf(&names, "%s%s", names.len ? ", " : "", name);
     }
     if (good && request_minor(request) < 44 && json_object_size(endpoints) > 1) {

@@ -4,6 +4,7 @@
 #include "agent/engine/engine.h"
 #include "agent/engine/errand.h"
 #include "agent/engine/networks.h"
+#include "proto/base/str.h"
 
 static void attach_done(void *owner, const struct err *err)
 {
@@ -53,11 +54,30 @@ static const struct shape_row endpoint_rows[] = {
 };
 SHAPE(endpoint_shape, "network.EndpointSettings", endpoint_rows);
 
-bool endpoint_check(struct request *request, const json_t *settings)
+// The default bridge gives addresses as it likes, and the host's network and none have none to
+// give.
+static bool wants_address(const char *network, const json_t *ipam)
+{
+    static const char *const own[] = {"bridge", "default", "host", "none"};
+    bool asked = false;
+    for (size_t i = 0; ipam && i < 2; i++)
+        asked = asked || !str_empty(json_string_value(config_member(ipam, address_rows[i].key)));
+    for (size_t i = 0; asked && i < COUNT_OF(own); i++)
+        if (str_equal(network, own[i]))
+            return true;
+    return false;
+}
+
+bool endpoint_check(struct request *request, const char *network, const json_t *settings)
 {
     const json_t *ipam = config_member(settings, "IPAMConfig");
     const json_t *priority = config_member(settings, "GwPriority");
     const char *name = NULL;
+    if (wants_address(network, ipam)) {
+        request_fail(request, 400,
+                     "user specified IP address is supported on user defined networks only");
+        return false;
+    }
     if (ipam && json_array_size(config_member(ipam, "LinkLocalIPs")) > 0)
         name = "LinkLocalIPs";
     else if (json_object_size(config_member(settings, "DriverOpts")) > 0)
@@ -90,7 +110,7 @@ static void connect_container(struct request *request)
     const json_t *body = request_shaped(request, &connect_shape);
     struct crate *crate = attach_crate(request, body);
     const json_t *settings = crate ? config_member(body, "EndpointConfig") : NULL;
-    if (!crate || (settings && !endpoint_check(request, settings)))
+    if (!crate || (settings && !endpoint_check(request, request_param(request, "id"), settings)))
         return;
     struct errand *errand = errand_new(request, sizeof *errand);
     errand_await(errand);

@@ -20,6 +20,6 @@ json_t *networks_local(struct request *request);
 extern const struct shape endpoint_shape;
 
 // False after an answer: such settings ask for what no network here has.
-bool endpoint_check(struct request *request, const json_t *settings);
+bool endpoint_check(struct request *request, const char *network, const json_t *settings);
 
 #endif

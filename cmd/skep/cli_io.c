@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cmd/skep/client_io.h"
+#include "cmd/skep/command.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
 #include "proto/base/file_io.h"
@@ -157,7 +158,22 @@ int complain(struct cli *cli, const char *format, ...)
 
 int failed(struct cli *cli)
 {
-    return complain(cli, "%s", cli->error.message);
+    if (!cli->bad_flag)
+        return complain(cli, "%s", cli->error.message);
+    warn(cli, "%s\nSee 'skep %s --help'.\n", cli->error.message, cli->command->path);
+    return EXIT_USAGE;
+}
+
+int bad_flag(struct cli *cli, const char *flag, const char *value)
+{
+    const struct flag *row = cli->args.flags;
+    while (row->name && strcmp(row->name, flag) != 0)
+        row++;
+    cli->bad_flag = true;
+    return row->name && row->letter
+               ? err_wrap(&cli->error, "invalid argument \"%s\" for \"-%c, --%s\" flag", value,
+                          row->letter, flag)
+               : err_wrap(&cli->error, "invalid argument \"%s\" for \"--%s\" flag", value, flag);
 }
 
 const char *cli_colour(const struct cli *cli, const char *name)

@@ -18,6 +18,10 @@
 #define CLI_ARENA_BYTES_MAX ((size_t)1 << 30)
 #define CLI_FILE_BYTES_MAX  ((size_t)64 << 20)
 
+// What a command line that cannot be understood ends with, as the docker command's, so that scripts
+// can tell.
+#define EXIT_USAGE 125
+
 struct command;
 struct client;
 
@@ -40,6 +44,7 @@ struct cli {
     struct loop *loop;         // made when first needed
     struct client *client;     // likewise
     struct err error;          // of the last call that failed
+    bool bad_flag;             // it is about the value of an option
     int status;                // HTTP status of the last call; 0 when none came
 };
 
@@ -59,7 +64,13 @@ void warn_bytes(struct cli *cli, const void *bytes, size_t size);
 
 // Says what is wrong on standard error and returns the exit status 1.
 int complain(struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
-int failed(struct cli *cli); // the same with cli->error
+
+// The same with cli->error. A bad value of an option is told as one that args_parse finds, with
+// 125.
+int failed(struct cli *cli);
+
+// Has cli->error say which option the value, which it is about, was given to. Returns its code.
+int bad_flag(struct cli *cli, const char *flag, const char *value);
 
 // Takes over a value (may be NULL) until the end of the run; returns it.
 json_t *keep(struct cli *cli, json_t *value);

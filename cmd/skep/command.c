@@ -353,7 +353,7 @@ static int run_command(struct cli *cli, const struct command *command, int argc,
         if (absent)
             err_set(&cli->error, ERR_UNIMPLEMENTED, "--%s: %s", cli->args.unknown, absent);
         warn(cli, "%s\nSee 'skep %s --help'.\n", cli->error.message, command->path);
-        return 125; // as the docker command, so that scripts can tell
+        return EXIT_USAGE;
     }
     if (cli->args.help)
         return show_help(cli, command, NULL);
@@ -375,7 +375,7 @@ int command_main(struct cli *cli, int argc, char *const argv[])
 {
     if (args_parse(&cli->globals, global_flags, true, argc, argv, &cli->arena, &cli->error) < 0) {
         warn(cli, "%s\nSee 'skep --help'.\n", cli->error.message);
-        return 125;
+        return EXIT_USAGE;
     }
     read_config(cli);
     char *const *words = (char *const *)cli->globals.argv;
@@ -397,7 +397,7 @@ int command_main(struct cli *cli, int argc, char *const argv[])
              "unknown flag: %s: options stand behind the command, as in `skep %s COMMAND %s`\n"
              "See 'skep %s --help'.\n",
              words[1], words[0], words[1], words[0]);
-        return 125;
+        return EXIT_USAGE;
     }
     if (group && (count == 1 || words[1][0] == '-'))
         return show_help(cli, NULL, words[0]);

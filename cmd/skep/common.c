@@ -212,11 +212,11 @@ int put_env_options(struct cli *cli, json_t *value, const char *path)
     for (size_t i = 0; i < count; i++) {
         const char *name = split_once(items[i], '=', &rest, &cli->arena);
         const char *ours = rest ? NULL : cli_env(name);
-        if (!*name)
-            return err_set(&cli->error, ERR_INVALID_ARGUMENT,
-                           "invalid argument \"%s\" for \"-e, --env\" flag: invalid environment "
-                           "variable: %s",
-                           items[i], items[i]);
+        if (!*name) {
+            err_set(&cli->error, ERR_INVALID_ARGUMENT, "invalid environment variable: %s",
+                    items[i]);
+            return bad_flag(cli, "env", items[i]);
+        }
         const char *pair = ours ? textf(cli, "%s=%s", name, ours) : items[i];
         json_array_append_new(array_at(value, path), json_string(pair));
     }
@@ -240,12 +240,6 @@ const char *filters_with(struct cli *cli, const char *key, const char *value)
     json_t *filters = keep(cli, json_object());
     for (size_t i = 0; i < count; i++) {
         const char *name = split_once(list[i], '=', &wanted, &cli->arena);
-        if (!wanted) {
-            err_set(&cli->error, ERR_INVALID_ARGUMENT,
-                    "invalid argument \"%s\" for \"-f, --filter\" flag: a filter is NAME=VALUE",
-                    list[i]);
-            return NULL;
-        }
         struct str_part trimmed = str_trim((struct str_part){name, strlen(name)});
         const char *lower = arena_strndup(&cli->arena, trimmed.at, trimmed.len);
         json_object_set_new(object_at(filters, lower), wanted, json_true());

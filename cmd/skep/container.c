@@ -146,7 +146,7 @@ static int run_inspect(struct cli *cli)
 {
     return show_inspected(cli, "/containers/",
                           args_on(&cli->args, "size") ? "/json?size=1" : "/json",
-                          "~container.InspectResponse");
+                          "?container.InspectResponse");
 }
 
 // `skep inspect` takes whatever has the name.
@@ -154,17 +154,26 @@ static int run_inspect_any(struct cli *cli)
 {
     static const struct {
         const char *kind, *prefix, *suffix, *type;
-    } kinds[] = {{"container", "/containers/", "/json", "~container.InspectResponse"},
-                 {"image", "/images/", "/json", NULL},
-                 {"network", "/networks/", "", "~network.Inspect"},
-                 {"volume", "/volumes/", "", NULL},
+    } kinds[] = {{"container", "/containers/", "/json", "?container.InspectResponse"},
+                 {"image", "/images/", "/json", "?image.InspectResponse"},
+                 {"network", "/networks/", "", "?network.Inspect"},
+                 {"volume", "/volumes/", "", "~volume.Volume"},
                  {"node", "/nodes/", "", "swarm.Node"},
                  {"service", "/services/", "?insertDefaults=true", "swarm.Service"},
                  {"task", "/tasks/", "", NULL},
-                 {"secret", "/secrets/", "", "~swarm.Secret"},
-                 {"config", "/configs/", "", "~swarm.Secret"}};
+                 {"secret", "/secrets/", "", "?swarm.Secret"},
+                 {"config", "/configs/", "", "?swarm.Secret"}};
     json_t *values = keep(cli, json_array()), *texts = keep(cli, json_array());
     const char *wanted = args_text(&cli->args, "type"), *missing = NULL;
+    size_t known = 0;
+    while (wanted && known < COUNT_OF(kinds) && !str_equal(wanted, kinds[known].kind))
+        known++;
+    if (known == COUNT_OF(kinds))
+        return complain(cli,
+                        "unknown type: \"%s\": must be one of \"config\", \"container\", "
+                        "\"image\", \"network\", \"node\", \"secret\", \"service\", "
+                        "\"task\", \"volume\"",
+                        wanted);
     for (int i = 0; i < cli->args.argc; i++) {
         json_t *value = NULL;
         const char *type = NULL;
@@ -293,7 +302,10 @@ static int run_rename(struct cli *cli)
 {
     const char *target = textf(cli, "/containers/%s/rename?name=%s", escape(cli, cli->args.argv[0]),
                                escape(cli, cli->args.argv[1]));
-    return api(cli, "POST", target, NULL) ? 0 : failed(cli);
+    if (api(cli, "POST", target, NULL))
+        return 0;
+    failed(cli);
+    return complain(cli, "Error: failed to rename container named %s", cli->args.argv[0]);
 }
 
 // ---- looking inside -----------------------------------------------------------------------------
@@ -430,7 +442,7 @@ static int run_prune(struct cli *cli)
 
 static const struct flag ls_flags[] = {
     {"all", 'a', FLAG_BOOL, NULL, "Also those that do not run"},
-    {"filter", 'f', FLAG_LIST, "filter", "Only containers that fit, such as status=exited"},
+    {"filter", 'f', FLAG_FILTERS, "filter", "Only containers that fit, such as status=exited"},
     {"format", 0, FLAG_TEXT, "template", "Print by a Go template, or json"},
     {"last", 'n', FLAG_INT, "int", "The newest ones only"},
     {"latest", 'l', FLAG_BOOL, NULL, "The newest one only"},

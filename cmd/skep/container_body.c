@@ -166,8 +166,7 @@ static int put_network(struct cli *cli, json_t *body)
     for (size_t i = 0; i < count; i++) {
         json_t *network = keep(cli, parse_network(items[i], &cli->arena, &cli->error));
         if (!network)
-            return err_wrap(&cli->error, "invalid argument \"%s\" for \"--network\" flag",
-                            items[i]);
+            return bad_flag(cli, "network", items[i]);
         const char *name = text_at(network, "Target");
         if (i == 0)
             set_text(body, "HostConfig.NetworkMode", name);
@@ -206,7 +205,7 @@ static int put_mounts(struct cli *cli, json_t *body)
     for (size_t i = 0; i < count; i++) {
         json_t *mount = parse_mount(items[i], &cli->arena, &cli->error);
         if (!mount)
-            return err_wrap(&cli->error, "invalid argument \"%s\" for \"--mount\" flag", items[i]);
+            return bad_flag(cli, "mount", items[i]);
         json_array_append_new(array_at(body, "HostConfig.Mounts"), mount);
     }
     count = args_list(&cli->args, "tmpfs", &items);
@@ -329,11 +328,10 @@ static int put_disks(struct cli *cli, json_t *body)
             const char *path = split_once(items[j], ':', &limit, &cli->arena);
             int64_t number = 0;
             if (!str_starts(path, "/dev/") || !limit ||
-                flag_number(disks[i].kind, limit, &number, NULL) < 0)
-                return err_set(&cli->error, ERR_INVALID_ARGUMENT,
-                               "invalid argument \"%s\" for \"--%s\" flag: it is "
-                               "/dev/NAME:NUMBER",
-                               items[j], disks[i].flag);
+                flag_number(disks[i].kind, limit, &number, NULL) < 0) {
+                err_set(&cli->error, ERR_INVALID_ARGUMENT, "it is /dev/NAME:NUMBER");
+                return bad_flag(cli, disks[i].flag, items[j]);
+            }
             json_array_append_new(
                 array_at(body, disks[i].path),
                 json_pack("{s:s, s:I}", "Path", path, disks[i].value, (json_int_t)number));
@@ -349,7 +347,7 @@ static int put_gpus(struct cli *cli, json_t *body)
     for (size_t i = 0; i < count; i++) {
         json_t *request = parse_gpus(items[i], &cli->arena, &cli->error);
         if (!request)
-            return err_wrap(&cli->error, "invalid argument \"%s\" for \"--gpus\" flag", items[i]);
+            return bad_flag(cli, "gpus", items[i]);
         json_array_append_new(array_at(body, "HostConfig.DeviceRequests"), request);
     }
     return 0;
@@ -371,11 +369,11 @@ static int put_streams(struct cli *cli, json_t *body)
     for (size_t i = 0; i < count; i++) {
         for (k = 0; k < COUNT_OF(streams) && strcasecmp(streams[k].name, items[i]) != 0; k++)
             ;
-        if (k == COUNT_OF(streams))
-            return err_set(&cli->error, ERR_INVALID_ARGUMENT,
-                           "invalid argument \"%s\" for \"-a, --attach\" flag: valid streams are "
-                           "STDIN, STDOUT and STDERR",
-                           items[i]);
+        if (k == COUNT_OF(streams)) {
+            err_set(&cli->error, ERR_INVALID_ARGUMENT,
+                    "valid streams are STDIN, STDOUT and STDERR");
+            return bad_flag(cli, "attach", items[i]);
+        }
         set_true(body, streams[k].member, true);
     }
     set_true(body, "StdinOnce", input);

@@ -186,6 +186,8 @@ static int copy_out(struct cli *cli, struct side *from, struct side *to)
     bool follow = args_on(&cli->args, "follow-link");
     if (look_inside(cli, from, follow) < 0)
         return -(int)cli->error.code;
+    if (!from->exists && !api_get(cli, "/containers/%s/json", escape(cli, from->container)))
+        return -(int)cli->error.code; // nor is the container
     if (!from->exists)
         return err_set(&cli->error, ERR_NOT_FOUND, "Could not find the file %s in container %s",
                        from->path, from->container);

@@ -1,5 +1,6 @@
 #include "cmd/skep/flags.h"
 
+#include <arpa/inet.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +105,14 @@ static int put_item(struct parsing *p, struct flag_value *value, const char *tex
     return 0;
 }
 
+static bool is_ip(struct parsing *p, const char *text)
+{
+    unsigned char ip[16];
+    struct str_part part = str_trim((struct str_part){text, strlen(text)});
+    const char *plain = arena_strndup(p->arena, part.at, part.len);
+    return inet_pton(AF_INET, plain, ip) == 1 || inet_pton(AF_INET6, plain, ip) == 1;
+}
+
 static int put_value(struct parsing *p, const struct flag *flag, const char *text)
 {
     struct flag_value *value = &p->args->values[flag - p->args->flags];
@@ -121,6 +130,20 @@ static int put_value(struct parsing *p, const struct flag *flag, const char *tex
     case FLAG_TEXT:
         return 0;
     case FLAG_LIST:
+        return put_item(p, value, text);
+    case FLAG_LABELS:
+        if (str_trim((struct str_part){text, strcspn(text, "=")}).len == 0)
+            return err_set(p->err, ERR_INVALID_ARGUMENT, "invalid label '%s': empty name", text);
+        return put_item(p, value, text);
+    case FLAG_FILTERS:
+        if (*text && !strchr(text, '='))
+            return err_set(p->err, ERR_INVALID_ARGUMENT,
+                           "bad format of filter (expected name=value)");
+        return *text ? put_item(p, value, text) : 0;
+    case FLAG_IPS:
+        if (!is_ip(p, text))
+            return err_set(p->err, ERR_INVALID_ARGUMENT,
+                           "IP address is not correctly formatted: %s", text);
         return put_item(p, value, text);
     case FLAG_SWARM:
         if (!str_equal(text, "swarm") && !str_equal(text, "all"))

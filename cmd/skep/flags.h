@@ -16,6 +16,9 @@ enum flag_kind {
     FLAG_TEXT,     // the last one counts
     FLAG_LIST,     // may be repeated
     FLAG_COMMAS,   // may be repeated, and each value is a list with commas
+    FLAG_LABELS,   // may be repeated: key=value, where the key is not empty
+    FLAG_FILTERS,  // may be repeated: name=value
+    FLAG_IPS,      // may be repeated: an IP address
     FLAG_INT,      // a whole number, also negative
     FLAG_UINT,     // a whole number from 0
     FLAG_FLOAT,    // a number
@@ -38,7 +41,7 @@ struct flag_value {
     bool set;
     bool on;           // FLAG_BOOL
     const char *text;  // the last value as it was written
-    const char **list; // FLAG_LIST and FLAG_COMMAS
+    const char **list; // of those that may be repeated
     size_t count;
 };
 

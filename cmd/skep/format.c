@@ -243,12 +243,21 @@ static int put_formatted(struct cli *cli, const char *format, json_t *values, st
     int result = 0;
     size_t i;
     json_t *value;
+    struct buf one;
+    buf_init(&one, OUTPUT_BYTES_MAX);
     json_array_foreach(values, i, value)
     {
-        if (result == 0)
-            result = template_run(template, value, out, &cli->error);
+        one.len = 0;
+        if (template_run(template, value, &one, &cli->error) < 0) {
+            result = -(int)cli->error.code;
+            continue; // the others are shown
+        }
+        buf_put(out, one.data, one.len);
         buf_put_u8(out, '\n');
     }
+    buf_fini(&one);
+    if (out->len == 0 && result) // as docker's, which has a line even then
+        buf_put_u8(out, '\n');
     if (result)
         err_wrap(&cli->error, "template parsing error");
     template_free(template);
@@ -286,7 +295,7 @@ int show_objects(struct cli *cli, json_t *values, json_t *texts)
         result = put_formatted(cli, format, values, &out);
     else
         put_array(texts, &out);
-    say_bytes(cli, result < 0 ? NULL : out.data, result < 0 ? 0 : out.len);
+    say_bytes(cli, out.data, out.len);
     buf_fini(&out);
     return result < 0 ? failed(cli) : 0;
 }

@@ -130,6 +130,8 @@ static int run_push(struct cli *cli)
     if (!name || (all && !is_repository(cli, cli->args.argv[0])))
         return failed(cli);
     parse_image_parts(name, &cli->arena, &repository, &tag, &digest);
+    if (!all && !args_on(&cli->args, "quiet") && is_repository(cli, cli->args.argv[0]))
+        say(cli, "Using default tag: latest\n");
     struct stream_request request = {
         .target = textf(cli, "/images/%s/push?%s", repository,
                         all ? "" : textf(cli, "tag=%s", escape(cli, tag))),
@@ -322,7 +324,7 @@ static int run_history(struct cli *cli)
 
 static int run_inspect(struct cli *cli)
 {
-    return show_inspected(cli, "/images/", "/json", NULL);
+    return show_inspected(cli, "/images/", "/json", "?image.InspectResponse");
 }
 
 static int remove_one(struct cli *cli, const char *name)
@@ -454,7 +456,7 @@ static const struct flag save_flags[] = {
 static const struct flag images_flags[] = {
     {"all", 'a', FLAG_BOOL, NULL, "Also those between"},
     {"digests", 0, FLAG_BOOL, NULL, "Show digests"},
-    {"filter", 'f', FLAG_LIST, "filter", "Only images that fit, such as dangling=true"},
+    {"filter", 'f', FLAG_FILTERS, "filter", "Only images that fit, such as dangling=true"},
     {"format", 0, FLAG_TEXT, "template", "Print by a Go template, or json"},
     {"no-trunc", 0, FLAG_BOOL, NULL, "Do not shorten ids"},
     {"quiet", 'q', FLAG_BOOL, NULL, "Print ids alone"},
@@ -468,7 +470,7 @@ static const struct flag history_flags[] = {
     {0},
 };
 static const struct flag search_flags[] = {
-    {"filter", 'f', FLAG_LIST, "filter", "Only images that fit, such as is-official=true"},
+    {"filter", 'f', FLAG_FILTERS, "filter", "Only images that fit, such as is-official=true"},
     {"format", 0, FLAG_TEXT, "template", "Print by a Go template, or json"},
     {"limit", 0, FLAG_INT, "int", "The first ones only"},
     {"no-trunc", 0, FLAG_BOOL, NULL, "Do not shorten anything"},

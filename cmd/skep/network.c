@@ -198,7 +198,7 @@ static int run_ls(struct cli *cli)
 static int run_inspect(struct cli *cli)
 {
     return show_inspected(cli, "/networks/", args_on(&cli->args, "verbose") ? "?verbose=true" : "",
-                          "~network.Inspect");
+                          "?network.Inspect");
 }
 
 // ---- connect, disconnect, rm, prune -------------------------------------------------------------
@@ -286,14 +286,14 @@ static const struct flag create_flags[] = {
     {"ipam-opt", 0, FLAG_LIST, "key=value", "An option of that driver"},
     {"ipv4", 0, FLAG_BOOL, NULL, "Give out IPv4 addresses (default true)"},
     {"ipv6", 0, FLAG_BOOL, NULL, "Give out IPv6 addresses, too"},
-    {"label", 0, FLAG_LIST, "key=value", "Label of the network"},
+    {"label", 0, FLAG_LABELS, "key=value", "Label of the network"},
     {"opt", 'o', FLAG_LIST, "key=value", "An option of the driver"},
     {"scope", 0, FLAG_TEXT, "scope", "swarm or local"},
     {"subnet", 0, FLAG_COMMAS, "subnet", "Addresses of the network, as 10.1.0.0/24"},
     {0},
 };
 static const struct flag ls_flags[] = {
-    {"filter", 'f', FLAG_LIST, "filter", "Only networks that fit, such as driver=overlay"},
+    {"filter", 'f', FLAG_FILTERS, "filter", "Only networks that fit, such as driver=overlay"},
     {"format", 0, FLAG_TEXT, "template", "Print by a Go template, or json"},
     {"no-trunc", 0, FLAG_BOOL, NULL, "Do not shorten ids"},
     {"quiet", 'q', FLAG_BOOL, NULL, "Print ids alone"},

@@ -238,7 +238,7 @@ static int change_role(struct cli *cli, const char *role, const char *done)
         if (!node)
             return failed(cli);
         if (str_equal(text_at(node, "Spec.Role"), role)) {
-            warn(cli, "Node %s is already a %s.\n", name, role);
+            say(cli, "Node %s is already a %s.\n", name, role);
             continue;
         }
         set_text(node, "Spec.Role", role);
@@ -272,7 +272,7 @@ static int run_rm(struct cli *cli)
 // ---- the table ----------------------------------------------------------------------------------
 
 static const struct flag ls_flags[] = {
-    {"filter", 'f', FLAG_LIST, "filter", "Only nodes that fit, such as role=manager"},
+    {"filter", 'f', FLAG_FILTERS, "filter", "Only nodes that fit, such as role=manager"},
     {"format", 0, FLAG_TEXT, "template", "Print by a Go template, or json"},
     {"quiet", 'q', FLAG_BOOL, NULL, "Print ids alone"},
     {0},
@@ -285,7 +285,7 @@ static const struct flag inspect_flags[] = {
 static const struct flag ps_flags[] = {TASK_LIST_FLAGS, {0}};
 static const struct flag update_flags[] = {
     {"availability", 0, FLAG_TEXT, "state", "active, pause or drain"},
-    {"label-add", 0, FLAG_LIST, "key=value", "Set a label"},
+    {"label-add", 0, FLAG_LABELS, "key=value", "Set a label"},
     {"label-rm", 0, FLAG_LIST, "key", "Take a label away"},
     {"role", 0, FLAG_TEXT, "role", "worker or manager"},
     {0},

@@ -7,13 +7,13 @@
 #include "cmd/skep/text.h"
 
 const struct flag prune_flags[] = {
-    {"filter", 0, FLAG_LIST, "filter", "Only those that fit, such as label=x"},
+    {"filter", 0, FLAG_FILTERS, "filter", "Only those that fit, such as label=x"},
     {"force", 'f', FLAG_BOOL, NULL, "Do not ask"},
     {0},
 };
 const struct flag prune_all_flags[] = {
     {"all", 'a', FLAG_BOOL, NULL, "All that nobody uses"},
-    {"filter", 0, FLAG_LIST, "filter", "Only those that fit, such as label=x"},
+    {"filter", 0, FLAG_FILTERS, "filter", "Only those that fit, such as label=x"},
     {"force", 'f', FLAG_BOOL, NULL, "Do not ask"},
     {0},
 };

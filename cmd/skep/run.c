@@ -272,8 +272,13 @@ static int start_one(struct cli *cli, const char *name)
 static int run_start(struct cli *cli)
 {
     struct args *args = &cli->args;
-    if (!args_on(args, "attach") && !args_on(args, "interactive"))
-        return each_argument(cli, start_one);
+    if (!args_on(args, "attach") && !args_on(args, "interactive")) {
+        const char *failing = "";
+        for (int i = 0; i < args->argc; i++)
+            if (start_one(cli, args->argv[i]) != 0)
+                failing = textf(cli, "%s%s%s", failing, *failing ? ", " : "", args->argv[i]);
+        return *failing ? complain(cli, "Error: failed to start containers: %s", failing) : 0;
+    }
     if (args->argc > 1)
         return complain(cli, "you cannot start and attach multiple containers at once");
     return join(cli, args->argv[0], args_on(args, "interactive"), true, true);
@@ -371,7 +376,7 @@ static int run_exec(struct cli *cli)
         {"device-write-bps", 0, FLAG_LIST, "device:rate", "Bytes a second it may write"},          \
         {"device-write-iops", 0, FLAG_LIST, "device:rate", "Writes a second"},                     \
         {"disable-content-trust", 0, FLAG_TRUE, NULL, "Signatures are never looked at"},           \
-        {"dns", 0, FLAG_LIST, "address", "Name server"},                                           \
+        {"dns", 0, FLAG_IPS, "address", "Name server"},                                            \
         {"dns-option", 0, FLAG_LIST, "option", "Option of the resolver"},                          \
         {"dns-search", 0, FLAG_LIST, "domain", "Domain names are searched in"},                    \
         {"domainname", 0, FLAG_TEXT, "name", "NIS domain name"},                                   \
@@ -397,7 +402,7 @@ static int run_exec(struct cli *cli)
         {"ipc", 0, FLAG_TEXT, "mode", "IPC namespace"},                                            \
         {"isolation", 0, FLAG_TEXT, "mode", "Isolation of Windows containers"},                    \
         {"kernel-memory", 0, FLAG_BYTES, "bytes", "Memory of the kernel (old daemons)"},           \
-        {"label", 'l', FLAG_LIST, "key=value", "Label of the container"},                          \
+        {"label", 'l', FLAG_LABELS, "key=value", "Label of the container"},                        \
         {"label-file", 0, FLAG_LIST, "file", "Set the labels of a file"},                          \
         {"link", 0, FLAG_LIST, "container:name", "Name for another container"},                    \
         {"link-local-ip", 0, FLAG_LIST, "ip", "Further address on its network"},                   \

@@ -126,7 +126,7 @@ static void say_one(struct cli *cli, json_t *item)
 static int run_inspect(struct cli *cli)
 {
     if (!args_on(&cli->args, "pretty"))
-        return show_inspected(cli, textf(cli, "%s/", root(cli)), "", "~swarm.Secret");
+        return show_inspected(cli, textf(cli, "%s/", root(cli)), "", "?swarm.Secret");
     if (args_set(&cli->args, "format"))
         return complain(cli, "--format is incompatible with human friendly format");
     for (int i = 0; i < cli->args.argc; i++) {
@@ -150,17 +150,17 @@ static int run_rm(struct cli *cli)
 
 static const struct flag secret_flags[] = {
     {"driver", 'd', FLAG_TEXT, "driver", "Where the data comes from"},
-    {"label", 'l', FLAG_LIST, "key=value", "Label of the secret"},
+    {"label", 'l', FLAG_LABELS, "key=value", "Label of the secret"},
     {"template-driver", 0, FLAG_TEXT, "driver", "The data is a template: golang"},
     {0},
 };
 static const struct flag config_flags[] = {
-    {"label", 'l', FLAG_LIST, "key=value", "Label of the configuration"},
+    {"label", 'l', FLAG_LABELS, "key=value", "Label of the configuration"},
     {"template-driver", 0, FLAG_TEXT, "driver", "The data is a template: golang"},
     {0},
 };
 static const struct flag ls_flags[] = {
-    {"filter", 'f', FLAG_LIST, "filter", "Only those that fit, such as name=tls"},
+    {"filter", 'f', FLAG_FILTERS, "filter", "Only those that fit, such as name=tls"},
     {"format", 0, FLAG_TEXT, "template", "Print by a Go template, or json"},
     {"quiet", 'q', FLAG_BOOL, NULL, "Print ids alone"},
     {0},

@@ -193,7 +193,7 @@ static int scale_one(struct cli *cli, const char *name, int64_t replicas)
 {
     json_t *service = service_fetch(cli, name);
     if (!service)
-        return failed(cli);
+        return complain(cli, "%s: %s", name, cli->error.message);
     if (at(service, "Spec.Mode.Replicated"))
         set_number(service, "Spec.Mode.Replicated.Replicas", replicas);
     else if (at(service, "Spec.Mode.ReplicatedJob"))
@@ -247,7 +247,7 @@ static int run_rollback(struct cli *cli)
 // ---- the table ----------------------------------------------------------------------------------
 
 static const struct flag ls_flags[] = {
-    {"filter", 'f', FLAG_LIST, "filter", "Only services that fit, such as name=web"},
+    {"filter", 'f', FLAG_FILTERS, "filter", "Only services that fit, such as name=web"},
     {"format", 0, FLAG_TEXT, "template", "Print by a Go template, or json"},
     {"quiet", 'q', FLAG_BOOL, NULL, "Print ids alone"},
     {0},

@@ -20,8 +20,8 @@ const struct flag service_create_flags[] = {
     {"cap-drop", 0, FLAG_LIST, "capability", "Take a Linux capability away"},
     {"config", 0, FLAG_LIST, "config", "Give the containers a configuration"},
     {"constraint", 0, FLAG_LIST, "constraint", "Only nodes that fit: node.role==worker"},
-    {"container-label", 0, FLAG_LIST, "key=value", "Label of the containers"},
-    {"dns", 0, FLAG_LIST, "address", "Name server of the containers"},
+    {"container-label", 0, FLAG_LABELS, "key=value", "Label of the containers"},
+    {"dns", 0, FLAG_IPS, "address", "Name server of the containers"},
     {"dns-option", 0, FLAG_LIST, "option", "Option of their resolver"},
     {"dns-search", 0, FLAG_LIST, "domain", "Domain they search names in"},
     {"env", 'e', FLAG_LIST, "KEY=value", "Set a variable of the environment"},
@@ -29,7 +29,7 @@ const struct flag service_create_flags[] = {
     {"generic-resource", 0, FLAG_LIST, "kind=n", "Resources of a kind of your own"},
     {"group", 0, FLAG_LIST, "group", "Further group of the process"},
     {"host", 0, FLAG_LIST, "name:ip", "Line of the containers' /etc/hosts"},
-    {"label", 'l', FLAG_LIST, "key=value", "Label of the service"},
+    {"label", 'l', FLAG_LABELS, "key=value", "Label of the service"},
     {"mode", 0, FLAG_TEXT, "mode", "replicated, global, replicated-job or global-job"},
     {"mount", 0, FLAG_LIST, "mount", "Mount a volume or a folder"},
     {"name", 0, FLAG_TEXT, "name", "Name of the service"},
@@ -102,8 +102,7 @@ static int put_each(struct cli *cli, json_t *spec, const char *flag, const char 
     size_t count = args_list(&cli->args, flag, &list);
     for (size_t i = 0; i < count; i++)
         if (one(cli, list[i], array_at(spec, path)) < 0)
-            return err_wrap(&cli->error, "invalid argument \"%s\" for \"--%s\" flag", list[i],
-                            flag);
+            return bad_flag(cli, flag, list[i]);
     return 0;
 }
 
@@ -240,8 +239,9 @@ int service_run_create(struct cli *cli)
     const char *auth = args_on(&cli->args, "with-registry-auth")
                            ? credentials_header(cli, text_at(spec, CONTAINER "Image"))
                            : NULL;
+    const char *unpinned = "";
     if (!args_on(&cli->args, "no-resolve-image"))
-        service_resolve_image(cli, spec);
+        unpinned = service_resolve_image(cli, spec, auth);
     json_t *made = api_auth(cli, "POST", "/services/create", spec, auth);
     if (!made)
         return failed(cli);
@@ -249,6 +249,7 @@ int service_run_create(struct cli *cli)
     json_t *warning;
     json_array_foreach(at(made, "Warnings"), i, warning)
         warn(cli, "%s\n", str_or(json_string_value(warning), ""));
+    warn(cli, "%s", unpinned);
     const char *id = text_at(made, "ID");
     say(cli, "%s\n", id);
     if (args_on(&cli->args, "detach"))

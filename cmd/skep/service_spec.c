@@ -73,8 +73,8 @@ static int put_row(struct cli *cli, json_t *spec, size_t i)
     const char *flag = rows[i].flag, *path = rows[i].path, *text = args_text(args, flag);
     if (rows[i].choices && !strstr(rows[i].choices, textf(cli, " %s ", text)))
         return err_set(&cli->error, ERR_INVALID_ARGUMENT,
-                       "invalid argument \"%s\" for \"--%s\" flag: it is one of%s", text, flag,
-                       rows[i].choices);
+                       "invalid argument \"%s\" for \"--%s\" flag: it is one of%.*s", text, flag,
+                       (int)strlen(rows[i].choices) - 1, rows[i].choices);
     switch (kind_of(args, flag)) {
     case FLAG_BOOL:
         set_true(spec, path, args_on(args, flag));
@@ -258,22 +258,20 @@ static const char *node_architecture(const char *image_architecture)
     return str_equal(image_architecture, "arm") ? "" : image_architecture;
 }
 
-void service_resolve_image(struct cli *cli, json_t *spec)
+const char *service_resolve_image(struct cli *cli, json_t *spec, const char *auth)
 {
     const char *image = text_at(spec, CONTAINER "Image");
     if (!*image)
-        return;
-    json_t *found = api_auth(cli, "GET", textf(cli, "/distribution/%s/json", image), NULL,
-                             credentials_header(cli, image));
+        return "";
+    json_t *found = api_auth(cli, "GET", textf(cli, "/distribution/%s/json", image), NULL, auth);
     const char *digest = text_at(found, "Descriptor.digest");
-    if (!*digest) {
-        warn(cli,
-             "image %s could not be accessed on a registry to record\nits digest. Each node will "
-             "access %s independently,\npossibly leading to different nodes running different\n"
-             "versions of the image.\n\n",
-             image, image);
-        return;
-    }
+    if (!*digest)
+        return textf(
+            cli,
+            "image %s could not be accessed on a registry to record\nits digest. Each node will "
+            "access %s independently,\npossibly leading to different nodes running different\n"
+            "versions of the image.\n\n",
+            image, image);
     if (!strchr(image, '@'))
         set_text(spec, CONTAINER "Image", textf(cli, "%s@%s", image, digest));
     json_t *platforms = json_array(), *platform;
@@ -286,4 +284,5 @@ void service_resolve_image(struct cli *cli, json_t *spec)
         set_at(spec, "TaskTemplate.Placement.Platforms", platforms);
     else
         json_decref(platforms);
+    return "";
 }

@@ -70,8 +70,9 @@ int service_spec_options(struct cli *cli, json_t *spec);
 int service_resolve_network(struct cli *cli, json_t *network);
 int service_resolve_files(struct cli *cli, json_t *references, const char *kind);
 
-// Asks the daemon for the image's digest and platforms and puts them into the specification; says
-// so when it cannot be had, as that changes what nodes run.
-void service_resolve_image(struct cli *cli, json_t *spec);
+// Asks the daemon for the image's digest and platforms, with the credentials that are sent with the
+// service (NULL: without any), and puts them into the specification. Returns what to warn of once
+// the service is made: that they could not be had, as that changes what nodes run; or "".
+const char *service_resolve_image(struct cli *cli, json_t *spec, const char *auth);
 
 #endif

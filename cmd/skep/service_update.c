@@ -23,9 +23,9 @@ const struct flag service_update_flags[] = {
     {"config-rm", 0, FLAG_LIST, "name", "Take a configuration away"},
     {"constraint-add", 0, FLAG_LIST, "constraint", "Only nodes that fit"},
     {"constraint-rm", 0, FLAG_LIST, "constraint", "Drop a constraint"},
-    {"container-label-add", 0, FLAG_LIST, "key=value", "Set a label of the containers"},
+    {"container-label-add", 0, FLAG_LABELS, "key=value", "Set a label of the containers"},
     {"container-label-rm", 0, FLAG_LIST, "key", "Take one away"},
-    {"dns-add", 0, FLAG_LIST, "address", "Add a name server"},
+    {"dns-add", 0, FLAG_IPS, "address", "Add a name server"},
     {"dns-option-add", 0, FLAG_LIST, "option", "Add an option of the resolver"},
     {"dns-option-rm", 0, FLAG_LIST, "option", "Take one away"},
     {"dns-rm", 0, FLAG_LIST, "address", "Take a name server away"},
@@ -41,7 +41,7 @@ const struct flag service_update_flags[] = {
     {"host-add", 0, FLAG_LIST, "name:ip", "Add a line of /etc/hosts"},
     {"host-rm", 0, FLAG_LIST, "name:ip", "Take one away"},
     {"image", 0, FLAG_TEXT, "image", "Run this image"},
-    {"label-add", 0, FLAG_LIST, "key=value", "Set a label of the service"},
+    {"label-add", 0, FLAG_LABELS, "key=value", "Set a label of the service"},
     {"label-rm", 0, FLAG_LIST, "key", "Take one away"},
     {"mount-add", 0, FLAG_LIST, "mount", "Add or replace a mount"},
     {"mount-rm", 0, FLAG_LIST, "target", "Take one away by its target"},
@@ -197,14 +197,15 @@ static void remove_host(struct cli *cli, json_t *list, const char *text)
     }
 }
 
-// What an item to be removed is called in the list.
+// What an item to be removed is called in the list; NULL with cli->error for a network that is not
+// there.
 static const char *removed_key(struct cli *cli, const struct list_row *row, const char *text)
 {
     if (row->parse == parse_spread && str_starts(text, "spread="))
         return text + strlen("spread=");
     if (row->parse == parse_joined) {
         json_t *network = keep(cli, json_pack("{s:s}", "Target", text));
-        return service_resolve_network(cli, network) < 0 ? text : text_at(network, "Target");
+        return service_resolve_network(cli, network) < 0 ? NULL : text_at(network, "Target");
     }
     return text;
 }
@@ -215,17 +216,21 @@ static int change_list(struct cli *cli, json_t *spec, const struct list_row *row
     size_t count = args_list(&cli->args, row->rm, &texts);
     json_t *list = count || args_set(&cli->args, row->add) ? array_at(spec, row->path) : NULL;
     for (size_t i = 0; i < count; i++) {
+        const char *key = removed_key(cli, row, texts[i]);
+        if (!key)
+            return -(int)cli->error.code;
         if (row->parse == parse_host_line)
             remove_host(cli, list, texts[i]);
         else
-            remove_item(cli, list, row->key, removed_key(cli, row, texts[i]));
+            remove_item(cli, list, row->key, key);
     }
     count = args_list(&cli->args, row->add, &texts);
     for (size_t i = 0; i < count; i++) {
         json_t *item = row->parse(cli, texts[i]);
+        if (!item && row->parse == parse_joined && cli->status >= 400)
+            return -(int)cli->error.code; // of the daemon, not of the command line
         if (!item)
-            return err_wrap(&cli->error, "invalid argument \"%s\" for \"--%s\" flag", texts[i],
-                            row->add);
+            return bad_flag(cli, row->add, texts[i]);
         const char *key = row->added_key ? row->added_key : row->key;
         remove_item(cli, list, key, item_key(cli, item, key));
         json_array_append_new(list, item);
@@ -268,13 +273,11 @@ static int change_ports(struct cli *cli, json_t *spec)
     json_t *gone = keep(cli, json_array()), *added = keep(cli, json_array());
     for (i = 0; i < count; i++)
         if (parse_service_port(texts[i], gone, &cli->arena, &cli->error) < 0)
-            return err_wrap(&cli->error, "invalid argument \"%s\" for \"--publish-rm\" flag",
-                            texts[i]);
+            return bad_flag(cli, "publish-rm", texts[i]);
     count = args_list(&cli->args, "publish-add", &texts);
     for (i = 0; i < count; i++)
         if (parse_service_port(texts[i], added, &cli->arena, &cli->error) < 0)
-            return err_wrap(&cli->error, "invalid argument \"%s\" for \"--publish-add\" flag",
-                            texts[i]);
+            return bad_flag(cli, "publish-add", texts[i]);
     json_array_foreach(added, i, port) // an added port replaces what publishes the same one
         if (number_at(port, "PublishedPort")) for (j = json_array_size(ports); j > 0; j--)
     {
@@ -334,7 +337,7 @@ int service_run_update(struct cli *cli)
     if (!service)
         return failed(cli);
     json_t *spec = object_at(service, "Spec");
-    const char *query = "", *auth = NULL;
+    const char *query = "", *auth = NULL, *unpinned = "";
     if (args_on(args, "rollback")) {
         static const char *const beside[] = {"rollback", "detach", "quiet"};
         size_t given = 0;
@@ -353,10 +356,11 @@ int service_run_update(struct cli *cli)
         else
             query = "&registryAuthFrom=spec";
         if (args_set(args, "image") && !args_on(args, "no-resolve-image"))
-            service_resolve_image(cli, spec);
+            unpinned = service_resolve_image(cli, spec, auth);
     }
     if (!service_write(cli, service, query, auth))
         return failed(cli);
+    warn(cli, "%s", unpinned);
     say(cli, "%s\n", name);
     return args_on(args, "detach")
                ? 0

@@ -240,7 +240,7 @@ static int deploy_service(struct cli *cli, json_t *spec, json_t *old)
     const char *name = text_at(spec, "Name"), *image = text_at(spec, CONTAINER "Image");
     const char *resolve = str_or(args_text(&cli->args, "resolve-image"), "always");
     bool with_auth = args_on(&cli->args, "with-registry-auth");
-    const char *auth = with_auth ? credentials_header(cli, image) : NULL;
+    const char *auth = with_auth ? credentials_header(cli, image) : NULL, *unpinned = "";
     if (resolve_references(cli, spec) != 0)
         return 1;
     const char *label =
@@ -250,11 +250,12 @@ static int deploy_service(struct cli *cli, json_t *spec, json_t *old)
     if (old && same_image && !str_equal(resolve, "always"))
         set_text(spec, CONTAINER "Image", text_at(old, "Spec." CONTAINER "Image"));
     else if (!str_equal(resolve, "never"))
-        service_resolve_image(cli, spec);
+        unpinned = service_resolve_image(cli, spec, auth);
     if (!old) {
         say(cli, "Creating service %s\n", name);
         if (!api_auth(cli, "POST", "/services/create", spec, auth))
             return complain(cli, "failed to create service %s: %s", name, cli->error.message);
+        warn(cli, "%s", unpinned);
         return 0;
     }
     say(cli, "Updating service %s (id: %s)\n", name, text_at(old, "ID"));
@@ -264,6 +265,7 @@ static int deploy_service(struct cli *cli, json_t *spec, json_t *old)
     set_at(service, "Spec", json_incref(spec));
     if (!service_write(cli, service, with_auth ? "" : "&registryAuthFrom=spec", auth))
         return complain(cli, "failed to update service %s: %s", name, cli->error.message);
+    warn(cli, "%s", unpinned);
     return 0;
 }
 
@@ -514,7 +516,7 @@ static const struct flag rm_flags[] = {
     {0},
 };
 static const struct flag services_flags[] = {
-    {"filter", 'f', FLAG_LIST, "filter", "Only services that fit, such as name=web"},
+    {"filter", 'f', FLAG_FILTERS, "filter", "Only services that fit, such as name=web"},
     {"format", 0, FLAG_TEXT, "template", "Print by a Go template, or json"},
     {"quiet", 'q', FLAG_BOOL, NULL, "Print ids alone"},
     ORCHESTRATOR_FLAG,

@@ -60,8 +60,7 @@ static int external_cas(struct cli *cli, json_t *spec)
     set_at(spec, "CAConfig.ExternalCAs", cas);
     for (size_t i = 0; i < count; i++) {
         if (external_ca(cli, list[i], cas) < 0)
-            return err_wrap(&cli->error, "invalid argument \"%s\" for \"--external-ca\" flag",
-                            list[i]);
+            return bad_flag(cli, "external-ca", list[i]);
     }
     return 0;
 }
@@ -300,7 +299,7 @@ static int run_unlock_key(struct cli *cli)
     }
     json_t *answer = api_get(cli, "/swarm/unlockkey");
     if (!answer)
-        return failed(cli);
+        return complain(cli, "could not fetch unlock key: %s", cli->error.message);
     if (str_empty(text_at(answer, "UnlockKey")))
         return complain(cli, "no unlock key is set");
     if (quiet)

@@ -263,7 +263,7 @@ static int run_builder_prune(struct cli *cli)
 // ---- the table ----------------------------------------------------------------------------------
 
 static const struct flag events_flags[] = {
-    {"filter", 'f', FLAG_LIST, "filter", "Only events that fit, such as type=service"},
+    {"filter", 'f', FLAG_FILTERS, "filter", "Only events that fit, such as type=service"},
     {"format", 0, FLAG_TEXT, "template", "Print by a Go template, or json"},
     {"since", 0, FLAG_TEXT, "time", "From this moment on"},
     {"until", 0, FLAG_TEXT, "time", "Up to this moment, and then end"},
@@ -275,7 +275,7 @@ static const struct flag format_flags[] = {
 };
 static const struct flag everything_flags[] = {
     {"all", 'a', FLAG_BOOL, NULL, "All images nobody uses, not only those without a name"},
-    {"filter", 0, FLAG_LIST, "filter", "Only what fits, such as label=x"},
+    {"filter", 0, FLAG_FILTERS, "filter", "Only what fits, such as label=x"},
     {"force", 'f', FLAG_BOOL, NULL, "Do not ask"},
     {"volumes", 0, FLAG_BOOL, NULL, "Volumes, too"},
     {0},
@@ -283,7 +283,7 @@ static const struct flag everything_flags[] = {
 
 static const struct flag builder_flags[] = {
     {"all", 'a', FLAG_BOOL, NULL, "All of it, not only what is in no image"},
-    {"filter", 0, FLAG_LIST, "filter", "Only what fits, such as until=24h"},
+    {"filter", 0, FLAG_FILTERS, "filter", "Only what fits, such as until=24h"},
     {"force", 'f', FLAG_BOOL, NULL, "Do not ask"},
     {"keep-storage", 0, FLAG_BYTES, "bytes", "Leave that much"},
     {0},

@@ -5,7 +5,7 @@
 #include "cmd/skep/cli_io.h"
 
 #define TASK_LIST_FLAGS                                                                            \
-    {"filter", 'f', FLAG_LIST, "filter", "Only tasks that fit, such as desired-state=running"},    \
+    {"filter", 'f', FLAG_FILTERS, "filter", "Only tasks that fit, such as desired-state=running"}, \
         {"format", 0, FLAG_TEXT, "template", "Print by a Go template, or json"},                   \
         {"no-resolve", 0, FLAG_BOOL, NULL, "Print ids in place of names"},                         \
         {"no-trunc", 0, FLAG_BOOL, NULL, "Do not shorten anything"},                               \

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cmd/skep/template_impl.h"
+#include "cmd/skep/template_types.h"
 #include "proto/base/check.h"
 #include "proto/base/json.h"
 #include "proto/base/str.h"
@@ -43,6 +44,73 @@ static const char **keys_of(const json_t *object, bool shown, size_t *count)
     return keys;
 }
 
+static void print_typed(const json_t *value, const char *type, struct buf *out);
+static void print_map(const json_t *value, const char *element, struct buf *out);
+
+// A struct: its fields in their order. What Go prints of a pointer in it is an address, which says
+// nothing; here it is what is there.
+static void print_struct(const json_t *value, const char *type, struct buf *out)
+{
+    char name[GO_TYPE_BYTES], inner[GO_TYPE_BYTES];
+    size_t embedded = go_embedded(type);
+    if (str_equal(type, "swarm.Version")) { // which prints itself
+        print_typed(json_object_get(value, "Index"), "uint64", out);
+        return;
+    }
+    buf_put_str(out, embedded ? "{{" : "{");
+    for (size_t i = 0; go_field_at(type, i, name, inner); i++) {
+        if (i)
+            buf_put_u8(out, ' ');
+        print_typed(json_object_get(value, name), inner, out);
+        if (i + 1 == embedded)
+            buf_put_u8(out, '}');
+    }
+    buf_put_u8(out, '}');
+}
+
+static void print_typed(const json_t *value, const char *type, struct buf *out)
+{
+    char element[GO_TYPE_BYTES];
+    if (!value || (json_is_null(value) && *type != '*')) {
+        json_t *zero = go_zero(type);
+        if (json_is_null(zero))
+            buf_put_str(out, "<nil>");
+        else
+            print_typed(zero, type, out);
+        json_decref(zero);
+    } else if (go_print(type, value, out)) {
+        return;
+    } else if (go_struct_whole(type) && json_is_object(value)) {
+        print_struct(value, type, out);
+    } else if (go_element(type, element) && json_is_array(value)) {
+        buf_put_u8(out, '[');
+        for (size_t i = 0; i < json_array_size(value); i++) {
+            if (i)
+                buf_put_u8(out, ' ');
+            print_typed(json_array_get(value, i), element, out);
+        }
+        buf_put_u8(out, ']');
+    } else if (go_element(type, element) && json_is_object(value)) {
+        print_map(value, element, out);
+    } else {
+        run_print(value, out);
+    }
+}
+
+static void print_map(const json_t *value, const char *element, struct buf *out)
+{
+    size_t count;
+    const char **keys = keys_of(value, true, &count);
+    qsort(keys, count, sizeof *keys, by_name);
+    buf_put_str(out, "map[");
+    for (size_t i = 0; i < count; i++) {
+        buf_printf(out, "%s%s:", i ? " " : "", keys[i]);
+        print_typed(json_object_get(value, keys[i]), element, out);
+    }
+    buf_put_u8(out, ']');
+    free(keys);
+}
+
 static void print_object(const json_t *value, struct buf *out)
 {
     const char *text = json_string_value(json_object_get(value, "@text"));
@@ -50,16 +118,12 @@ static void print_object(const json_t *value, struct buf *out)
         buf_put_str(out, text);
         return;
     }
-    size_t count;
-    const char **keys = keys_of(value, true, &count);
-    qsort(keys, count, sizeof *keys, by_name);
-    buf_put_str(out, "map[");
-    for (size_t i = 0; i < count; i++) {
-        buf_printf(out, "%s%s:", i ? " " : "", keys[i]);
-        run_print(json_object_get(value, keys[i]), out);
+    const char *type = json_string_value(json_object_get(value, "@type"));
+    if (type && go_struct_whole(type)) {
+        print_struct(value, type, out);
+        return;
     }
-    buf_put_u8(out, ']');
-    free(keys);
+    print_map(value, "*plain", out);
 }
 
 // JSON nests at most JSON_DEPTH_MAX deep, which bounds the recursion here and below.

@@ -136,22 +136,32 @@ static json_t *plain_field(struct run *run, json_t *value, const char *name, cha
         return run_refuse(run, failed, "nil pointer evaluating interface {}.%s", name);
     }
     return run_refuse(run, failed, "can't evaluate field %s in type %s", name,
-                      *type ? type : plain_type(value));
+                      *type && !strpbrk(type, "~?") ? type : plain_type(value));
+}
+
+// What is in lists and maps learns of its type, too; that of a struct when it is looked at.
+static void set_types(json_t *value, const char *type)
+{
+    char element[GO_TYPE_BYTES];
+    const char *key;
+    json_t *item;
+    size_t i;
+    if (go_struct(type)) {
+        template_set_type(value, type);
+        return;
+    }
+    if (!go_element(type, element))
+        return;
+    json_array_foreach(value, i, item) set_types(item, element);
+    json_object_foreach(value, key, item) set_types(item, element);
 }
 
 // A value of that type: what is in it keeps its type, and what does not print as JSON prints as Go
 // does.
 static json_t *typed(struct run *run, json_t *value, const char *type)
 {
-    char element[GO_TYPE_BYTES];
     struct buf text;
-    if (go_struct(type)) {
-        template_set_type(value, type);
-    } else if (go_element(type, element) && go_struct(element)) {
-        json_t *item;
-        size_t i;
-        json_array_foreach(value, i, item) template_set_type(item, element);
-    }
+    set_types(value, type);
     buf_init(&text, 128);
     if (go_print(type, value, &text)) {
         json_t *shown = run_keep(run, json_object());
@@ -171,6 +181,8 @@ static json_t *field(struct run *run, json_t *value, const char *name, char type
     if (!go_struct(type))
         return plain_field(run, value, name, type, failed);
     if (!go_field(type, name, inner)) {
+        if (go_struct_partial(type) && json_is_object(value) && !json_object_get(value, name))
+            return run_refuse(run, failed, "map has no entry for key \"%s\"", name);
         if (go_struct_partial(type))
             return plain_field(run, value, name, memset(type, 0, 1), failed);
         return run_refuse(run, failed, "can't evaluate field %s in type %s", name, type);
@@ -178,6 +190,8 @@ static json_t *field(struct run *run, json_t *value, const char *name, char type
     if (json_is_null(value))
         return run_refuse(run, failed, "nil pointer evaluating %s.%s", type, name);
     json_t *found = json_object_get(value, name);
+    if (json_is_null(found) && *inner != '*')
+        found = NULL; // a list or a map that is nil prints as an empty one
     str_copy(type, GO_TYPE_BYTES, inner);
     return typed(run, found ? found : run_keep(run, go_zero(type)), type);
 }

@@ -7,7 +7,9 @@
 #include "proto/base/clock.h"
 #include "proto/base/str.h"
 
-// "Field type" pairs between blanks. A type that begins with '~' may have other fields, too.
+// "Field type" pairs between blanks. Of a type that begins with '~' docker has the plain JSON as
+// well: a field that is not in the table is looked for there. With '?' it has more fields than the
+// table, so that all it is prints as JSON does. "plain" is JSON without a type.
 static const struct {
     const char *name, *fields;
 } types[] = {
@@ -115,10 +117,67 @@ static const struct {
                       "CertIssuerPublicKey []uint8"},
     {"swarm.NodeStatus", "State swarm.NodeState Message string Addr string"},
     {"swarm.ManagerStatus", "Leader bool Reachability swarm.Reachability Addr string"},
-    {"~swarm.Secret", "CreatedAt time.Time UpdatedAt time.Time"},
-    {"~network.Inspect", "Created time.Time"},
-    {"~container.InspectResponse", "Config ~container.Config"},
-    {"~container.Config", "Healthcheck *container.HealthConfig"},
+    {"?swarm.Secret", "CreatedAt time.Time UpdatedAt time.Time"},
+    {"?network.Inspect", "Created time.Time IPAM ~network.IPAM ConfigFrom ~network.ConfigReference "
+                         "Containers map[string]~network.EndpointResource "
+                         "Options map[string]string Labels map[string]string "
+                         "Peers []~network.PeerInfo Services map[string]plain"},
+    {"~network.IPAM", "Driver string Options map[string]string Config []~network.IPAMConfig"},
+    {"~network.IPAMConfig", "Subnet string IPRange string Gateway string "
+                            "AuxiliaryAddresses map[string]string"},
+    {"~network.ConfigReference", "Network string"},
+    {"~network.EndpointResource", "Name string EndpointID string MacAddress string "
+                                  "IPv4Address string IPv6Address string"},
+    {"~network.PeerInfo", "Name string IP string"},
+    {"?container.InspectResponse",
+     "State *~container.State Config *~container.Config HostConfig *?container.HostConfig "
+     "Mounts []~container.MountPoint NetworkSettings *?container.NetworkSettings "
+     "SizeRw *int64 SizeRootFs *int64 ExecIDs []string GraphDriver ~storage.DriverData"},
+    {"~storage.DriverData", "Data map[string]string Name string"},
+    {"~container.State", "Status string Running bool Paused bool Restarting bool OOMKilled bool "
+                         "Dead bool Pid int ExitCode int Error string StartedAt string "
+                         "FinishedAt string Health *~container.Health"},
+    {"~container.Health", "Status string FailingStreak int Log []~container.HealthcheckResult"},
+    {"~container.HealthcheckResult", "Start time.Time End time.Time ExitCode int Output string"},
+    {"~container.MountPoint", "Type string Name string Source string Destination string "
+                              "Driver string Mode string RW bool Propagation string"},
+    {"~container.Config",
+     "Hostname string Domainname string User string AttachStdin bool AttachStdout bool "
+     "AttachStderr bool ExposedPorts map[string]struct{} Tty bool OpenStdin bool StdinOnce bool "
+     "Env []string Cmd []string Healthcheck *container.HealthConfig ArgsEscaped bool Image string "
+     "Volumes map[string]struct{} WorkingDir string Entrypoint []string NetworkDisabled bool "
+     "MacAddress string OnBuild []string Labels map[string]string StopSignal string "
+     "StopTimeout *int Shell []string"},
+    {"~container.LogConfig", "Type string Config map[string]string"},
+    {"~container.RestartPolicy", "Name string MaximumRetryCount int"},
+    {"~nat.PortBinding", "HostIp string HostPort string"},
+    {"?container.HostConfig",
+     "LogConfig ~container.LogConfig RestartPolicy ~container.RestartPolicy "
+     "PortBindings map[string][]~nat.PortBinding Binds []string CapAdd []string CapDrop []string "
+     "Annotations map[string]string StorageOpt map[string]string Tmpfs map[string]string "
+     "Sysctls map[string]string Mounts []mount.Mount VolumesFrom []string Dns []string "
+     "DnsOptions []string DnsSearch []string ExtraHosts []string GroupAdd []string "
+     "Links []string SecurityOpt []string Devices []plain Ulimits []units.Ulimit "
+     "DeviceRequests []plain Init *bool "
+     "MemorySwappiness *int64 OomKillDisable *bool PidsLimit *int64"},
+    {"~volume.Volume", "ClusterVolume *plain CreatedAt string Driver string "
+                       "Labels map[string]string Mountpoint string Name string "
+                       "Options map[string]string Scope string Status map[string]plain "
+                       "UsageData *plain"},
+    {"?image.InspectResponse", "Config *?image.Config RootFS ~image.RootFS "
+                               "Metadata ~image.Metadata RepoTags []string RepoDigests []string "
+                               "GraphDriver ~storage.DriverData"},
+    {"~image.RootFS", "Type string Layers []string"},
+    {"~image.Metadata", "LastTagTime time.Time"},
+    {"?image.Config",
+     "User string ExposedPorts map[string]struct{} Env []string Entrypoint []string Cmd []string "
+     "Volumes map[string]struct{} WorkingDir string Labels map[string]string StopSignal string "
+     "ArgsEscaped bool Healthcheck *container.HealthConfig OnBuild []string Shell []string"},
+    {"struct{}", ""},
+    {"?container.NetworkSettings", "Ports map[string][]~nat.PortBinding "
+                                   "Networks map[string]?network.EndpointSettings"},
+    {"?network.EndpointSettings", "Links []string Aliases []string DNSNames []string "
+                                  "DriverOpts map[string]string IPAMConfig *plain"},
 };
 
 static size_t find(const char *type)
@@ -137,7 +196,19 @@ bool go_struct(const char *type)
 
 bool go_struct_partial(const char *type)
 {
-    return type[*type == '*'] == '~';
+    type += *type == '*';
+    return *type == '~' || *type == '?';
+}
+
+size_t go_embedded(const char *type)
+{
+    type += *type == '*';
+    return str_equal(type, "swarm.NodeSpec") || str_equal(type, "swarm.ServiceSpec") ? 2 : 0;
+}
+
+bool go_struct_whole(const char *type)
+{
+    return go_struct(type) && type[*type == '*'] != '?';
 }
 
 bool go_field(const char *type, const char *field, char out[GO_TYPE_BYTES])
@@ -157,6 +228,18 @@ bool go_field(const char *type, const char *field, char out[GO_TYPE_BYTES])
         at += *at == ' ';
     }
     return false;
+}
+
+bool go_field_at(const char *type, size_t at, char name[GO_TYPE_BYTES], char out[GO_TYPE_BYTES])
+{
+    size_t row = find(type);
+    struct str_part word = {NULL, 0};
+    const char *rest = row < COUNT_OF(types) ? types[row].fields : "";
+    for (size_t i = 0; i <= 2 * at; i++)
+        if (!str_split(&rest, ' ', &word) || word.len == 0)
+            return false;
+    snprintf(name, GO_TYPE_BYTES, "%.*s", (int)word.len, word.at);
+    return go_field(type, name, out);
 }
 
 bool go_element(const char *type, char out[GO_TYPE_BYTES])

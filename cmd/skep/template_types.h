@@ -14,11 +14,22 @@
 // True for the name of a struct that is known here, with or without a "*" before it.
 bool go_struct(const char *type);
 
-// True for a struct of which only the named fields are told: it may have others.
+// True for a struct that docker also has as plain JSON, where it looks for a field that the struct
+// has not.
 bool go_struct_partial(const char *type);
+
+// True for a struct whose fields are all known.
+bool go_struct_whole(const char *type);
 
 // The type of the struct's field; false when it has no such field.
 bool go_field(const char *type, const char *field, char out[GO_TYPE_BYTES]);
+
+// The name and the type of the struct's field at that place, as they print; false after the last.
+bool go_field_at(const char *type, size_t at, char name[GO_TYPE_BYTES], char out[GO_TYPE_BYTES]);
+
+// How many of its first fields stand in a struct of their own when it is printed (a name and
+// labels).
+size_t go_embedded(const char *type);
 
 // What the elements of a list or a map are; false when the type is neither.
 bool go_element(const char *type, char out[GO_TYPE_BYTES]);

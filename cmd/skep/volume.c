@@ -63,7 +63,7 @@ static int run_ls(struct cli *cli)
 
 static int run_inspect(struct cli *cli)
 {
-    return show_inspected(cli, "/volumes/", "", NULL);
+    return show_inspected(cli, "/volumes/", "", "~volume.Volume");
 }
 
 static int remove_one(struct cli *cli, const char *name)
@@ -94,13 +94,13 @@ static int run_prune(struct cli *cli)
 
 static const struct flag create_flags[] = {
     {"driver", 'd', FLAG_TEXT, "driver", "Who keeps it (default local)"},
-    {"label", 0, FLAG_LIST, "key=value", "Label of the volume"},
+    {"label", 0, FLAG_LABELS, "key=value", "Label of the volume"},
     {"name", 0, FLAG_TEXT, "name", "Its name"},
     {"opt", 'o', FLAG_LIST, "key=value", "Option of the driver"},
     {0},
 };
 static const struct flag ls_flags[] = {
-    {"filter", 'f', FLAG_LIST, "filter", "Only volumes that fit, such as dangling=true"},
+    {"filter", 'f', FLAG_FILTERS, "filter", "Only volumes that fit, such as dangling=true"},
     {"format", 0, FLAG_TEXT, "template", "Print by a Go template, or json"},
     {"quiet", 'q', FLAG_BOOL, NULL, "Print names alone"},
     {0},

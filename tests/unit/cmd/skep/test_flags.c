@@ -8,13 +8,23 @@
 #include "proto/base/clock.h"
 
 static const struct flag flags[] = {
-    {"name", 'n', FLAG_TEXT, "string", ""},   {"quiet", 'q', FLAG_BOOL, NULL, ""},
-    {"env", 'e', FLAG_LIST, "list", ""},      {"subnet", 0, FLAG_COMMAS, "strings", ""},
-    {"replicas", 0, FLAG_UINT, "uint", ""},   {"delay", 0, FLAG_DURATION, "duration", ""},
-    {"memory", 'm', FLAG_BYTES, "bytes", ""}, {"cpus", 0, FLAG_CPUS, "decimal", ""},
-    {"ratio", 0, FLAG_FLOAT, "float", ""},    {"all", 'a', FLAG_BOOL, NULL, ""},
-    {"retries", 0, FLAG_INT, "int", ""},      {"distrust", 0, FLAG_TRUE, NULL, ""},
-    {"by", 0, FLAG_SWARM, "name", ""},        {0},
+    {"name", 'n', FLAG_TEXT, "string", ""},
+    {"quiet", 'q', FLAG_BOOL, NULL, ""},
+    {"env", 'e', FLAG_LIST, "list", ""},
+    {"subnet", 0, FLAG_COMMAS, "strings", ""},
+    {"replicas", 0, FLAG_UINT, "uint", ""},
+    {"delay", 0, FLAG_DURATION, "duration", ""},
+    {"memory", 'm', FLAG_BYTES, "bytes", ""},
+    {"cpus", 0, FLAG_CPUS, "decimal", ""},
+    {"ratio", 0, FLAG_FLOAT, "float", ""},
+    {"all", 'a', FLAG_BOOL, NULL, ""},
+    {"retries", 0, FLAG_INT, "int", ""},
+    {"distrust", 0, FLAG_TRUE, NULL, ""},
+    {"by", 0, FLAG_SWARM, "name", ""},
+    {"label", 'l', FLAG_LABELS, "key=value", ""},
+    {"filter", 'f', FLAG_FILTERS, "", ""},
+    {"dns", 0, FLAG_IPS, "address", ""},
+    {0},
 };
 
 static struct arena arena;
@@ -110,7 +120,25 @@ static const struct {
     {"--cpus 1.0000000001", "too precise"},
     {"--quiet=maybe", "neither true nor false"},
     {"--ratio nan", "no number"},
+    {"-l =x", "for \"-l, --label\" flag: invalid label '=x': empty name"},
+    {"--filter odd", "bad format of filter"},
+    {"--dns odd", "IP address is not correctly formatted: odd"},
+    {"--dns 1.2.3", "IP address is not correctly formatted: 1.2.3"},
 };
+
+START_TEST(lists_of_what_has_a_form_are_taken)
+{
+    const char *const *list;
+    ck_assert_int_eq(parse(false, "-l a=b --label c --filter x= -f y=z=1 --dns ::1 --dns 10.0.0.1"),
+                     0);
+    ck_assert_uint_eq(args_list(&args, "label", &list), 2);
+    ck_assert_str_eq(list[1], "c");
+    ck_assert_uint_eq(args_list(&args, "filter", &list), 2);
+    ck_assert_str_eq(list[1], "y=z=1");
+    ck_assert_uint_eq(args_list(&args, "dns", &list), 2);
+    ck_assert_str_eq(list[0], "::1");
+}
+END_TEST
 
 START_TEST(what_only_one_value_is_supported_of_refuses_the_others)
 {
@@ -145,6 +173,7 @@ Suite *suite_flags(void)
     tcase_add_test(tc, every_form_of_an_option_is_taken);
     tcase_add_test(tc, letters_are_grouped_and_booleans_take_values);
     tcase_add_test(tc, what_follows_the_image_is_the_containers);
+    tcase_add_test(tc, lists_of_what_has_a_form_are_taken);
     tcase_add_test(tc, what_only_one_value_is_supported_of_refuses_the_others);
     tcase_add_loop_test(tc, mistakes_are_named, 0, sizeof bad / sizeof bad[0]);
     suite_add_tcase(suite, tc);

@@ -164,7 +164,8 @@ START_TEST(rows_have_labels_and_name_their_fields)
 END_TEST
 
 static const char service_text[] =
-    "{\"@type\":\"swarm.Service\",\"ID\":\"i\",\"CreatedAt\":\"2026-11-30T05:09:21.5Z\","
+    "{\"@type\":\"swarm.Service\",\"ID\":\"i\",\"Version\":{\"Index\":12},"
+    "\"CreatedAt\":\"2026-11-30T05:09:21.5Z\","
     "\"Spec\":{\"Name\":\"web\",\"Labels\":{\"a\":\"b\"},\"TaskTemplate\":{\"ContainerSpec\":{"
     "\"Image\":\"i\",\"StopGracePeriod\":90000000000,\"Mounts\":[{\"Type\":\"bind\","
     "\"Source\":\"/x\"}"
@@ -200,6 +201,7 @@ static const struct {
      "can't evaluate field Nope in "
      "type "
      "*swarm.ContainerSpec"},
+    {"{{.Version}} {{.Version.Index}}", "12 12"},
     {"{{.Spec.Name.X}}",
      "template: :1:7: executing \"\" at <.Spec.Name.X>: can't evaluate field X in "
      "type string"},
@@ -216,6 +218,43 @@ START_TEST(structs_have_the_fields_of_their_go_type)
     char out[2048];
     make(typed[_i].text, service_text, out, sizeof out);
     ck_assert_str_eq(out, typed[_i].wanted);
+}
+END_TEST
+
+// What docker also has as plain JSON: a container.
+static const char container_text[] =
+    "{\"@type\":\"?container.InspectResponse\",\"State\":{\"Status\":\"running\",\"Running\":true,"
+    "\"Pid\":7,\"StartedAt\":\"now\"},"
+    "\"Mounts\":[{\"Type\":\"bind\",\"Source\":\"/a\",\"RW\":true}],"
+    "\"NetworkSettings\":{\"Ports\":{\"80/tcp\":[{\"HostIp\":\"::\",\"HostPort\":\"8080\"}]"
+    "},\"Odd\":{\"b\":1,\"a\":2}},\"ExecIDs\":null,"
+    "\"Config\":{\"ExposedPorts\":{\"80/tcp\":{}},\"Entrypoint\":null}}";
+
+static const struct {
+    const char *text, *wanted;
+} containers[] = {
+    {"{{.State}}", "{running true false false false false 7 0  now  <nil>}"},
+    {"{{.State.Health}}", "<nil>"},
+    {"{{.Mounts}}", "[{bind  /a    true }]"},
+    {"{{range .Mounts}}{{.}}{{.Name}}{{end}}", "{bind  /a    true }"},
+    {"{{.NetworkSettings.Ports}}", "map[80/tcp:[{:: 8080}]]"},
+    {"{{(index .NetworkSettings.Ports \"80/tcp\" 0).HostPort}}", "8080"},
+    {"{{.NetworkSettings.Odd}}", "map[a:2 b:1]"},
+    {"{{.ExecIDs}}{{.Config.Entrypoint}}{{.Config.ExposedPorts}}", "[][]map[80/tcp:{}]"},
+    {"{{.Config.StopTimeout}}{{.Config.StopSignal}}", "<nil>"},
+    {"{{json .State.Health}}{{json .Mounts}}",
+     "null[{\"Type\":\"bind\",\"Source\":\"/a\",\"RW\":true}]"},
+    {"{{.State.Nope}}", "template: :1:8: executing \"\" at <.State.Nope>: map has no entry for key "
+                        "\"Nope\""},
+    {"{{.NetworkSettings.Nope}}", "template: :1:18: executing \"\" at <.NetworkSettings.Nope>: map "
+                                  "has no entry for key \"Nope\""},
+};
+
+START_TEST(structs_that_are_json_too_print_as_structs)
+{
+    char out[2048];
+    make(containers[_i].text, container_text, out, sizeof out);
+    ck_assert_str_eq(out, containers[_i].wanted);
 }
 END_TEST
 
@@ -237,6 +276,8 @@ Suite *suite_template(void)
     tcase_add_loop_test(tc, bad_templates_say_what_is_wrong, 0, sizeof bad / sizeof bad[0]);
     tcase_add_loop_test(tc, structs_have_the_fields_of_their_go_type, 0,
                         sizeof typed / sizeof typed[0]);
+    tcase_add_loop_test(tc, structs_that_are_json_too_print_as_structs, 0,
+                        sizeof containers / sizeof containers[0]);
     tcase_add_test(tc, rows_have_labels_and_name_their_fields);
     tcase_add_test(tc, endless_work_is_ended);
     tcase_set_timeout(tc, 60);
