@@ -252,6 +252,8 @@ static void judge_networks(const struct overview *overview, struct arena *arena,
         if (!room || used * 10 < room * 9)
             continue;
         bool full = used >= room || waiting;
+        // Those of ended tasks, which are free in a moment, can make it more than there are.
+        used = used < room ? used : room;
         add(out, full,
             full ? arena_printf(arena,
                                 "network %s has no addresses left: %zu of %zu are used, %zu tasks "

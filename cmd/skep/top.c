@@ -116,6 +116,9 @@ int top_run(struct cli *cli)
     bool fine = true;
     if (!cli->terminal.out)
         return one_screen(cli) ? 0 : failed(cli);
+    // What the connection keeps (the address, the version) outlives the turns.
+    if (!client_version(cli))
+        return failed(cli);
     interrupt_open(&interrupt, cli);
     say(cli, "\033[?1049h\033[?25l");
     do {

@@ -3,7 +3,7 @@
 # nothing is. Each thing is broken by hand and mended again.
 # ctest: TIMEOUT 600
 . "$(dirname "$0")/../support/lab.sh"
-lab_needs docker conmon crun umoci busybox nft ip
+lab_needs docker conmon crun umoci busybox nft ip script
 lab_up 2
 skep_image h1 h2
 doctor() { on h1 "$SKEP_BUILD/skep" --host "unix://$LAB/h1/skep.sock" doctor --json >"$LAB/doctor.json"; }
@@ -131,3 +131,11 @@ step "a node that is gone"
 on h2 ip link set "$link" down
 eventually 60 names "h1 to h2: host" "neither"
 on h2 ip link set "$link" up
+
+step "the live screen is drawn again and again, until it is left"
+script -qec "$SKEP_BUILD/skep -H unix://$LAB/h1/skep.sock top" /dev/null </dev/null >"$LAB/top" 2>&1 &
+top=$!
+drawn() { (($(grep -ac 'managers reachable  (Ctrl-C ends)' "$LAB/top") >= 3)) || gone "$top"; }
+eventually 60 drawn
+! gone "$top" || fail "it ended: $(tail -c 300 "$LAB/top")"
+kill "$top"
