@@ -135,10 +135,25 @@ static int signal_to_stop(const struct crate *crate, int wanted)
     return wanted ? wanted : own ? own : SIGTERM;
 }
 
-int64_t crate_stop_seconds(const struct crate *crate)
+int64_t crate_stop_seconds_or(const struct crate *crate, int64_t seconds)
 {
     const json_t *own = json_object_get(crate->config, "StopTimeout");
-    return json_is_integer(own) ? json_integer_value(own) : CRATE_STOP_S;
+    return json_is_integer(own) ? json_integer_value(own) : seconds;
+}
+
+int64_t crate_stop_seconds(const struct crate *crate)
+{
+    return crate_stop_seconds_or(crate, CRATE_STOP_S);
+}
+
+int crate_stop_signal(const struct crate *crate)
+{
+    return signal_to_stop(crate, 0);
+}
+
+int64_t crate_grace_ms(int64_t seconds)
+{
+    return seconds < 0 || seconds > INT32_MAX / 1000 ? INT32_MAX : seconds * 1000;
 }
 
 static void stop_ended(void *owner, const struct err *err)
@@ -165,8 +180,8 @@ static void stop_running(struct crate *crate, int signal, int64_t seconds)
     crate->crates->pending++;
     str_format(text, sizeof text, "%d", signal);
     crate_tell(crate, "kill", (const char *const[]){"signal", text, NULL});
-    int64_t grace_ms = seconds < 0 || seconds > INT32_MAX / 1000 ? INT32_MAX : seconds * 1000;
-    runtime_stop(crate->crates->runtime, crate->id, signal, grace_ms, stop_ended, crate);
+    runtime_stop(crate->crates->runtime, crate->id, signal, crate_grace_ms(seconds), stop_ended,
+                 crate);
 }
 
 void crate_stop_begin(struct crate *crate)

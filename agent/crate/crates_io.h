@@ -185,8 +185,13 @@ void crate_connect(struct crate *crate, const char *network, const json_t *setti
 void crate_disconnect(struct crate *crate, const char *network, crate_done *done, void *owner);
 void crate_update(struct crate *crate, const json_t *body, crate_done *done, void *owner);
 int crate_resize(struct crate *crate, unsigned rows, unsigned columns, struct err *err);
-// The seconds it asks for itself.
+// The seconds it asks for itself; where it asks for none, docker's 10 or those given. Negative: for
+// ever.
 int64_t crate_stop_seconds(const struct crate *crate);
+int64_t crate_stop_seconds_or(const struct crate *crate, int64_t seconds);
+int64_t crate_grace_ms(int64_t seconds); // as runtime_stop takes them
+// The signal it is to be stopped with: its own, its image's, or SIGTERM.
+int crate_stop_signal(const struct crate *crate);
 
 // ---- committing --------------------------------------------------------------------------------
 

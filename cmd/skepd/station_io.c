@@ -444,16 +444,24 @@ static void on_container_stopped(void *owner, const struct err *err)
         log_warn("container not stopped", "err=\"%s\"", err->message);
 }
 
-// The runtime counts as busy until all have ended.
+// Each as it asks for itself, as dockerd does: by its own signal and within its own time. The
+// runtime counts as busy until all have ended.
 static void stop_containers(struct station *station)
 {
     struct runtime *runtime = containers_runtime(station->containers);
     struct runtime_status status;
     size_t position = 0;
-    while (runtime_next(runtime, &position, &status))
-        if (status.state != RUNTIME_EXITED)
-            runtime_stop(runtime, status.id, SIGTERM, station->config->stop_seconds * 1000,
-                         on_container_stopped, station);
+    while (runtime_next(runtime, &position, &status)) {
+        if (status.state == RUNTIME_EXITED)
+            continue;
+        const struct crate *crate =
+            station->crates ? crates_find(station->crates, status.id, NULL) : NULL;
+        int64_t seconds = station->config->stop_seconds;
+        if (crate)
+            seconds = crate_stop_seconds_or(crate, seconds);
+        runtime_stop(runtime, status.id, crate ? crate_stop_signal(crate) : SIGTERM,
+                     crate_grace_ms(seconds), on_container_stopped, station);
+    }
 }
 
 void station_close(struct station *station, void (*closed)(void *owner), void *owner)

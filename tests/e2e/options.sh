@@ -148,10 +148,17 @@ refused 'Operation not permitted' docker run --rm --security-opt "seccomp=$LAB/s
 state_of() { docker inspect --format '{{.State.Running}} {{.State.ExitCode}}' "$1"; }
 # It hears no SIGTERM: 300 seconds of patience would outlast this test's own.
 docker run -d --name stubborn "$LAB_IMAGE" sh -c 'trap "" TERM; while :; do sleep 1; done' >/dev/null
+# One that asks for another signal and more time gets both.
+docker run -d --name polite --stop-signal USR1 --stop-timeout 300 "$LAB_IMAGE" \
+  sh -c 'trap "" TERM; trap "exit 7" USR1; echo set; while :; do sleep 1; done' >/dev/null
+polite_hears() { docker logs polite | has set; }
+eventually 60 polite_hears
 change '.["shutdown-timeout"] = 1'
 skep_stop h1
 started
 reloads shutdown-timeout 'false 137' "$(state_of stubborn)"
+same 'false 7' "$(state_of polite)" "a container with a signal and a time of its own"
+docker rm polite >/dev/null
 docker start stubborn >/dev/null
 change '.["live-restore"] = true'
 skep_stop h1
