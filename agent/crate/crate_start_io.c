@@ -30,6 +30,32 @@ static int other_namespace(struct crate *crate, const char *mode, const char *ki
     return 0;
 }
 
+// /dev/shm: the container's own, which others may share where it says so, another's, or none.
+static int start_shm(struct crate *crate, struct err *err)
+{
+    struct oci_container *container = &crate->life->spec.container;
+    const char *root = images_root(crate->crates->images);
+    const char *mode = config_str(crate->host, "IpcMode");
+    char path[ROOTFS_PATH_BYTES] = "";
+    int rc = 0;
+    container->no_shm = str_equal(mode, "none");
+    if (str_equal(mode, "shareable")) {
+        rc = rootfs_shm_mount(root, crate->id, container->shm_bytes, path, err);
+    } else if (str_starts(mode, "container:")) {
+        const struct crate *other = crates_find(crate->crates, mode + strlen("container:"), err);
+        if (!other)
+            return -(int)err->code;
+        if (rootfs_shm(root, other->id, path, NULL))
+            rc = err_set(err, ERR_INTERNAL,
+                         "can't join IPC of container %s: non-shareable IPC (hint: use "
+                         "IpcMode:shareable for the donor container)",
+                         other->id);
+    }
+    if (!rc && *path)
+        container->shm = arena_strdup(&crate->life->made, path);
+    return rc;
+}
+
 static int start_namespaces(struct crate *crate, struct err *err)
 {
     struct oci_container *container = &crate->life->spec.container;
@@ -43,7 +69,7 @@ static int start_namespaces(struct crate *crate, struct err *err)
     if (!rc)
         rc =
             other_namespace(crate, config_str(crate->host, "IpcMode"), "ipc", &container->ipc, err);
-    return rc;
+    return rc ? rc : start_shm(crate, err);
 }
 
 static int start_spec(struct crate *crate, const char *root, struct err *err)

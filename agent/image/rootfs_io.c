@@ -150,13 +150,45 @@ int rootfs_mount(const char *root, const char *container, char out[ROOTFS_PATH_B
     return rc;
 }
 
+int rootfs_shm(const char *root, const char *container, char out[ROOTFS_PATH_BYTES],
+               struct err *err)
+{
+    int rc = layer_path(root, container, "shm", out, err);
+    if (!rc && !is_mounted(out))
+        rc = err_set(err, ERR_NOT_FOUND, "container %s has no shared memory for others", container);
+    return rc;
+}
+
+int rootfs_shm_mount(const char *root, const char *container, uint64_t bytes,
+                     char out[ROOTFS_PATH_BYTES], struct err *err)
+{
+    char options[64];
+    int rc = layer_path(root, container, "shm", out, err);
+    if (rc || is_mounted(out))
+        return rc;
+    rc = dir_make(out, 0700, err);
+    str_format(options, sizeof options, "mode=1777,size=%llu", (unsigned long long)bytes);
+    if (!rc && mount("shm", out, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) < 0)
+        rc = err_set_errno(err, errno, "mount the shared memory of container %s", container);
+    if (!rc && mount(NULL, out, NULL, MS_PRIVATE, NULL) < 0) {
+        rc = err_set_errno(err, errno, "make %s private", out);
+        umount2(out, MNT_DETACH);
+    }
+    return rc;
+}
+
 int rootfs_unmount(const char *root, const char *container, struct err *err)
 {
+    static const char *const names[] = {"merged", "shm"};
     char path[ROOTFS_PATH_BYTES];
-    int rc = layer_path(root, container, "merged", path, err);
-    if (!rc && umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL &&
-        errno != ENOENT)
-        rc = err_set_errno(err, errno, "unmount %s", path);
+    int rc = 0;
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        int found = layer_path(root, container, names[i], path, err);
+        if (!found && umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL &&
+            errno != ENOENT)
+            found = err_set_errno(err, errno, "unmount %s", path);
+        rc = found ? found : rc;
+    }
     return rc;
 }
 

@@ -4,6 +4,7 @@
 //   <root>/trees/<image hex>/            one unpacked tree per image, never written again
 //   <root>/layers/<container>/upper,work the container's changes; they live until rootfs_remove
 //   <root>/layers/<container>/merged     where it is mounted while the container runs
+//   <root>/layers/<container>/shm        shared memory for other containers, while one offers it
 //   <root>/layers/<container>/image      which image it stands on
 //
 // Calls block shortly, but for rootfs_remove of a big layer, which is for a worker job.
@@ -26,7 +27,14 @@ int rootfs_create(const char *root, const char *container, const char *image_id,
 int rootfs_mount(const char *root, const char *container, char out[ROOTFS_PATH_BYTES],
                  struct err *err);
 
-// Unmounts; one that is not mounted is no error.
+// The container's shared memory, for it and others to bind: a tmpfs of so many bytes, mounted until
+// rootfs_unmount; one that is there stays. And where it is: NOT_FOUND when none is mounted.
+int rootfs_shm_mount(const char *root, const char *container, uint64_t bytes,
+                     char out[ROOTFS_PATH_BYTES], struct err *err);
+int rootfs_shm(const char *root, const char *container, char out[ROOTFS_PATH_BYTES],
+               struct err *err);
+
+// Unmounts both; one that is not mounted is no error.
 int rootfs_unmount(const char *root, const char *container, struct err *err);
 
 // Unmounts and removes the layer; one that is not there is no error.

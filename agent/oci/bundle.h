@@ -146,6 +146,8 @@ struct oci_container {
     const struct oci_file *files; // secrets and configs
     size_t files_count;
     uint64_t shm_bytes; // size of /dev/shm; 0: OCI_SHM_BYTES
+    const char *shm;    // folder that /dev/shm is, shared with others; NULL: one of its own
+    bool no_shm;        // nor that
 
     // Written to /etc/hosts, /etc/resolv.conf and /etc/hostname, bind mounted from the container's
     // state folder. NULL hosts_text or resolv_text: that file is left as the image has it.

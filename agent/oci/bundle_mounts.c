@@ -53,17 +53,19 @@ static void put_kernel_mounts(struct json_out *out, const struct oci_container *
               "ptmxmode=0666", "mode=0620", "gid=5");
     PUT_MOUNT(out, "/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", access);
     PUT_MOUNT(out, "/sys/fs/cgroup", "cgroup", "cgroup", access, "nosuid", "noexec", "nodev");
-    if (c->ipc.mode == OCI_NS_PRIVATE) {
+    if (c->ipc.mode == OCI_NS_HOST) {
+        PUT_MOUNT(out, "/dev/mqueue", "bind", "/dev/mqueue", "rbind", "nosuid", "noexec", "nodev");
+        PUT_MOUNT(out, "/dev/shm", "bind", "/dev/shm", "rbind", "nosuid", "noexec", "nodev");
+        return;
+    }
+    PUT_MOUNT(out, "/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev");
+    if (c->shm) {
+        PUT_MOUNT(out, "/dev/shm", "bind", c->shm, "bind", "nosuid", "noexec", "nodev");
+    } else if (c->ipc.mode == OCI_NS_PRIVATE && !c->no_shm) {
         char size[40];
         str_format(size, sizeof size, "size=%llu",
                    (unsigned long long)(c->shm_bytes ? c->shm_bytes : OCI_SHM_BYTES));
-        PUT_MOUNT(out, "/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev");
         PUT_MOUNT(out, "/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", size);
-    } else if (c->ipc.mode == OCI_NS_HOST) {
-        PUT_MOUNT(out, "/dev/mqueue", "bind", "/dev/mqueue", "rbind", "nosuid", "noexec", "nodev");
-        PUT_MOUNT(out, "/dev/shm", "bind", "/dev/shm", "rbind", "nosuid", "noexec", "nodev");
-    } else {
-        PUT_MOUNT(out, "/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev");
     }
 }
 

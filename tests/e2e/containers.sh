@@ -90,6 +90,13 @@ W
 same '50000 25000 512 33554432 134217728 map[99/tcp:map[]] 1' "$(field full '.HostConfig.CpuPeriod}} {{.HostConfig.CpuQuota}} {{.HostConfig.CpuShares}} {{.HostConfig.MemoryReservation}} {{.HostConfig.MemorySwap}} {{.Config.ExposedPorts}} {{.Config.Labels.lf')" "what is shown"
 same 'sleep 1000' "$(docker run --rm --network none --pid container:base "$I" ps | sed -n 's/^ *1 root *//p')" "another one's processes"
 same "$(docker exec full readlink /proc/self/ns/ipc)" "$(docker run --rm --network none --ipc container:full "$I" readlink /proc/self/ns/ipc)" "another one's memory"
+docker exec full sh -c 'echo shared >/dev/shm/word'
+same shared "$(docker run --rm --network none --ipc container:full "$I" cat /dev/shm/word)" "what another one wrote to its memory"
+docker run -d --name alone --network none "$I" sleep 1000 >/dev/null
+refused "can't join IPC of container $(docker inspect --format '{{.Id}}' alone): non-shareable IPC" \
+  docker run --rm --network none --ipc container:alone "$I" true
+docker rm -f alone >/dev/null
+refused '/dev/shm: No such file' docker run --rm --network none --ipc none "$I" ls -d /dev/shm
 same h1 "$(docker run --rm --network none --uts host "$I" hostname)" "the host's name"
 same 'Seccomp: 0' "$(docker run --rm --network none --security-opt seccomp=unconfined "$I" grep '^Seccomp:' /proc/self/status | tr -s '\t ' ' ')" "no list of system calls"
 powers() { sed -n 's/^CapEff:.0*//p'; }
