@@ -24,6 +24,7 @@ static void exec_free(struct crate_exec *exec)
     list_remove(&exec->link);
     json_decref(exec->config);
     buf_fini(&exec->early);
+    free(exec->failure);
     MAGIC_CLEAR(exec);
     free(exec);
 }
@@ -150,13 +151,16 @@ static void exec_exited(void *owner, int code, const struct err *err)
         if (missing || denied)
             str_format(words, sizeof words,
                        "OCI runtime exec failed: exec failed: unable to start container process: "
-                       "exec: \"%.200s\": %s: unknown\r\n",
+                       "exec: \"%.200s\": %s: unknown",
                        program,
                        missing ? "executable file not found in $PATH" : "permission denied");
         else
-            str_format(words, sizeof words, "OCI runtime exec failed: %.300s\r\n", err->message);
-        if (exec->events)
+            str_format(words, sizeof words, "OCI runtime exec failed: %.300s", err->message);
+        exec->failure = str_dup(words);
+        if (exec->events) {
             exec->events->output(exec->owner, 1, words, strlen(words));
+            exec->events->output(exec->owner, 1, "\r\n", 2);
+        }
     }
     str_format(text, sizeof text, "%d", exec->exit_code);
     tell(exec, "exec_die", text);
@@ -254,6 +258,12 @@ int crate_exec_start(struct crate_exec *exec, bool tty, const struct crate_attac
                json_string_value(json_array_get(config_of(exec->config, "Cmd"), 0)));
     tell(exec, what, NULL);
     return 0;
+}
+
+bool crate_exec_began(const struct crate_exec *exec)
+{
+    return exec->exec ? runtime_exec_began(exec->exec)
+                      : exec->started && !exec->running && !exec->failure;
 }
 
 void crate_exec_leave(struct crate_exec *exec)

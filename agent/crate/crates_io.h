@@ -263,6 +263,7 @@ struct crate_exec {
     bool started;
     bool running;
     int exit_code; // once it ran
+    char *failure; // why its program could not be started, in dockerd's words; NULL: it could
     int32_t pid;
     struct runtime_exec *exec; // while it runs
     const struct crate_attach_events *events;
@@ -280,6 +281,8 @@ struct crate_exec *crate_exec_next(const struct crate *crate, const struct crate
 // Output goes to `events` (NULL: nowhere) until it ends or crate_exec_leave.
 int crate_exec_start(struct crate_exec *exec, bool tty, const struct crate_attach_events *events,
                      void *owner, struct err *err);
+// Whether its program runs, or has run.
+bool crate_exec_began(const struct crate_exec *exec);
 void crate_exec_leave(struct crate_exec *exec); // the process goes on, its output is dropped
 int crate_exec_write(struct crate_exec *exec, const void *bytes, size_t size); // as above
 void crate_exec_end(struct crate_exec *exec);                                  // of input

@@ -109,6 +109,54 @@ static const struct shape_row start_rows[] = {
 };
 static SHAPE(start_shape, "types.ExecStartCheck", start_rows);
 
+// One that is detached: its client hears whether the program could be started. The runtime tells
+// that by the program's being there, so it is looked at.
+#define BEGIN_LOOK_MS 5
+#define BEGIN_MS      20000
+
+struct beginning {
+    struct errand errand;
+    struct crates *crates;
+    char id[65];
+    struct loop_timer look;
+    struct mono limit;
+};
+
+static void begin_gone(struct errand *errand)
+{
+    loop_timer_stop(&CONTAINER_OF(errand, struct beginning, errand)->look);
+}
+
+static void begin_look(struct loop_timer *timer)
+{
+    struct beginning *beginning = CONTAINER_OF(timer, struct beginning, look);
+    struct request *request = beginning->errand.request;
+    const struct crate_exec *exec = crates_exec(beginning->crates, beginning->id);
+    if (exec && exec->failure)
+        request_fail(request, 400, "%s", exec->failure);
+    else if (!exec || crate_exec_began(exec) ||
+             !mono_before(loop_now(request_loop(request)), beginning->limit))
+        request_empty(request, 200);
+    else
+        loop_timer_start(timer, BEGIN_LOOK_MS);
+}
+
+static void exec_detach(struct request *request, struct crate_exec *exec, bool tty)
+{
+    struct err err = ERR_INIT;
+    if (crate_exec_start(exec, tty, NULL, NULL, &err)) {
+        errand_fail(request, &err);
+        return;
+    }
+    struct beginning *beginning = errand_new(request, sizeof *beginning);
+    beginning->errand.gone = begin_gone;
+    beginning->crates = exec->crate->crates;
+    str_copy(beginning->id, sizeof beginning->id, exec->id);
+    beginning->limit = mono_add(loop_now(request_loop(request)), BEGIN_MS * NS_PER_MS);
+    loop_timer_init(&beginning->look, request_loop(request), begin_look);
+    loop_timer_start(&beginning->look, BEGIN_LOOK_MS);
+}
+
 static void exec_start(struct request *request)
 {
     static const struct stream_target class = {exec_write_in, exec_end, exec_pause, exec_leave};
@@ -134,10 +182,7 @@ static void exec_start(struct request *request)
         return;
     }
     if (json_is_true(detach)) {
-        if (crate_exec_start(exec, with_tty, NULL, NULL, &err))
-            errand_fail(request, &err);
-        else
-            request_empty(request, 200);
+        exec_detach(request, exec, with_tty);
         return;
     }
     struct stream_options options = {

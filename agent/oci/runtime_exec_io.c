@@ -244,7 +244,7 @@ static void take_runtime_error(struct runtime_exec *exec)
         const char *message = exec->err.message;
         if (strstr(message, "not found") || strstr(message, "o such file"))
             exec->err.code = ERR_NOT_FOUND;
-        else if (strstr(message, "ermission denied"))
+        else if (strstr(message, "ermission denied") || strstr(message, "open executable"))
             exec->err.code = ERR_PERMISSION_DENIED;
     }
     buf_fini(&text);
@@ -532,6 +532,23 @@ pid_t runtime_exec_pid(const struct runtime_exec *exec)
         pid = (pid_t)strtol(buf_cstr(&text), NULL, 10);
     buf_fini(&text);
     return pid;
+}
+
+// The runtime may tell the pid before its child has become the program: until then both are one
+// program.
+bool runtime_exec_began(const struct runtime_exec *exec)
+{
+    MAGIC_CHECK(exec, EXEC_MAGIC);
+    char path[32], own[RUNTIME_PATH_BYTES], runtime[RUNTIME_PATH_BYTES];
+    pid_t pid = runtime_exec_pid(exec);
+    if (exec->process_done || !exec->process || pid <= 0)
+        return false;
+    str_format(path, sizeof path, "/proc/%d/exe", (int)pid);
+    ssize_t own_bytes = readlink(path, own, sizeof own);
+    str_format(path, sizeof path, "/proc/%d/exe", (int)process_pid(exec->process));
+    ssize_t runtime_bytes = readlink(path, runtime, sizeof runtime);
+    return own_bytes > 0 && runtime_bytes > 0 &&
+           (own_bytes != runtime_bytes || memcmp(own, runtime, (size_t)own_bytes) != 0);
 }
 
 static void kill_later(struct loop_timer *timer)

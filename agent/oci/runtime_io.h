@@ -200,6 +200,8 @@ void runtime_exec_resize(struct runtime_exec *exec, uint16_t rows, uint16_t colu
 // Signals the process inside the container (its pid in our namespace is known once it runs).
 void runtime_exec_kill(struct runtime_exec *exec, int signal);
 pid_t runtime_exec_pid(const struct runtime_exec *exec); // 0: not yet known
+// Whether its program has been seen to run: what could not be started is told by `exited`.
+bool runtime_exec_began(const struct runtime_exec *exec);
 // Stops or restarts reading its output: a slow reader holds the process back, nothing is dropped.
 void runtime_exec_pause(struct runtime_exec *exec, bool pause);
 

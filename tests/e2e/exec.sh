@@ -61,6 +61,14 @@ grep -qE 'sh -c while' <<<"$(docker top cc)" || fail "top: $(docker top cc)"
 grep -qx 'PID' <<<"$(docker top cc -o pid | head -1 | tr -d ' ')" || fail "top -o pid: $(docker top cc -o pid)"
 grep -qx 'A /big' <<<"$(docker diff cc)" || fail "diff: $(docker diff cc)"
 
+step "exec in the background: its client hears when the program cannot be started"
+refused 'exec: "nosuch": executable file not found in' docker exec -d cc nosuch
+refused 'exec: "/etc": permission denied' docker exec -d cc /etc
+docker exec -d cc sh -c 'echo begun >/tmp/begun'
+begun() { docker exec cc grep -q begun /tmp/begun; }
+eventually 60 begun
+docker exec -d cc true
+
 step "stopped: cp and export still work, and start again with what was put there"
 docker stop -t 0 cc >/dev/null
 docker cp cc:/tmp/file "$LAB/again"
