@@ -60,10 +60,8 @@ static void update(struct request *request)
     struct arena *arena = request_arena(request);
     struct err err = ERR_INIT;
     uint64_t index;
-    if (!request_needs_manager(request))
-        return;
     const json_t *json = request_json(request);
-    if (!json || !request_index(request, "node", &index))
+    if (!json || !request_index(request, "node", &index) || !request_needs_manager(request))
         return;
     Swarm__UpdateNodeRequest *message = request_message(request, CONTROL("UpdateNode"));
     message->spec = wire_new(&swarm__node_spec__descriptor, arena);

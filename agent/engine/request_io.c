@@ -73,6 +73,8 @@ static bool is_json(const char *type)
 const json_t *request_json(struct request *request)
 {
     size_t size;
+    if (request->json)
+        return request->json;
     const uint8_t *body = http_body(request->x, &size);
     const char *type = request_header(request, "Content-Type");
     if (size > 0 && !is_json(type)) {

@@ -95,10 +95,8 @@ static void config_created(struct request *request, const void *response)
 static void *read_spec(struct request *request, const struct fields *fields)
 {
     struct err err = ERR_INIT;
-    if (!request_needs_manager(request))
-        return NULL;
     const json_t *json = request_json(request);
-    if (!json)
+    if (!json || !request_needs_manager(request))
         return NULL;
     void *spec = wire_new(fields->type, request_arena(request));
     CHECK(spec);

@@ -297,10 +297,8 @@ static struct draft *read_draft(struct request *request, void (*go)(struct reque
 {
     struct err err = ERR_INIT;
     struct arena *arena = request_arena(request);
-    if (!request_needs_manager(request))
-        return NULL;
     const json_t *json = request_json(request);
-    if (!json)
+    if (!json || !request_needs_manager(request))
         return NULL;
     struct draft *draft = ARENA_NEW(arena, struct draft);
     CHECK(draft);
@@ -390,7 +388,8 @@ static void update(struct request *request)
 {
     struct arena *arena = request_arena(request);
     uint64_t index;
-    if (!request_needs_manager(request) || !request_index(request, "service", &index))
+    if (!request_json(request) || !request_index(request, "service", &index) ||
+        !request_needs_manager(request))
         return;
     const char *rollback = str_or(request_query(request, "rollback"), "");
     if (*rollback && strcmp(rollback, "previous") != 0 && strcmp(rollback, "none") != 0) {

@@ -176,7 +176,8 @@ static void update(struct request *request)
 {
     struct arena *arena = request_arena(request);
     uint64_t index;
-    if (!request_needs_manager(request) || !request_index(request, "swarm", &index))
+    if (!request_json(request) || !request_index(request, "swarm", &index) ||
+        !request_needs_manager(request))
         return;
     Swarm__UpdateClusterRequest *message = request_message(request, CONTROL("UpdateCluster"));
     Swarm__KeyRotation *rotation = wire_new(&swarm__key_rotation__descriptor, arena);

@@ -77,12 +77,14 @@ static void list(struct request *request)
 {
     struct arena *arena = request_arena(request);
     struct err err = ERR_INIT;
-    if (!request_needs_manager(request))
-        return;
     struct listing *listing = ARENA_NEW(arena, struct listing);
     CHECK(listing);
-    if (filters_parse(request_query(request, "filters"), task_filters, COUNT_OF(task_filters),
-                      arena, &listing->filters, &err) != 0) {
+    bool wrong = filters_parse(request_query(request, "filters"), task_filters,
+                               COUNT_OF(task_filters), arena, &listing->filters, &err) != 0;
+    bool readable = !wrong || str_starts(err.message, "invalid filter");
+    if (readable && !request_needs_manager(request))
+        return;
+    if (wrong) {
         request_fail_err(request, &err);
         return;
     }

@@ -492,6 +492,14 @@ START_TEST(who_is_no_manager_says_why)
     engine_set_manager(engine, NULL);
     for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++)
         ask("GET", targets[i], NULL, 503, standings[_i].why);
+    // What cannot be read is said first.
+    ask("GET", "/nodes?filters=%7B", NULL, 400, "");
+    ask("GET", "/nodes?filters=%7B%22bogus%22%3A%5B%22x%22%5D%7D", NULL, 503, standings[_i].why);
+    ask("POST", "/services/create", "{", 400, "unexpected EOF");
+    ask("POST", "/secrets/create", "{}", 503, standings[_i].why);
+    ask("POST", "/nodes/x/update", "{}", 400, "invalid node version");
+    ask("POST", "/services/x/update?version=1", "", 400, "got EOF while reading request body");
+    ask("POST", "/swarm/update?version=1", "{}", 503, standings[_i].why);
     ask("GET", "/networks", NULL, 200, "[]");
     ask("GET", "/networks/nosuch", NULL, 404, "network nosuch not found");
     ask("GET", "/info", NULL, 200, "\"ControlAvailable\":false");
