@@ -201,15 +201,16 @@ static const struct table exec_table = {"ExecConfig", SUB(exec_rows)};
 const json_t *config_member(const json_t *object, const char *name)
 {
     const char *key;
-    json_t *value, *exact = json_object_get(object, name);
-    if (exact)
-        return json_is_null(exact) ? NULL : exact;
-    // jansson's walk takes no const; nothing is changed by it.
-    json_object_foreach((json_t *)(uintptr_t)object, key,
-                        value) if (strcasecmp(key, name) == 0) return json_is_null(value)
-        ? NULL
-        : value;
-    return NULL;
+    json_t *value, *found = json_object_get(object, name);
+    if (!found) {
+        // jansson's walk takes no const; nothing is changed by it.
+        json_object_foreach((json_t *)(uintptr_t)object, key, value)
+        {
+            if (strcasecmp(key, name) == 0)
+                found = value;
+        }
+    }
+    return json_is_null(found) ? NULL : found;
 }
 
 const char *config_go_kind(const json_t *value)

@@ -27,7 +27,8 @@ const char *config_name(bool host, size_t index);
 
 // ---- reading what is settled --------------------------------------------------------------------
 
-// The member of that name in any case; NULL when it is absent or null.
+// The member of that name; where none is written just so the last that differs in case alone. NULL
+// when it is absent or null.
 const json_t *config_member(const json_t *object, const char *name);
 
 // What Go's errors call a value of this type: "object", "number", ...

@@ -316,17 +316,7 @@ static int read_fields(const struct fields *fields, const json_t *json, void *me
 
 json_t *fields_member(const json_t *object, const char *name)
 {
-    json_t *exact = json_object_get(object, name);
-    const char *key;
-    json_t *value;
-    if (!exact) {
-        json_object_foreach((json_t *)object, key, value)
-        {
-            if (strcasecmp(key, name) == 0)
-                exact = value;
-        }
-    }
-    return exact && !json_is_null(exact) ? exact : NULL;
+    return (json_t *)(uintptr_t)config_member(object, name);
 }
 
 static int read_string(const json_t *value, char **out, struct place *place)

@@ -101,7 +101,7 @@ int fields_read(const struct fields *fields, const json_t *json, void *message, 
 const char *field_name_text(const struct field_names *names, int value);
 bool field_name_value(const struct field_names *names, const char *text, int *out);
 
-// The member of that name in any case, or NULL; JSON null counts as absent.
+// As config_member (agent/crate/config.h): shapes are checked and members read by one rule.
 json_t *fields_member(const json_t *object, const char *name);
 
 #endif
