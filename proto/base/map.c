@@ -6,7 +6,7 @@
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 
-#define MAP_SLOTS_MIN 16u
+#define MAP_SLOTS_MIN 4u
 
 static uint64_t process_seed[2] = {UINT64_C(0x736b65702d6d6170), UINT64_C(0x2d7365656473212e)};
 
