@@ -134,12 +134,14 @@ static void furnish(struct run *run, unsigned number)
     }
 }
 
+// Light: nearly at once, as after a power failure.
 static void start_all(struct run *run)
 {
+    unsigned gap_ms = run->light ? 4 : 50;
     for (unsigned i = 0; i < run->world.count; i++) {
         furnish(run, i);
         world_start(&run->world, i);
-        world_run(&run->world, (int64_t)some(run, 50) * NS_PER_MS);
+        world_run(&run->world, (int64_t)some(run, gap_ms) * NS_PER_MS);
     }
 }
 
@@ -250,6 +252,23 @@ static bool split(struct run *run)
     return settles(run, lone ? "one node was alone" : "a partition heals", 90);
 }
 
+// A tenth of the nodes is cut off for long enough to be taken for dead, and packets are lost all
+// the time. The cheapest of those that a large cluster has to come through.
+static bool island(struct run *run)
+{
+    run->world.loss_percent = 1 + some(run, 5);
+    start_all(run);
+    if (!settles(run, "nodes and rows under loss", 60))
+        return false;
+    for (unsigned i = 0; i < run->world.count; i++)
+        run->world.nodes[i].side = some(run, 10) == 0;
+    world_run(&run->world, (int64_t)(20 + some(run, 10)) * NS_PER_S);
+    change_rows(run, 20);
+    for (unsigned i = 0; i < run->world.count; i++)
+        run->world.nodes[i].side = 0;
+    return settles(run, "an island comes back", 90);
+}
+
 // All managers start anew at once: nobody knows them, and they know nobody.
 static bool managers(struct run *run)
 {
@@ -281,8 +300,8 @@ static const struct {
     const char *name;
     bool (*run)(struct run *run);
 } scenarios[] = {
-    {"calm", calm},   {"lossy", lossy},       {"churn", churn},
-    {"split", split}, {"managers", managers}, {"frozen", frozen},
+    {"calm", calm},         {"lossy", lossy},   {"churn", churn},   {"split", split},
+    {"managers", managers}, {"frozen", frozen}, {"island", island},
 };
 
 static bool run_one(uint64_t seed, unsigned nodes, size_t scenario, bool verbose, bool light)
