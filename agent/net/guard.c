@@ -14,6 +14,7 @@ struct nftable *guard_table(const struct guard *guard)
     for (size_t i = 0; i < COUNT_OF(counters); i++)
         nftable_collection(table, "counter", counters[i], "");
     nftable_collection(table, "set", "members", "type ipv4_addr;");
+    nftable_collection(table, "set", "nobody", "type uid;");
     // 96 bits behind the start of the UDP header lies the VNI.
     nftable_collection(table, "set", "sealed", "typeof @th,96,24;");
 
@@ -25,9 +26,10 @@ struct nftable *guard_table(const struct guard *guard)
     nftable_chain(table, "in", "type filter hook input priority -310");
     nftable_rule(
         table, "udp dport %u @th,96,24 @sealed meta secpath missing counter name clear drop", port);
-    // Only a packet that has a socket of this namespace has its user.
+    // Only a packet that has a socket of this namespace has its user. One that is written down is
+    // looked up, a number too, by all that nsswitch.conf names (LDAP, say): so it is none of none.
     nftable_chain(table, "to_member", NULL);
-    nftable_rule(table, "meta skuid >= 0 counter name forged drop");
+    nftable_rule(table, "meta skuid != @nobody counter name forged drop");
     nftable_rule(table, "notrack");
     nftable_chain(table, "out", "type filter hook output priority -310");
     nftable_rule(table, "udp dport %u ip daddr @members goto to_member", port);
