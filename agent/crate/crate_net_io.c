@@ -73,11 +73,6 @@ static bool read_published(const char *text, struct ports_row *row)
     return !rest && (ports[1] == 0 || ports[1] >= ports[0]);
 }
 
-static int refuse_ipv6(struct err *err)
-{
-    return err_set(err, ERR_UNIMPLEMENTED, "no port is published on IPv6 addresses alone");
-}
-
 // Where no address is given, all are meant, those of IPv6, too.
 static int add_binding(const char *key, const json_t *binding, struct ports_row *rows,
                        size_t *count, struct err *err)
@@ -92,12 +87,11 @@ static int add_binding(const char *key, const json_t *binding, struct ports_row 
                        config_str(binding, "HostPort"));
     if (!str_empty(host) && !ipnet_parse(host, &ip))
         return err_set(err, ERR_INVALID_ARGUMENT, "invalid IP address %.60s", host);
-    if (!str_empty(host) && ip.size != 4) {
-        // "::" beside 0.0.0.0 says of that what no address says.
-        return str_equal(host, "::") ? 0 : refuse_ipv6(err);
-    }
     row.host = str_empty(host) ? 0 : ipnet_u32(&ip);
     row.ip6 = str_empty(host);
+    row.only6 = !str_empty(host) && ip.size == 16;
+    if (row.only6)
+        memcpy(row.host6, ip.bytes, sizeof row.host6);
     if (*count == CRATE_PORTS_MAX)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "more than %d published ports",
                        CRATE_PORTS_MAX);
@@ -112,17 +106,9 @@ int crate_net_ports(const struct crate *crate, struct ports_row *rows, size_t *c
     json_t *bindings;
     json_object_foreach((json_t *)config_of(crate->host, "PortBindings"), key, bindings)
     {
-        size_t before = *count;
-        bool all = false;
-        for (size_t i = 0; i < json_array_size(bindings); i++) {
+        for (size_t i = 0; i < json_array_size(bindings); i++)
             if (add_binding(key, json_array_get(bindings, i), rows, count, err))
                 return -(int)err->code;
-            all |= str_equal(config_str(json_array_get(bindings, i), "HostIp"), "::");
-        }
-        if (json_array_size(bindings) > 0 && *count == before)
-            return refuse_ipv6(err);
-        for (size_t i = before; i < *count; i++)
-            rows[i].ip6 |= all && rows[i].host == 0;
     }
     if (!config_bool(crate->host, "PublishAllPorts"))
         return 0;

@@ -254,6 +254,16 @@ static bool read_exposed(const struct crate *crate, const char *key, struct port
     return out->protocol != 0;
 }
 
+// The addresses of the host at which a port answers, as people know them. How many.
+static size_t hosts_of(const struct ports_row *row, struct ipnet out[2])
+{
+    struct ipnet six = {.size = 16, .prefix = 128};
+    memcpy(six.bytes, row->host6, sizeof six.bytes);
+    out[0] = row->only6 ? six : ipnet_of_u32(row->host, 32);
+    out[1] = six;
+    return row->answers6 ? 2 : 1;
+}
+
 // The published ports, a list of where for each: {"80/tcp": [{"HostIp", "HostPort"}]}; null for
 // what is only exposed.
 static void write_ports(const struct crate *crate, struct json_out *out)
@@ -278,12 +288,15 @@ static void write_ports(const struct crate *crate, struct json_out *out)
             const struct ports_row *it = &ports[k];
             if (it->protocol != row->protocol || it->target != row->target)
                 continue;
-            struct ipnet host = ipnet_of_u32(it->host, 32);
+            struct ipnet hosts[2];
+            size_t hosts_count = hosts_of(it, hosts);
             str_format(key, sizeof key, "%u", it->published);
-            json_out_object(out, NULL);
-            json_out_str(out, "HostIp", ipnet_format_ip(&host, text));
-            json_out_str(out, "HostPort", key);
-            json_out_end(out);
+            for (size_t h = 0; h < hosts_count; h++) {
+                json_out_object(out, NULL);
+                json_out_str(out, "HostIp", ipnet_format_ip(&hosts[h], text));
+                json_out_str(out, "HostPort", key);
+                json_out_end(out);
+            }
         }
         json_out_end(out);
     }
@@ -306,14 +319,17 @@ void container_write_port_list(const struct crate *crate, struct json_out *out)
     json_out_array(out, "Ports");
     for (size_t i = 0; i < count; i++) {
         const struct ports_row *row = &ports[i];
-        struct ipnet host = ipnet_of_u32(row->host, 32);
+        struct ipnet hosts[2];
+        size_t hosts_count = hosts_of(row, hosts);
         char text[IPNET_TEXT_BYTES];
-        json_out_object(out, NULL);
-        json_out_str(out, "IP", ipnet_format_ip(&host, text));
-        json_out_uint(out, "PrivatePort", row->target);
-        json_out_uint(out, "PublicPort", row->published);
-        json_out_str(out, "Type", protocol_name(row->protocol));
-        json_out_end(out);
+        for (size_t h = 0; h < hosts_count; h++) {
+            json_out_object(out, NULL);
+            json_out_str(out, "IP", ipnet_format_ip(&hosts[h], text));
+            json_out_uint(out, "PrivatePort", row->target);
+            json_out_uint(out, "PublicPort", row->published);
+            json_out_str(out, "Type", protocol_name(row->protocol));
+            json_out_end(out);
+        }
     }
     json_object_foreach(json_object_get(crate->config, "ExposedPorts"), exposed, value)
     {

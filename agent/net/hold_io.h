@@ -12,4 +12,8 @@
 // when the port is in use, else what the kernel says (UNIMPLEMENTED: no such protocol here).
 int hold_open(uint8_t protocol, uint32_t address, uint16_t *port, struct err *err);
 
+// The same of an IPv6 address (zero: all), by protocol 6 or 17, for the relay to serve: it takes
+// IPv6 alone, and listens by TCP.
+int hold_open6(uint8_t protocol, const uint8_t address[16], uint16_t *port, struct err *err);
+
 #endif

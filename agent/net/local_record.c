@@ -129,6 +129,12 @@ void local_record(const struct local *local, struct json_out *out)
             json_out_uint(out, NULL, row->published);
             json_out_uint(out, NULL, row->target);
             json_out_uint(out, NULL, row->ip6);
+            if (row->only6) {
+                struct ipnet host = {.size = 16, .prefix = 128};
+                char at[IPNET_TEXT_BYTES];
+                memcpy(host.bytes, row->host6, sizeof host.bytes);
+                json_out_str(out, NULL, ipnet_format_ip(&host, at));
+            }
             json_out_end(out);
         }
         json_out_end(out);
@@ -159,6 +165,14 @@ static bool read_ports(struct local_endpoint *endpoint, const json_t *ports)
                                .address = ipnet_u32(&endpoint->ip),
                                .target = (uint16_t)values[3],
                                .ip6 = values[4] != 0};
+        const char *at = json_string_value(json_array_get(row, 5)); // of one IPv6 address
+        struct ipnet host;
+        struct ports_row *made = &endpoint->ports[endpoint->ports_count - 1];
+        if (at && (!ipnet_parse(at, &host) || host.size != 16))
+            return false;
+        made->only6 = at != NULL;
+        if (at)
+            memcpy(made->host6, host.bytes, sizeof made->host6);
     }
     return true;
 }

@@ -231,9 +231,9 @@ static void want_relays(struct mesh *mesh, const struct mesh_service *services, 
     struct relay_port *wanted = mem_alloc_array(most, sizeof *wanted);
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < services[i].ports_count; k++)
-            wanted[wanted_count++] =
-                (struct relay_port){services[i].ports[k].protocol, services[i].ports[k].published};
-    relays_want(mesh->config.relays, RELAYS_MESH, wanted, wanted_count);
+            wanted[wanted_count++] = (struct relay_port){.protocol = services[i].ports[k].protocol,
+                                                         .port = services[i].ports[k].published};
+    relays_want(mesh->config.relays, RELAYS_MESH, wanted, NULL, wanted_count);
     free(wanted);
 }
 

@@ -54,6 +54,8 @@ struct nftable *ports_table(const struct ports_row *rows, size_t rows_count,
     }
     for (size_t i = 0; i < rows_count; i++) {
         const struct ports_row *row = &rows[i];
+        if (row->only6)
+            continue; // the relay asks the container itself
         (void)str_format(value, sizeof value, "%s . %u", address_text(row->address, address),
                          row->target);
         if (row->host)

@@ -18,7 +18,10 @@ struct ports_row {
     uint16_t published_end; // the last that will do as well; 0: only `published`
     uint32_t address;       // of the container
     uint16_t target;
-    bool ip6; // at the host's IPv6 addresses, too; only with `host` 0
+    bool ip6;   // at the host's IPv6 addresses, too; only with `host` 0
+    bool only6; // at `host6` (zero: all) alone, by TCP or UDP; `host` is 0
+    uint8_t host6[16];
+    bool answers6; // filled in: all of the host's IPv6 addresses answer
 };
 
 // `bridges` are the bridges the containers are behind. To be freed with nftable_free.

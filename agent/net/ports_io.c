@@ -1,5 +1,6 @@
 #include "agent/net/ports_io.h"
 
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -7,6 +8,7 @@
 #include "agent/net/forward_io.h"
 #include "agent/net/hold_io.h"
 #include "agent/net/inside_io.h"
+#include "agent/net/ipnet.h"
 #include "agent/net/tables_io.h"
 #include "proto/base/check.h"
 #include "proto/base/log.h"
@@ -89,15 +91,28 @@ struct ports *ports_open(struct loop *loop, struct err *err)
     return ports;
 }
 
-static void want_relays(struct ports *ports, const struct ports_row *rows, size_t count)
+static void want_relays(struct ports *ports, const struct ports_row *rows, const int *fds,
+                        size_t count)
 {
     struct relay_port *wanted = mem_alloc_array(count, sizeof *wanted);
+    int *sockets = mem_alloc_array(count, sizeof *sockets);
     size_t wanted_count = 0;
-    for (size_t i = 0; i < count; i++)
-        if (rows[i].ip6 && rows[i].host == 0)
-            wanted[wanted_count++] = (struct relay_port){rows[i].protocol, rows[i].published};
-    relays_want(ports->relays, RELAYS_HOST, wanted, wanted_count);
+    for (size_t i = 0; i < count; i++) {
+        const struct ports_row *row = &rows[i];
+        struct relay_port port = {.protocol = row->protocol, .port = row->published};
+        if (row->only6) {
+            port.inner = row->address;
+            port.inner_port = row->target;
+            memcpy(port.at, row->host6, sizeof port.at);
+        } else if (!row->ip6 || row->host != 0) {
+            continue;
+        }
+        sockets[wanted_count] = row->only6 ? fds[i] : -1;
+        wanted[wanted_count++] = port;
+    }
+    relays_want(ports->relays, RELAYS_HOST, wanted, sockets, wanted_count);
     free(wanted);
+    free(sockets);
 }
 
 void ports_relay(struct ports *ports, struct relays *relays)
@@ -114,11 +129,14 @@ static void bring(struct ports *ports)
     MAP_EACH (entry, &ports->holders)
         count += ((const struct holder *)entry->value)->count;
     struct ports_row *rows = mem_alloc_array(count, sizeof *rows);
+    int *fds = mem_alloc_array(count, sizeof *fds);
     const char **bridges = mem_alloc_array(map_count(&ports->bridges), sizeof *bridges);
     MAP_EACH (entry, &ports->holders) {
         const struct holder *holder = entry->value;
-        if (holder->count > 0)
+        if (holder->count > 0) {
             memcpy(rows + at, holder->rows, holder->count * sizeof *rows);
+            memcpy(fds + at, holder->fds, holder->count * sizeof *fds);
+        }
         at += holder->count;
     }
     MAP_EACH (entry, &ports->bridges)
@@ -128,8 +146,9 @@ static void bring(struct ports *ports)
         tables_drop(ports->tables, "ip", PORTS_TABLE);
     else
         tables_want(ports->tables, ports_table(rows, count, bridges, bridge));
-    want_relays(ports, rows, count);
+    want_relays(ports, rows, fds, count);
     free(rows);
+    free(fds);
     free((void *)bridges);
 }
 
@@ -187,6 +206,16 @@ static void holder_free(struct holder *holder)
     free(holder);
 }
 
+static const char *host_of(const struct ports_row *row, char out[IPNET_TEXT_BYTES])
+{
+    struct ipnet host = ipnet_of_u32(row->host, 32);
+    if (row->only6) {
+        host = (struct ipnet){.size = 16, .prefix = 128};
+        memcpy(host.bytes, row->host6, sizeof host.bytes);
+    }
+    return ipnet_format_ip(&host, out);
+}
+
 // Takes one port: the one asked for, the first of its range that is free, or any.
 static int hold_row(struct ports_row *row, struct err *err)
 {
@@ -197,7 +226,8 @@ static int hold_row(struct ports_row *row, struct err *err)
     for (unsigned port = first; port <= last && fd < 0; port++) {
         uint16_t taken = (uint16_t)port;
         err_clear(&why);
-        fd = hold_open(row->protocol, row->host, &taken, &why);
+        fd = row->only6 ? hold_open6(row->protocol, row->host6, &taken, &why)
+                        : hold_open(row->protocol, row->host, &taken, &why);
         if (fd >= 0)
             row->published = taken;
         else if (why.code != ERR_ALREADY_EXISTS)
@@ -206,16 +236,37 @@ static int hold_row(struct ports_row *row, struct err *err)
     row->published_end = 0;
     if (fd >= 0)
         return fd;
-    char which[16];
+    char which[16], text[IPNET_TEXT_BYTES];
     if (first == last)
         (void)str_format(which, sizeof which, "%u", first);
     else
         (void)str_format(which, sizeof which, "%u-%u", first, last);
     if (why.code == ERR_ALREADY_EXISTS)
-        return err_set(err, ERR_ALREADY_EXISTS,
-                       "Bind for %u.%u.%u.%u:%s failed: port is already allocated", row->host >> 24,
-                       row->host >> 16 & 255, row->host >> 8 & 255, row->host & 255, which);
+        return err_set(err, ERR_ALREADY_EXISTS, "Bind for %s:%s failed: port is already allocated",
+                       host_of(row, text), which);
     return err_copy(err, &why);
+}
+
+// Only the relay leads there.
+static int can_relay(const struct ports *ports, const struct ports_row *row, struct err *err)
+{
+    char text[IPNET_TEXT_BYTES];
+    if (!row->only6)
+        return 0;
+    if (row->protocol != RELAY_TCP && row->protocol != RELAY_UDP)
+        return err_set(err, ERR_UNIMPLEMENTED,
+                       "by SCTP no port is published on an IPv6 address (%s)", host_of(row, text));
+    if (!ports->relays)
+        return err_set(err, ERR_FAILED_PRECONDITION,
+                       "a port of %s needs the userland proxy, which is turned off",
+                       host_of(row, text));
+    return 0;
+}
+
+static bool same_port(const struct ports_row *a, const struct ports_row *b)
+{
+    return a->protocol == b->protocol && a->host == b->host && a->published == b->published &&
+           a->only6 == b->only6 && memcmp(a->host6, b->host6, sizeof a->host6) == 0;
 }
 
 int ports_set(struct ports *ports, const char *id, struct ports_row *rows, size_t count,
@@ -230,11 +281,16 @@ int ports_set(struct ports *ports, const char *id, struct ports_row *rows, size_
     holder->fds = mem_alloc_array(count, sizeof(int));
     for (size_t i = 0; i < count; i++) {
         struct ports_row row = rows[i];
-        int fd = -1;
+        int fd = can_relay(ports, &row, err);
+        row.answers6 = row.ip6 && row.protocol != IPPROTO_SCTP && relays_able(ports->relays);
+        if (fd < 0) {
+            holder_free(holder);
+            return fd;
+        }
+        fd = -1;
         // Its own ports are no conflict: their holds move over.
         for (size_t k = 0; old && k < old->count && fd < 0; k++)
-            if (row.published && old->fds[k] >= 0 && old->rows[k].protocol == row.protocol &&
-                old->rows[k].host == row.host && old->rows[k].published == row.published)
+            if (row.published && old->fds[k] >= 0 && same_port(&old->rows[k], &row))
                 fd = dup(old->fds[k]);
         if (fd < 0)
             fd = hold_row(&row, err);

@@ -15,10 +15,12 @@ struct relay_served {
     struct relay_udp *udp;
 };
 
-struct sockaddr_in relay_inner(uint16_t port)
+struct sockaddr_in relay_inner(const struct relay_port *port)
 {
-    return (struct sockaddr_in){
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    bool direct = port->inner != 0;
+    return (struct sockaddr_in){.sin_family = AF_INET,
+                                .sin_port = htons(direct ? port->inner_port : port->port),
+                                .sin_addr.s_addr = htonl(direct ? port->inner : INADDR_LOOPBACK)};
 }
 
 static void on_silence(struct loop_timer *timer)
@@ -66,9 +68,9 @@ static int serve(struct relay *relay, struct relay_port port, const char *key,
     int fd = message->fds[0];
     message->fds[0] = -1;
     if (port.protocol == RELAY_TCP)
-        served->tcp = relay_tcp_open(relay, port.port, fd, err);
+        served->tcp = relay_tcp_open(relay, &port, fd, err);
     else
-        served->udp = relay_udp_open(relay, port.port, fd, err);
+        served->udp = relay_udp_open(relay, &port, fd, err);
     if (!served->tcp && !served->udp) {
         free(served);
         return -(int)err->code;
@@ -81,11 +83,11 @@ int relay_take(struct relay *relay, const struct channel_message *message, struc
 {
     MAGIC_CHECK(relay, RELAY_MAGIC);
     struct relay_port port;
-    char key[16];
+    char key[RELAY_KEY_BYTES];
     int rc = relay_parse(message->payload, message->payload_bytes, &port, err);
     if (rc)
         return rc;
-    (void)str_format(key, sizeof key, "%u %u", port.protocol, port.port);
+    relay_key(&port, key);
     if (message->type == RELAY_OPEN)
         return serve(relay, port, key, message, err);
     struct relay_served *served = map_remove_str(&relay->ports, key);

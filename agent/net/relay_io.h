@@ -1,5 +1,5 @@
-// The relay process's part: serves the sockets it is given and passes on what comes to 127.0.0.1.
-// Everything runs on the loop's thread.
+// The relay process's part: serves the sockets it is given and passes on what comes, to 127.0.0.1
+// or to the container itself. Everything runs on the loop's thread.
 //
 // Bounds: RELAY_CONNS_MAX connections, the next one is closed at once; one that the task's side
 // does not take within RELAY_DIAL_MS is reset. A connection holds memory only for what one side has

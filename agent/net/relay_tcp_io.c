@@ -21,7 +21,7 @@
 struct relay_tcp {
     unsigned magic;
     struct relay *relay;
-    uint16_t port;
+    struct relay_port port;
     struct acceptor *acceptor;
     struct list conns;
 };
@@ -220,7 +220,7 @@ static void settle(int fd)
         (void)setsockopt(fd, rows[i].level, rows[i].name, &rows[i].value, sizeof rows[i].value);
 }
 
-static int dial(uint16_t port)
+static int dial(const struct relay_port *port)
 {
     const struct sockaddr_in to = relay_inner(port);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -284,14 +284,15 @@ static void take(void *owner, int outer)
         close(outer);
         return;
     }
-    int inner = dial(tcp->port);
+    int inner = dial(&tcp->port);
     if (inner < 0)
         close(outer);
     if (inner < 0 || !conn_begin(tcp, outer, inner))
         relay->counts.conns_failed++;
 }
 
-struct relay_tcp *relay_tcp_open(struct relay *relay, uint16_t port, int fd, struct err *err)
+struct relay_tcp *relay_tcp_open(struct relay *relay, const struct relay_port *port, int fd,
+                                 struct err *err)
 {
     struct relay_tcp *tcp = MEM_NEW(struct relay_tcp);
     tcp->acceptor = acceptor_open(relay->loop, fd, take, tcp, err);
@@ -301,7 +302,7 @@ struct relay_tcp *relay_tcp_open(struct relay *relay, uint16_t port, int fd, str
     }
     MAGIC_SET(tcp, TCP_MAGIC);
     tcp->relay = relay;
-    tcp->port = port;
+    tcp->port = *port;
     list_init(&tcp->conns);
     return tcp;
 }

@@ -17,7 +17,7 @@
 struct relay_udp {
     unsigned magic;
     struct relay *relay;
-    uint16_t port;
+    struct relay_port port;
     uv_poll_t poll;
     int fd;
     struct map flows; // struct client -> struct flow
@@ -137,7 +137,7 @@ static void on_answer(uv_poll_t *poll, int status, int events)
 
 // ---- questions ----------------------------------------------------------------------------------
 
-static int dial(uint16_t port)
+static int dial(const struct relay_port *port)
 {
     const struct sockaddr_in to = relay_inner(port);
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -155,7 +155,7 @@ static struct flow *flow_new(struct relay_udp *udp, const struct client *client)
         relay->counts.flows_forgotten++;
         flow_close(LIST_ENTRY(relay->flows.next, struct flow, link));
     }
-    int fd = dial(udp->port);
+    int fd = dial(&udp->port);
     if (fd < 0)
         return NULL;
     struct flow *flow = MEM_NEW(struct flow);
@@ -224,7 +224,8 @@ static void on_question(uv_poll_t *poll, int status, int events)
     }
 }
 
-struct relay_udp *relay_udp_open(struct relay *relay, uint16_t port, int fd, struct err *err)
+struct relay_udp *relay_udp_open(struct relay *relay, const struct relay_port *port, int fd,
+                                 struct err *err)
 {
     int type = 0;
     socklen_t size = sizeof type;
@@ -238,7 +239,7 @@ struct relay_udp *relay_udp_open(struct relay *relay, uint16_t port, int fd, str
     }
     MAGIC_SET(udp, UDP_MAGIC);
     udp->relay = relay;
-    udp->port = port;
+    udp->port = *port;
     udp->fd = fd;
     map_init(&udp->flows);
     int rc = uv_poll_start(&udp->poll, UV_READABLE, on_question);

@@ -1,17 +1,14 @@
 #include "agent/net/relays_io.h"
 
-#include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/net/hold_io.h"
 #include "proto/base/check.h"
 #include "proto/base/log.h"
 #include "proto/base/map.h"
 #include "proto/base/str.h"
 
-#define BACKLOG  128
 #define RETRY_MS 2000 // after the channel had no room, or another program had the port
 
 struct entry {
@@ -24,7 +21,7 @@ struct entry {
 
 struct relays {
     struct loop *loop;
-    struct map entries; // "6 8080" -> struct entry
+    struct map entries; // relay_key -> struct entry
     struct channel *channel;
     struct loop_later tell;
     struct loop_timer retry;
@@ -33,55 +30,27 @@ struct relays {
     void *wanted_owner;
 };
 
-static void key_of(struct relay_port port, char out[16])
-{
-    (void)str_format(out, 16, "%u %u", port.protocol, port.port);
-}
-
 // ---- sockets ------------------------------------------------------------------------------------
 
-static int bind_port(struct relay_port port)
+static int bind_port(const struct relay_port *port, struct err *err)
 {
-    static const int on = 1;
-    const struct sockaddr_in6 any = {
-        .sin6_family = AF_INET6, .sin6_port = htons(port.port), .sin6_addr = in6addr_any};
-    bool tcp = port.protocol == RELAY_TCP;
-    int fd = socket(AF_INET6, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -1;
-    bool fine = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) == 0;
-    if (tcp) // connections of before may still be ending
-        fine = fine && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0;
-    else
-        fine = fine && setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on) == 0;
-    fine = fine && bind(fd, (const struct sockaddr *)&any, sizeof any) == 0 &&
-           (!tcp || listen(fd, BACKLOG) == 0);
-    if (fine)
-        return fd;
-    int errnum = errno;
-    close(fd);
-    errno = errnum;
-    return -1;
+    uint16_t number = port->port;
+    return hold_open6(port->protocol, port->at, &number, err);
 }
 
 static void entry_open(struct relays *relays, struct entry *entry)
 {
     if (entry->fd >= 0 || relays->without)
         return;
-    entry->fd = bind_port(entry->port);
+    struct err err = ERR_INIT;
+    entry->fd = bind_port(&entry->port, &err);
     if (entry->fd >= 0)
         return;
-    struct err err = ERR_INIT;
-    relays->without = errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL;
-    err_set_errno(&err, errno, "bind [::]:%u", entry->port.port);
-    if (relays->without)
-        log_info("published ports answer on IPv4 alone", "err=\"%s\"", err.message);
-    else if (!entry->missed)
+    if (!entry->missed)
         log_warn("published port does not answer on IPv6", "port=%u err=\"%s\"", entry->port.port,
                  err.message);
     entry->missed = true;
-    if (!relays->without)
-        loop_timer_start(&relays->retry, RETRY_MS);
+    loop_timer_start(&relays->retry, RETRY_MS);
 }
 
 static void entry_free(struct entry *entry)
@@ -98,7 +67,7 @@ static bool tell(struct relays *relays, enum relay_type type, const struct entry
     struct buf payload;
     struct err err = ERR_INIT;
     buf_init(&payload, RELAY_PORT_BYTES);
-    relay_pack(&payload, entry->port);
+    relay_pack(&payload, &entry->port);
     bool fine = channel_send(relays->channel, (uint16_t)type, payload.data, payload.len, &entry->fd,
                              type == RELAY_OPEN, &err) == 0;
     buf_fini(&payload);
@@ -123,8 +92,8 @@ static void on_tell(struct loop_later *later)
         }
         if (entry->told && relays->channel && !tell(relays, RELAY_SHUT, entry))
             continue;
-        char key[16];
-        key_of(entry->port, key);
+        char key[RELAY_KEY_BYTES];
+        relay_key(&entry->port, key);
         (void)map_remove_str(&relays->entries, key);
         entry_free(entry);
     }
@@ -165,22 +134,22 @@ void relays_on_wanted(struct relays *relays, void (*wanted)(void *owner), void *
 // ---- wishes -------------------------------------------------------------------------------------
 
 void relays_want(struct relays *relays, enum relays_of who, const struct relay_port *ports,
-                 size_t count)
+                 const int *fds, size_t count)
 {
     if (!relays)
         return;
     MAP_EACH (item, &relays->entries)
         ((struct entry *)item->value)->who &= ~(1u << who);
     for (size_t i = 0; i < count; i++) {
-        char key[16];
+        char key[RELAY_KEY_BYTES];
         if (ports[i].protocol != RELAY_TCP && ports[i].protocol != RELAY_UDP)
             continue;
-        key_of(ports[i], key);
+        relay_key(&ports[i], key);
         struct entry *entry = map_get_str(&relays->entries, key);
         if (!entry) {
             entry = MEM_NEW(struct entry);
             entry->port = ports[i];
-            entry->fd = -1;
+            entry->fd = fds && fds[i] >= 0 ? dup(fds[i]) : -1;
             map_put_str(&relays->entries, key, entry);
         }
         entry->who |= 1u << who;
@@ -188,12 +157,31 @@ void relays_want(struct relays *relays, enum relays_of who, const struct relay_p
     loop_later_ask(&relays->tell);
 }
 
+bool relays_able(const struct relays *relays)
+{
+    return relays && !relays->without;
+}
+
 // ---- life ---------------------------------------------------------------------------------------
+
+static bool is_without(void)
+{
+    static const uint8_t any[16];
+    uint16_t port = 0;
+    struct err err = ERR_INIT;
+    int fd = hold_open6(RELAY_TCP, any, &port, &err);
+    if (fd >= 0)
+        close(fd);
+    else
+        log_info("published ports answer on IPv4 alone", "err=\"%s\"", err.message);
+    return fd < 0;
+}
 
 struct relays *relays_open(struct loop *loop)
 {
     struct relays *relays = MEM_NEW(struct relays);
     relays->loop = loop;
+    relays->without = is_without();
     map_init(&relays->entries);
     loop_later_init(&relays->tell, loop, on_tell);
     loop_timer_init(&relays->retry, loop, on_retry);

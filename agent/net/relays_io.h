@@ -26,11 +26,15 @@ void relays_close(struct relays *relays);
 // Runs once, later, when the first port is wanted; at once later when some are.
 void relays_on_wanted(struct relays *relays, void (*wanted)(void *owner), void *owner);
 
-// All ports that `who` wants, in place of those it wanted; SCTP is passed over. One whose number
-// another program has on IPv6 is logged, and tried again now and then. NULL relays: nothing
-// happens.
+// Whether ports can answer on IPv6: false for NULL, and on a machine without.
+bool relays_able(const struct relays *relays);
+
+// All ports that `who` wants, in place of those it wanted; SCTP is passed over. `fds` are their
+// sockets, which stay the caller's: bound (hold_open6), or -1 (NULL: all) to have it done here. One
+// whose number another program has on IPv6 is logged then, and tried again now and then. NULL
+// relays: nothing happens.
 void relays_want(struct relays *relays, enum relays_of who, const struct relay_port *ports,
-                 size_t count);
+                 const int *fds, size_t count);
 
 // A new relay process takes messages on `channel`: it is told everything. The channel stays its
 // owner's.

@@ -71,7 +71,35 @@ try: socket.create_connection((sys.argv[1], int(sys.argv[2])), 10)
 except ConnectionRefusedError: sys.exit(0)
 sys.exit(1)' "$2" "$3"; }
 refuses h3 "$(six_of h1)" 8083 || fail "a port of 0.0.0.0 answers on IPv6"
-refused 'no port is published on IPv6 addresses alone' skep h1 run --rm -p '[::1]:8084:80' "$LAB_IMAGE" true
+
+step "of one IPv6 address alone: there and nowhere else, by TCP and UDP, and nobody else's"
+six=$(six_of h1)
+skep h1 run -d --name six --hostname six -p '[::1]:8084:80' -p "[$six]:8085:80" -p "[$six]:8086:53/udp" -p '[::]:8087:80' \
+  "$LAB_IMAGE" sh -c "$serve" >/dev/null
+start h1 answers nsenter --net="$(skep h1 inspect -f '{{.NetworkSettings.SandboxKey}}' six)" -- python3 -c 'import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", 53))
+while True: s.sendto(b"six", s.recvfrom(100)[1])'
+alone_answers()
+{
+  shows h1 ::1 8084 six && shows h3 "$six" 8085 six && shows h1 "$six" 8085 six && asks h3 "$six" 8086 six &&
+    shows h3 "$six" 8087 six && shows h1 ::1 8087 six
+}
+eventually 60 alone_answers
+for port in 8084 8087; do refuses h1 127.0.0.1 $port || fail "port $port answers on IPv4"; done
+refuses h3 "$six" 8084 || fail "a port of [::1] answers from outside"
+refuses h1 ::1 8085 || fail "a port of $six answers at [::1]"
+refused 'Bind for ::1:8084 failed: port is already allocated' skep h1 run --rm -p '[::1]:8084:80' "$LAB_IMAGE" true
+refused 'Bind for ::1:8082 failed: port is already allocated' skep h1 run --rm -p '[::1]:8082:80' "$LAB_IMAGE" true
+refused 'annot assign requested address' skep h1 run --rm -p '[fd99::1]:8090:80' "$LAB_IMAGE" true
+
+step "shown as Docker shows them"
+ports_of() { skep h1 ps --filter "name=$1" --format '{{.Ports}}' | tr -d '[]'; } # which some commands write
+same '0.0.0.0:8082->80/tcp, :::8082->80/tcp' "$(ports_of both)" "the ports without an address"
+same '0.0.0.0:8083->80/tcp' "$(ports_of four)" "the port of 0.0.0.0"
+same "$six:8086->53/udp, :::8087->80/tcp, ::1:8084->80/tcp, $six:8085->80/tcp" "$(ports_of six)" "the ports of one address"
+same '0.0.0.0 ::' "$(skep h1 inspect -f '{{range index .NetworkSettings.Ports "80/tcp"}}{{.HostIp}} {{end}}' both | xargs)" \
+  "the addresses of inspect"
 
 step "much at a time comes whole"
 skep h1 exec both sh -c 'dd if=/dev/urandom of=/w/much bs=1M count=8 2>/dev/null'
@@ -99,7 +127,12 @@ for port in 8080 8081 8082; do
   want=([8080]=web [8081]=own [8082]=both)
   eventually 60 shows h3 "$(six_of h1)" $port "${want[port]}"
 done
+eventually 60 alone_answers
 refuses h3 "$(six_of h1)" 8083 || fail "a port of 0.0.0.0 answers on IPv6 after a restart"
+skep h1 restart -t 0 six >/dev/null
+eventually 60 shows h3 "$six" 8085 six
+skep h1 rm -f six >/dev/null
+eventually 60 refuses h3 "$six" 8085
 manager service rm web >/dev/null
 skep h1 rm -f both >/dev/null
 for gone in "h1 8080" "h2 8080" "h1 8082"; do
@@ -114,3 +147,5 @@ skep_start h1 --userland-proxy=false
 eventually 60 shows h3 "$(ip_of h1)" 8081 own
 refuses h3 "$(six_of h1)" 8081 || fail "a port answers on IPv6 all the same"
 same '' "$(relay_of h1)" "the relay that is not wanted"
+same '0.0.0.0:8081->80/tcp' "$(ports_of own)" "the port as it is shown then"
+refused 'needs the userland proxy' skep h1 run --rm -p '[::1]:8084:80' "$LAB_IMAGE" true

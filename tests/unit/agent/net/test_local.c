@@ -235,9 +235,11 @@ START_TEST(a_record_comes_back_as_it_went)
     struct local_endpoint *endpoint = local_attach(local, C1, "one", NULL, NULL, &err);
     str_copy(endpoint->eth, sizeof endpoint->eth, "eth0");
     str_copy(endpoint->id, sizeof endpoint->id, C2);
-    endpoint->ports = mem_alloc(sizeof *endpoint->ports);
+    endpoint->ports = mem_alloc_array(2, sizeof *endpoint->ports);
     endpoint->ports[0] = (struct ports_row){.protocol = 6, .published = 8080, .target = 80};
-    endpoint->ports_count = 1;
+    endpoint->ports[1] = (struct ports_row){
+        .protocol = 6, .published = 8080, .target = 80, .only6 = true, .host6 = {[15] = 1}};
+    endpoint->ports_count = 2;
     endpoint->names = json_pack("{s:[s]}", "Aliases", "db");
     char *before = record_of(local);
     json_t *json = json_parse(before, strlen(before), &err);

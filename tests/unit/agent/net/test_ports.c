@@ -8,13 +8,16 @@
 
 START_TEST(a_port_of_one_address_and_one_of_all)
 {
-    const struct ports_row rows[] = {{6, 0, 8080, 0, 0xac130002, 80},
-                                     {17, 0x7f000001, 53, 0, 0xac130003, 5353}};
+    const struct ports_row rows[] = {
+        {6, 0, 8080, 0, 0xac130002, 80},
+        {17, 0x7f000001, 53, 0, 0xac130003, 5353},
+        {.protocol = 6, .published = 8081, .address = 0xac130004, .target = 80, .only6 = true}};
     const char *const bridges[] = {"br-one"};
     struct nftable *table = ports_table(rows, COUNT_OF(rows), bridges, 1);
     ck_assert_str_eq(nftable_find(table, "any_address", "6 . 8080"), "172.19.0.2 . 80");
     ck_assert_str_eq(nftable_find(table, "one_address", "127.0.0.1 . 17 . 53"),
                      "172.19.0.3 . 5353");
+    ck_assert_ptr_null(nftable_find(table, "any_address", "6 . 8081")); // not on IPv4
     ck_assert_ptr_nonnull(nftable_find(table, "bridges", "br-one"));
     const char *const counted[] = {HITS_OPENED, HITS_CAME, HITS_WENT, HITS_RESETS};
     for (size_t i = 0; i < COUNT_OF(counted); i++) {

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/net/hold_io.h"
 #include "agent/net/relay_io.h"
 #include "agent/net/relays_io.h"
 #include "proto/base/check.h"
@@ -127,7 +128,7 @@ static void await_ports(uint64_t count)
 
 static void want(const struct relay_port *ports, size_t count)
 {
-    relays_want(relays, RELAYS_MESH, ports, count);
+    relays_want(relays, RELAYS_MESH, ports, NULL, count);
 }
 
 // ---- sockets ------------------------------------------------------------------------------------
@@ -241,7 +242,7 @@ static bool is_idle(void *ctx)
 // Goal: what one side sends comes to the other, much at a time too; each may end its half.
 START_TEST(connections_are_passed_on)
 {
-    static const struct relay_port port = {RELAY_TCP, PORT};
+    static const struct relay_port port = {.protocol = RELAY_TCP, .port = PORT};
     if (!begin())
         return;
     int listening = serve(SOCK_STREAM, PORT);
@@ -268,10 +269,51 @@ START_TEST(connections_are_passed_on)
 }
 END_TEST
 
+// Goal: a port of one address is served on the socket that its holder has, and leads to the
+// container itself; the port is nobody else's, nor that of all addresses.
+START_TEST(a_port_of_one_address_leads_to_the_container)
+{
+    const struct relay_port port = {.protocol = RELAY_TCP,
+                                    .port = PORT,
+                                    .at = {[15] = 1},
+                                    .inner = INADDR_LOOPBACK,
+                                    .inner_port = OTHER};
+    static const uint8_t any[16];
+    struct err err = ERR_INIT;
+    uint16_t number = PORT;
+    if (!begin())
+        return;
+    int held = hold_open6(RELAY_TCP, port.at, &number, &err);
+    ck_assert_msg(held >= 0, "%s", err.message);
+    ck_assert_int_eq(hold_open6(RELAY_TCP, port.at, &number, &err), -ERR_ALREADY_EXISTS);
+    ck_assert_int_eq(hold_open6(RELAY_TCP, any, &number, &err), -ERR_ALREADY_EXISTS);
+    int listening = serve(SOCK_STREAM, OTHER);
+    relays_want(relays, RELAYS_HOST, &port, &held, 1);
+    await_ports(1);
+    close(held); // the relay has its own
+    int client = dial(SOCK_STREAM, PORT);
+    ck_assert_int_ge(client, 0);
+    int server = await_accept(listening);
+    pass(client, server, 5);
+    pass(server, client, MUCH);
+    close(server);
+    ck_assert_int_eq(await_end(client), 0);
+    close(client);
+    relays_want(relays, RELAYS_HOST, NULL, NULL, 0);
+    await_ports(0);
+    number = PORT;
+    held = hold_open6(RELAY_TCP, any, &number, &err);
+    ck_assert_msg(held >= 0, "%s", err.message);
+    close(held);
+    close(listening);
+    end();
+}
+END_TEST
+
 // Goal: where no task takes it the client is told at once, as over IPv4; a reset is passed on.
 START_TEST(a_connection_that_nobody_takes_is_reset)
 {
-    static const struct relay_port port = {RELAY_TCP, PORT};
+    static const struct relay_port port = {.protocol = RELAY_TCP, .port = PORT};
     const struct linger now = {.l_onoff = 1};
     if (!begin())
         return;
@@ -314,7 +356,7 @@ static bool has_datagram(void *ctx)
 // Goal: datagrams go there and back, each client's own, and from the address that was asked.
 START_TEST(datagrams_are_passed_on)
 {
-    static const struct relay_port port = {RELAY_UDP, PORT};
+    static const struct relay_port port = {.protocol = RELAY_UDP, .port = PORT};
     static const char *const words[] = {"one", "two"};
     if (!begin())
         return;
@@ -348,12 +390,14 @@ END_TEST
 // Goal: a port is open as long as anyone wants it; a new process is told all that is wanted.
 START_TEST(ports_come_and_go)
 {
-    static const struct relay_port both[] = {{RELAY_TCP, PORT}, {RELAY_TCP, OTHER}, {132, PORT}};
+    static const struct relay_port both[] = {{.protocol = RELAY_TCP, .port = PORT},
+                                             {.protocol = RELAY_TCP, .port = OTHER},
+                                             {.protocol = 132, .port = PORT}};
     if (!begin())
         return;
     want(both, 3);
     await_ports(2);
-    relays_want(relays, RELAYS_HOST, both, 1);
+    relays_want(relays, RELAYS_HOST, both, NULL, 1);
     want(NULL, 0);
     await_ports(1);
     int client = dial(SOCK_STREAM, OTHER);
@@ -366,7 +410,7 @@ START_TEST(ports_come_and_go)
     want(both, 2);
     await_ports(2);
     want(NULL, 0);
-    relays_want(relays, RELAYS_HOST, NULL, 0);
+    relays_want(relays, RELAYS_HOST, NULL, NULL, 0);
     await_ports(0);
     ck_assert_int_eq(dial(SOCK_STREAM, PORT), -ECONNREFUSED);
     end();
@@ -376,7 +420,8 @@ END_TEST
 // Goal: a port that another program has on IPv6 is taken once that gives it back.
 START_TEST(a_port_in_use_is_waited_for)
 {
-    static const struct relay_port ports[] = {{RELAY_TCP, PORT}, {RELAY_TCP, OTHER}};
+    static const struct relay_port ports[] = {{.protocol = RELAY_TCP, .port = PORT},
+                                              {.protocol = RELAY_TCP, .port = OTHER}};
     const struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_port = htons(PORT)};
     if (!begin())
         return;
@@ -399,6 +444,7 @@ Suite *suite_relay_io(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, connections_are_passed_on);
     tcase_add_test(tcase, a_connection_that_nobody_takes_is_reset);
+    tcase_add_test(tcase, a_port_of_one_address_leads_to_the_container);
     tcase_add_test(tcase, datagrams_are_passed_on);
     tcase_add_test(tcase, ports_come_and_go);
     tcase_add_test(tcase, a_port_in_use_is_waited_for);
