@@ -19,9 +19,12 @@ static const struct shape_row middle_rows[] = {
 static SHAPE(middle_shape, "network.Middle", middle_rows);
 
 static const struct shape_row rows[] = {
-    {"Text", SHAPE_TEXT, NULL},          {"Flag", SHAPE_FLAG, NULL},
-    {"Number", SHAPE_NUMBER, NULL},      {"Texts", SHAPE_TEXTS, NULL},
-    {"Map", SHAPE_MAP, NULL},            {"Object", SHAPE_OBJECT, &middle_shape},
+    {"Text", SHAPE_TEXT, NULL},
+    {"Flag", SHAPE_FLAG, NULL},
+    {"Number", SHAPE_NUMBER, NULL},
+    {"Texts", SHAPE_TEXTS, NULL},
+    {"Map", SHAPE_MAP, NULL},
+    {"Object", SHAPE_OBJECT, &middle_shape},
     {"Named", SHAPE_NAMED, &leaf_shape},
 };
 static SHAPE(shape, "fuzz.Body", rows);
