@@ -179,7 +179,7 @@ static void on_network_keys(struct loop_timer *timer)
     struct err err = ERR_INIT;
     if (rotate_network_keys(leader, &err))
         log_warn("network keys could not be renewed", "err=\"%s\"", err.message);
-    loop_timer_start(timer, BOOTSTRAP_KEY_ROTATION_NS / NS_PER_MS);
+    loop_timer_start(timer, leader->config.network_keys_ms);
 }
 
 // ---- life ---------------------------------------------------------------------------------------
@@ -206,6 +206,8 @@ struct leading *leading_start(const struct leading_config *config)
     struct leading *leader = MEM_NEW(struct leading);
     MAGIC_SET(leader, LEADING_MAGIC);
     leader->config = *config;
+    if (!leader->config.network_keys_ms)
+        leader->config.network_keys_ms = BOOTSTRAP_KEY_ROTATION_NS / NS_PER_MS;
     leader->loop = config->loop;
     leader->store = config->store;
     loop_later_init(&leader->turn, leader->loop, on_turn);
@@ -216,7 +218,7 @@ struct leading *leading_start(const struct leading_config *config)
     if (write_missing(leader, &err))
         give_up(leader, &err);
     start_services(leader);
-    loop_timer_start(&leader->network_keys, BOOTSTRAP_KEY_ROTATION_NS / NS_PER_MS);
+    loop_timer_start(&leader->network_keys, leader->config.network_keys_ms);
     loop_later_ask(&leader->turn);
     log_info("leading the cluster", "node=%s", config->node_id);
     return leader;

@@ -29,6 +29,7 @@ struct leading_config {
     // the leader stops.
     const Swarm__Cluster *first_cluster;
     Swarm__NodeSpec__Availability availability; // of the founder's node
+    int64_t network_keys_ms;                    // manager.h
 
     // The state cannot be written as it should: the owner gives leadership up.
     void (*failed)(void *ctx, const struct err *why);

@@ -54,6 +54,7 @@ static void lead(struct manager *manager)
         .delay = &manager->delay,
         .first_cluster = manager->config.first_cluster,
         .availability = manager->config.availability,
+        .network_keys_ms = manager->config.network_keys_ms,
         .failed = on_leader_failed,
         .ctx = manager,
     };

@@ -49,6 +49,7 @@ struct manager_config {
     size_t join_addrs_count;
 
     struct raft_pace patient, quick; // heartbeat_ms 0: the defaults. For tests
+    int64_t network_keys_ms; // how old network keys get; 0: BOOTSTRAP_KEY_ROTATION_NS. For tests
 
     // Once: this manager takes part (it is a member and the services answer; of a new cluster, its
     // first objects are committed), or it cannot (err); then the owner stops it.

@@ -25,6 +25,7 @@ Swarm__Cluster *sites_cluster;
 struct site sites[SITES];
 int64_t site_call_ms;
 int64_t sites_election_ms;
+int64_t sites_network_keys_ms;
 
 static struct loop_thread serving;
 static const char *folder;
@@ -115,6 +116,7 @@ void site_start(int number, enum manager_birth birth, const char *join)
         .patient = {.heartbeat_ms = 100,
                     .election_ms = sites_election_ms ? sites_election_ms : 1000},
         .quick = {.heartbeat_ms = sites_election_ms ? 100 : 0, .election_ms = sites_election_ms},
+        .network_keys_ms = sites_network_keys_ms,
         .ready = on_ready,
         .changed = on_changed,
         .stopped = on_stopped,
@@ -233,6 +235,7 @@ void sites_setup(void)
 {
     site_call_ms = 2000;
     sites_election_ms = 0;
+    sites_network_keys_ms = 0;
     loop_init(&sites_loop);
     loop_thread_start(&serving, "serving");
     folder = support_tmpdir();

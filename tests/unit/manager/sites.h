@@ -74,6 +74,10 @@ extern int64_t site_call_ms;
 // sets it to 0, the default. More for tests whose leader must stay while the machine is busy.
 extern int64_t sites_election_ms;
 
+// How old network keys get in the managers started from now on, in ms; sites_setup sets it to 0,
+// the default.
+extern int64_t sites_network_keys_ms;
+
 // A client of a manager's port 2377, with these credentials (NULL: none). The caller's to close.
 struct rpc_client *site_client(int number, const struct credentials *credentials);
 

@@ -53,6 +53,30 @@ START_TEST(a_founded_cluster_has_what_a_cluster_must_have)
 }
 END_TEST
 
+START_TEST(a_leader_renews_network_keys_when_they_are_old)
+{
+    sites_network_keys_ms = 50;
+    site_start(0, MANAGER_FOUND, NULL);
+    ck_assert(loop_run_until(&sites_loop, site_is_leading, &sites[0], SITES_WAIT_MS));
+    // Each renewal moves the keys' clock on; what clients see has the clock and never the keys.
+    uint64_t first = 0, now = 0, renewals = 0;
+    for (int round = 0; round < 3000 && renewals < 3; round++) {
+        Swarm__ListClustersResponse *list = list_clusters(0);
+        if (list->n_clusters) {
+            ck_assert_uint_eq(list->clusters[0]->n_network_bootstrap_keys, 0);
+            uint64_t clock = list->clusters[0]->encryption_key_lamport_clock;
+            first = first ? first : clock;
+            ck_assert_uint_ge(clock, now);
+            renewals += now && clock > now;
+            now = clock;
+        }
+        loop_run_until(&sites_loop, sites_never, NULL, 20);
+    }
+    ck_assert_uint_eq(renewals, 3);
+    ck_assert_uint_gt(now, first);
+}
+END_TEST
+
 struct wanted {
     int number;
     const char *line;
@@ -182,6 +206,7 @@ Suite *suite_manager(void)
     tcase_set_timeout(tcase, 100);
     tcase_add_checked_fixture(tcase, sites_setup, sites_teardown);
     tcase_add_test(tcase, a_founded_cluster_has_what_a_cluster_must_have);
+    tcase_add_test(tcase, a_leader_renews_network_keys_when_they_are_old);
     tcase_add_test(tcase, a_service_gets_its_tasks_and_survives_a_restart);
     tcase_add_test(tcase, health_is_told_for_each_service);
     tcase_add_test(tcase, managers_join_and_pass_calls_on_to_the_leader);
