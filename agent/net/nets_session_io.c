@@ -180,6 +180,9 @@ int nets_swarm_begin(struct nets *nets, const struct nets_swarm *swarm, struct e
     if (!ip_of_addr(&swarm->data_path, &nets->tunnel) &&
         !ip_of_addr(&swarm->advertise, &nets->tunnel))
         return err_set(err, ERR_INVALID_ARGUMENT, "the advertise address is no numeric one");
+    if (nets->tunnel.size == 16)
+        log_warn("overlay networks end at this node: they are carried over IPv4 (--data-path-addr)",
+                 "addr=%s", swarm->advertise.host);
     int rc = gossip_open(&config, &nets->gossip, err);
     if (rc)
         return rc;

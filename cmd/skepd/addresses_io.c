@@ -216,6 +216,11 @@ static int settle_data_path(struct place *place, const char *wish, struct err *e
         return err_set(err, ERR_INVALID_ARGUMENT,
                        "data path address must be a non-zero IP address or network interface "
                        "(without a port number)");
+    if (strchr(host, ':'))
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "data path address %s cannot be used: overlay networks are carried over "
+                       "IPv4",
+                       host);
     return 0;
 }
 
