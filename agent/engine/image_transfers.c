@@ -1,6 +1,7 @@
 // Images on their way in and out: pull, push, import, load, save. What comes and goes as an archive
 // passes through a file; progress is a stream of JSON objects, and a slow reader misses steps of
 // it, never its end.
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -419,7 +420,34 @@ static void save_named(struct request *request)
     save(request, names, count);
 }
 
-static void push_done(void *owner, const struct err *err)
+// What was sent, for people and for programs.
+static void send_pushed(struct request *request, const char *name, const char *digest,
+                        uint64_t size)
+{
+    struct reference reference;
+    struct buf text;
+    struct json_out out;
+    char line[REFERENCE_TEXT_BYTES];
+    if (reference_parse(name, &reference, NULL) || str_empty(digest))
+        return;
+    reference_default_tag(&reference);
+    str_format(line, sizeof line, "%s: digest: %s size: %" PRIu64, reference.tag, digest, size);
+    send_status(request, &(struct pull_progress){.status = line});
+    buf_init(&text, 1024);
+    json_out_init(&out, &text);
+    json_out_object(&out, NULL);
+    json_out_object(&out, "progressDetail");
+    json_out_end(&out);
+    json_out_object(&out, "aux");
+    json_out_str(&out, "Tag", reference.tag);
+    json_out_str(&out, "Digest", digest);
+    json_out_uint(&out, "Size", size);
+    json_out_end(&out);
+    json_out_end(&out);
+    send_object(request, &text);
+}
+
+static void push_done(void *owner, const char *digest, uint64_t size, const struct err *err)
 {
     struct transfer *transfer = owner;
     if (!errand_back(&transfer->files.errand))
@@ -430,7 +458,7 @@ static void push_done(void *owner, const struct err *err)
         return;
     }
     tell(request, "push", transfer->name, transfer->name);
-    send_status(request, &(struct pull_progress){.status = "Pushed"});
+    send_pushed(request, transfer->name, digest, size);
     request_stream_end(request);
 }
 

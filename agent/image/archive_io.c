@@ -30,6 +30,7 @@ struct send {
     char stage[IMAGES_PATH_BYTES];
     char id[72];
     char manifest_digest[72];
+    uint64_t manifest_bytes;
     struct reference reference; // that it is pushed as; with the registry's digest afterwards
     char *target;               // skopeo's name of where it goes
     bool insecure;
@@ -37,21 +38,19 @@ struct send {
     struct step step;
     struct loop_later later;
     struct err err;
-    images_simple_done *done;
+    images_pushed *done;
     void *owner;
 };
 
 static void send_end(struct send *send)
 {
-    struct err err = send->err;
-    images_simple_done *done = send->done;
-    void *owner = send->owner;
     send->images->ops--;
     if (send->auth_fd >= 0)
         close(send->auth_fd);
+    send->done(send->owner, send->reference.digest, send->manifest_bytes,
+               send->err.code ? &send->err : NULL);
     free(send->target);
     free(send);
-    done(owner, err.code ? &err : NULL);
 }
 
 static int digest_path(const struct send *send, char out[IMAGES_PATH_BYTES], struct err *err)
@@ -132,6 +131,7 @@ static void send_stage_run(void *ctx, struct err *err)
     int rc = dir_make(send->stage, 0700, err);
     if (!rc)
         rc = blobs_read(send->root, send->manifest_digest, &text, err);
+    send->manifest_bytes = text.len;
     if (!rc)
         rc = manifest_parse(text.data, text.len, &none, &arena, &manifest, err);
     if (!rc)
@@ -195,7 +195,7 @@ static void send_answer(struct loop_later *later)
     send_end(CONTAINER_OF(later, struct send, later));
 }
 
-static struct send *send_new(struct images *images, images_simple_done *done, void *owner)
+static struct send *send_new(struct images *images, images_pushed *done, void *owner)
 {
     struct send *send = MEM_NEW(struct send);
     images->ops++;
@@ -221,7 +221,7 @@ static void send_start(struct send *send, const struct image *image)
 }
 
 void images_push(struct images *images, const char *name, const struct registry_auth *auth,
-                 images_simple_done *done, void *owner)
+                 images_pushed *done, void *owner)
 {
     MAGIC_CHECK(images, IMAGES_MAGIC);
     struct send *send = send_new(images, done, owner);

@@ -104,10 +104,12 @@ void images_ask(struct images *images, const struct reference *reference,
 // done runs with CANCELLED, as soon as possible.
 void images_ask_cancel(struct images_ask *ask);
 
-// Sends an image to a registry.
-typedef void images_simple_done(void *owner, const struct err *err);
+// Sends an image to a registry. done says which manifest the registry has now, and how long it is.
+typedef void images_pushed(void *owner, const char *digest, uint64_t size, const struct err *err);
 void images_push(struct images *images, const char *reference, const struct registry_auth *auth,
-                 images_simple_done *done, void *owner);
+                 images_pushed *done, void *owner);
+
+typedef void images_simple_done(void *owner, const struct err *err);
 
 // Asks the registry auth->server ("" is docker's own) whether it takes the name and password.
 // UNAUTHENTICATED when not, UNAVAILABLE, INVALID_ARGUMENT, UNIMPLEMENTED for tokens.

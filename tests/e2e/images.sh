@@ -3,7 +3,7 @@
 # and prune, with dockerd's words where something is refused.
 # ctest: TIMEOUT 240
 . "$(dirname "$0")/../support/lab.sh"
-lab_needs docker conmon crun umoci skopeo busybox docker-registry jq python3
+lab_needs docker conmon crun umoci skopeo busybox docker-registry jq python3 curl
 lab_up 1
 docker() { skep h1 "$@"; }
 skep_start h1
@@ -145,7 +145,16 @@ answers() { on h1 bash -c 'exec 3<>/dev/tcp/127.0.0.1/5000'; }
 eventually 60 answers
 same 'Login Succeeded' "$(echo x | docker login --username me --password-stdin 127.0.0.1:5000 2>/dev/null)" "login"
 echo x | refused 'connection refused' docker login --username me --password-stdin 127.0.0.1:5999
-docker push 127.0.0.1:5000/some/bb:1 >/dev/null
+# manifest_of NAME TAG: what the registry says of it.
+manifest_of()
+{
+  on h1 curl -sSI --max-time 20 -H 'Accept: application/vnd.docker.distribution.manifest.v2+json' \
+    -H 'Accept: application/vnd.oci.image.manifest.v1+json' "http://127.0.0.1:5000/v2/$1/manifests/$2" |
+    tr -d '\r' | awk '{name = tolower($1)} name == "docker-content-digest:" {digest = $2}
+      name == "content-length:" {size = $2} END {print digest " size: " size}'
+}
+docker push 127.0.0.1:5000/some/bb:1 >"$LAB/push"
+same "1: digest: $(manifest_of some/bb 1)" "$(tail -n 1 "$LAB/push")" "what was pushed"
 docker rmi 127.0.0.1:5000/some/bb:1 bb:1 >/dev/null
 docker pull 127.0.0.1:5000/some/bb:1 >"$LAB/pull"
 grep -q '^Digest: sha256:' "$LAB/pull" && grep -q '^Status: Downloaded newer image' "$LAB/pull" || fail "pull: $(cat "$LAB/pull")"

@@ -50,6 +50,12 @@ static void on_done(void *owner, const struct err *err)
     on_image(owner, NULL, err);
 }
 
+static void on_pushed(void *owner, const char *digest, uint64_t size, const struct err *err)
+{
+    ck_assert(err || (str_starts(digest, "sha256:") && size > 0));
+    on_image(owner, NULL, err);
+}
+
 static bool has_answer(void *owner)
 {
     return ((struct answer *)owner)->count > 0;
@@ -347,7 +353,7 @@ START_TEST(an_image_travels_to_a_registry_and_back)
     import(REGISTRY "/test/box:1", id);
     struct answer answer = {0};
     start_registry(false);
-    images_push(fx.images, REGISTRY "/test/box:1", NULL, on_done, &answer);
+    images_push(fx.images, REGISTRY "/test/box:1", NULL, on_pushed, &answer);
     must(await(&answer), &answer);
     struct err err = ERR_INIT;
     ck_assert_int_eq(images_remove(fx.images, id, true, NULL, NULL, &err), 0);
@@ -393,7 +399,7 @@ START_TEST(a_pull_tells_its_progress_and_can_be_cancelled)
     import(REGISTRY "/test/box:2", id);
     struct answer answer = {0}, other = {0};
     start_registry(false);
-    images_push(fx.images, REGISTRY "/test/box:2", NULL, on_done, &answer);
+    images_push(fx.images, REGISTRY "/test/box:2", NULL, on_pushed, &answer);
     must(await(&answer), &answer);
     ck_assert_int_eq(images_remove(fx.images, id, true, NULL, NULL, NULL), 0);
     struct images_pull *pull;
@@ -423,10 +429,10 @@ START_TEST(a_locked_registry_opens_with_credentials_only)
     struct registry_auth wrong = {.username = "keeper", .password = "guess"};
     struct registry_auth right = {.username = "keeper", .password = "correct horse"};
     struct answer answer = {0};
-    images_push(fx.images, REGISTRY "/test/box:4", &wrong, on_done, &answer);
+    images_push(fx.images, REGISTRY "/test/box:4", &wrong, on_pushed, &answer);
     ck_assert_int_eq(await(&answer), -ERR_UNAUTHENTICATED);
     memset(&answer, 0, sizeof answer);
-    images_push(fx.images, REGISTRY "/test/box:4", &right, on_done, &answer);
+    images_push(fx.images, REGISTRY "/test/box:4", &right, on_pushed, &answer);
     must(await(&answer), &answer);
     ck_assert_int_eq(images_remove(fx.images, id, true, NULL, NULL, NULL), 0);
     ck_assert_int_eq(pull(REGISTRY "/test/box:4", false, &answer), -ERR_UNAUTHENTICATED);
