@@ -9,6 +9,7 @@
 #include "agent/crate/config_image.h"
 #include "agent/crate/config_settle.h"
 #include "agent/crate/crates_priv_io.h"
+#include "agent/crate/host_check.h"
 #include "agent/crate/names.h"
 #include "agent/crate/points.h"
 #include "agent/image/rootfs_io.h"
@@ -203,8 +204,10 @@ static int take_volumes_from(struct creation *creation)
         str_format(name, sizeof name, "%.*s", colon ? (int)(colon - text) : (int)strlen(text),
                    text);
         const struct crate *other = crates_find(creation->crates, name, &creation->err);
-        if (!other)
-            return -(int)creation->err.code;
+        if (!other) { // which is no missing image: docker would go and fetch that
+            creation->err.code = ERR_INVALID_ARGUMENT;
+            return -ERR_INVALID_ARGUMENT;
+        }
         points_add(crate->points, other->points, colon && str_equal(colon, ":ro"));
     }
     return 0;
@@ -375,7 +378,9 @@ static int creation_check(struct creation *creation, const char *name, const jso
         return -(int)err->code;
     if (map_count(&creation->crates->by_id) >= CRATES_MAX)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "more than %d containers", CRATES_MAX);
-    int rc = host_config_settle(crate->config, crate->host, creation->crates->defaults, err);
+    int rc = host_check_sharing(crate->config, crate->host, err);
+    if (!rc)
+        rc = host_config_settle(crate->config, crate->host, creation->crates->defaults, err);
     if (!rc)
         rc = choose_runtime(creation);
     if (!rc)

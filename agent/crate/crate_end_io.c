@@ -163,8 +163,8 @@ static void stop_ended(void *owner, const struct err *err)
     struct crate_op *op = crate_op_now(crate);
     if (err)
         op->err = *err;
-    else if (op->kind == OP_STOP)
-        crate_tell(crate, "stop", NULL);
+    else if (!crate->task && (op->kind == OP_STOP || op->kind == OP_RESTART))
+        crate_tell(crate, "stop", NULL); // a task's is told with its end
     // Its exit was told before, so the cleaning is next.
     if (!err && !crate->task && (op->kind == OP_RESTART || op->kind == OP_REMOVE) &&
         !crate_running(crate))
@@ -211,6 +211,7 @@ void crate_restart_begin(struct crate *crate)
         return;
     }
     op->kind = OP_START;
+    op->restarts = true;
     crate_start_begin(crate);
 }
 

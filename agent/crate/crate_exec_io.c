@@ -16,6 +16,7 @@
 #define EXECS_MAX 2000
 // As dockerd 20.10 has it: whatever kept the program from being started.
 #define EXEC_NOT_STARTED 126
+#define COMMAND_BYTES    (32u << 10)      // of one event; a longer command is not told
 #define EXEC_KEEP_NS     (5 * NS_PER_MIN) // after its end
 
 static void exec_free(struct crate_exec *exec)
@@ -52,6 +53,27 @@ static size_t sweep(struct crates *crates)
     return count;
 }
 
+static void tell(const struct crate_exec *exec, const char *what, const char *extra)
+{
+    const char *exit_pair[] = {"execID", exec->id, "exitCode", extra, NULL};
+    const char *pair[] = {"execID", exec->id, NULL};
+    if (exec->crate)
+        crate_tell(exec->crate, what, extra ? exit_pair : pair);
+}
+
+// With the command as dockerd writes it: the program, and its arguments behind a space.
+static void tell_command(const struct crate_exec *exec, const char *what)
+{
+    const json_t *words = config_of(exec->config, "Cmd");
+    struct buf text;
+    buf_init(&text, COMMAND_BYTES);
+    buf_printf(&text, "%s: %s ", what, json_string_value(json_array_get(words, 0)));
+    for (size_t i = 1; i < json_array_size(words); i++)
+        buf_printf(&text, i > 1 ? " %s" : "%s", json_string_value(json_array_get(words, i)));
+    tell(exec, buf_ok(&text) ? buf_cstr(&text) : what, NULL);
+    buf_fini(&text);
+}
+
 int crate_exec_make(struct crate *crate, const json_t *body, struct crate_exec **out,
                     struct err *err)
 {
@@ -82,6 +104,7 @@ int crate_exec_make(struct crate *crate, const json_t *body, struct crate_exec *
     exec->config = config;
     buf_init(&exec->early, RUNTIME_EXEC_INPUT_BYTES);
     list_push_back(&crate->crates->execs, &exec->link);
+    tell_command(exec, "exec_create");
     *out = exec;
     return 0;
 }
@@ -117,14 +140,6 @@ void crate_execs_forget(struct crate *crate)
     }
 }
 
-static void tell(const struct crate_exec *exec, const char *what, const char *extra)
-{
-    const char *exit_pair[] = {"execID", exec->id, "exitCode", extra, NULL};
-    const char *pair[] = {"execID", exec->id, NULL};
-    if (exec->crate)
-        crate_tell(exec->crate, what, extra ? exit_pair : pair);
-}
-
 static void exec_output(void *owner, int stream, const void *bytes, size_t size)
 {
     struct crate_exec *exec = owner;
@@ -148,7 +163,13 @@ static void exec_exited(void *owner, int code, const struct err *err)
         bool denied = err->code == ERR_PERMISSION_DENIED;
         exec->exit_code = EXEC_NOT_STARTED;
         const char *program = json_string_value(json_array_get(config_of(exec->config, "Cmd"), 0));
-        if (missing || denied)
+        if (strstr(err->message, "chdir"))
+            str_format(words, sizeof words,
+                       "OCI runtime exec failed: exec failed: unable to start container process: "
+                       "chdir to cwd (\"%.200s\") set in config.json failed: %s: unknown",
+                       config_str(exec->config, "WorkingDir"),
+                       missing ? "no such file or directory" : "permission denied");
+        else if (missing || denied)
             str_format(words, sizeof words,
                        "OCI runtime exec failed: exec failed: unable to start container process: "
                        "exec: \"%.200s\": %s: unknown",
@@ -163,7 +184,8 @@ static void exec_exited(void *owner, int code, const struct err *err)
         }
     }
     str_format(text, sizeof text, "%d", exec->exit_code);
-    tell(exec, "exec_die", text);
+    if (!err) // what never ran does not die
+        tell(exec, "exec_die", text);
     const struct crate_attach_events *events = exec->events;
     exec->events = NULL;
     if (events)
@@ -234,7 +256,6 @@ static int exec_run(struct crate_exec *exec, bool tty, struct err *err)
 int crate_exec_start(struct crate_exec *exec, bool tty, const struct crate_attach_events *events,
                      void *owner, struct err *err)
 {
-    char what[300];
     if (exec->started)
         return err_set(err, ERR_ABORTED, "Error: Exec command %s has already run", exec->id);
     if (!exec->crate || exec->crate->state != CRATE_RUNNING)
@@ -254,9 +275,7 @@ int crate_exec_start(struct crate_exec *exec, bool tty, const struct crate_attac
     exec->owner = owner;
     if (exec->rows)
         runtime_exec_resize(exec->exec, exec->rows, exec->columns);
-    str_format(what, sizeof what, "exec_start: %.250s",
-               json_string_value(json_array_get(config_of(exec->config, "Cmd"), 0)));
-    tell(exec, what, NULL);
+    tell_command(exec, "exec_start");
     return 0;
 }
 

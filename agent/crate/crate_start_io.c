@@ -235,6 +235,8 @@ static void start_started(void *owner, const struct err *err)
         crate->pid = (int32_t)status.pid;
     crate_link_sandbox(crate);
     crate_tell(crate, "start", NULL);
+    if (crate_op_now(crate)->restarts)
+        crate_tell(crate, "restart", NULL);
     crate_health_begin(crate);
     crate_save(crate, NULL);
     crate_op_end(crate);

@@ -164,6 +164,10 @@ typedef void crate_created(void *owner, const char *id, const json_t *warnings,
 void crates_create(struct crates *crates, const char *name, const json_t *body, crate_created *done,
                    void *owner);
 
+// Tells who listens (crate_event) that this was done with it. `extra`: attributes, names and values
+// in turns, and NULL; NULL: none.
+void crate_tell(const struct crate *crate, const char *action, const char *const *extra);
+
 // A running one is left as it is.
 void crate_start(struct crate *crate, crate_done *done, void *owner);
 // `signal` 0: its own; `seconds` negative: for ever.

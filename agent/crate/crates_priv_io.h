@@ -63,7 +63,8 @@ struct crate_op {
     int signal;
     int64_t seconds;
     bool force, volumes;
-    bool paused; // by this operation
+    bool paused;   // by this operation
+    bool restarts; // a start that is the second half of a restart
     json_t *body;
     struct crate_commit *commit;
     crate_done *done; // NULL for our own
@@ -113,7 +114,6 @@ struct crate_life {
 // crates_io.c
 struct crate *crate_new(struct crates *crates, const char *id);
 void crate_forget(struct crate *crate); // out of the lists; freed at the end of the turn
-void crate_tell(const struct crate *crate, const char *action, const char *const *extra);
 
 // crate_record_io.c: one of a task has no record, which is no error.
 int crate_save(const struct crate *crate, struct err *err);

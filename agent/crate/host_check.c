@@ -177,3 +177,31 @@ int host_check(const json_t *config, const json_t *host, unsigned cpus, struct e
                      "Invalid network mode: invalid container format container:<name|id>");
     return rc;
 }
+
+int host_check_sharing(const json_t *config, const json_t *host, struct err *err)
+{
+    const char *mode = config_str(host, "NetworkMode");
+    bool shares = str_starts(mode, "container:"), hosts = str_equal(mode, "host");
+    bool publishes = json_object_size(config_of(host, "PortBindings")) > 0 ||
+                     config_bool(host, "PublishAllPorts");
+    const struct {
+        bool clash;
+        const char *what;
+    } rows[] = {
+        {shares && *config_str(config, "Hostname"), "hostname and the network mode"},
+        {shares && json_array_size(config_of(host, "Dns")) > 0, "dns and the network mode"},
+        {shares && json_array_size(config_of(host, "ExtraHosts")) > 0,
+         "custom host-to-IP mapping and the network mode"},
+        {(shares || hosts) && *config_str(config, "MacAddress"),
+         "mac-address and the network mode"},
+        {shares && publishes, "port publishing and the container type network mode"},
+        {shares && json_object_size(config_of(config, "ExposedPorts")) > 0,
+         "port exposing and the container type network mode"},
+        {str_equal(config_str(host, "UTSMode"), "host") && *config_str(config, "Hostname"),
+         "hostname and the UTS mode"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        if (rows[i].clash)
+            return err_set(err, ERR_INVALID_ARGUMENT, "conflicting options: %s", rows[i].what);
+    return 0;
+}

@@ -10,6 +10,10 @@
 // 0 when nobody knows. INVALID_ARGUMENT.
 int host_check(const json_t *config, const json_t *host, unsigned cpus, struct err *err);
 
+// What a new container is not given where it shares another's network or the host's: names,
+// addresses and ports of its own. `config` before the image's is merged into it. INVALID_ARGUMENT.
+int host_check_sharing(const json_t *config, const json_t *host, struct err *err);
+
 // The part of it that `docker update` can change.
 int host_check_cpu(const json_t *host, unsigned cpus, struct err *err);
 

@@ -355,8 +355,10 @@ static void resize(struct request *request)
                      good_h ? w : h);
     else if (crate_resize(crate, (unsigned)rows, (unsigned)columns, &err))
         errand_fail(request, &err);
-    else
+    else {
+        crate_tell(crate, "resize", (const char *const[]){"height", h, "width", w, NULL});
         request_empty(request, 200);
+    }
 }
 
 // ---- pruning -----------------------------------------------------------------------------------

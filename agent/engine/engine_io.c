@@ -35,6 +35,7 @@ const struct endpoints *const engine_endpoints[] = {
     &volume_endpoints,
     &container_look_endpoints,
     &commit_endpoints,
+    &container_archive_endpoints,
     &container_upload_endpoints,
     &disk_usage_endpoints,
     &checkup_endpoints,

@@ -79,7 +79,9 @@ uint64_t caps_default(void)
     return set;
 }
 
-static int collect(const struct oci_strings *list, uint64_t *set, bool *all, struct err *err)
+// `option` is the list's name, for the error.
+static int collect(const struct oci_strings *list, const char *option, uint64_t *set, bool *all,
+                   struct err *err)
 {
     *set = 0;
     *all = false;
@@ -90,7 +92,9 @@ static int collect(const struct oci_strings *list, uint64_t *set, bool *all, str
         }
         int number = caps_number(list->items[i]);
         if (number < 0)
-            return err_set(err, ERR_INVALID_ARGUMENT, "invalid capability: \"%s\"", list->items[i]);
+            return err_set(err, ERR_INVALID_ARGUMENT,
+                           "invalid %s: unknown capability: \"%s%.100s\"", option,
+                           str_starts(list->items[i], "CAP_") ? "" : "CAP_", list->items[i]);
         *set |= UINT64_C(1) << number;
     }
     return 0;
@@ -101,9 +105,9 @@ int caps_combine(const struct oci_strings *add, const struct oci_strings *drop, 
 {
     uint64_t added, dropped;
     bool add_all, drop_all;
-    int rc = collect(add, &added, &add_all, err);
+    int rc = collect(add, "CapAdd", &added, &add_all, err);
     if (!rc)
-        rc = collect(drop, &dropped, &drop_all, err);
+        rc = collect(drop, "CapDrop", &dropped, &drop_all, err);
     if (rc)
         return rc;
     // "ALL" on one side makes the other side the exceptions.

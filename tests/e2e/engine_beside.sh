@@ -51,6 +51,46 @@ eventually 60 is timed .State.Running false
 same '0 0' "$(sample timed false | jq -r '"\(.cpu_stats.cpu_usage.total_usage // 0) \(.memory_stats.usage // 0)"')" "a sample of one that has ended"
 docker rm timed >/dev/null
 
+step "events: all that is done with a container"
+since=$(date +%s)
+docker run -d --name told --network none "$I" sleep 1000 >/dev/null
+docker exec told sh -c 'exit 0'
+refused 'executable file not found' docker exec told nosuch
+docker exec told true
+echo x >"$LAB/file"
+docker cp "$LAB/file" told:/tmp
+docker cp told:/tmp/file - >/dev/null
+docker top told >/dev/null
+docker export told >/dev/null
+docker restart -t 0 told >/dev/null
+docker rm -f told >/dev/null
+told() { docker events --since "$since" --until "$(($(date +%s) + 1))" --filter type=container --filter container=told --format '{{.Action}}' | sort |
+  awk '$0 != "kill" || !killed++' | paste -sd,; }
+wanted='archive-path,create,destroy,die,die,exec_create: nosuch ,exec_create: sh -c exit 0,exec_create: true ,exec_die,exec_die'
+wanted+=',exec_start: nosuch ,exec_start: sh -c exit 0,exec_start: true ,export,extract-to-dir,kill,restart,start,start,stop,top'
+# (How many signals an end took is left out: a stock engine tells of each, ours of the one asked for.)
+all_told() { [[ $(told) == "$wanted" ]]; }
+within 60 all_told || fail "events: $(told)"
+
+step "networks that are shared: no name, address or port of one's own"
+docker run -d --name sharer --network none "$I" sleep 1000 >/dev/null
+while IFS='|' read -r why options; do
+  # shellcheck disable=SC2086 # they are several words
+  refused "conflicting options: $why" docker create --network container:sharer $options "$I" true
+done <<'ROWS'
+port publishing and the container type network mode|-p 80:80
+port publishing and the container type network mode|-P
+port exposing and the container type network mode|--expose 80
+hostname and the network mode|--hostname other
+dns and the network mode|--dns 10.0.0.1
+custom host-to-IP mapping and the network mode|--add-host a:10.0.0.1
+ROWS
+refused 'conflicting options: hostname and the UTS mode' docker create --uts host --hostname other "$I" true
+refused 'No such container' docker create --volumes-from nosuch "$I" true
+refused 'invalid CapAdd: unknown capability: "CAP_NOSUCH"' docker create --cap-add NOSUCH "$I" true
+refused 'ps: error: unknown user-defined format specifier "nosuch"' docker top sharer -o nosuch
+docker rm -f sharer >/dev/null
+
 step "terminals: resized, and left by the keys that say so"
 docker run -dit --name tty --network none "$I" sh >/dev/null
 docker run -d --name plain --network none "$I" sleep 1000 >/dev/null

@@ -213,7 +213,7 @@ START_TEST(what_cannot_be_is_refused_in_words)
     refused(&c, ERR_INVALID_ARGUMENT, "6MB");
     c = plain();
     c.cap_add = (struct oci_strings){(const char *const[]){"FLY"}, 1};
-    refused(&c, ERR_INVALID_ARGUMENT, "invalid capability");
+    refused(&c, ERR_INVALID_ARGUMENT, "unknown capability");
     c.cap_add = (struct oci_strings){(const char *const[]){"sys_resource"}, 1};
     refused(&c, ERR_FAILED_PRECONDITION, "CAP_SYS_RESOURCE");
     c = plain();
