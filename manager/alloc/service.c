@@ -210,7 +210,10 @@ static int endpoint_of(struct writer *writer, struct svc *svc, const Swarm__Serv
     rc = vips_allocate(writer->alloc, svc, &wanted, arena, endpoint, err);
     if (rc)
         return rc;
-    bool nothing = !endpoint->spec && endpoint->n_virtual_ips == 0;
+    // One that needs neither ports nor addresses, and never did, is not written for its mode alone
+    // (as in SwarmKit).
+    bool nothing = endpoint->n_virtual_ips == 0 &&
+                   (service->endpoint ? !endpoint->spec : endpoint->n_ports == 0);
     *out = nothing ? NULL : endpoint;
     return 0;
 }

@@ -77,7 +77,7 @@ CONTAINER = {
         "LogConfig": {"Type": "json-file", "Config": {"max-size": "1m"}}, "Ulimits": [{"Name": "nofile", "Soft": 1, "Hard": 1}],
         "Mounts": [{"Type": "volume", "Source": "a", "Target": "/a", "ReadOnly": False}], "Tmpfs": {"/d": ""}, "Sysctls": {"a": "b"},
         "ShmSize": 0, "Init": False, "Devices": [{"PathOnHost": "/dev/null", "PathInContainer": "/dev/null", "CgroupPermissions": "r"}]},
-    "NetworkingConfig": {"EndpointsConfig": {"none": {"Aliases": ["a"], "IPAMConfig": {"IPv4Address": "10.0.0.1"}}}},
+    "NetworkingConfig": {"EndpointsConfig": {"none": {"Aliases": ["a"], "IPAMConfig": {"IPv4Address": ""}}}},
 }
 CONFIG = {"Name": "two", "Labels": {"a": "b"}, "Data": "YQ==", "Templating": {"Name": "golang", "Options": {"a": "b"}}}
 SECRET = {**CONFIG, "Name": "one", "Driver": {"Name": "a", "Options": {"a": "b"}}}

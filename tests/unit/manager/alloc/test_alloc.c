@@ -670,7 +670,7 @@ START_TEST(ports_conflict_names_the_service_and_dnsrr_has_no_vips)
                      "service is not allocated: port '8080' is already in use by service 'a' (a) "
                      "as an ingress port");
     c = get(OBJECT_SERVICE, "c");
-    ck_assert_uint_eq(c->endpoint->n_virtual_ips, 0);
+    ck_assert_ptr_null(c->endpoint);
     remove_object(OBJECT_SERVICE, "a");
     settle();
     b = get(OBJECT_SERVICE, "b");
