@@ -124,6 +124,18 @@ static void tell(const struct carrying *carrying, const char *action)
         crate_tell(crate, action, NULL);
 }
 
+// What was carried; NULL: its client is gone, or has been told what went wrong.
+static struct carrying *carried(struct loop_work *work)
+{
+    struct carrying *carrying = CONTAINER_OF(work, struct carrying, work);
+    if (!errand_back(&carrying->files.errand))
+        return NULL;
+    if (!carrying->files.err.code)
+        return carrying;
+    carrying_fail(carrying);
+    return NULL;
+}
+
 static void get_run(void *ctx)
 {
     struct carrying *carrying = ctx;
@@ -140,13 +152,9 @@ static void get_work(struct loop_work *work)
 
 static void get_done(struct loop_work *work)
 {
-    struct carrying *carrying = CONTAINER_OF(work, struct carrying, work);
-    if (!errand_back(&carrying->files.errand))
+    struct carrying *carrying = carried(work);
+    if (!carrying)
         return;
-    if (carrying->files.err.code) {
-        carrying_fail(carrying);
-        return;
-    }
     if (!carrying->whole)
         put_stat_header(carrying->files.errand.request, &carrying->stat);
     tell(carrying, carrying->whole ? "export" : "archive-path");
@@ -192,13 +200,9 @@ static void head_work(struct loop_work *work)
 
 static void head_done(struct loop_work *work)
 {
-    struct carrying *carrying = CONTAINER_OF(work, struct carrying, work);
-    if (!errand_back(&carrying->files.errand))
+    struct carrying *carrying = carried(work);
+    if (!carrying)
         return;
-    if (carrying->files.err.code) {
-        carrying_fail(carrying);
-        return;
-    }
     put_stat_header(carrying->files.errand.request, &carrying->stat);
     request_empty(carrying->files.errand.request, 200);
 }
@@ -226,13 +230,9 @@ static void put_work(struct loop_work *work)
 
 static void put_done(struct loop_work *work)
 {
-    struct carrying *carrying = CONTAINER_OF(work, struct carrying, work);
-    if (!errand_back(&carrying->files.errand))
+    struct carrying *carrying = carried(work);
+    if (!carrying)
         return;
-    if (carrying->files.err.code) {
-        carrying_fail(carrying);
-        return;
-    }
     tell(carrying, "extract-to-dir");
     request_empty(carrying->files.errand.request, 200);
 }
