@@ -1,4 +1,5 @@
 // The options of `skep run` and `skep create`, and the container they describe.
+#include <ctype.h>
 #include <string.h>
 
 #include "cmd/skep/capabilities.h"
@@ -154,6 +155,16 @@ static void put_endpoint(struct cli *cli, json_t *endpoint, json_t *network, boo
     }
 }
 
+// A network that somebody made, not one that each host has.
+static bool is_users(const char *network)
+{
+    static const char *const hosts[] = {"default", "bridge", "host", "none"};
+    for (size_t i = 0; i < COUNT_OF(hosts); i++)
+        if (str_equal(network, hosts[i]))
+            return false;
+    return !str_starts(network, "container:");
+}
+
 static int put_network(struct cli *cli, json_t *body)
 {
     static const char *const none[] = {"default"};
@@ -168,6 +179,12 @@ static int put_network(struct cli *cli, json_t *body)
         if (!network)
             return bad_flag(cli, "network", items[i]);
         const char *name = text_at(network, "Target");
+        if (!*name)
+            return err_set(&cli->error, ERR_INVALID_ARGUMENT, "no name set for network");
+        if ((at(network, "Aliases") || (i == 0 && args_set(&cli->args, "network-alias"))) &&
+            !is_users(name))
+            return err_set(&cli->error, ERR_INVALID_ARGUMENT,
+                           "network-scoped aliases are only supported for user-defined networks");
         if (i == 0)
             set_text(body, "HostConfig.NetworkMode", name);
         // Dots in a network's name are no path.
@@ -380,6 +397,61 @@ static int put_streams(struct cli *cli, json_t *body)
     return 0;
 }
 
+// Six octets, with colons or dashes between them.
+static bool is_mac(const char *text)
+{
+    for (int i = 0; i < 6; i++, text += 3)
+        if (!isxdigit((unsigned char)text[0]) || !isxdigit((unsigned char)text[1]) ||
+            !(i == 5 ? text[2] == 0 : text[2] == ':' || text[2] == '-'))
+            return false;
+    return true;
+}
+
+// What the docker command looks at before it asks a daemon.
+static int check_values(struct cli *cli)
+{
+    static const struct {
+        const char *flag, *one, *other, *kind;
+        bool joins;
+    } modes[] = {{"cgroupns", "host", "private", "CGROUP", false},
+                 {"pid", "host", "", "PID", true},
+                 {"userns", "host", "", "USER", false},
+                 {"uts", "host", "", "UTS", false}};
+    static const char *const counts[] = {"health-interval", "health-timeout", "health-retries",
+                                         "health-start-period", "health-start-interval"};
+    const struct args *args = &cli->args;
+    const char *const *items;
+    for (size_t i = 0; i < COUNT_OF(modes); i++) {
+        const char *mode = str_or(args_text(args, modes[i].flag), "");
+        if (*mode && !str_equal(mode, modes[i].one) && !str_equal(mode, modes[i].other) &&
+            !(modes[i].joins && str_starts(mode, "container:") && mode[10]))
+            return err_set(&cli->error, ERR_INVALID_ARGUMENT, "--%s: invalid %s mode: %s",
+                           modes[i].flag, modes[i].kind, mode);
+    }
+    for (size_t i = 0; i < COUNT_OF(counts); i++)
+        if (args_number(args, counts[i], 0) < 0)
+            return err_set(&cli->error, ERR_INVALID_ARGUMENT, "--%s cannot be negative", counts[i]);
+    const char *pull = str_or(args_text(args, "pull"), "missing");
+    if (!str_equal(pull, "always") && !str_equal(pull, "missing") && !str_equal(pull, "never"))
+        return err_set(
+            &cli->error, ERR_INVALID_ARGUMENT,
+            "invalid pull option: '%s': must be one of \"always\", \"missing\" or \"never\"", pull);
+    const char *address = str_or(args_text(args, "mac-address"), "");
+    if (*address && !is_mac(address))
+        return err_set(&cli->error, ERR_INVALID_ARGUMENT, "%s is not a valid mac address", address);
+    size_t count = args_list(args, "device", &items);
+    for (size_t i = 0; i < count; i++)
+        // (With "=" it is the name of a device that a file describes.)
+        if (items[i][0] != '/' && !strchr(items[i], '='))
+            return err_set(&cli->error, ERR_INVALID_ARGUMENT, "%s is not an absolute path",
+                           items[i]);
+    count = args_list(args, "volume", &items);
+    for (size_t i = 0; i < count; i++)
+        if (!items[i][0])
+            return err_set(&cli->error, ERR_INVALID_ARGUMENT, "invalid empty volume spec");
+    return 0;
+}
+
 json_t *container_body(struct cli *cli)
 {
     struct args *args = &cli->args;
@@ -400,10 +472,10 @@ json_t *container_body(struct cli *cli)
     else if (args_set(args, "health-cmd"))
         set_at(body, "Healthcheck.Test",
                json_pack("[ss]", "CMD-SHELL", args_text(args, "health-cmd")));
-    if (put_env_options(cli, body, "Env") < 0 || put_restart(cli, body) < 0 ||
-        put_network(cli, body) < 0 || put_mounts(cli, body) < 0 || put_ports(cli, body) < 0 ||
-        put_label_files(cli, body) < 0 || put_disks(cli, body) < 0 || put_gpus(cli, body) < 0 ||
-        put_streams(cli, body) < 0)
+    if (check_values(cli) < 0 || put_env_options(cli, body, "Env") < 0 ||
+        put_restart(cli, body) < 0 || put_network(cli, body) < 0 || put_mounts(cli, body) < 0 ||
+        put_ports(cli, body) < 0 || put_label_files(cli, body) < 0 || put_disks(cli, body) < 0 ||
+        put_gpus(cli, body) < 0 || put_streams(cli, body) < 0)
         return NULL;
     return body;
 }

@@ -54,8 +54,9 @@ int context_expect_free(struct cli *cli, const char *name)
     if (str_equal(name, "default"))
         return err_set(&cli->error, ERR_INVALID_ARGUMENT, "\"default\" is a reserved context name");
     if (strspn(name, NAME_CHARS) != strlen(name) || strlen(name) < 2)
-        return err_set(&cli->error, ERR_INVALID_ARGUMENT,
-                       "context name \"%s\" is invalid: letters, digits and _.+- make names", name);
+        return err_set(
+            &cli->error, ERR_INVALID_ARGUMENT,
+            "context name \"%s\" is invalid: it is two or more of letters, digits and _.+-", name);
     if (is_known(cli, name))
         return err_set(&cli->error, ERR_ALREADY_EXISTS, "context \"%s\" already exists", name);
     return 0;

@@ -1,10 +1,10 @@
 #include "cmd/skep/flags.h"
 
-#include <arpa/inet.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/skep/flag_values.h"
 #include "cmd/skep/text.h"
 #include "proto/base/check.h"
 #include "proto/base/clock.h"
@@ -105,12 +105,23 @@ static int put_item(struct parsing *p, struct flag_value *value, const char *tex
     return 0;
 }
 
-static bool is_ip(struct parsing *p, const char *text)
+// What a value of these kinds must look like, and the form in which it is taken.
+static const struct {
+    enum flag_kind kind;
+    const char *(*take)(const char *text, struct arena *arena, struct err *err);
+} shapes[] = {
+    {FLAG_HOSTS, flag_extra_host},  {FLAG_DOMAINS, flag_domain}, {FLAG_SYSCTLS, flag_sysctl},
+    {FLAG_RULES, flag_device_rule}, {FLAG_CIDRS, flag_cidr},
+};
+
+static int put_shaped(struct parsing *p, struct flag_value *value, enum flag_kind kind,
+                      const char *text)
 {
-    unsigned char ip[16];
-    struct str_part part = str_trim((struct str_part){text, strlen(text)});
-    const char *plain = arena_strndup(p->arena, part.at, part.len);
-    return inet_pton(AF_INET, plain, ip) == 1 || inet_pton(AF_INET6, plain, ip) == 1;
+    size_t i = 0;
+    while (shapes[i].kind != kind)
+        CHECK(++i < COUNT_OF(shapes));
+    const char *taken = shapes[i].take(text, p->arena, p->err);
+    return taken ? put_item(p, value, taken) : -ERR_INVALID_ARGUMENT;
 }
 
 static int put_value(struct parsing *p, const struct flag *flag, const char *text)
@@ -141,7 +152,7 @@ static int put_value(struct parsing *p, const struct flag *flag, const char *tex
                            "bad format of filter (expected name=value)");
         return *text ? put_item(p, value, text) : 0;
     case FLAG_IPS:
-        if (!is_ip(p, text))
+        if (!flag_is_ip(text, p->arena))
             return err_set(p->err, ERR_INVALID_ARGUMENT,
                            "IP address is not correctly formatted: %s", text);
         return put_item(p, value, text);
@@ -149,11 +160,20 @@ static int put_value(struct parsing *p, const struct flag *flag, const char *tex
         if (!str_equal(text, "swarm") && !str_equal(text, "all"))
             return err_set(p->err, ERR_INVALID_ARGUMENT, "the swarm is the only orchestrator");
         return 0;
-    case FLAG_COMMAS: {
+    case FLAG_HOSTS:
+    case FLAG_DOMAINS:
+    case FLAG_SYSCTLS:
+    case FLAG_RULES:
+        return put_shaped(p, value, flag->kind, text);
+    case FLAG_COMMAS:
+    case FLAG_CIDRS: {
         struct str_part part;
-        for (const char *rest = text; str_split(&rest, ',', &part);)
-            if (put_item(p, value, arena_strndup(p->arena, part.at, part.len)) < 0)
+        for (const char *rest = text; str_split(&rest, ',', &part);) {
+            const char *item = arena_strndup(p->arena, part.at, part.len);
+            if ((flag->kind == FLAG_CIDRS ? put_shaped(p, value, FLAG_CIDRS, item)
+                                          : put_item(p, value, item)) < 0)
                 return -ERR_INVALID_ARGUMENT;
+        }
         return 0;
     }
     default:

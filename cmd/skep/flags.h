@@ -19,6 +19,11 @@ enum flag_kind {
     FLAG_LABELS,   // may be repeated: key=value, where the key is not empty
     FLAG_FILTERS,  // may be repeated: name=value
     FLAG_IPS,      // may be repeated: an IP address
+    FLAG_HOSTS,    // the same: name:ip, name=ip (the list has name:ip)
+    FLAG_DOMAINS,  // the same: a domain to search names in
+    FLAG_SYSCTLS,  // the same: key=value, of settings that a container has for itself
+    FLAG_RULES,    // the same: "c 1:3 rw", of devices
+    FLAG_CIDRS,    // the same: a list of networks with commas
     FLAG_INT,      // a whole number, also negative
     FLAG_UINT,     // a whole number from 0
     FLAG_FLOAT,    // a number

@@ -43,12 +43,6 @@ static const char *create(struct cli *cli, json_t *body)
     const char *target =
         textf(cli, "/containers/create?%s%s", parameter(cli, "name", args_text(args, "name")),
               parameter(cli, "platform", args_text(args, "platform")));
-    if (!strstr(" always missing never ", textf(cli, " %s ", pull))) {
-        err_set(&cli->error, ERR_INVALID_ARGUMENT,
-                "invalid pull option: '%s': must be one of \"always\", \"missing\" or \"never\"",
-                pull);
-        return NULL;
-    }
     const char *file = args_text(args, "cidfile");
     if (file && file_exists(file)) {
         err_set(&cli->error, ERR_ALREADY_EXISTS,
@@ -82,7 +76,9 @@ static const char *create(struct cli *cli, json_t *body)
 static int run_create(struct cli *cli)
 {
     json_t *body = container_body(cli);
-    const char *id = body ? create(cli, body) : NULL;
+    if (!body)
+        return failed_with(cli, 125);
+    const char *id = create(cli, body);
     if (!id)
         return failed(cli);
     say(cli, "%s\n", id);
@@ -351,7 +347,7 @@ static int run_exec(struct cli *cli)
 // ---- the table ----------------------------------------------------------------------------------
 
 #define CREATE_FLAGS                                                                               \
-    {"add-host", 0, FLAG_LIST, "name:ip", "Line of the container's /etc/hosts"},                   \
+    {"add-host", 0, FLAG_HOSTS, "name:ip", "Line of the container's /etc/hosts"},                  \
         {"annotation", 0, FLAG_LIST, "key=value", "Annotation for the runtime"},                   \
         {"attach", 'a', FLAG_LIST, "stream", "Join only stdin, stdout or stderr"},                 \
         {"blkio-weight", 0, FLAG_UINT, "weight", "Share of the disks, 10 to 1000"},                \
@@ -370,7 +366,7 @@ static int run_exec(struct cli *cli)
         {"cpuset-cpus", 0, FLAG_TEXT, "list", "Processors it may run on"},                         \
         {"cpuset-mems", 0, FLAG_TEXT, "list", "Memory nodes it may use"},                          \
         {"device", 0, FLAG_LIST, "device", "Give it a device of the host"},                        \
-        {"device-cgroup-rule", 0, FLAG_LIST, "rule", "Rule of its allowed devices"},               \
+        {"device-cgroup-rule", 0, FLAG_RULES, "rule", "Rule of its allowed devices"},              \
         {"device-read-bps", 0, FLAG_LIST, "device:rate", "Bytes a second it may read"},            \
         {"device-read-iops", 0, FLAG_LIST, "device:rate", "Reads a second"},                       \
         {"device-write-bps", 0, FLAG_LIST, "device:rate", "Bytes a second it may write"},          \
@@ -378,7 +374,7 @@ static int run_exec(struct cli *cli)
         {"disable-content-trust", 0, FLAG_TRUE, NULL, "Signatures are never looked at"},           \
         {"dns", 0, FLAG_IPS, "address", "Name server"},                                            \
         {"dns-option", 0, FLAG_LIST, "option", "Option of the resolver"},                          \
-        {"dns-search", 0, FLAG_LIST, "domain", "Domain names are searched in"},                    \
+        {"dns-search", 0, FLAG_DOMAINS, "domain", "Domain names are searched in"},                 \
         {"domainname", 0, FLAG_TEXT, "name", "NIS domain name"},                                   \
         {"entrypoint", 0, FLAG_TEXT, "command", "Run this in place of the image's entrypoint"},    \
         {"env", 'e', FLAG_LIST, "KEY=value", "Set a variable of the environment"},                 \
@@ -437,7 +433,7 @@ static int run_exec(struct cli *cli)
         {"stop-signal", 0, FLAG_TEXT, "signal", "What asks it to end"},                            \
         {"stop-timeout", 0, FLAG_INT, "seconds", "How long it may take to end"},                   \
         {"storage-opt", 0, FLAG_LIST, "key=value", "Option of its storage"},                       \
-        {"sysctl", 0, FLAG_LIST, "key=value", "Kernel setting"},                                   \
+        {"sysctl", 0, FLAG_SYSCTLS, "key=value", "Kernel setting"},                                \
         {"tmpfs", 0, FLAG_LIST, "folder", "Folder kept in memory"},                                \
         {"tty", 't', FLAG_BOOL, NULL, "Give it a terminal"},                                       \
         {"ulimit", 0, FLAG_LIST, "name=n:m", "Limit of its processes"},                            \

@@ -421,7 +421,7 @@ static const struct flag init_flags[] = {
     SPEC_FLAGS,
     JOIN_FLAGS,
     {"data-path-port", 0, FLAG_UINT, "port", "UDP port of container traffic (default 4789)"},
-    {"default-addr-pool", 0, FLAG_COMMAS, "subnets", "Where overlay networks get subnets from"},
+    {"default-addr-pool", 0, FLAG_CIDRS, "subnets", "Where overlay networks get subnets from"},
     {"default-addr-pool-mask-length", 0, FLAG_UINT, "bits", "Size of those subnets (default 24)"},
     {"force-new-cluster", 0, FLAG_BOOL, NULL, "Make a new swarm of what this node knows"},
     {0},

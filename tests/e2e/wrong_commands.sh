@@ -62,6 +62,21 @@ m|1|requires at least 1 argument|service create
 m|125|unknown flag: --nosuch|service create --nosuch x
 m|125|invalid argument "-1" for "--replicas" flag|service create --replicas -1 IMAGE
 m|125|invalid argument "x" for "--replicas" flag|service create --replicas x IMAGE
+m|125|invalid string being converted to CIDR: odd|swarm init --default-addr-pool odd
+m|125|"--dns-search" flag: a=b is not a valid domain|service create --dns-search a=b IMAGE
+m|125|"--host" flag: invalid IP address in add-host: "b"|service create --host a=b IMAGE
+m|125|"--add-host" flag: bad format for add-host: "odd"|create --add-host odd IMAGE
+m|125|"--sysctl" flag: sysctl 'odd' is not allowed|create --sysctl odd IMAGE
+m|125|"--device-cgroup-rule" flag: invalid device cgroup format 'odd'|create --device-cgroup-rule odd IMAGE
+m|125|--cgroupns: invalid CGROUP mode|create --cgroupns odd IMAGE
+m|125|--pid: invalid PID mode|create --pid odd IMAGE
+m|125|invalid pull option: 'odd'|create --pull odd IMAGE
+m|125|odd is not a valid mac address|create --mac-address odd IMAGE
+m|125|odd is not an absolute path|create --device odd IMAGE
+m|125|invalid empty volume spec|create --volume= IMAGE
+m|125|no name set for network|create --network= IMAGE
+m|125|aliases are only supported for user-defined networks|create --network-alias odd IMAGE
+m|125|--health-retries cannot be negative|create --health-retries -1 IMAGE
 m|1|unknown mode: nosuch|service create --mode nosuch IMAGE
 m|1|replicas can only be used with replicated|service create --mode global --replicas 2 IMAGE
 m|1|valid as a DNS name component|service create --no-resolve-image --name bad/name IMAGE
