@@ -310,19 +310,24 @@ static int check_runtime_item(const struct option *option, const char *name, con
     return 0;
 }
 
+static int wrong_form(const struct option *option, struct err *err)
+{
+    return err_set(err, ERR_INVALID_ARGUMENT, "\"%s\" must be %s", option->key,
+                   option_form(option->kind));
+}
+
 static int take_json(struct config *config, const struct option *option, json_t *value,
                      struct buf *warnings, struct err *err)
 {
     char text[CONFIG_VALUE_BYTES];
-    const char *const wrong = "the value in the configuration file has the wrong form";
     if (!is_list(option->kind)) {
         if (!scalar_text(value, text, sizeof text))
-            return bad_value(option, "", wrong, err);
+            return wrong_form(option, err);
         return take(config, option, text, warnings, err);
     }
     bool object = option->kind != OPTION_LIST && option->kind != OPTION_POOLS;
     if (object ? !json_is_object(value) : !json_is_array(value))
-        return bad_value(option, "", wrong, err);
+        return wrong_form(option, err);
     // What has no effect here has none whatever it holds: one line for all of it.
     if (option->use == OPTION_MEANINGLESS)
         return take(config, option, "", warnings, err);
@@ -336,7 +341,7 @@ static int take_json(struct config *config, const struct option *option, json_t 
             if ((result = check_runtime_item(option, key, item, err)))
                 return result;
             if (!item_text(option->kind, key, item, text, sizeof text))
-                return bad_value(option, key, wrong, err);
+                return wrong_form(option, err);
             if ((result = take(config, option, text, warnings, err)))
                 return result;
         }
@@ -345,7 +350,7 @@ static int take_json(struct config *config, const struct option *option, json_t 
     json_array_foreach(value, index, item)
     {
         if (!item_text(option->kind, NULL, item, text, sizeof text))
-            return bad_value(option, "", wrong, err);
+            return wrong_form(option, err);
         if ((result = take(config, option, text, warnings, err)))
             return result;
     }
@@ -384,10 +389,9 @@ int config_parse_file(struct config *config, const void *text, size_t size, size
         return 0; // an empty file says nothing, as with dockerd
     json_t *root = json_parse(text, size, err);
     if (!root)
-        return err_wrap(err, "configuration file");
-    int result = json_is_object(root)
-                     ? take_object(config, root, count, args, warnings, err)
-                     : err_set(err, ERR_INVALID_ARGUMENT, "the configuration file is no object");
+        return -(int)err->code;
+    int result = json_is_object(root) ? take_object(config, root, count, args, warnings, err)
+                                      : err_set(err, ERR_INVALID_ARGUMENT, "it must be an object");
     json_decref(root);
     return result;
 }

@@ -35,7 +35,8 @@ struct node {
     struct loop loop;
     struct heap heap;
     uv_signal_t signals[3];
-    int lock_fd; // of the data folder
+    int lock_fd;      // of the data folder
+    int exec_lock_fd; // of the run-time folder; -1 when that is the same
     struct sockets api_sockets;
     struct api *api;
     struct station *station;

@@ -40,7 +40,9 @@ int node_configure(struct config *config, size_t count, const char *const *args,
     buf_init(&text, CONFIG_FILE_BYTES_MAX);
     result = file_read(config->config_file, &text, err);
     if (result == 0)
-        result = config_parse_file(config, text.data, text.len, count, args, warnings, err);
+        result = config_parse_file(config, text.data, text.len, count, args, warnings, err)
+                     ? err_wrap(err, "%s", config->config_file)
+                     : 0;
     else if (result == -ERR_NOT_FOUND && !chosen)
         result = 0;
     buf_fini(&text);
@@ -149,16 +151,35 @@ int node_private_folder(const char *path, uid_t uid, gid_t gid, struct err *err)
     return result;
 }
 
-// Two daemons on one data folder would destroy it.
-static int lock_data_root(struct node *node, struct err *err)
+// Two daemons on one data folder would destroy it, and two on one folder of run-time files would
+// take each other's containers and rules for leftovers.
+static int lock_folder(const char *path, int *fd, struct err *err)
 {
-    node->lock_fd = open(node->config->data_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (node->lock_fd < 0)
-        return err_set_errno(err, errno, "open %s", node->config->data_root);
-    if (flock(node->lock_fd, LOCK_EX | LOCK_NB))
-        return err_set(err, ERR_FAILED_PRECONDITION, "another skepd uses %s",
-                       node->config->data_root);
+    *fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*fd < 0)
+        return err_set_errno(err, errno, "open %s", path);
+    if (flock(*fd, LOCK_EX | LOCK_NB))
+        return err_set(err, ERR_FAILED_PRECONDITION, "another skepd uses %s", path);
     return 0;
+}
+
+// The run-time files may lie in the data folder itself, which is locked then.
+static int lock_exec_root(struct node *node, struct err *err)
+{
+    struct stat data, exec;
+    if (fstat(node->lock_fd, &data) || stat(node->config->exec_root, &exec))
+        return err_set_errno(err, errno, "look at %s", node->config->exec_root);
+    if (data.st_dev == exec.st_dev && data.st_ino == exec.st_ino)
+        return 0;
+    return lock_folder(node->config->exec_root, &node->exec_lock_fd, err);
+}
+
+// What somebody named has to be there: without it containers would not be confined as was asked.
+static int check_seccomp_profile(const struct config *config, struct err *err)
+{
+    if (str_empty(config->seccomp_profile) || access(config->seccomp_profile, R_OK) == 0)
+        return 0;
+    return err_set_errno(err, errno, "seccomp-profile %s", config->seccomp_profile);
 }
 
 static void set_client(void *ctx, struct rpc_client *client)
@@ -221,9 +242,13 @@ static int prepare(struct node *node, struct err *err)
     struct config *config = node->config;
     int result = node_private_folder(config->data_root, 0, 0, err);
     if (!result)
-        result = lock_data_root(node, err);
+        result = lock_folder(config->data_root, &node->lock_fd, err);
     if (!result)
         result = dir_make(config->exec_root, 0755, err);
+    if (!result)
+        result = lock_exec_root(node, err);
+    if (!result)
+        result = check_seccomp_profile(config, err);
     if (!result)
         result = pidfile_take(config->pidfile, err);
     if (!result && !str_format(node->manager_folder, sizeof node->manager_folder, "%s/%s",
@@ -343,6 +368,8 @@ static void clean_up(struct node *node)
     loop_fini(&node->loop);
     sockets_unbind(&node->api_sockets);
     pidfile_drop(node->config->pidfile);
+    if (node->exec_lock_fd >= 0)
+        close(node->exec_lock_fd);
     if (node->lock_fd >= 0)
         close(node->lock_fd);
 }
@@ -366,7 +393,7 @@ int node_run(struct config *config, size_t count, const char *const *args, struc
     node->config = config;
     node->args_count = count;
     node->args = args;
-    node->lock_fd = -1;
+    node->lock_fd = node->exec_lock_fd = -1;
     node->cluster.fd = node->local.fd = -1;
     log_set_level(node_log_level(config));
     log_warnings(warnings);

@@ -190,3 +190,25 @@ const char *option_name(const struct option *option)
 {
     return option->flag ? option->flag : option->key;
 }
+
+const char *option_form(enum option_kind kind)
+{
+    switch (kind) {
+    case OPTION_BOOL:
+        return "true or false";
+    case OPTION_NUMBER:
+        return "a number";
+    case OPTION_TEXT:
+        return "a text";
+    case OPTION_MAP:
+        return "an object of texts: {\"key\": \"value\"}";
+    case OPTION_POOLS:
+        return "an array of {\"base\": \"10.0.0.0/8\", \"size\": 24}";
+    case OPTION_ULIMITS:
+        return "an object of {\"Name\": \"nofile\", \"Soft\": 1024, \"Hard\": 2048} by name";
+    case OPTION_RUNTIMES:
+        return "an object of {\"path\": \"/usr/bin/NAME\"} by name";
+    default:
+        return "an array of texts";
+    }
+}

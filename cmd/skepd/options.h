@@ -45,4 +45,7 @@ const struct option *option_by_key(const char *key);
 // The name operators know it by: the flag, else the key.
 const char *option_name(const struct option *option);
 
+// What daemon.json has for an option of the kind, in words.
+const char *option_form(enum option_kind kind);
+
 #endif

@@ -276,13 +276,15 @@ static void open_containers(struct station *station)
     if (containers_open(&containers, &station->containers, &err)) {
         log_warn("this machine cannot run containers", "err=\"%s\"", err.message);
         str_format(station->refusal.why, sizeof station->refusal.why,
-                   "this node cannot run containers: %s", err.message);
+                   "this node cannot run containers: %s; mend that, and restart skepd",
+                   err.message);
         station->containers = NULL;
     }
     if (station->containers && open_crates(station, &containers, &err)) {
         log_error("containers of this node cannot be served", "err=\"%s\"", err.message);
         str_format(station->refusal.why, sizeof station->refusal.why,
-                   "this node cannot run containers: %s", err.message);
+                   "this node cannot run containers: %s; mend that, and restart skepd",
+                   err.message);
     }
     free_programs(names, config->runtimes.count);
     free(state);

@@ -133,8 +133,12 @@ refused 'another skepd uses|runs already' on h1 "$SKEP_BUILD/skepd" --data-root 
 [[ ! -e $LAB/h1/other.pid && ! -e $LAB/h1/other.sock ]] || fail "the second daemon left files"
 refused 'served by another|runs already' on h1 "$SKEP_BUILD/skepd" --data-root "$LAB/h1/data2" \
   --exec-root "$LAB/h1/exec2" --pidfile "$LAB/h1/skepd.pid" --host "unix://$LAB/h1/other.sock"
+refused 'another skepd uses .*/exec' on h1 "$SKEP_BUILD/skepd" --data-root "$LAB/h1/data3" \
+  --exec-root "$LAB/h1/exec" --pidfile "$LAB/h1/other.pid" --host "unix://$LAB/h1/other.sock"
 
 step "wrong command lines are refused"
+refused 'seccomp-profile /nosuch: No such file' on h1 "$SKEP_BUILD/skepd" --data-root "$LAB/h1/data3" \
+  --exec-root "$LAB/h1/exec3" --pidfile "$LAB/h1/other.pid" --seccomp-profile /nosuch
 refused 'unknown flag: --nonsense' on h1 "$SKEP_BUILD/skepd" --nonsense
 refused 'userns-remap is not supported' on h1 "$SKEP_BUILD/skepd" --userns-remap=default
 

@@ -231,16 +231,16 @@ END_TEST
 static const struct {
     const char *text, *says;
 } wrong_files[] = {
-    {"{", "configuration file"},
-    {"[]", "is no object"},
-    {"{\"debug\": 1,}", "configuration file"},
+    {"{", "invalid JSON at line 1"},
+    {"[]", "must be an object"},
+    {"{\"debug\": 1,}", "invalid JSON at line 1"},
     {"{\"no-such-key\": 1}", "don't match any configuration option: no-such-key"},
     {"{\"host\": [\"unix:///a\"]}", "don't match any configuration option: host"},
-    {"{\"hosts\": \"unix:///a\"}", "wrong form"},
-    {"{\"hosts\": [1]}", "wrong form"},
-    {"{\"data-root\": [\"/d\"]}", "wrong form"},
+    {"{\"hosts\": \"unix:///a\"}", "\"hosts\" must be an array of texts"},
+    {"{\"hosts\": [1]}", "\"hosts\" must be an array of texts"},
+    {"{\"data-root\": [\"/d\"]}", "\"data-root\" must be a text"},
     {"{\"debug\": \"perhaps\"}", "must be true or false"},
-    {"{\"default-address-pools\": [{\"base\": \"10.0.0.0/8\"}]}", "wrong form"},
+    {"{\"default-address-pools\": [{\"base\": \"10.0.0.0/8\"}]}", "must be an array of {\"base\""},
     {"{\"runtimes\": {\"x\": {\"path\": \"/x\", \"runtimeArgs\": [\"-y\"]}}}",
      "runtimeArgs of runtime x is not supported"},
     {"{\"userns-remap\": \"default\"}", "userns-remap is not supported"},
