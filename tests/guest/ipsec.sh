@@ -53,7 +53,9 @@ node()
 }
 declare -A input keeper
 has_done() { grep -qx "done $2" "$work/$1.out"; }
-guarded() { ip netns exec "$1" nft list table ip skep_guard; }
+# Its last rule is looked for: while the kernel loads its packet filter for the first time, nft lists
+# a table that is not there without an error.
+guarded() { ip netns exec "$1" nft list table ip skep_guard | grep 'meta mark set' >/dev/null; }
 # keys NODE N: the keys are N, N+1, N+2 now.
 keys()
 {
