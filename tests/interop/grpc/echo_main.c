@@ -384,7 +384,7 @@ static void ask_start(struct ask *ask, struct rpc_client *client, const char *pa
 
 static void ask_wait(struct ask *ask)
 {
-    if (!loop_run_until(&loop, is_done, ask, 20000)) {
+    if (!loop_run_until(&loop, is_done, ask, 60000)) {
         printf("wrong: a call does not end\n");
         exit(1);
     }
@@ -466,7 +466,7 @@ static void check_streams(struct rpc_client *client)
         blob.data.len = (size_t)i * 100;
         expect(rpc_request_send(ask.request, &blob.base, &err) == 0, "chat's send");
         ask.messages = 0;
-        expect(loop_run_until(&loop, has_message, &ask, 5000) && ask.messages == 1, "chat");
+        expect(loop_run_until(&loop, has_message, &ask, 60000) && ask.messages == 1, "chat");
     }
     rpc_request_end(ask.request);
     ask_wait(&ask);

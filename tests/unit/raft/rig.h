@@ -10,7 +10,7 @@
 #include "raft/node_io.h"
 
 #define RIG_NODES_MAX 4
-#define RIG_WAIT_MS   20000
+#define RIG_WAIT_MS   60000
 
 // One member: its store is a map from key to value, its entries are "key=value".
 struct rig_member {

@@ -64,7 +64,7 @@ static bool never(void *ctx)
 static void until_readable(int fd)
 {
     struct pollfd entry = {.fd = fd, .events = POLLIN};
-    for (int i = 0; i < 8000; i++) {
+    for (int i = 0; i < 60000; i++) {
         turn();
         if (poll(&entry, 1, 1) > 0)
             return;

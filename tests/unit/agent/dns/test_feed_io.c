@@ -69,7 +69,7 @@ static bool settled(void *ctx)
 // Everything sent was also received.
 static void settle(void)
 {
-    ck_assert(loop_run_until(&loop, settled, NULL, 5000));
+    ck_assert(loop_run_until(&loop, settled, NULL, 60000));
     size_t before;
     do {
         before = messages;

@@ -21,7 +21,7 @@
 #define PORT  7777
 #define WAIT  10000
 #define AUDIT 100
-#define TRIES 1500 // of 20 ms: no promise, only an end
+#define TRIES 3000 // of 20 ms: no promise, only an end
 
 static struct loop loop;
 static struct nets *nets;

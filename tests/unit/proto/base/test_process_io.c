@@ -10,7 +10,7 @@
 #include "proto/base/check.h"
 #include "proto/base/process_io.h"
 
-#define DEADLINE_MS 10000
+#define DEADLINE_MS 60000
 
 struct outcome {
     int count;

@@ -236,13 +236,20 @@ static bool is_set(void *ctx)
     return *(bool *)ctx;
 }
 
+void rig_close_server(struct rig *rig, int64_t grace_ms)
+{
+    rpc_server_close(rig->server, grace_ms, &rig->loop, set_flag, &rig->server_closed);
+    rig->server = NULL;
+}
+
 void rig_stop(struct rig *rig)
 {
     if (rig->client) {
         rpc_client_close(rig->client, set_flag, &rig->client_closed);
         ck_assert(loop_run_until(&rig->loop, is_set, &rig->client_closed, RIG_WAIT_MS));
     }
-    rpc_server_close(rig->server, rig->options.grace_ms, &rig->loop, set_flag, &rig->server_closed);
+    if (rig->server)
+        rig_close_server(rig, rig->options.grace_ms);
     ck_assert(loop_run_until(&rig->loop, is_set, &rig->server_closed, RIG_WAIT_MS));
     for (size_t i = 0; i < rig->options.threads; i++)
         loop_thread_stop(&rig->threads[i]);

@@ -49,6 +49,9 @@ struct rig {
 void rig_start(struct rig *rig, const struct rig_options *options); // NULL: none
 void rig_stop(struct rig *rig);
 
+// The server ends, as rpc_server_close has it; rig_stop then waits for that.
+void rig_close_server(struct rig *rig, int64_t grace_ms);
+
 // Another server, once the first is closed, maybe where it was.
 void rig_serve(struct rig *rig, const struct addr *at);
 

@@ -55,7 +55,7 @@ static enum err_code call(struct rpc_client *client)
 {
     done = false;
     struct rpc_request_spec spec = {
-        .path = TEST_ECHO, .kind = RPC_UNARY, .timeout_ms = 5000, .on_done = on_done};
+        .path = TEST_ECHO, .kind = RPC_UNARY, .timeout_ms = RIG_WAIT_MS, .on_done = on_done};
     rpc_client_call_bytes(client, &spec, "x", 1);
     ck_assert(loop_run_until(&rig.loop, is_set, &done, RIG_WAIT_MS));
     return code;

@@ -226,8 +226,12 @@ START_TEST(paused_reader_slows_the_sender_down)
     call->pause_first = true;
     while (call->messages == 0)
         rig_idle(&rig, 1);
-    rig_idle(&rig, 300);
-    unsigned before = __atomic_load_n(&rig.flooded, __ATOMIC_RELAXED);
+    // Where the server has a thread of its own it fills them in its own time.
+    unsigned before;
+    do {
+        before = __atomic_load_n(&rig.flooded, __ATOMIC_RELAXED);
+        rig_idle(&rig, 300);
+    } while (__atomic_load_n(&rig.flooded, __ATOMIC_RELAXED) != before);
     ck_assert_uint_ge(call->messages, 1);
     // The queues, windows and socket buffers between the two hold what they hold, and no more.
     ck_assert_uint_le(before, 200);
@@ -268,14 +272,13 @@ START_TEST(closing_the_server_lets_calls_end)
 {
     struct rig rig;
     struct rig_options options = ways[_i];
-    options.grace_ms = 5000;
     rig_start(&rig, &options);
     struct rig_call *call = rig_call(&rig, TEST_CHAT, RPC_BIDI_STREAM, NULL, 0, 0);
     struct err err = ERR_INIT;
     ck_assert_int_eq(rpc_request_send_bytes(call->request, "a", 1, &err), 0);
     while (call->messages == 0)
         rig_idle(&rig, 1);
-    rpc_server_close(rig.server, 5000, &rig.loop, NULL, NULL);
+    rig_close_server(&rig, RIG_WAIT_MS);
     rig_idle(&rig, 400); // GOAWAY, twice
     ck_assert(!call->done);
     ck_assert_int_eq(rpc_request_send_bytes(call->request, "b", 1, &err), 0);
@@ -288,12 +291,7 @@ START_TEST(closing_the_server_lets_calls_end)
     rig_wait(&rig, call);
     ck_assert_int_eq(call->status.err.code, ERR_DEADLINE_EXCEEDED);
     rig_call_free(call);
-    rpc_client_close(rig.client, NULL, NULL);
-    rig_idle(&rig, 100);
-    for (size_t i = 0; i < options.threads; i++)
-        loop_thread_stop(&rig.threads[i]);
-    free(rig.threads);
-    loop_fini(&rig.loop);
+    rig_stop(&rig);
 }
 END_TEST
 
@@ -303,18 +301,13 @@ START_TEST(server_that_ends_at_once_cancels_what_runs)
     rig_start(&rig, &ways[_i]);
     struct rig_call *call = rig_call(&rig, TEST_HANG, RPC_SERVER_STREAM, "", 0, 0);
     rig_until(&rig, &rig.hanging, 1);
-    rpc_server_close(rig.server, 0, &rig.loop, NULL, NULL);
+    rig_close_server(&rig, 0);
     rig_wait(&rig, call);
     ck_assert_int_eq(call->status.err.code, ERR_UNAVAILABLE);
     rig_call_free(call);
-    rpc_client_close(rig.client, NULL, NULL);
     rig_until(&rig, &rig.cancelled, 1);
-    rig_idle(&rig, 100);
+    rig_stop(&rig);
     ck_assert_uint_eq(rig.cancelled, 1);
-    for (size_t i = 0; i < ways[_i].threads; i++)
-        loop_thread_stop(&rig.threads[i]);
-    free(rig.threads);
-    loop_fini(&rig.loop);
 }
 END_TEST
 
