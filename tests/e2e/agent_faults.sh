@@ -2,7 +2,6 @@
 # What goes wrong under a task is said in its error, costs nobody else, and is over when its cause is: a
 # runtime that fails, a monitor that is killed, cgroups that are gone, a full disk, links that lead out
 # of the container, clients that go away; what a lost life left is taken away.
-# ctest: TIMEOUT 300
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox curl jq
 lab_up 1

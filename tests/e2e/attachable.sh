@@ -2,7 +2,6 @@
 # Containers that users make on networks of the swarm that are attachable: they reach each other across
 # two nodes by name, and services; their addresses are given back when they end, and a restart of skepd
 # keeps them.
-# ctest: TIMEOUT 600
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox nft python3
 lab_up 2

@@ -2,7 +2,6 @@
 # Managers whose keys are locked, the root's rotation as managers and workers see it, and a cluster that
 # lost its quorum founded anew. After all of it no key, token or secret stands in a log (all of them at
 # their most talkative), in the data folders, or where other processes look.
-# ctest: TIMEOUT 300
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox openssl
 lab_up 2

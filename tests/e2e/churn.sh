@@ -2,7 +2,6 @@
 # Many short lives of tasks: what a node holds afterwards is what it held before: processes, mounts,
 # namespaces, cgroups, descriptors, files. LIVES=5000 is the drill; the tests run a short form of it.
 # MANAGER=stock has a stock dockerd on a second host order the lives.
-# ctest: TIMEOUT 300
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox
 MANAGER=${MANAGER:-skep}

@@ -2,8 +2,7 @@
 # Every command for swarms, nodes, networks, secrets and configurations, each with what it brings about
 # and what it refuses, by the newest docker command of this machine against three nodes.
 # SKEP_E2E_ENGINE=stock runs the same on stock engines, to show that the script itself is honest.
-# ctest: TIMEOUT 300
-# ctest-stock: TIMEOUT 600
+# ctest-stock: TIMEOUT 1800 COST 60
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox nft
 lab_commands

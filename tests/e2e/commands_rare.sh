@@ -3,8 +3,7 @@
 # with what it brings about, or with the words it is refused with; by the newest docker command of this
 # machine against two nodes. SKEP_E2E_ENGINE=stock tries the same on stock engines, as far as they get on this
 # kernel.
-# ctest: TIMEOUT 400
-# ctest-stock: TIMEOUT 700
+# ctest-stock: TIMEOUT 1800 COST 60
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox nft jq
 lab_commands

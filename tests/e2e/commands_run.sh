@@ -2,8 +2,7 @@
 # The flags that few people give, of the commands for containers: each with what it brings about, or with
 # the words it is refused with; by the newest docker command of this machine. SKEP_E2E_ENGINE=stock runs
 # the same on a stock engine, to show that the script itself is honest.
-# ctest: TIMEOUT 300
-# ctest-stock: TIMEOUT 400
+# ctest-stock: TIMEOUT 1800
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox nft jq script
 lab_commands

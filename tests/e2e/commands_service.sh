@@ -3,8 +3,8 @@
 # them: each with what it brings about inside of the container or the API, and what is refused; by the
 # newest docker command of this machine against three nodes. SKEP_E2E_ENGINE=stock runs the same on
 # stock engines, to show that the script itself is honest.
-# ctest: TIMEOUT 600
-# ctest-stock: TIMEOUT 900
+# ctest: COST 60
+# ctest-stock: TIMEOUT 1800 COST 110
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox nft jq script
 lab_commands

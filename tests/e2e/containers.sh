@@ -1,7 +1,6 @@
 #!/bin/bash
 # `docker run` and its kin against skepd: containers that users make, their lives, streams and lists; they
 # outlive skepd, and removing them leaves nothing behind.
-# ctest: TIMEOUT 500
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox script jq
 lab_up 1

@@ -149,7 +149,7 @@ for round in 1 2 3 4 5; do
   start h1 skepd "$SKEP_BUILD/skepd" --host "unix://$sock" --data-root "$LAB/h1/skep" --exec-root "$LAB/h1/exec" \
     --pidfile "$LAB/h1/skepd.pid" --config-file /dev/null
   eventually 60 pinged
-  docker service scale --detach "web=$((round % 2))" >/dev/null || fail "round $round: the manager takes no commands yet"
+  in_sequence docker service scale --detach "web=$((round % 2))" >/dev/null || fail "round $round: the manager takes no commands yet"
   same "active true" "$(docker info --format '{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}')" "the node"
 done
 skep_stop h1

@@ -1,7 +1,6 @@
 #!/bin/bash
 # A network of its own for the traffic of containers: --data-path-addr and --data-path-port. What containers
 # say to each other goes there and nowhere else; what nodes say to each other does not.
-# ctest: TIMEOUT 240
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox nft curl
 lab_up 2

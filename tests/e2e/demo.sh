@@ -2,7 +2,6 @@
 # The tour that README offers works, from its first command to its last; with --keep it stays for play
 # until Enter is pressed. Of it nothing is left: no process, mount, namespace, cgroup or file. A wrong
 # command of ./dev is named.
-# ctest: TIMEOUT 400
 . "$(dirname "$0")/../support/lab.sh"
 lab_up 0
 

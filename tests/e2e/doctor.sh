@@ -1,7 +1,6 @@
 #!/bin/bash
 # skep doctor: what is broken between two nodes is named, from both sides, with a cure; and nothing is when
 # nothing is. Each thing is broken by hand and mended again.
-# ctest: TIMEOUT 600
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox nft ip script
 lab_up 2

@@ -2,7 +2,7 @@
 # Two managers of one kind and one of the other, whose leadership moves between kinds every few seconds
 # while services are made, scaled and removed through all three: none is lost, doubled or changed, nor
 # is an address or a port. DRILL_SECONDS=600 is the long form; DRILL_FORMS picks one.
-# ctest: TIMEOUT 300
+# ctest: COST 40
 here=$(dirname "$0")
 . "$here/../support/lab.sh"
 lab_needs docker dockerd python3

@@ -1,7 +1,6 @@
 #!/bin/bash
 # The Engine API of a manager: conversations with every answer checked (tests/e2e/api), events that stay
 # open, replay and carry what changed, both over a reload; and the filters of docker events.
-# ctest: TIMEOUT 300
 here=$(dirname "$0")
 . "$here/../support/lab.sh"
 lab_needs docker curl python3

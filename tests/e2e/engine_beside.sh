@@ -3,8 +3,7 @@
 # that are resized and left, volumes of a first use, delays between restarts, kills for memory, mounts that
 # come later, a disk that is too small for an image. SKEP_E2E_ENGINE=stock runs the same on a stock engine,
 # to show that the script itself is honest.
-# ctest: TIMEOUT 240
-# ctest-stock: TIMEOUT 300
+# ctest-stock: TIMEOUT 1800
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox jq python3 curl
 lab_commands

@@ -1,7 +1,6 @@
 #!/bin/bash
 # Looking into containers by the docker command against skepd: cp both ways with links that lead out, stats,
 # top, diff, export; running, stopped and after a restart.
-# ctest: TIMEOUT 200
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox ps
 lab_up 1

@@ -1,7 +1,6 @@
 #!/bin/bash
 # Hostile clients on every endpoint that the router knows: no crash, no leak, and a cluster that is
 # what it was before. SEED=N makes other ones.
-# ctest: TIMEOUT 400
 here=$(dirname "$0")
 . "$here/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox curl jq python3

@@ -147,7 +147,7 @@ def flood(seconds):
 def open_ports(address, *ports):
     for port in ports:
         try:
-            socket.create_connection((address, int(port)), 3).close()
+            socket.create_connection((address, int(port)), 20).close()
             print(port)
         except OSError:
             pass

@@ -4,7 +4,6 @@
 # a container can have on its network forges addresses, wants another network, another container's
 # resolver, the host's interfaces; it floods its resolver. Each is tried beside the same thing done
 # honestly, so that silence means refusal.
-# ctest: TIMEOUT 600
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox nft python3 dig
 lab_up 3 # h3 is the stranger

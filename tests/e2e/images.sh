@@ -1,7 +1,6 @@
 #!/bin/bash
 # Images and volumes by the docker command against skepd: load, save, import, tag, show, pull, push, remove
 # and prune, with dockerd's words where something is refused.
-# ctest: TIMEOUT 240
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci skopeo busybox docker-registry jq python3 curl
 lab_up 1

@@ -2,7 +2,6 @@
 # A service's last task dies with its node: clients on other nodes lose their open connections, new ones are
 # refused at once rather than left hanging, before and after a restart of skepd; and the service answers as soon
 # as it has a task again.
-# ctest: TIMEOUT 300
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox nft python3
 lab_up 3

@@ -4,7 +4,6 @@
 # bounded while it lasts and given back afterwards.
 #
 #   LOAD_SECONDS=60 LOAD_CLIENTS=100 LOAD_FOLLOWERS=200 LOAD_SERVICES=1000 LOAD_TASKS=10000 tests/e2e/load.sh
-# ctest: TIMEOUT 400
 here=$(dirname "$0")
 . "$here/../support/lab.sh"
 lab_needs docker curl jq python3

@@ -1,7 +1,6 @@
 #!/bin/bash
 # Three skepd as managers of one swarm: joining, forwarding, the loss of a leader, promotion and demotion
 # under running tasks, and what is refused for the quorum's sake.
-# ctest: TIMEOUT 300
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox curl
 lab_up 3
@@ -154,5 +153,6 @@ skep "$second" swarm leave --force >/dev/null
 for host in h1 h2 h3; do
   [[ ! -e $LAB/$host/skep/swarm && ! -e $LAB/$host/skep/node.json && ! -e $LAB/$host/skep/manager/raft ]] ||
     fail "leaving left files on $host: $(ls -R "$LAB/$host/skep")"
-  same '' "$(sleepers $host)$(on $host pgrep conmon)" "processes on $host"
+  same '' "$(sleepers $host)" "processes on $host"
+  eventually 60 no_monitors $host
 done

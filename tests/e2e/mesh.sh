@@ -2,7 +2,6 @@
 # The routing mesh of real nodes: a published port of any node reaches tasks on all of them, the tasks
 # see the client's own address, localhost works, nodes restart without a failed request, and a service
 # that is removed leaves nothing.
-# ctest: TIMEOUT 300
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox nft curl
 LAB_NETS=1

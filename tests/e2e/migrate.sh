@@ -2,7 +2,6 @@
 # A stock swarm becomes one of Skep's node by node, as README says, while its service answers: what it
 # holds (services, network, secret, tokens) is the same in the end. CI replaces a manager and a
 # worker; MIGRATE_ALL=1 three managers and a worker.
-# ctest: TIMEOUT 400
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker dockerd conmon crun umoci busybox nft curl
 olds=(h1 h2) managers=1
@@ -62,10 +61,10 @@ for ((i = count - 1; i >= 0; i--)); do
   drained() { [[ -z $(skep "$first" node ps "$host" -q --filter desired-state=running) ]]; }
   eventually 60 drained
   if [[ $(role "$host") == manager ]]; then
-    eventually 30 skep "$first" node demote "$host"
+    eventually 60 skep "$first" node demote "$host"
     eventually 60 controls "$host" false
   fi
-  eventually 30 stock "$host" swarm leave
+  eventually 60 stock "$host" swarm leave
   down() { skep "$first" node rm "$host"; }
   eventually 60 down
   stock_stop "$host"

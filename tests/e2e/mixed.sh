@@ -1,7 +1,6 @@
 #!/bin/bash
 # Managers of both kinds in one swarm: skepd joins a stock swarm as a manager, and a stock dockerd one of
 # skepd's; both see the same, the loss of either leader is survived, and either can be demoted.
-# ctest: TIMEOUT 300
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker dockerd conmon crun umoci busybox
 lab_up 3

@@ -1,7 +1,6 @@
 #!/bin/bash
 # Tasks on an overlay network across two nodes: they reach each other by address
 # and through the service's address and by name; a restart loses no packet, and removal leaves nothing.
-# ctest: TIMEOUT 300
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox nft curl
 lab_up 2
@@ -49,7 +48,7 @@ one=$(sandboxes h1 | sed -n 1p) two=$(sandboxes h2 | sed -n 1p)
 # ask HOST SANDBOX N: N connections to the service's address, one answer a line.
 ask()
 {
-  in_sandbox "$1" "$2" timeout 10 bash -c '
+  in_sandbox "$1" "$2" timeout 30 bash -c '
     for ((i = 0; i < $2; i++)); do
       exec 3<>"/dev/tcp/$1/80" || exit 1
       printf "GET / HTTP/1.0\r\n\r\n" >&3

@@ -7,7 +7,7 @@
 #
 #   FORMS="skep stock" ENDPOINTS=100 STRICT=1 tests/e2e/overlay_stock.sh
 #                             the drill: right within 5 s, nothing stale 30 s after a node died, else it fails
-# ctest: TIMEOUT 900
+# ctest: COST 65
 here=$(realpath "$(dirname "$0")")
 . "$here/../support/lab.sh"
 lab_needs docker dockerd conmon crun umoci busybox nft bridge curl python3 tshark

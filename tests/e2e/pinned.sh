@@ -2,7 +2,6 @@
 # Services are pinned to the digest that a registry has under their image's name, and bound to its
 # platforms: by the docker command and by skep against skepd, and by docker against a stock engine. What
 # they make of the same commands, and what both engines answer of the same images, is held side by side.
-# ctest: TIMEOUT 240
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs dockerd docker conmon crun umoci skopeo busybox docker-registry jq curl python3
 lab_up 2

@@ -3,7 +3,7 @@
 # service's address from a container or by the port of either node from outside; and at the end the new
 # tasks answer, all of them, and nobody else. (A health check tells when a task listens.) And when a node
 # dies, those who are connected to its tasks learn of it.
-# ctest: TIMEOUT 600
+# ctest: COST 40
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox nft python3
 lab_up 3 # h3 is a client

@@ -1,7 +1,6 @@
 #!/bin/bash
 # docker service logs: the lines of tasks come from the nodes they run on, followed or not, with tail,
 # streams and times, and new tasks join a reader that follows.
-# ctest: TIMEOUT 200
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox
 lab_up 1

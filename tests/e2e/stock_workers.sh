@@ -2,7 +2,7 @@
 # A swarm whose manager is skepd and whose workers are stock dockerds, driven by the unmodified docker
 # command: init, join, a network, services of both kinds with all that a container may be given, updates
 # that succeed and fail, drain, the manager's restart, removal, leaving.
-# ctest: TIMEOUT 900
+# ctest: COST 75
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs dockerd docker curl busybox
 lab_up 3
@@ -81,7 +81,7 @@ docker service create --detach --name rich --mode global --constraint node.role=
 eventually "$STARTS" spread rich 1 1
 lines() { same "rich on h2, hush, of rich, 1|rich on h3, hush, of rich, 1|" "$(docker service logs --raw rich | sort -u | tr '\n' '|')" "the logs"; }
 eventually 60 lines
-echoes() { [[ $(echo heard | on h1 timeout 5 busybox nc "$(ip_of "$1")" 7000) == heard ]]; }
+echoes() { [[ $(echo heard | on h1 timeout 15 busybox nc "$(ip_of "$1")" 7000) == heard ]]; }
 for host in h2 h3; do eventually 60 echoes $host; done
 
 step "placement: by a label, and nowhere, with the reason"

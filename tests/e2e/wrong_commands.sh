@@ -3,8 +3,7 @@
 # a worker and outside of any swarm. Each row of the table has the exit status and the words that it ends with;
 # the docker command and skep both have to. SKEP_E2E_ENGINE=stock runs docker's on stock engines, to show that
 # the table itself is honest.
-# ctest: TIMEOUT 300
-# ctest-stock: TIMEOUT 400
+# ctest-stock: TIMEOUT 1800
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker conmon crun umoci busybox nft
 lab_commands

@@ -1,7 +1,6 @@
 #!/bin/bash
 # Our agent as a worker of a stock manager, with containers pretended: tasks are assigned, reported,
 # updated, scaled and removed; they are remembered across a crash; a root rotation runs through.
-# ctest: TIMEOUT 300
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs dockerd docker openssl
 lab_up 2

@@ -1,7 +1,6 @@
 #!/bin/bash
 # Clients that nobody here wrote, against our API: docker-py, Debian's Prometheus with its dockerswarm
 # discovery, and Ansible, whose second run changes nothing. (dockerode: dockerode.sh.)
-# ctest: TIMEOUT 600
 here=$(dirname "$0")
 . "$here/../support/lab.sh"
 lab_needs docker curl python3 prometheus promtool ansible-playbook

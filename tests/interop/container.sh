@@ -1,6 +1,6 @@
 #!/bin/bash
 # Tasks as containers: a busybox image, its root, volumes, logs and health checks under crun and conmon.
-# ctest: TIMEOUT 300 RUN_SERIAL 1
+# ctest: RUN_SERIAL 1
 set -euo pipefail
 . "$(dirname "$0")/../support/cgroup_view.sh"
 for program in conmon busybox crun umoci; do

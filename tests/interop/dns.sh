@@ -68,7 +68,7 @@ programs+=("$node")
 ask_node() { echo "$*" >&"$to_node"; read -r -t 60 said <&"$from_node" || fail "no answer to: $*"; }
 say() { ask_node "$@"; same ok "$said" "$*"; }
 pid() { ask_node pid; echo "${said#ok }"; }
-q() { in_ns "$1" dig @127.0.0.11 +tries=1 +time=6 "${@:2}"; }
+q() { in_ns "$1" dig @127.0.0.11 +tries=1 +time=30 "${@:2}"; }
 short() { q "$1" +short "${@:2}" | sort | tr '\n' ' ' | sed 's/ $//'; }
 status() { q "$@" | sed -n 's/.*status: \([A-Z]*\).*/\1/p'; }
 flags() { q "$@" | sed -n 's/^;; flags: \([a-z ]*\);.*/\1/p'; }

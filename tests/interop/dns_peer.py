@@ -99,14 +99,14 @@ def garbage():
         sock.sendto(bytes(data), RESOLVER)
     sock.sendto(os.urandom(20000), RESOLVER)
     for _ in range(50):
-        with socket.create_connection(RESOLVER, 5) as tcp:
+        with socket.create_connection(RESOLVER, 60) as tcp:
             tcp.sendall(os.urandom(random.randrange(1, 70000)))
 
 
 def half(count, seconds):
     held = []
     for i in range(int(count)):
-        tcp = socket.create_connection(RESOLVER, 5)
+        tcp = socket.create_connection(RESOLVER, 60)
         tcp.sendall(b"\0" if i % 2 else b"\0\x30abc")
         held.append(tcp)
     print("held", flush=True)
@@ -115,8 +115,8 @@ def half(count, seconds):
 
 def pipeline(text, count):
     count = int(count)
-    with socket.create_connection(RESOLVER, 5) as tcp:
-        tcp.settimeout(10)
+    with socket.create_connection(RESOLVER, 60) as tcp:
+        tcp.settimeout(60)
         asked = query(text)
         tcp.sendall((struct.pack(">H", len(asked)) + asked) * count)
         tcp.shutdown(socket.SHUT_WR)

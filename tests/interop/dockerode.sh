@@ -1,7 +1,6 @@
 #!/bin/bash
 # The two versions of dockerode that dashboards use, against our API. ./dev setup fetches them where there is
 # npm; a machine without skips this.
-# ctest: TIMEOUT 300
 here=$(dirname "$0")
 . "$here/../support/lab.sh"
 lab_needs docker node

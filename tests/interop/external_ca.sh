@@ -2,8 +2,8 @@
 # Certificates signed by CFSSL's server in the manager's place: a rotation to its root, nodes of both
 # kinds that join and renew, what happens while it is away, and the way back to a root of the cluster's own.
 # SKEP_E2E_ENGINE=stock runs the same on a stock manager, to show that the script itself is honest.
-# ctest: TIMEOUT 300
-# ctest-stock: TIMEOUT 400
+# ctest: COST 40
+# ctest-stock: TIMEOUT 1800 COST 35
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker dockerd openssl cfssl nft
 lab_commands

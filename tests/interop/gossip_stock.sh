@@ -1,7 +1,7 @@
 #!/bin/bash
 # Our gossip among two stock engines of a swarm: they take us for a member, rows go both ways, a node
 # that dies takes its rows along and brings them back, keys rotate, and nobody's log complains.
-# ctest: TIMEOUT 600
+# ctest: COST 40
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs dockerd docker
 lab_up 3

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Images with the real skopeo and umoci: import, unpack, pull from a registry on loopback, save and load.
-# ctest: TIMEOUT 300 RUN_SERIAL 1
+# ctest: RUN_SERIAL 1
 set -euo pipefail
 [[ $(id -u) == 0 ]] || { echo "SKIP: needs root"; exit 77; }
 for program in skopeo umoci busybox tar; do

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Our client joins a stock swarm as a worker, step by step, and keeps a session: the stock manager calls
 # it Ready for a minute. What must be refused is refused with the right status.
-# ctest: TIMEOUT 300
+# ctest: COST 80
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs dockerd docker openssl
 lab_up 2

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Stock dockerds work for our manager: they join with an unmodified `docker swarm join`, run the tasks of
 # services, move them when a node is drained, and never notice that the manager was started again.
-# ctest: TIMEOUT 300
+# ctest: COST 50
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs dockerd docker
 lab_up 3

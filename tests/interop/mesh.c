@@ -31,7 +31,7 @@
 #define LINES_MAX    64
 #define PORTS_MAX    8
 #define BACKENDS_MAX 16
-#define IO_TIMEOUT_S 5
+#define IO_TIMEOUT_S 30
 
 static _Noreturn void die(const char *what)
 {

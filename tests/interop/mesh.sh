@@ -115,6 +115,7 @@ RULES
 for task in A1 A2 B1 B2; do
   exec_in_ns $task "$mesh" serve 80 $task &
   programs+=($!)
+  eventually 60 in_ns $task "$mesh" ask tcp 127.0.0.1 80
 done
 
 # node NODE: starts the keeper of the node's mesh. tell NODE LINE...: what is.
@@ -249,7 +250,7 @@ in_ns C timeout 60 "$mesh" pull $A 8081 5000000 || fail "5 MB from the task"
 in_ns A ip route add $C/32 dev eth0 mtu 1300
 in_ns C timeout 60 "$mesh" pull $A 8081 5000000 || fail "5 MB over a narrow way"
 in_ns A ip route del $C/32 dev eth0 mtu 1300
-in_ns C ping -c 1 -W 2 -M "do" -s 1472 $A >/dev/null || fail "the underlay takes 1500"
+in_ns C ping -c 1 -W 30 -M "do" -s 1472 $A >/dev/null || fail "the underlay takes 1500"
 # 1472 bytes of UDP with DF: too much for the overlay, and C is told by A.
 in_ns C python3 - $A <<'PY' || fail "C does not learn the path MTU"
 import socket, sys, time

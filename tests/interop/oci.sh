@@ -1,6 +1,6 @@
 #!/bin/bash
 # Containers by crun and by runc under conmon: run, limit, signal, exec, attach, survive, leave no trace.
-# ctest: TIMEOUT 300 RUN_SERIAL 1
+# ctest: RUN_SERIAL 1
 set -euo pipefail
 . "$(dirname "$0")/../support/cgroup_view.sh"
 for program in conmon busybox; do

@@ -2,7 +2,7 @@
 # Our manager as a member of a stock swarm's Raft group: it gets the group's snapshot and entries, holds
 # what the stock managers hold, is Reachable under load, comes back after its own crash and after theirs,
 # makes a quorum with whichever of them is left, leads them, hands over and leaves.
-# ctest: TIMEOUT 900
+# ctest: COST 65
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs dockerd docker curl
 lab_up 3
@@ -26,7 +26,7 @@ without()
   left=$(stock "$1" service ls --format '{{.Name}}') && ! grep -qx "$2" <<<"$left"
 }
 begin() { start h2 manager "$program" "$1" "$data" "$ours" "$(ip_of h1):2377"; }
-store() { on h2 timeout 20 "$program" dump "$data"; }
+store() { on h2 timeout 60 "$program" dump "$data"; }
 said() { grep -q "$1" "$LAB/h2/manager.log"; }
 
 # reachability HOST: what the stock manager there thinks of our member.
@@ -90,7 +90,7 @@ eventually 60 said '^ready'
 eventually 60 reachable h1
 eventually 60 alike h1
 [[ $(store) =~ log\ begins\ after\ [1-9] ]] || fail "no snapshot was needed: $(store | grep ^log)"
-same "$(services_of h1)" "$(on h2 timeout 30 "$program" ask "$data" | sort)" "services on our local socket"
+same "$(services_of h1)" "$(on h2 timeout 60 "$program" ask "$data" | sort)" "services on our local socket"
 
 # many LANE: 250 services, one request after the other by one client.
 many()

@@ -187,7 +187,7 @@ def api(path, target, seconds):
     class Unix(http.client.HTTPConnection):
         def connect(self):
             self.sock = socket.socket(socket.AF_UNIX)
-            self.sock.settimeout(10)
+            self.sock.settimeout(60)
             self.sock.connect(path)
 
     client, took = Unix("localhost"), []

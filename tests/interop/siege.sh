@@ -1,7 +1,6 @@
 #!/bin/bash
 # A gRPC server over TLS before crowds of OpenSSL clients: silent sessions, and ten thousand that only
 # exist. What crowds cost the users of a manager is siege_api.sh.
-# ctest: TIMEOUT 900
 . "$(dirname "$0")/../support/lab.sh"
 . "$(dirname "$0")/../support/certs.sh"
 ours=$SKEP_BUILD/tests/interop/grpc/interop_grpc

@@ -2,7 +2,7 @@
 # A manager's port before crowds without credentials (OpenSSL, at full speed), while a user of its API
 # works and a node joins: what rapid resets cost the user, and what connections that say nothing cost
 # in memory. With SIEGE_STOCK=1 a stock dockerd is put through the resets too, to compare.
-# ctest: TIMEOUT 400 RUN_SERIAL 1
+# ctest: RUN_SERIAL 1
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs docker
 command -v python3 >/dev/null || skip "needs python3"

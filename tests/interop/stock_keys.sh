@@ -2,7 +2,6 @@
 # The keys of gossip as a stock leader renews them: every 12 hours, which no test waits for. So the
 # leader is a stock dockerd in which that one number, and nothing else, is another: 10 seconds. Our
 # agent gets the keys by its session, and rows go both ways when all keys of the beginning are gone.
-# ctest: TIMEOUT 600
 . "$(dirname "$0")/../support/lab.sh"
 lab_needs dockerd docker python3
 lab_up 2 # h1 is stock, h2 ours

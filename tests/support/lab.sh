@@ -376,6 +376,10 @@ signal() { kill "-$3" "$(pid_of "$1" "$2")"; }
 
 gone() { [[ ! -d /proc/$1 ]]; }
 
+# no_monitors HOST: no conmon is left there. (One that has ended is there until the host's first process has
+# taken note of it.)
+no_monitors() { ! on "$1" pgrep -x conmon; }
+
 # stop HOST NAME: asks the daemon to end and waits until it has.
 stop()
 {
