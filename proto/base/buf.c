@@ -135,10 +135,15 @@ void buf_put_uvarint(struct buf *buf, uint64_t value)
 void buf_vprintf(struct buf *buf, const char *format, va_list args)
 {
     va_list again;
+    char line[256]; // most are no longer, and need be printed only once
     va_copy(again, args);
-    int length = vsnprintf(NULL, 0, format, again);
+    int length = vsnprintf(line, sizeof line, format, again);
     va_end(again);
     CHECK(length >= 0);
+    if ((size_t)length < sizeof line) {
+        buf_put(buf, line, (size_t)length);
+        return;
+    }
     // vsnprintf writes a NUL that we do not keep, so print aside when the limit leaves no room for
     // it.
     char *text = malloc((size_t)length + 1);

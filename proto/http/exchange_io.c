@@ -128,14 +128,17 @@ void http_reply_header(struct http_exchange *x, const char *name, const char *va
         x->headers_count++;
 }
 
-static void put_date(struct buf *out)
+static void put_date(struct http_server *server, struct buf *out)
 {
-    time_t now = (time_t)(wall_now().ns / NS_PER_S);
-    struct tm tm;
-    char text[64];
-    gmtime_r(&now, &tm);
-    strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
-    http_put_header(out, "Date", text);
+    int64_t now_s = wall_now().ns / NS_PER_S;
+    if (now_s != server->date_s || !server->date[0]) {
+        time_t now = (time_t)now_s;
+        struct tm tm;
+        gmtime_r(&now, &tm);
+        strftime(server->date, sizeof server->date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+        server->date_s = now_s;
+    }
+    http_put_header(out, "Date", server->date);
 }
 
 // `size` is the body's length, or -1 for a stream.
@@ -151,13 +154,13 @@ static void put_head(struct http_exchange *x, int status, const char *type, int6
         http_put_header(out, x->headers[i].name, x->headers[i].value);
     if (type)
         http_put_header(out, "Content-Type", type);
-    put_date(out);
+    put_date(x->channel->server, out);
     if (size < 0 && x->chunked) {
         http_put_header(out, "Transfer-Encoding", "chunked");
     } else if (size < 0) {
         x->close_after = true; // HTTP/1.0: the close is the end
     } else if (!bodiless) {
-        buf_printf(out, "Content-Length: %lld\r\n", (long long)size);
+        http_put_length(out, (uint64_t)size);
     }
     if (x->close_after)
         http_put_header(out, "Connection", "close");

@@ -79,7 +79,7 @@ static int on_field(http_parser *parser, const char *at, size_t size)
             return refuse(parse, 431);
         buf_put_u8(&parse->text, 0);
         parse->in_value = false;
-        parse->headers_at[parse->headers_count][0] = parse->text.len;
+        parse->headers_at[parse->headers_count][0] = (uint32_t)parse->text.len;
         parse->headers_at[parse->headers_count][1] = 0;
         parse->headers_count++;
     }
@@ -94,7 +94,7 @@ static int on_value(http_parser *parser, const char *at, size_t size)
     if (!parse->in_value) {
         buf_put_u8(&parse->text, 0);
         parse->in_value = true;
-        parse->headers_at[parse->headers_count - 1][1] = parse->text.len;
+        parse->headers_at[parse->headers_count - 1][1] = (uint32_t)parse->text.len;
     }
     return take_text(parse, at, size);
 }
@@ -107,7 +107,8 @@ static int on_head(http_parser *parser)
         parse->refusal = 431;
         return 3; // 0, 1 and 2 mean something else here
     }
-    struct http_head *head = MEM_NEW(struct http_head);
+    struct http_head *head =
+        mem_alloc(sizeof *head + parse->headers_count * sizeof head->headers[0]);
     const char *text = (const char *)parse->text.data;
     parse->head = head;
     parse->have_head = true;
@@ -166,7 +167,11 @@ static int on_end(http_parser *parser)
 
 static void init(struct http_parse *parse, enum http_parser_type type)
 {
-    *parse = (struct http_parse){.is_response = type == HTTP_RESPONSE, .refusal = 400};
+    // Each message begins here: two numbers for each of the headers that it may have stay as they
+    // are.
+    memset(parse, 0, offsetof(struct http_parse, headers_at));
+    parse->is_response = type == HTTP_RESPONSE;
+    parse->refusal = 400;
     http_parser_init(&parse->parser, type);
     http_parser_settings_init(&parse->settings);
     parse->settings.on_url = on_url;
@@ -278,16 +283,50 @@ const char *http_reason(int status)
     return "";
 }
 
+// RFC 9110 section 5.6.2.
+static bool is_token(unsigned char c)
+{
+    // A bit per character from 0 on; strspn builds such a table anew at every call.
+    static const uint64_t bits[2] = {
+        UINT64_C(0x03ff6cfa00000000), // !#$%&'*+-. and digits
+        UINT64_C(0x57ffffffc7fffffe), // letters, ^_`|~
+    };
+    return c < 128 && (bits[c / 64] >> c % 64 & 1) != 0;
+}
+
 bool http_header_valid(const char *name, const char *value)
 {
-    static const char token[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
-                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    return *name && name[strspn(name, token)] == '\0' && value[strcspn(value, "\r\n")] == '\0';
+    if (!*name)
+        return false;
+    for (; *name; name++)
+        if (!is_token((unsigned char)*name))
+            return false;
+    for (; *value; value++)
+        if (*value == '\r' || *value == '\n')
+            return false;
+    return true;
+}
+
+// printf takes several times as long for the few parts of a head.
+static void put_number(struct buf *out, uint64_t value)
+{
+    char text[20];
+    size_t at = sizeof text;
+    do {
+        text[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    buf_put(out, text + at, sizeof text - at);
 }
 
 void http_put_status(struct buf *out, int status)
 {
-    buf_printf(out, "HTTP/1.1 %03d %s\r\n", status, http_reason(status));
+    CHECK(status >= 100);
+    buf_put_str(out, "HTTP/1.1 ");
+    put_number(out, (uint64_t)status);
+    buf_put_u8(out, ' ');
+    buf_put_str(out, http_reason(status));
+    buf_put(out, "\r\n", 2);
 }
 
 void http_put_request(struct buf *out, const char *method, const char *target)
@@ -298,7 +337,17 @@ void http_put_request(struct buf *out, const char *method, const char *target)
 void http_put_header(struct buf *out, const char *name, const char *value)
 {
     CHECK(http_header_valid(name, value));
-    buf_printf(out, "%s: %s\r\n", name, value);
+    buf_put_str(out, name);
+    buf_put(out, ": ", 2);
+    buf_put_str(out, value);
+    buf_put(out, "\r\n", 2);
+}
+
+void http_put_length(struct buf *out, uint64_t size)
+{
+    buf_put_str(out, "Content-Length: ");
+    put_number(out, size);
+    buf_put(out, "\r\n", 2);
 }
 
 void http_put_head_end(struct buf *out)

@@ -36,7 +36,7 @@ struct http_head {
     bool has_body;          // the framing says that a body follows
     int64_t content_length; // -1: not given
     size_t headers_count;
-    struct http_header headers[HTTP_HEADERS_MAX];
+    struct http_header headers[];
 };
 
 // The first value of the header (any case), or NULL.
@@ -67,12 +67,12 @@ struct http_parse {
     struct buf text; // method, target and headers, NUL-terminated each
     size_t target_bytes;
     size_t reason_at;
-    size_t headers_at[HTTP_HEADERS_MAX][2];
     size_t headers_count;
     struct http_head *head;
     enum http_event event; // what a callback of http-parser saw
     const uint8_t *body;
     size_t body_size;
+    uint32_t headers_at[HTTP_HEADERS_MAX][2]; // in `text`: name and value; last, see init
 };
 
 // Ready for a message. http_parse_fini gives its memory back; it may be initialised again.
@@ -104,6 +104,7 @@ bool http_header_valid(const char *name, const char *value);
 void http_put_status(struct buf *out, int status);
 void http_put_request(struct buf *out, const char *method, const char *target);
 void http_put_header(struct buf *out, const char *name, const char *value); // valid, see above
+void http_put_length(struct buf *out, uint64_t size); // Content-Length
 void http_put_head_end(struct buf *out);
 
 // One chunk of the chunked coding (size at least 1), and the end of such a body.

@@ -16,6 +16,8 @@ struct http_server {
     struct list channels;
     size_t channels_count;
     bool stopping;
+    int64_t date_s; // the second that `date` tells
+    char date[32];  // of the answers; formatting it costs as much as the rest of a head
     struct loop_timer grace;
     struct loop_later gone;
     void (*stopped)(void *owner);
