@@ -206,7 +206,8 @@ const json_t *config_member(const json_t *object, const char *name)
         // jansson's walk takes no const; nothing is changed by it.
         json_object_foreach((json_t *)(uintptr_t)object, key, value)
         {
-            if (strcasecmp(key, name) == 0)
+            // Most members that a body may have are not in it, and most keys begin otherwise.
+            if (((key[0] ^ name[0]) & ~0x20) == 0 && strcasecmp(key, name) == 0)
                 found = value;
         }
     }

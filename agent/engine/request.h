@@ -63,11 +63,17 @@ bool request_has_manager(const struct request *request);
 
 typedef void request_then(struct request *request, const void *response);
 typedef void request_else(struct request *request, const struct err *err);
+typedef void request_id_then(struct request *request, const char *id);
 
 // Calls a method of proto/wire/methods.h by its path, then goes on with the response, which is
 // valid until `then` returns. Errors are answered as dockerd does, unless `otherwise` takes them.
 void request_call(struct request *request, const char *path, const void *message,
                   request_then *then, request_else *otherwise);
+
+// Calls one of the Create methods, then goes on with the id of what was made, which is all that
+// their callers tell; the object, which the answer holds, is not even decoded. Errors are answered.
+void request_call_create(struct request *request, const char *path, const void *message,
+                         request_id_then *then);
 
 // The same with messages that are bytes, and errors that are answered.
 typedef void request_bytes_then(struct request *request, const void *bytes, size_t size);

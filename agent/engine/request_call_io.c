@@ -2,7 +2,9 @@
 
 #include "agent/engine/engine.h"
 #include "proto/base/check.h"
+#include "proto/base/str.h"
 #include "proto/wire/methods.h"
+#include "proto/wire/raw.h"
 #include "proto/wire/wire.h"
 
 // ---- the manager -------------------------------------------------------------------------------
@@ -77,6 +79,30 @@ static void on_bytes_done(struct rpc_request *call, void *ctx, const struct rpc_
     request->bytes_then(request, bytes, size);
 }
 
+static void on_create_done(struct rpc_request *call, void *ctx, const struct rpc_status *status,
+                           const struct metadata *trailers)
+{
+    (void)trailers;
+    struct request *request = ctx;
+    size_t size = 0;
+    request->call = NULL;
+    if (status->err.code != ERR_OK) {
+        request_fail_call(request, &status->err);
+        return;
+    }
+    // In all of them the object is the response's first field, and the id the object's.
+    const uint8_t *bytes = rpc_request_bytes(call, &size);
+    struct cursor object = raw_inside(bytes, size, 1);
+    struct raw id = {0};
+    const char *text = NULL;
+    if (raw_find(object.at, cursor_left(&object), 1, &id) && id.kind == 2)
+        text = arena_strndup(request_arena(request), id.bytes, id.size);
+    if (str_empty(text))
+        request_fail(request, 500, "the manager does not say what it made");
+    else
+        request->id_then(request, text);
+}
+
 // Who is to be asked; NULL when the node was demoted between two steps, and the request is refused.
 static struct rpc_client *manager_of(struct request *request)
 {
@@ -123,6 +149,23 @@ void engine_next_turn(struct loop_later *later)
         struct request *request = LIST_ENTRY(first, struct request, parked);
         begin_turn(request, request->turn);
     }
+}
+
+void request_call_create(struct request *request, const char *path, const void *message,
+                         request_id_then *then)
+{
+    struct rpc_client *manager = manager_of(request);
+    if (!manager)
+        return;
+    request->id_then = then;
+    struct rpc_request_spec spec = {
+        .path = path,
+        .kind = RPC_UNARY,
+        .timeout_ms = ENGINE_CALL_MS,
+        .on_done = on_create_done,
+        .ctx = request,
+    };
+    request->call = rpc_client_call(manager, &spec, message);
 }
 
 void request_call_bytes(struct request *request, const char *path, const void *bytes, size_t size,

@@ -49,6 +49,7 @@ struct request {
     request_else *otherwise;
     request_over *over; // of a call with many messages
     request_bytes_then *bytes_then;
+    request_id_then *id_then;
     request_text_then *text_then;
     bool waiting;                        // for the backend
     const struct request_events *events; // of who answers in pieces; NULL: nobody

@@ -79,18 +79,6 @@ static void send_id(struct request *request, const char *id)
     request_send(request, 201);
 }
 
-static void secret_created(struct request *request, const void *response)
-{
-    const Swarm__CreateSecretResponse *created = response;
-    send_id(request, created->secret->id);
-}
-
-static void config_created(struct request *request, const void *response)
-{
-    const Swarm__CreateConfigResponse *created = response;
-    send_id(request, created->config->id);
-}
-
 // The body as a spec of the table's type, or NULL after answering.
 static void *read_spec(struct request *request, const struct fields *fields)
 {
@@ -113,7 +101,7 @@ static void create_secret(struct request *request)
         return;
     Swarm__CreateSecretRequest *message = request_message(request, CONTROL("CreateSecret"));
     message->spec = spec;
-    request_call(request, CONTROL("CreateSecret"), message, secret_created, NULL);
+    request_call_create(request, CONTROL("CreateSecret"), message, send_id);
 }
 
 static void create_config(struct request *request)
@@ -123,7 +111,7 @@ static void create_config(struct request *request)
         return;
     Swarm__CreateConfigRequest *message = request_message(request, CONTROL("CreateConfig"));
     message->spec = spec;
-    request_call(request, CONTROL("CreateConfig"), message, config_created, NULL);
+    request_call_create(request, CONTROL("CreateConfig"), message, send_id);
 }
 
 // ---- updating ----------------------------------------------------------------------------------

@@ -315,12 +315,11 @@ static struct draft *read_draft(struct request *request, void (*go)(struct reque
     return draft;
 }
 
-static void created(struct request *request, const void *response)
+static void created(struct request *request, const char *id)
 {
-    const Swarm__CreateServiceResponse *it = response;
     struct json_out *out = request_write(request);
     json_out_object(out, NULL);
-    json_out_str(out, "ID", it->service->id);
+    json_out_str(out, "ID", id);
     json_out_end(out);
     request_send(request, 201);
 }
@@ -330,7 +329,7 @@ static void send_create(struct request *request)
     const struct draft *draft = request_kept(request);
     Swarm__CreateServiceRequest *message = request_message(request, CONTROL("CreateService"));
     message->spec = draft->spec;
-    request_call(request, CONTROL("CreateService"), message, created, NULL);
+    request_call_create(request, CONTROL("CreateService"), message, created);
 }
 
 static void create(struct request *request)
