@@ -40,7 +40,9 @@ const struct backend *request_backend(const struct request *request, void **ctx)
 
 // The JSON body, which lives as long as the request; NULL after answering 400 in dockerd's words.
 const json_t *request_json(struct request *request);
-// The same of a body that has this shape, or is null.
+// The same for who keeps nothing of it beyond the request (json_pool.h).
+const json_t *request_brief_json(struct request *request);
+// As request_json, of a body that has this shape, or is null.
 const json_t *request_shaped(struct request *request, const struct shape *shape);
 size_t request_body_bytes(const struct request *request); // 0: there is none
 

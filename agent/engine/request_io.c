@@ -8,6 +8,7 @@
 #include "agent/engine/engine.h"
 #include "agent/engine/shape.h"
 #include "proto/base/check.h"
+#include "proto/base/json_pool.h"
 #include "proto/base/str.h"
 #include "proto/rpc/status.h"
 
@@ -100,6 +101,14 @@ const json_t *request_json(struct request *request)
                  : cut ? "unexpected EOF"
                        : err.message);
     return NULL;
+}
+
+const json_t *request_brief_json(struct request *request)
+{
+    json_pool_begin();
+    const json_t *json = request_json(request);
+    json_pool_end();
+    return json;
 }
 
 const json_t *request_shaped(struct request *request, const struct shape *shape)

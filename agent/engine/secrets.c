@@ -83,7 +83,7 @@ static void send_id(struct request *request, const char *id)
 static void *read_spec(struct request *request, const struct fields *fields)
 {
     struct err err = ERR_INIT;
-    const json_t *json = request_json(request);
+    const json_t *json = request_brief_json(request);
     if (!json || !request_needs_manager(request))
         return NULL;
     void *spec = wire_new(fields->type, request_arena(request));

@@ -297,7 +297,7 @@ static struct draft *read_draft(struct request *request, void (*go)(struct reque
 {
     struct err err = ERR_INIT;
     struct arena *arena = request_arena(request);
-    const json_t *json = request_json(request);
+    const json_t *json = request_brief_json(request);
     if (!json || !request_needs_manager(request))
         return NULL;
     struct draft *draft = ARENA_NEW(arena, struct draft);
@@ -387,7 +387,7 @@ static void update(struct request *request)
 {
     struct arena *arena = request_arena(request);
     uint64_t index;
-    if (!request_json(request) || !request_index(request, "service", &index) ||
+    if (!request_brief_json(request) || !request_index(request, "service", &index) ||
         !request_needs_manager(request))
         return;
     const char *rollback = str_or(request_query(request, "rollback"), "");
