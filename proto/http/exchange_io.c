@@ -178,6 +178,9 @@ static void ended(struct http_exchange *x)
         x->body_state = BODY_DROP;
     if (!conn_closing(channel->conn))
         conn_set_deadline(channel->conn, HTTP_WRITE_IDLE_MS, "the answer was not taken");
+    // At once: in a turn that answers many, those who have theirs go on while the rest are
+    // answered.
+    conn_flush(channel->conn);
     loop_later_ask(&channel->later);
 }
 

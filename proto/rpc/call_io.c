@@ -68,8 +68,11 @@ void call_finish_here(struct rpc_call *call, const struct rpc_status *status)
         call_copy_headers(call);
     bool copied = metadata_copy(&call->stream.farewells, &call->trailers);
     CHECK(copied);
+    struct server_conn *conn = call->stream.channel ? call->conn : NULL;
     stream_finish(&call->stream, status);
     call_release(call);
+    if (conn)
+        server_conn_answered(conn);
 }
 
 // ---- what the service is told -------------------------------------------------------------------

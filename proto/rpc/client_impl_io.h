@@ -21,9 +21,15 @@ struct client_conn {
     struct loop_timer alarm;
     struct loop_later later;
     struct mono ready_since;
-    bool ready; // SETTINGS came
+    unsigned calls_unsent; // begun since bytes went out
+    bool busy;             // its bytes are being read or put together, or its owners told
+    bool ready;            // SETTINGS came
     bool ending;
 };
+
+// So many calls begun in one turn leave together, without waiting for the turn's end: the server
+// begins with them while this side goes on with the next.
+#define CLIENT_CALLS_TOGETHER 4
 
 struct rpc_client {
     unsigned magic;
@@ -83,6 +89,9 @@ void client_ask(struct rpc_client *client);
 
 // Something happens outside of the connection's own callbacks: give it the time, and flush.
 void client_conn_touch(struct client_conn *conn);
+
+// A whole call was put into the connection's queue.
+void client_conn_called(struct client_conn *conn);
 
 bool client_can_open(const struct rpc_client *client);
 

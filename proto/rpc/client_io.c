@@ -98,11 +98,12 @@ static void set_alarm(struct client_conn *conn)
         loop_timer_start_at(&conn->alarm, due);
 }
 
-static void on_conn_later(struct loop_later *later)
+static void put_out(struct client_conn *conn)
 {
-    struct client_conn *conn = CONTAINER_OF(later, struct client_conn, later);
-    grpc_conn_run(conn->channel);
     struct buf out;
+    CHECK(!conn->busy);
+    conn->busy = true;
+    conn->calls_unsent = 0;
     buf_init(&out, 4 * OUTPUT_BYTES);
     for (size_t room; (room = conn_room(conn->conn)) > 0;) {
         buf_clear(&out);
@@ -114,7 +115,25 @@ static void on_conn_later(struct loop_later *later)
             break;
     }
     buf_fini(&out);
+    conn->busy = false;
     conn_flush(conn->conn);
+}
+
+// Not in the middle of its own work, and where nobody would be called back in the middle of theirs.
+void client_conn_called(struct client_conn *conn)
+{
+    if (++conn->calls_unsent >= CLIENT_CALLS_TOGETHER && !conn->busy &&
+        !grpc_conn_run_due(conn->channel))
+        put_out(conn);
+}
+
+static void on_conn_later(struct loop_later *later)
+{
+    struct client_conn *conn = CONTAINER_OF(later, struct client_conn, later);
+    conn->busy = true;
+    grpc_conn_run(conn->channel);
+    conn->busy = false;
+    put_out(conn);
     set_alarm(conn);
     if (conn->ending && grpc_conn_streams(conn->channel) == 0)
         conn_shutdown(conn->conn);
@@ -126,7 +145,10 @@ static void on_conn_alarm(struct loop_timer *timer)
 {
     struct client_conn *conn = CONTAINER_OF(timer, struct client_conn, alarm);
     struct err err = ERR_INIT;
-    if (grpc_conn_tick(conn->channel, loop_now(conn->client->config.loop), &err) < 0)
+    conn->busy = true;
+    int result = grpc_conn_tick(conn->channel, loop_now(conn->client->config.loop), &err);
+    conn->busy = false;
+    if (result < 0)
         conn_close(conn->conn, &err);
     else
         loop_later_ask(&conn->later);
@@ -159,8 +181,11 @@ static void on_conn_data(struct conn *it, void *owner, const uint8_t *bytes, siz
     (void)it;
     struct client_conn *conn = owner;
     struct err err = ERR_INIT;
-    if (grpc_conn_receive(conn->channel, bytes, size, loop_now(conn->client->config.loop), &err) <
-        0)
+    conn->busy = true;
+    int result =
+        grpc_conn_receive(conn->channel, bytes, size, loop_now(conn->client->config.loop), &err);
+    conn->busy = false;
+    if (result < 0)
         conn_close(conn->conn, &err);
     else
         loop_later_ask(&conn->later);

@@ -405,6 +405,11 @@ void grpc_conn_set_now(struct grpc_conn *channel, struct mono now)
     channel->now = now;
 }
 
+bool grpc_conn_run_due(const struct grpc_conn *channel)
+{
+    return !list_empty(&channel->ready);
+}
+
 void grpc_conn_run(struct grpc_conn *channel)
 {
     // What these make ready waits for the next round.

@@ -159,6 +159,10 @@ void grpc_conn_set_now(struct grpc_conn *channel, struct mono now);
 // Delivers what owners asked for (resumed streams, cancelled calls). After each round of events.
 void grpc_conn_run(struct grpc_conn *channel);
 
+// False: grpc_conn_output would call nobody back now, so that it may be used from inside a call of
+// the owner's (but never from inside grpc_conn_receive).
+bool grpc_conn_run_due(const struct grpc_conn *channel);
+
 // No new calls; running ones go on. `final` as in h2_goaway.
 void grpc_conn_goaway(struct grpc_conn *channel, bool final);
 

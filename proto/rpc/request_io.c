@@ -322,6 +322,8 @@ static struct rpc_request *call_with(struct rpc_client *client, const struct rpc
     }
     if (takes_one(spec->kind))
         rpc_request_end(request);
+    if (request->ended && request->stream && request->stream->stream.channel)
+        client_conn_called(request->stream->conn);
     return request;
 }
 

@@ -66,8 +66,13 @@ struct server_conn {
     struct shared_peer *peer;
     struct loop_timer alarm;
     struct loop_later later;
+    unsigned answers_unsent; // since bytes went out
+    bool busy;               // its bytes are being read or put together, or its owners told
     bool anonymous;
 };
+
+// As CLIENT_CALLS_TOGETHER: so many answers of one turn leave without waiting for its end.
+#define SERVER_ANSWERS_TOGETHER 4
 
 // ---- call_io.c for server_io.c -----------------------------------------------------------------
 
@@ -79,6 +84,9 @@ extern const struct grpc_conn_events call_events; // ctx is the server_conn
 // Something happened outside of the connection's own callbacks: give it the time, and flush at the
 // turn's end.
 void server_conn_touch(struct server_conn *conn);
+
+// The end of a call's answer was put into the connection's queue.
+void server_conn_answered(struct server_conn *conn);
 
 // Calls keep their loop's part of the server alive.
 void server_call_began(struct server_conn *conn);

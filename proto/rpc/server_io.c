@@ -63,6 +63,9 @@ static void set_alarm(struct server_conn *conn)
 static void flush(struct server_conn *conn)
 {
     struct buf *scratch = &conn->on->scratch;
+    CHECK(!conn->busy);
+    conn->busy = true;
+    conn->answers_unsent = 0;
     for (size_t room; (room = conn_room(conn->conn)) > 0;) {
         buf_clear(scratch);
         bool more =
@@ -72,19 +75,29 @@ static void flush(struct server_conn *conn)
         if (!more)
             break;
     }
+    conn->busy = false;
     conn_flush(conn->conn);
 }
 
 static void on_later(struct loop_later *later)
 {
     struct server_conn *conn = CONTAINER_OF(later, struct server_conn, later);
+    conn->busy = true;
     grpc_conn_run(conn->channel);
+    conn->busy = false;
     flush(conn);
     set_alarm(conn);
     // Nothing will be read any more: who goes on sending, as after an error of HTTP/2 that ended
     // the session, is not even decrypted.
     if (grpc_conn_finished(conn->channel))
         conn_dismiss(conn->conn);
+}
+
+void server_conn_answered(struct server_conn *conn)
+{
+    if (++conn->answers_unsent >= SERVER_ANSWERS_TOGETHER && !conn->busy &&
+        !grpc_conn_run_due(conn->channel))
+        flush(conn);
 }
 
 void server_conn_touch(struct server_conn *conn)
@@ -123,7 +136,10 @@ static void on_alarm(struct loop_timer *timer)
 {
     struct server_conn *conn = CONTAINER_OF(timer, struct server_conn, alarm);
     struct err err = ERR_INIT;
-    if (grpc_conn_tick(conn->channel, loop_now(conn->on->loop), &err) < 0)
+    conn->busy = true;
+    int result = grpc_conn_tick(conn->channel, loop_now(conn->on->loop), &err);
+    conn->busy = false;
+    if (result < 0)
         conn_close(conn->conn, &err);
     else
         loop_later_ask(&conn->later);
@@ -138,7 +154,10 @@ static void on_conn_data(struct conn *it, void *owner, const uint8_t *bytes, siz
     struct err err = ERR_INIT;
     if (!conn->channel)
         conn->channel = make_channel(conn);
-    if (grpc_conn_receive(conn->channel, bytes, size, loop_now(conn->on->loop), &err) < 0)
+    conn->busy = true;
+    int result = grpc_conn_receive(conn->channel, bytes, size, loop_now(conn->on->loop), &err);
+    conn->busy = false;
+    if (result < 0)
         send_away(conn, &err);
     else
         loop_later_ask(&conn->later);

@@ -210,6 +210,44 @@ START_TEST(waiting_calls_are_bounded_and_cancelled_alike)
 }
 END_TEST
 
+// Goal: calls that leave before their turn ends (CLIENT_CALLS_TOGETHER) end as any other, also
+// where some of the same turn are cancelled or dropped in between.
+START_TEST(calls_of_one_turn_end_each_by_itself)
+{
+    struct rig rig;
+    struct rig_call *calls[40];
+    rig_start(&rig, _i == 0 ? NULL : &(struct rig_options){.threads = 1});
+    struct rig_call *first = rig_call(&rig, TEST_ECHO, RPC_UNARY, "a", 1, 0);
+    rig_wait(&rig, first);
+    rig_call_free(first);
+    for (size_t i = 0; i < COUNT_OF(calls); i++) {
+        calls[i] = rig_call(&rig, i % 7 == 0 ? TEST_HANG : TEST_ECHO,
+                            i % 7 == 0 ? RPC_SERVER_STREAM : RPC_UNARY, &i, sizeof i, 0);
+        if (i % 5 == 3)
+            rpc_request_drop(calls[i]->request);
+        else if (i % 7 == 0 || i % 3 == 1)
+            rpc_request_cancel(calls[i]->request);
+        ck_assert(!calls[i]->done);
+    }
+    for (size_t i = 0; i < COUNT_OF(calls); i++) {
+        if (i % 5 == 3) {
+            rig_call_free(calls[i]);
+            continue;
+        }
+        rig_wait(&rig, calls[i]);
+        if (i % 7 == 0 || i % 3 == 1) {
+            ended(calls[i], ERR_CANCELLED, "canceled");
+            continue;
+        }
+        ck_assert_int_eq(calls[i]->status.err.code, ERR_OK);
+        ck_assert_uint_eq(calls[i]->got.len, sizeof i);
+        ck_assert_mem_eq(calls[i]->got.data, &i, sizeof i);
+        rig_call_free(calls[i]);
+    }
+    rig_stop(&rig);
+}
+END_TEST
+
 // ---- over TLS -----------------------------------------------------------------------------------
 
 static struct tls_config *make_tls(bool server, const char *chain, const char *key)
@@ -396,6 +434,7 @@ Suite *suite_client_io(void)
     tcase_add_test(faults, server_that_speaks_another_protocol_is_unavailable);
     tcase_add_test(faults, client_comes_back_to_a_server_that_left);
     tcase_add_test(faults, waiting_calls_are_bounded_and_cancelled_alike);
+    tcase_add_loop_test(faults, calls_of_one_turn_end_each_by_itself, 0, 2);
     tcase_add_test(faults, certificates_decide_who_may_call);
     suite_add_tcase(suite, faults);
     TCase *renewal = tcase_create("renewal");
