@@ -24,6 +24,7 @@ struct leading {
     struct loop *loop;
     struct store *store;
     struct loop_later turn;
+    bool turn_yielded; // answers that came of the same change have left
     struct loop_timer wake;
     struct loop_timer network_keys; // gossip and IPsec keys are renewed every so often
     struct planners *planners;
@@ -52,6 +53,13 @@ static void give_up(struct leading *leader, const struct err *why)
 static void on_turn(struct loop_later *later)
 {
     struct leading *leader = leading_of(CONTAINER_OF(later, struct leading, turn));
+    // What has just been written is planned for once those who wrote it have their answers, which
+    // leave at the end of the turn as well.
+    leader->turn_yielded = !leader->turn_yielded;
+    if (leader->turn_yielded) {
+        loop_later_ask(&leader->turn);
+        return;
+    }
     struct mono due = planners_turn(leader->planners, loop_now(leader->loop), wall_now());
     if (due.ns == MONO_NEVER.ns)
         loop_timer_stop(&leader->wake);
