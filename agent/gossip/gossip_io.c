@@ -39,7 +39,7 @@ struct mono gossip_begin(struct gossip *gossip)
 void gossip_end(struct gossip *gossip)
 {
     if (gossip->started && !gossip->closing)
-        loop_timer_start_at(&gossip->alarm, gossiper_next_due(gossip->core));
+        loop_timer_start_at(&gossip->alarm, gossiper_next_due(gossip->core, gossip->now));
 }
 
 static void on_alarm(struct loop_timer *timer)

@@ -21,6 +21,12 @@ static void rider_fill(void *owner, struct parcel *parcel)
     netdb_fill(gossiper->db, parcel);
 }
 
+static bool rider_waits(void *owner)
+{
+    const struct gossiper *gossiper = owner;
+    return netdb_waits(gossiper->db);
+}
+
 static void rider_packet(void *owner, struct mono now, struct span user)
 {
     struct gossiper *gossiper = owner;
@@ -80,6 +86,7 @@ static void rider_sent(void *owner, struct mono now, uint32_t ticket, bool good)
 
 static const struct swim_rider rider = {
     .fill = rider_fill,
+    .waits = rider_waits,
     .packet = rider_packet,
     .stream = rider_stream,
     .state = rider_state,
@@ -186,10 +193,10 @@ void gossiper_start(struct gossiper *gossiper, struct mono now)
     netdb_start(gossiper->db, now);
 }
 
-struct mono gossiper_next_due(const struct gossiper *gossiper)
+struct mono gossiper_next_due(struct gossiper *gossiper, struct mono now)
 {
-    struct mono swim = swim_next_due(gossiper->swim);
-    struct mono db = netdb_next_due(gossiper->db);
+    struct mono swim = swim_next_due(gossiper->swim, now);
+    struct mono db = netdb_next_due(gossiper->db, now);
     return mono_before(swim, db) ? swim : db;
 }
 

@@ -31,7 +31,7 @@ void gossiper_free(struct gossiper *gossiper);
 void gossiper_start(struct gossiper *gossiper, struct mono now);
 
 // Events: those of swim.h.
-struct mono gossiper_next_due(const struct gossiper *gossiper);
+struct mono gossiper_next_due(struct gossiper *gossiper, struct mono now);
 void gossiper_tick(struct gossiper *gossiper, struct mono now);
 void gossiper_packet(struct gossiper *gossiper, struct mono now, const struct site *from,
                      const struct gossip_message *message);

@@ -67,6 +67,11 @@ void netdb_node_forget(struct netdb *db, struct netdb_node *node)
     node_free(node);
 }
 
+static struct mono some_time(struct netdb *db, struct mono now, int64_t period_ns)
+{
+    return mono_add(now, (int64_t)rand_below(&db->rand, (uint64_t)period_ns));
+}
+
 void netdb_node_set(struct netdb *db, struct mono now, struct netdb_node *node,
                     enum netdb_node_state state)
 {
@@ -86,6 +91,8 @@ void netdb_node_set(struct netdb *db, struct mono now, struct netdb_node *node,
             netdb_attachment_drop(db, node, entry->key);
         }
     }
+    if (state == NETDB_FAILED && db->reconnect_at.ns == MONO_NEVER.ns)
+        db->reconnect_at = some_time(db, now, NETDB_RECONNECT_NS);
     db->config.out->node_changed(db->config.out_owner, node->name, &node->site, state);
 }
 
@@ -475,6 +482,7 @@ int netdb_network_join(struct netdb *db, struct mono now, const char *network_id
     netdb_say_network(db, network_id, NETWORKDB__NETWORK_EVENT__TYPE__JOIN, ltime);
     netdb_ask_peers(db, now, network, NETDB_FIRST_SYNCS);
     network->repeat_at = mono_add(now, 2 * NETDB_SETTLE_NS);
+    db->gossips = true;
     network->young = mono_add(now, NETDB_YOUNG_NS);
     netdb_rows_changed(db, network_id);
     return 0;
@@ -509,11 +517,6 @@ void netdb_network_leave(struct netdb *db, struct mono now, const char *network_
 
 // ---- making ------------------------------------------------------------------------------------
 
-static struct mono some_time(struct netdb *db, struct mono now, int64_t period_ns)
-{
-    return mono_add(now, (int64_t)rand_below(&db->rand, (uint64_t)period_ns));
-}
-
 struct netdb *netdb_new(const struct netdb_config *config, struct mono now)
 {
     struct netdb *db = MEM_NEW(struct netdb);
@@ -530,10 +533,10 @@ struct netdb *netdb_new(const struct netdb_config *config, struct mono now)
     db->self = node_new(db, config->name, &config->site);
     db->self->state = NETDB_ACTIVE;
     db->config.name = db->self->name;
-    db->gossip_at = some_time(db, now, NETDB_GOSSIP_NS);
+    rounds_init(&db->gossip, NETDB_GOSSIP_NS, some_time(db, now, NETDB_GOSSIP_NS));
     db->sync_at = some_time(db, now, NETDB_SYNC_NS);
     db->reap_at = some_time(db, now, NETDB_REAP_NS);
-    db->reconnect_at = some_time(db, now, NETDB_RECONNECT_NS);
+    db->reconnect_at = MONO_NEVER;
     db->rejoin_at = MONO_NEVER;
     db->asks_at = MONO_NEVER;
     db->returned_at = MONO_NEVER;

@@ -78,11 +78,13 @@ void netdb_free(struct netdb *db);
 
 // ---- events ------------------------------------------------------------------------------------
 
-struct mono netdb_next_due(const struct netdb *db);
+// As swim_next_due: rounds of gossip with nothing to do are left out.
+struct mono netdb_next_due(struct netdb *db, struct mono now);
 void netdb_tick(struct netdb *db, struct mono now);
 
 // What SWIM's rider hears: see swim.h.
 void netdb_fill(struct netdb *db, struct parcel *parcel);
+bool netdb_waits(const struct netdb *db);
 void netdb_packet(struct netdb *db, struct mono now, struct span user);
 void netdb_stream(struct netdb *db, struct mono now, struct span user);
 void netdb_state(struct netdb *db, bool join, struct buf *out);

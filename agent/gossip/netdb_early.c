@@ -37,6 +37,7 @@ void netdb_early_put(struct netdb *db, struct mono now, const char *node, const 
     early->synced = synced;
     list_push_back(&db->early, &early->link);
     db->early_count++;
+    db->gossips = true; // which lets go of it in the end
 }
 
 void netdb_early_take(struct netdb *db, struct mono now, const char *node, const char *network_id)

@@ -6,6 +6,7 @@
 #include "agent/gossip/broadcast.h"
 #include "agent/gossip/netdb.h"
 #include "agent/gossip/payload.h"
+#include "agent/gossip/rounds.h"
 #include "proto/base/list.h"
 #include "proto/base/map.h"
 #include "proto/base/rand.h"
@@ -123,8 +124,10 @@ struct netdb {
     struct mono rejoin_until; // an attempt each second until then
     bool leaving;
     struct mono left_by;
+    struct rounds gossip;
+    bool gossips; // a round would have something to do
     // When each is due; MONO_NEVER: not.
-    struct mono gossip_at, sync_at, reap_at, reconnect_at, rejoin_at;
+    struct mono sync_at, reap_at, reconnect_at, rejoin_at;
     struct mono asks_at;     // bulk syncs are wanted
     struct mono returned_at; // nodes came back
     struct mono announce_at; // the others have dropped this node's attachments
@@ -194,7 +197,8 @@ void netdb_ask_peers(struct netdb *db, struct mono now, struct netdb_network *ne
 void netdb_asks_run(struct netdb *db, struct mono now);
 void netdb_sync_round(struct netdb *db, struct mono now);
 void netdb_sync_end(struct netdb *db, struct mono now, struct netdb_sync *sync, bool good);
-void netdb_gossip_tables(struct netdb *db);
+// True: some wait for the next round.
+bool netdb_gossip_tables(struct netdb *db);
 void netdb_syncs_fini(struct netdb *db);
 
 #endif

@@ -144,6 +144,7 @@ static void queue_event(struct netdb *db, struct netdb_network *network, const c
                         struct span bytes)
 {
     broadcasts_put(&network->queue, key, strlen(key), bytes.at, bytes.size);
+    db->gossips = true;
     db->counters->broadcasts_dropped += network->queue.dropped;
     network->queue.dropped = 0;
 }

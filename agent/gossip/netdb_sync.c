@@ -96,10 +96,15 @@ static void gossip_network(struct netdb *db, struct netdb_network *network)
     buf_fini(&gather.compound);
 }
 
-void netdb_gossip_tables(struct netdb *db)
+bool netdb_gossip_tables(struct netdb *db)
 {
-    MAP_EACH (entry, &db->networks)
-        gossip_network(db, entry->value);
+    bool more = false;
+    MAP_EACH (entry, &db->networks) {
+        struct netdb_network *network = entry->value;
+        gossip_network(db, network);
+        more |= network->queue.count > 0;
+    }
+    return more;
 }
 
 // ---- piggy-backed events ------------------------------------------------------------------------
@@ -112,6 +117,11 @@ static size_t fill_take(void *ctx, const void *bytes, size_t size)
     CHECK(added);
     size_t room = parcel_room(parcel);
     return room > 0 ? room - 1 : 0; // the type byte
+}
+
+bool netdb_waits(const struct netdb *db)
+{
+    return db->network_events.count > 0 || db->node_events.count > 0;
 }
 
 void netdb_fill(struct netdb *db, struct parcel *parcel)

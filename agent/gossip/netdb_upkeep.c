@@ -63,15 +63,19 @@ static void rejoin(struct netdb *db, struct mono now)
 static void reconnect(struct netdb *db, struct mono now)
 {
     size_t failed = 0;
+    bool any = false;
     struct netdb_node *chosen = NULL;
     db->reconnect_at = mono_add(now, NETDB_RECONNECT_NS);
     if (db->leaving || db->reconnects >= NETDB_RECONNECTS_MAX)
         return;
     MAP_EACH (entry, &db->nodes) {
         struct netdb_node *node = entry->value;
+        any |= node->state == NETDB_FAILED;
         if (node->state == NETDB_FAILED && !node->trying && rand_below(&db->rand, ++failed) == 0)
             chosen = node;
     }
+    if (!any)
+        db->reconnect_at = MONO_NEVER; // until one fails
     if (!chosen || !db->config.out->join(db->config.out_owner, now, &chosen->site))
         return;
     chosen->trying = true;
@@ -197,13 +201,18 @@ static bool is_due(struct mono at, struct mono now)
     return !mono_before(now, at);
 }
 
-struct mono netdb_next_due(const struct netdb *db)
+struct mono netdb_next_due(struct netdb *db, struct mono now)
 {
-    const struct mono all[] = {db->gossip_at,   db->sync_at,
-                               db->reap_at,     db->reconnect_at,
-                               db->rejoin_at,   db->asks_at,
-                               db->returned_at, db->announce_at,
-                               db->repeat_at,   timers_next_due(&db->sync_timers)};
+    const struct mono all[] = {rounds_next(&db->gossip, db->gossips, now),
+                               db->sync_at,
+                               db->reap_at,
+                               db->reconnect_at,
+                               db->rejoin_at,
+                               db->asks_at,
+                               db->returned_at,
+                               db->announce_at,
+                               db->repeat_at,
+                               timers_next_due(&db->sync_timers)};
     struct mono first = MONO_NEVER;
     for (size_t i = 0; i < COUNT_OF(all); i++)
         if (mono_before(all[i], first))
@@ -213,26 +222,32 @@ struct mono netdb_next_due(const struct netdb *db)
 
 // Rows put right after joining a network can be heard before the word about the joining, and are
 // then dropped by stock nodes: they go once more.
-static void repeat_new(struct netdb *db, struct mono now)
+//
+// True: some are still to go.
+static bool repeat_new(struct netdb *db, struct mono now)
 {
+    bool more = false;
     MAP_EACH (entry, &db->networks) {
         struct netdb_network *network = entry->value;
-        if (!is_due(network->repeat_at, now))
+        if (!is_due(network->repeat_at, now)) {
+            more |= network->repeat_at.ns != MONO_NEVER.ns;
             continue;
+        }
         network->repeat_at = MONO_NEVER;
         netdb_rows_repeat(db, now, network);
     }
+    return more;
 }
 
 void netdb_tick(struct netdb *db, struct mono now)
 {
     for (struct timer *due; (due = timers_pop_due(&db->sync_timers, now));)
         netdb_sync_end(db, now, CONTAINER_OF(due, struct netdb_sync, timer), false);
-    if (is_due(db->gossip_at, now)) {
-        db->gossip_at = mono_add(now, NETDB_GOSSIP_NS);
-        repeat_new(db, now);
+    if (rounds_begin(&db->gossip, now)) {
+        bool repeats = repeat_new(db, now);
         netdb_early_tick(db, now);
-        netdb_gossip_tables(db);
+        bool waits = netdb_gossip_tables(db);
+        db->gossips = repeats || waits || db->early_count > 0;
     }
     if (is_due(db->sync_at, now)) {
         db->sync_at = mono_add(now, NETDB_SYNC_NS);

@@ -123,10 +123,10 @@ struct swim *swim_new(const struct swim_config *config, struct mono now)
     swim->probe_timer.kind = SWIM_TIMER_PROBE;
     swim->direct_timer.kind = SWIM_TIMER_DIRECT;
     swim->round_timer.kind = SWIM_TIMER_ROUND;
-    swim->gossip_timer.kind = SWIM_TIMER_GOSSIP;
     swim->push_pull_timer.kind = SWIM_TIMER_PUSH_PULL;
     swim_arm(swim, &swim->probe_timer, mono_add(now, within(swim, SWIM_PROBE_INTERVAL_NS)));
-    swim_arm(swim, &swim->gossip_timer, mono_add(now, within(swim, SWIM_GOSSIP_INTERVAL_NS)));
+    rounds_init(&swim->gossip, SWIM_GOSSIP_INTERVAL_NS,
+                mono_add(now, within(swim, SWIM_GOSSIP_INTERVAL_NS)));
     swim_arm(swim, &swim->push_pull_timer, mono_add(now, within(swim, SWIM_PUSH_PULL_NS)));
     return swim;
 }
@@ -494,10 +494,16 @@ static bool hears_gossip(const struct swim *swim, const struct swim_peer *peer, 
                            mono_since(*now, peer->pub.changed) <= SWIM_GOSSIP_TO_DEAD_NS);
 }
 
-static void gossip_tick(struct swim *swim, struct mono now)
+// Whether a round has something to send, and somebody to send it to.
+static bool has_gossip(const struct swim *swim)
+{
+    return swim->peers_count > 1 &&
+           (swim->queue.count > 0 || swim->config.rider->waits(swim->config.rider_owner));
+}
+
+static void gossip_round(struct swim *swim, struct mono now)
 {
     struct swim_peer *to[SWIM_GOSSIP_NODES];
-    swim_arm(swim, &swim->gossip_timer, mono_add(now, SWIM_GOSSIP_INTERVAL_NS));
     size_t count = swim_pick(swim, SWIM_GOSSIP_NODES, hears_gossip, &now, to);
     for (size_t i = 0; i < count; i++) {
         parcel_begin(&swim->parcel);
@@ -516,9 +522,11 @@ void swim_arm(struct swim *swim, struct swim_timer *timer, struct mono due)
     timers_set(&swim->timers, &timer->timer, due);
 }
 
-struct mono swim_next_due(const struct swim *swim)
+struct mono swim_next_due(struct swim *swim, struct mono now)
 {
-    return timers_next_due(&swim->timers);
+    struct mono due = timers_next_due(&swim->timers);
+    struct mono gossip = rounds_next(&swim->gossip, has_gossip(swim), now);
+    return mono_before(gossip, due) ? gossip : due;
 }
 
 void swim_tick(struct swim *swim, struct mono now)
@@ -535,9 +543,6 @@ void swim_tick(struct swim *swim, struct mono now)
         case SWIM_TIMER_ROUND:
             swim_probe_round_over(swim, now);
             break;
-        case SWIM_TIMER_GOSSIP:
-            gossip_tick(swim, now);
-            break;
         case SWIM_TIMER_PUSH_PULL:
             swim_push_pull_tick(swim, now);
             break;
@@ -549,6 +554,8 @@ void swim_tick(struct swim *swim, struct mono now)
             break;
         }
     }
+    if (rounds_begin(&swim->gossip, now))
+        gossip_round(swim, now);
 }
 
 void swim_packet(struct swim *swim, struct mono now, const struct site *from,

@@ -61,6 +61,7 @@ struct swim_out {
 // NetworkDB's part. These may call the sending functions below.
 struct swim_rider {
     void (*fill)(void *owner, struct parcel *parcel); // piggy-backs what there is room for
+    bool (*waits)(void *owner);                       // whether there is something to piggy-back
     void (*packet)(void *owner, struct mono now, struct span user);
     void (*stream)(void *owner, struct mono now, struct span user);
     void (*state)(void *owner, struct mono now, bool join, struct buf *out); // appends
@@ -91,8 +92,9 @@ void swim_free(struct swim *swim);
 
 // ---- events ------------------------------------------------------------------------------------
 
-// When swim_tick wants to be called.
-struct mono swim_next_due(const struct swim *swim);
+// When swim_tick wants to be called. Asked after every event: rounds of gossip without anything to
+// send are left out, and begin again here, at the time they would have had.
+struct mono swim_next_due(struct swim *swim, struct mono now);
 void swim_tick(struct swim *swim, struct mono now);
 
 // One message of a packet that came from `from`.

@@ -4,6 +4,7 @@
 #define AGENT_GOSSIP_SWIM_IMPL_H
 
 #include "agent/gossip/broadcast.h"
+#include "agent/gossip/rounds.h"
 #include "agent/gossip/suspicion.h"
 #include "agent/gossip/swim.h"
 #include "proto/base/map.h"
@@ -24,7 +25,6 @@ enum swim_timer_kind {
     SWIM_TIMER_PROBE,  // a new round is due
     SWIM_TIMER_DIRECT, // the direct ping had its time
     SWIM_TIMER_ROUND,  // the round had its time
-    SWIM_TIMER_GOSSIP,
     SWIM_TIMER_PUSH_PULL,
     SWIM_TIMER_SUSPECT, // of a member
     SWIM_TIMER_RELAY,   // of an indirect ping for another node
@@ -96,11 +96,11 @@ struct swim {
 
     struct broadcasts queue; // by name
     struct parcel parcel;    // being gathered
+    struct rounds gossip;
 
     struct swim_timer probe_timer;
     struct swim_timer direct_timer;
     struct swim_timer round_timer;
-    struct swim_timer gossip_timer;
     struct swim_timer push_pull_timer;
     struct swim_probe probe;
     struct map relays; // by own sequence number

@@ -122,7 +122,7 @@ static void pass(struct fuzz *fuzz, struct span bytes)
     // Up to a minute a record, each of the core's own wishes heard.
     struct mono until =
         mono_add(fuzz->now, (bytes.size ? bytes.at[0] : 1) * (int64_t)250 * NS_PER_MS);
-    for (struct mono due; !mono_before(until, due = gossiper_next_due(fuzz->core));) {
+    for (struct mono due; !mono_before(until, due = gossiper_next_due(fuzz->core, fuzz->now));) {
         if (mono_before(fuzz->now, due))
             fuzz->now = due;
         gossiper_tick(fuzz->core, fuzz->now);

@@ -75,7 +75,8 @@ static unsigned number_at(const struct site *site)
 static void arm(struct world_node *node)
 {
     if (node->core && !node->frozen)
-        timers_set(&node->world->timers, &node->tick, gossiper_next_due(node->core));
+        timers_set(&node->world->timers, &node->tick,
+                   gossiper_next_due(node->core, node->world->now));
     else
         timers_cancel(&node->world->timers, &node->tick);
 }

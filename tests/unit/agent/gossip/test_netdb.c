@@ -111,7 +111,7 @@ static void teardown(void)
 static void pass(int64_t duration_ns)
 {
     struct mono until = mono_add(now, duration_ns);
-    for (struct mono due; !mono_before(until, due = netdb_next_due(db));) {
+    for (struct mono due; !mono_before(until, due = netdb_next_due(db, now));) {
         now = mono_before(now, due) ? due : now;
         netdb_tick(db, now);
     }

@@ -21,6 +21,7 @@ static struct buf last_bytes;
 static uint32_t last_ticket;
 static struct buf last_stream;
 static char heard[1024]; // what the rider heard
+static bool rider_has;   // something to send along
 static const char *user_state = "state";
 
 static const char *const names[] = {"ping", "indirect", "ack",  "suspect",  "alive", "dead",
@@ -124,7 +125,13 @@ static void rider_sent(void *owner, struct mono at, uint32_t ticket, bool good)
 }
 
 static const struct swim_out out = {.packet = on_packet, .stream = on_stream};
+static bool rider_waits(void *owner)
+{
+    (void)owner;
+    return rider_has;
+}
 static const struct swim_rider rider = {.fill = rider_fill,
+                                        .waits = rider_waits,
                                         .packet = rider_user,
                                         .stream = rider_user,
                                         .state = rider_state,
@@ -201,7 +208,7 @@ static void hear_verdict(enum gossip_type type, const char *name, const char *fr
 static void pass(int64_t duration_ns)
 {
     struct mono until = mono_add(now, duration_ns);
-    for (struct mono due; !mono_before(until, due = swim_next_due(swim));) {
+    for (struct mono due; !mono_before(until, due = swim_next_due(swim, now));) {
         now = mono_before(now, due) ? due : now;
         swim_tick(swim, now);
     }
@@ -549,6 +556,34 @@ START_TEST(leaving_is_said_before_it_ends)
 }
 END_TEST
 
+// When this node wants to be called right after a round of probing, whose next is almost 1 s away.
+static int64_t due_in(void)
+{
+    pass_until("ping>2", 2 * NS_PER_S);
+    ack(last.ping.seq);
+    return mono_since(swim_next_due(swim, now), now);
+}
+
+START_TEST(rounds_of_gossip_are_due_only_with_something_to_send)
+{
+    hear_alive("a", 2, 1);
+    for (int i = 0; i < 3; i++)
+        (void)due_in(); // what was to say is said
+    ck_assert_int_ge(due_in(), 900 * NS_PER_MS);
+    rider_has = true;
+    ck_assert_int_le(due_in(), SWIM_GOSSIP_INTERVAL_NS);
+    rider_has = false;
+    ck_assert_int_ge(due_in(), 900 * NS_PER_MS);
+    hear_alive("b", 3, 1);
+    struct mono due = swim_next_due(swim, now);
+    ck_assert_int_le(mono_since(due, now), SWIM_GOSSIP_INTERVAL_NS);
+    // A packet that comes when the round is late does not move it.
+    now = mono_add(due, NS_PER_MS);
+    hear_alive("c", 4, 1);
+    ck_assert_int_eq(swim_next_due(swim, now).ns, due.ns);
+}
+END_TEST
+
 Suite *suite_swim(void);
 Suite *suite_swim(void)
 {
@@ -567,6 +602,7 @@ Suite *suite_swim(void)
     tcase_add_test(rules, states_are_exchanged_and_the_dead_only_suspected);
     tcase_add_test(rules, joining_and_its_outcome);
     tcase_add_test(rules, leaving_is_said_before_it_ends);
+    tcase_add_test(rules, rounds_of_gossip_are_due_only_with_something_to_send);
     suite_add_tcase(suite, rules);
     return suite;
 }
