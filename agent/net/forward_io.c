@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/lb/nft_io.h"
+#include "agent/lb/generation_io.h"
 #include "agent/net/forward.h"
 #include "proto/base/check.h"
 #include "proto/base/log.h"
@@ -12,11 +12,15 @@
 #define LISTING_BYTES_MAX  (16u << 20)
 #define COMMANDS_BYTES_MAX (256u << 10)
 
+// So many looks in a row, between which nothing was changed, read the rules once.
+#define TRUST 10
+
 struct forward {
     struct loop *loop;
     struct loop_later later; // what one turn wants is one job
     char **next;             // bridges, for the next job
     size_t next_count;
+    bool others; // than those of the last job
     bool asked, running, closing;
     void (*closed)(void *owner);
     void *closed_owner;
@@ -26,7 +30,11 @@ struct forward {
     struct loop_work work;
     char **bridges;
     size_t count;
+    bool fresh; // they are others than before
     bool changed;
+    bool trusted;        // nothing was read
+    uint32_t generation; // at which all was as it should be; 0: it was not
+    unsigned trust;      // how often that may still do instead of a look
     char blockers[FORWARD_BLOCKERS_MAX][FORWARD_NAME_BYTES];
     size_t blockers_count;
     struct err err;
@@ -66,14 +74,26 @@ static int let_pass(struct forward *job, struct nft *nft)
 static void run(struct loop_work *work)
 {
     struct forward *job = CONTAINER_OF(work, struct forward, work);
-    job->changed = false;
-    job->blockers_count = 0;
+    job->changed = job->trusted = false;
     err_clear(&job->err);
+    // Before the look: what is changed meanwhile is looked at again.
+    uint32_t generation = generation_of(NFT_NETNS_OWN);
+    if (!job->fresh && generation && generation == job->generation && job->trust > 0) {
+        job->trust--;
+        job->trusted = true;
+        return;
+    }
+    job->generation = 0;
+    job->blockers_count = 0;
     struct nft *nft = nft_open(NFT_NETNS_OWN, &job->err);
     if (!nft)
         return;
-    (void)let_pass(job, nft); // job->err says it
+    int rc = let_pass(job, nft);
     nft_close(nft);
+    if (!rc && !job->changed) {
+        job->generation = generation;
+        job->trust = TRUST - 1;
+    }
 }
 
 // ---- on the loop --------------------------------------------------------------------------------
@@ -120,7 +140,7 @@ static void done(struct loop_work *work)
                  "chain=\"ip filter/FORWARD\"");
     if (forward->err.code)
         log_warn("other programs' rules were not looked at", "err=\"%s\"", forward->err.message);
-    else
+    else if (!forward->trusted)
         note_blockers(forward);
     if (forward->asked)
         start(forward);
@@ -130,6 +150,8 @@ static void start(struct forward *forward)
 {
     forward->asked = false;
     forward->running = true;
+    forward->fresh = forward->others;
+    forward->others = false;
     forward->bridges = mem_alloc_array(forward->next_count, sizeof(char *));
     for (size_t i = 0; i < forward->next_count; i++)
         forward->bridges[i] = str_dup(forward->next[i]);
@@ -151,13 +173,18 @@ static int compare(const void *left, const void *right)
 
 void forward_want(struct forward *forward, const char *const *bridges, size_t count)
 {
-    texts_free(forward->next, forward->next_count);
-    forward->next = mem_alloc_array(count, sizeof(char *));
+    char **next = mem_alloc_array(count, sizeof(char *));
     for (size_t i = 0; i < count; i++)
-        forward->next[i] = str_dup(bridges[i]);
-    forward->next_count = count;
+        next[i] = str_dup(bridges[i]);
     if (count)
-        qsort((void *)forward->next, count, sizeof(char *), compare);
+        qsort((void *)next, count, sizeof(char *), compare);
+    bool same = count == forward->next_count;
+    for (size_t i = 0; i < count && same; i++)
+        same = str_equal(next[i], forward->next[i]);
+    forward->others |= !same;
+    texts_free(forward->next, forward->next_count);
+    forward->next = next;
+    forward->next_count = count;
     forward->asked = true;
     loop_later_ask(&forward->later);
 }

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/lb/generation_io.h"
 #include "agent/net/inside_io.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
@@ -53,6 +54,10 @@ struct tables {
     bool audit;
     bool prepared;
     size_t changed;
+    bool touched; // something was sent to the kernel
+    bool trusted;
+    uint32_t generation; // at which a look found all as it should be; 0: none did
+    unsigned trust;      // how often that may still do instead of a look
     struct err err;
 };
 
@@ -88,6 +93,7 @@ static int slot_drop(struct tables *tables, struct slot *slot)
 {
     struct buf commands;
     buf_init(&commands, NFTABLE_TEXT_BYTES_MAX);
+    tables->touched = true;
     nftable_teardown(slot->family, slot->name, &commands);
     int rc = nft_apply(tables->nft, buf_cstr(&commands), &tables->err);
     buf_fini(&commands);
@@ -125,6 +131,7 @@ static int slot_bring(struct tables *tables, struct slot *slot)
     if (rc < 0)
         return err_copy(&tables->err, &err);
     tables->changed += slot->going && changed;
+    tables->touched |= changed;
     if (slot->going) {
         nftable_free(slot->applied);
         slot->applied = slot->going;
@@ -148,11 +155,34 @@ static bool keeps_any(const struct tables *tables)
     return false;
 }
 
+// Whether the job has nothing to do but to look.
+static bool only_looks(const struct tables *tables)
+{
+    for (size_t i = 0; i < tables->job_slots; i++) {
+        const struct slot *slot = &tables->slots[i];
+        if (slot->dropping || slot->going)
+            return false;
+    }
+    return tables->audit;
+}
+
+static void bring(struct tables *tables)
+{
+    for (size_t i = 0; i < tables->job_slots; i++) {
+        struct slot *slot = &tables->slots[i];
+        if (slot->dropping)
+            (void)slot_drop(tables, slot);
+        else if (slot->going || (tables->audit && slot->applied))
+            (void)slot_bring(tables, slot);
+    }
+}
+
 static void run(struct loop_work *work)
 {
     struct tables *tables = CONTAINER_OF(work, struct tables, work);
     MAGIC_CHECK(tables, TABLES_MAGIC);
     tables->changed = 0;
+    tables->touched = tables->trusted = false;
     err_clear(&tables->err);
     if (!keeps_any(tables))
         tables->prepared = false;
@@ -161,18 +191,27 @@ static void run(struct loop_work *work)
             return;
         tables->prepared = true;
     }
+    // Before the look: what is changed meanwhile is looked at again.
+    bool looks = only_looks(tables);
+    uint32_t generation = looks ? generation_of(tables->netns_fd) : 0;
+    if (generation && generation == tables->generation && tables->trust > 0) {
+        tables->trust--;
+        tables->trusted = true;
+        return;
+    }
     if (!tables->nft)
         tables->nft = nft_open(tables->netns_fd, &tables->err);
-    if (!tables->nft)
-        return;
-    for (size_t i = 0; i < tables->job_slots; i++) {
-        struct slot *slot = &tables->slots[i];
-        if (slot->dropping)
-            (void)slot_drop(tables, slot);
-        else if (slot->going || (tables->audit && slot->applied))
-            (void)slot_bring(tables, slot);
+    if (tables->nft) {
+        bring(tables);
+        nft_rest(tables->nft);
     }
-    nft_rest(tables->nft);
+    // (A wish for what is there already leaves it as it is.)
+    if (tables->touched || tables->err.code != ERR_OK) {
+        tables->generation = 0;
+    } else if (looks) {
+        tables->generation = generation;
+        tables->trust = TABLES_TRUST - 1;
+    }
 }
 
 // ---- on the loop --------------------------------------------------------------------------------
@@ -250,6 +289,7 @@ static void done(struct loop_work *work)
     tables->counts.changes += tables->changed;
     bool failed = tables->err.code != ERR_OK;
     tables->counts.failures += failed;
+    tables->counts.trusted += tables->trusted;
     if (tables->closing) {
         finish(tables);
         return;

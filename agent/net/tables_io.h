@@ -3,8 +3,9 @@
 // The caller says what each table should hold (nftable.h), as often as it likes; a worker job
 // brings the kernel there, one transaction per table, with the newest wish when several came while
 // it ran. At times, and in the host's namespace as soon as anybody changes its rules, all tables
-// are read back and repaired (security.md: restored within a second of a flush). Everything here is
-// called on the loop's thread.
+// are read back and repaired (security.md: restored within a second of a flush). As long as nobody
+// makes a transaction in the namespace (generation_io.h) only some of the looks read. Everything
+// here is called on the loop's thread.
 #ifndef AGENT_NET_TABLES_IO_H
 #define AGENT_NET_TABLES_IO_H
 
@@ -19,6 +20,7 @@
 #define TABLES_COUNT_MAX  8
 #define TABLES_AUDIT_MS   30000
 #define TABLES_RETRY_MS   1000
+#define TABLES_TRUST      10  // so many looks in a row, of which nothing was changed, read once
 #define TABLES_NOTICED_MS 50  // from a change by others to the look at it
 #define TABLES_SPACING_MS 400 // between two such looks
 
@@ -47,6 +49,7 @@ struct tables_counts {
     uint64_t changes;  // transactions that carried a wish
     uint64_t repairs;  // tables found changed by others
     uint64_t failures; // jobs that failed
+    uint64_t trusted;  // looks that read nothing, because nothing was changed
 };
 
 // NULL with *err filled when the namespace cannot be had. Nothing is done yet.

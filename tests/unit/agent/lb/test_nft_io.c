@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/lb/generation_io.h"
 #include "agent/lb/nft_io.h"
 #include "proto/base/rand.h"
 
@@ -239,6 +240,49 @@ START_TEST(more_descriptors_than_select_knows_do_no_harm)
 }
 END_TEST
 
+START_TEST(each_transaction_is_another_generation)
+{
+    struct err err = ERR_INIT;
+    if (!own_namespace())
+        return;
+    open_in(NFT_NETNS_OWN);
+    int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    uint32_t before = generation_of(NFT_NETNS_OWN);
+    ck_assert_uint_ne(before, 0);
+    ck_assert_uint_eq(generation_of(NFT_NETNS_OWN), before);
+    read_back(); // looking is no change
+    ck_assert_uint_eq(generation_of(fd), before);
+    ck_assert_int_eq(nft_apply(nft, "add table ip other\n", &err), 0);
+    uint32_t after = generation_of(fd);
+    ck_assert_uint_ne(after, before);
+    // And in another namespace it is that one's own.
+    ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
+    ck_assert_uint_ne(generation_of(NFT_NETNS_OWN), after);
+    ck_assert_uint_eq(generation_of(fd), after);
+    close(fd);
+}
+END_TEST
+
+START_TEST(only_a_whole_answer_has_a_generation)
+{
+    // As the kernel gives it: a header, which family, and the number among other attributes.
+    static const uint8_t answer[] = {36, 0, 0, 0, 15, 10, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0,
+                                     0,  0, 8, 0, 2,  0,  9, 9, 9, 9, 8, 0, 1, 0, 1, 2, 3, 4};
+    uint8_t other[sizeof answer];
+    ck_assert_uint_eq(generation_parse(answer, sizeof answer), 0x01020304);
+    for (size_t size = 0; size < sizeof answer; size++)
+        ck_assert_uint_eq(generation_parse(answer, size), 0);
+    // Whatever a byte is, nothing beyond the end is read.
+    for (size_t at = 0; at < sizeof answer; at++) {
+        for (unsigned byte = 0; byte < 256; byte++) {
+            memcpy(other, answer, sizeof answer);
+            other[at] = (uint8_t)byte;
+            (void)generation_parse(other, sizeof other);
+        }
+    }
+}
+END_TEST
+
 Suite *suite_nft_io(void);
 Suite *suite_nft_io(void)
 {
@@ -253,6 +297,8 @@ Suite *suite_nft_io(void)
     tcase_add_test(tcase, another_namespace_is_changed_and_this_one_not);
     tcase_add_test(tcase, what_is_no_namespace_is_an_error);
     tcase_add_test(tcase, teardown_leaves_no_table_and_may_be_repeated);
+    tcase_add_test(tcase, each_transaction_is_another_generation);
+    tcase_add_test(tcase, only_a_whole_answer_has_a_generation);
     suite_add_tcase(suite, tcase);
     return suite;
 }
