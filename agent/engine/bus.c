@@ -152,7 +152,8 @@ void bus_publish(struct bus *bus, const struct bus_event *event)
         free(kept);
         return;
     }
-    if (bus->next - bus->first == BUS_EVENTS)
+    uint64_t most = list_empty(&bus->followers) ? BUS_EVENTS_BACK : BUS_EVENTS;
+    while (bus->next - bus->first >= most)
         drop_oldest(bus);
     bus->ring[bus->next % BUS_EVENTS] = kept;
     bus->next++;

@@ -1,8 +1,9 @@
 // The event bus of a node: what `docker events` shows, of this node and of the cluster.
 //
-// Whoever makes something happen publishes it. The newest events are kept, within BUS_EVENTS and
-// BUS_BYTES, so that followers read at their own pace and `since` can look back; one that falls
-// behind what is kept has lost events and is told so. Pure: the time is a parameter.
+// Whoever makes something happen publishes it. The newest events are kept so that `since` can look
+// back, as many as Docker keeps; and more, within BUS_EVENTS and BUS_BYTES, as long as somebody
+// follows, who reads at their own pace. One that falls behind what is kept has lost events and is
+// told so. Pure: the time is a parameter.
 #ifndef AGENT_ENGINE_BUS_H
 #define AGENT_ENGINE_BUS_H
 
@@ -13,7 +14,8 @@
 #include "proto/base/clock.h"
 #include "proto/base/list.h"
 
-#define BUS_EVENTS         4096
+#define BUS_EVENTS_BACK    256
+#define BUS_EVENTS         4096 // with followers
 #define BUS_BYTES          ((size_t)4 * 1024 * 1024)
 #define BUS_ATTRIBUTES_MAX 128
 

@@ -48,14 +48,26 @@ START_TEST(containers_carry_what_older_clients_read)
 }
 END_TEST
 
+static void on_nothing(struct bus_follower *follower)
+{
+    (void)follower;
+}
+
 START_TEST(numbers_go_up_and_the_oldest_go)
 {
+    struct bus_follower follower = {.news = on_nothing};
     struct bus_kept kept;
+    bus_follow(bus, &follower);
     for (int i = 0; i < BUS_EVENTS + 10; i++)
         publish("volume", "create", "v");
     ck_assert(bus_get(bus, 1, &kept));
     ck_assert_uint_eq(kept.number, 11);
     ck_assert(!bus_get(bus, bus_next(bus), &kept));
+    // What nobody follows is only there to look back.
+    bus_unfollow(&follower);
+    publish("volume", "create", "v");
+    ck_assert(bus_get(bus, 1, &kept));
+    ck_assert_uint_eq(kept.number, bus_next(bus) - BUS_EVENTS_BACK);
 }
 END_TEST
 
