@@ -155,12 +155,13 @@ static bool keeps_any(const struct tables *tables)
     return false;
 }
 
-// Whether the job has nothing to do but to look.
+// Whether the job has nothing to do but to look, at what the generation tells of. Of chains on a
+// device it does not: they go with it.
 static bool only_looks(const struct tables *tables)
 {
     for (size_t i = 0; i < tables->job_slots; i++) {
         const struct slot *slot = &tables->slots[i];
-        if (slot->dropping || slot->going)
+        if (slot->dropping || slot->going || str_equal(slot->family, "netdev"))
             return false;
     }
     return tables->audit;
