@@ -1,6 +1,5 @@
 #include "agent/lb/closer_io.h"
 
-#include <nftables/libnftables.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -9,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/lb/nftlib_io.h"
 #include "proto/base/check.h"
 
 // A context holds half a megabyte.
@@ -35,7 +35,7 @@ static struct {
 static void leave(const struct leaving *leaving)
 {
     if (leaving->ctx)
-        nft_ctx_free(leaving->ctx);
+        nftlib()->nft_ctx_free(leaving->ctx);
     if (leaving->fd >= 0)
         close(leaving->fd);
 }

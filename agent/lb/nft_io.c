@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
-#include <nftables/libnftables.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 
 #include "agent/lb/closer_io.h"
 #include "agent/lb/elements_io.h"
+#include "agent/lb/nftlib_io.h"
 #include "proto/base/check.h"
 #include "proto/base/json.h"
 #include "proto/base/str.h"
@@ -51,7 +51,7 @@ static void netns_leave(int home_fd)
 
 static int complain(struct nft_ctx *ctx, struct err *err)
 {
-    const char *text = nft_ctx_get_error_buffer(ctx);
+    const char *text = nftlib()->nft_ctx_get_error_buffer(ctx);
     size_t length = text ? strcspn(text, "\n") : 0;
     if (length > NFT_COMPLAINT_BYTES)
         length = NFT_COMPLAINT_BYTES;
@@ -63,11 +63,14 @@ static int complain(struct nft_ctx *ctx, struct err *err)
 // A context whose socket belongs to the namespace the thread is in.
 static struct nft_ctx *context_open(struct err *err)
 {
-    struct nft_ctx *ctx = nft_ctx_new(NFT_CTX_DEFAULT);
-    if (!ctx || nft_ctx_buffer_error(ctx) != 0 || nft_ctx_buffer_output(ctx) != 0) {
+    if (nftlib_load(err))
+        return NULL;
+    struct nft_ctx *ctx = nftlib()->nft_ctx_new(NFT_CTX_DEFAULT);
+    if (!ctx || nftlib()->nft_ctx_buffer_error(ctx) != 0 ||
+        nftlib()->nft_ctx_buffer_output(ctx) != 0) {
         err_set(err, ERR_RESOURCE_EXHAUSTED, "cannot set up nftables");
         if (ctx)
-            nft_ctx_free(ctx);
+            nftlib()->nft_ctx_free(ctx);
         return NULL;
     }
     return ctx;
@@ -127,7 +130,7 @@ static void call_run(struct call *call, struct nft_ctx *ctx)
 {
     if (!ctx)
         return;
-    nft_ctx_output_set_flags(ctx, call->flags);
+    nftlib()->nft_ctx_output_set_flags(ctx, call->flags);
     call->run(ctx, call->args, &call->err);
 }
 
@@ -139,7 +142,7 @@ static void *call_thread(void *arg)
     struct nft_ctx *ctx = context_open(&call->err);
     call_run(call, ctx);
     if (ctx)
-        nft_ctx_free(ctx); // the descriptor is this thread's alone
+        nftlib()->nft_ctx_free(ctx); // the descriptor is this thread's alone
     return NULL;
 }
 
@@ -219,7 +222,7 @@ void nft_rest(struct nft *nft)
 
 static int apply_here(struct nft_ctx *ctx, void *args, struct err *err)
 {
-    return nft_run_cmd_from_buffer(ctx, args) == 0 ? 0 : complain(ctx, err);
+    return nftlib()->nft_run_cmd_from_buffer(ctx, args) == 0 ? 0 : complain(ctx, err);
 }
 
 int nft_apply(struct nft *nft, const char *commands, struct err *err)
@@ -304,14 +307,14 @@ int nft_bring(struct nft *nft, struct ruleset *actual, struct ruleset *wanted, b
 static int read_here(struct nft_ctx *ctx, void *args, struct err *err)
 {
     struct ruleset *out = args;
-    if (nft_run_cmd_from_buffer(ctx, "list tables ip") != 0)
+    if (nftlib()->nft_run_cmd_from_buffer(ctx, "list tables ip") != 0)
         return complain(ctx, err);
-    const char *tables = nft_ctx_get_output_buffer(ctx);
+    const char *tables = nftlib()->nft_ctx_get_output_buffer(ctx);
     if (!tables || !ruleset_is_listed(tables, strlen(tables)))
         return 0;
-    if (nft_run_cmd_from_buffer(ctx, "list table ip skep_lb") != 0)
+    if (nftlib()->nft_run_cmd_from_buffer(ctx, "list table ip skep_lb") != 0)
         return complain(ctx, err);
-    const char *listing = nft_ctx_get_output_buffer(ctx);
+    const char *listing = nftlib()->nft_ctx_get_output_buffer(ctx);
     return ruleset_parse(out, listing, listing ? strlen(listing) : 0, err);
 }
 
@@ -350,15 +353,15 @@ static int list_here(struct nft_ctx *ctx, void *args, struct err *err)
     char command[160];
     if (!str_format(command, sizeof command, "list tables %s", family))
         return err_set(err, ERR_INVALID_ARGUMENT, "nftables: no such family");
-    if (nft_run_cmd_from_buffer(ctx, command) != 0)
+    if (nftlib()->nft_run_cmd_from_buffer(ctx, command) != 0)
         return complain(ctx, err);
-    if (!lists_table(nft_ctx_get_output_buffer(ctx), table))
+    if (!lists_table(nftlib()->nft_ctx_get_output_buffer(ctx), table))
         return 0;
     if (!str_format(command, sizeof command, "list table %s %s", family, table))
         return err_set(err, ERR_INVALID_ARGUMENT, "nftables: the table's name is too long");
-    if (nft_run_cmd_from_buffer(ctx, command) != 0)
+    if (nftlib()->nft_run_cmd_from_buffer(ctx, command) != 0)
         return complain(ctx, err);
-    const char *listing = nft_ctx_get_output_buffer(ctx);
+    const char *listing = nftlib()->nft_ctx_get_output_buffer(ctx);
     buf_put_str(out, str_or(listing, ""));
     if (!buf_ok(out))
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "nftables: table %s is too large", table);
@@ -377,9 +380,9 @@ int nft_list(struct nft *nft, const char *family, const char *table, struct buf 
 static int chains_here(struct nft_ctx *ctx, void *args, struct err *err)
 {
     struct buf *out = args;
-    if (nft_run_cmd_from_buffer(ctx, "list chains") != 0)
+    if (nftlib()->nft_run_cmd_from_buffer(ctx, "list chains") != 0)
         return complain(ctx, err);
-    buf_put_str(out, str_or(nft_ctx_get_output_buffer(ctx), ""));
+    buf_put_str(out, str_or(nftlib()->nft_ctx_get_output_buffer(ctx), ""));
     return buf_ok(out) ? 0 : err_set(err, ERR_RESOURCE_EXHAUSTED, "nftables: too many chains");
 }
 
