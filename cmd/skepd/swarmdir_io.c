@@ -8,6 +8,7 @@
 #include "proto/base/str.h"
 #include "proto/identity/certdir_io.h"
 #include "proto/identity/rng_io.h"
+#include "raft/disk/logdb_io.h"
 
 #define SWARM_FOLDER        "swarm"
 #define CERTIFICATES_FOLDER "swarm/certificates"
@@ -104,7 +105,7 @@ int swarmdir_save_managers(const char *data_root, const struct remotes *remotes,
 int swarmdir_forget_raft(const char *data_root, struct err *err)
 {
     char *path = path_of(data_root, RAFT_FOLDER);
-    int result = dir_remove(path, err);
+    int result = logdb_remove(path, err);
     free(path);
     return result;
 }

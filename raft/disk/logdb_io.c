@@ -15,7 +15,7 @@
 #include "proto/base/str.h"
 #include "raft/disk/logdb_private_io.h"
 
-#define FORMAT_VERSION   1u
+#define DATA_FILE        "data.mdb"
 #define READERS_MAX      8
 #define ROW_SCRATCH_MAX  ((size_t)8 << 20)
 #define EXTEND_LEAD_PART 8 // extend when less than 1/8 of a step is left
@@ -83,28 +83,26 @@ static int open_tables(struct logdb *db, struct err *err)
     if (!result)
         result = mdb_dbi_open(txn, "state", MDB_CREATE, &db->state);
     // The format is written in clear: it must be readable before any key is tried.
-    uint32_t version = FORMAT_VERSION;
     MDB_val key = key_of_name(LOGDB_FORMAT), value;
     if (!result)
         result = mdb_get(txn, db->facts, &key, &value);
-    if (result == MDB_NOTFOUND) {
-        value = (MDB_val){.mv_size = sizeof version, .mv_data = &version};
-        result = mdb_put(txn, db->facts, &key, &value, 0);
-    } else if (!result) {
-        CHECK(value.mv_size == sizeof version);
-        memcpy(&version, value.mv_data, sizeof version);
-    }
-    if (result) {
+    db->format = 0;
+    bool damaged = !result && value.mv_size != sizeof db->format;
+    if (!result && !damaged)
+        memcpy(&db->format, value.mv_data, sizeof db->format);
+    if (result && result != MDB_NOTFOUND) {
         mdb_txn_abort(txn);
         return logdb_fail(result, err, "open log database");
     }
     result = mdb_txn_commit(txn);
     if (result)
         return logdb_fail(result, err, "open log database");
-    if (version != FORMAT_VERSION)
+    if (damaged)
+        return err_set(err, ERR_DATA_LOSS, "log record '%s' is damaged", LOGDB_FORMAT);
+    if (db->format > LOGDB_FORMAT_VERSION)
         return err_set(err, ERR_FAILED_PRECONDITION,
-                       "log database has format %" PRIu32 ", this program knows format %u", version,
-                       FORMAT_VERSION);
+                       "log database has format %" PRIu32 ", this program knows format %u",
+                       db->format, LOGDB_FORMAT_VERSION);
     return 0;
 }
 
@@ -180,7 +178,6 @@ static int open_env(struct logdb *db, struct err *err)
     MDB_stat stat;
     mdb_env_stat(db->env, &stat);
     db->page_bytes = stat.ms_psize;
-    find_map(db);
     return 0;
 }
 
@@ -193,15 +190,22 @@ int logdb_open(const char *dir, const struct seal_key *current, const struct sea
     struct logdb *db = MEM_NEW(struct logdb);
     MAGIC_SET(db, LOGDB_MAGIC);
     buf_init(&db->scratch, ROW_SCRATCH_MAX);
+    buf_init(&db->payload, JOURNAL_PAYLOAD_MAX);
+    pending_init(&db->pending, JOURNAL_BYTES);
+    pthread_mutex_init(&db->pending_lock, NULL);
+    db->journal.fd = -1;
     buf_init(&db->reseal_key, LOGDB_KEY_BYTES_MAX);
     db->dir = str_dup(dir);
-    db->path = str_printf("%s/data.mdb", dir);
+    db->path = str_printf("%s/" DATA_FILE, dir);
     logdb_set_keys(db, current, previous);
     result = open_env(db, err);
+    if (!result)
+        result = logdb_open_journal(db, err);
     if (result) {
         logdb_close(db);
         return result;
     }
+    find_map(db);
     extend_file(db);
     *out = db;
     return 0;
@@ -216,7 +220,11 @@ void logdb_close(struct logdb *db)
         mdb_env_close(db->env);
     seal_free(db->write_seal);
     seal_free(db->read_seal);
+    journal_file_close(&db->journal);
+    pending_fini(&db->pending);
+    pthread_mutex_destroy(&db->pending_lock);
     buf_fini(&db->scratch);
+    buf_fini(&db->payload);
     buf_fini(&db->reseal_key);
     free(db->runs);
     free(db->dir);
@@ -225,10 +233,18 @@ void logdb_close(struct logdb *db)
     free(db);
 }
 
+int logdb_remove(const char *dir, struct err *err)
+{
+    // The tables first: without them the journal means nothing, but they miss the journal.
+    char *path = str_printf("%s/" DATA_FILE, dir);
+    int result = file_remove(path, err);
+    free(path);
+    return result ? result : dir_remove(dir, err);
+}
+
 // ---- committing --------------------------------------------------------------------------------
 
-// The figures are counted where commits run, a worker thread, and read on the owner's.
-static void count(uint64_t *figure, uint64_t by)
+void logdb_count(uint64_t *figure, uint64_t by)
 {
     __atomic_fetch_add(figure, by, __ATOMIC_RELAXED);
 }
@@ -244,15 +260,21 @@ static void touch(struct logdb *db, size_t bytes)
     db->commit_bytes += bytes;
 }
 
+int logdb_put_row(struct logdb *db, MDB_txn *txn, MDB_dbi table, MDB_val key, const void *row,
+                  size_t size, unsigned flags)
+{
+    MDB_val value = {.mv_size = size, .mv_data = (void *)row};
+    logdb_count(&db->figures.rows_written, 1);
+    logdb_count(&db->figures.bytes_written, size);
+    touch(db, size);
+    return mdb_put(txn, table, &key, &value, flags);
+}
+
 // Puts what is in scratch. 0 or an LMDB code.
 static int put_row(struct logdb *db, MDB_txn *txn, MDB_dbi table, MDB_val key, unsigned flags)
 {
     CHECK(buf_ok(&db->scratch));
-    MDB_val value = {.mv_size = db->scratch.len, .mv_data = db->scratch.data};
-    count(&db->figures.rows_written, 1);
-    count(&db->figures.bytes_written, db->scratch.len);
-    touch(db, db->scratch.len);
-    return mdb_put(txn, table, &key, &value, flags);
+    return logdb_put_row(db, txn, table, key, db->scratch.data, db->scratch.len, flags);
 }
 
 static int put_fact(struct logdb *db, MDB_txn *txn, const char *name)
@@ -260,8 +282,8 @@ static int put_fact(struct logdb *db, MDB_txn *txn, const char *name)
     return put_row(db, txn, db->facts, key_of_name(name), 0);
 }
 
-// Removes the entries from `first` on. Rare, so each one is looked up anew.
-static int truncate_from(struct logdb *db, MDB_txn *txn, uint64_t first)
+// Rare, so each one is looked up anew.
+int logdb_truncate_from(struct logdb *db, MDB_txn *txn, uint64_t first)
 {
     MDB_cursor *cursor;
     int result = mdb_cursor_open(txn, db->log, &cursor);
@@ -282,7 +304,7 @@ static int put_entries(struct logdb *db, MDB_txn *txn, const struct raft_write *
 {
     if (!write->entries_count)
         return 0;
-    int result = truncate_from(db, txn, write->entries[0].index);
+    int result = logdb_truncate_from(db, txn, write->entries[0].index);
     for (size_t i = 0; !result && i < write->entries_count; i++) {
         const struct raft_entry *entry = &write->entries[i];
         CHECK(!entry->data || entry->data->len <= ROW_ENTRY_BYTES_MAX);
@@ -390,15 +412,31 @@ static int put_facts(struct logdb *db, MDB_txn *txn, const struct logdb_batch *b
     return result;
 }
 
-int logdb_commit(struct logdb *db, const struct logdb_batch *batch, struct err *err)
+int logdb_end(struct logdb *db, MDB_txn *txn, const char *what, struct err *err)
 {
-    MAGIC_CHECK(db, LOGDB_MAGIC);
+    int result = mdb_txn_commit(txn);
+    if (!result) {
+        logdb_forget_pending(db);
+        return 0;
+    }
+    // Whether it names a new generation of the journal is not known: until a transaction tells,
+    // nothing may be written there.
+    db->journal.shut = true;
+    result = logdb_fail(result, err, what);
+    db->failed = result != -ERR_RESOURCE_EXHAUSTED;
+    return result;
+}
+
+// Everything in one transaction.
+static int commit_tables(struct logdb *db, const struct logdb_batch *batch, struct err *err)
+{
     MDB_txn *txn;
     db->commit_bytes = 0;
     int result = mdb_txn_begin(db->env, NULL, 0, &txn);
     if (result)
         return logdb_fail(result, err, "write log database");
-    if (batch->write && batch->write->snapshot)
+    result = logdb_take_pending(db, txn);
+    if (!result && batch->write && batch->write->snapshot)
         result = put_snapshot(db, txn, batch->write->snapshot);
     if (!result)
         result = put_state(db, txn, batch);
@@ -412,16 +450,28 @@ int logdb_commit(struct logdb *db, const struct logdb_batch *batch, struct err *
         mdb_txn_abort(txn);
         return logdb_fail(result, err, "write log database");
     }
-    result = mdb_txn_commit(txn);
+    result = logdb_end(db, txn, "sync log database", err);
     if (result)
-        return logdb_fail(result, err, "sync log database");
-    count(&db->figures.commits, 1);
+        return result;
+    logdb_count(&db->figures.commits, 1);
     if (db->commit_bytes > db->largest_bytes)
         db->largest_bytes = db->commit_bytes;
     if (db->touched_bytes >= LET_GO_BYTES)
         logdb_let_go(db);
     extend_file(db);
     return 0;
+}
+
+int logdb_commit(struct logdb *db, const struct logdb_batch *batch, struct err *err)
+{
+    MAGIC_CHECK(db, LOGDB_MAGIC);
+    if (db->failed)
+        return err_set(err, ERR_DATA_LOSS, "log database is not written any more: a write failed");
+    if (!logdb_journal_takes(db, batch))
+        return commit_tables(db, batch, err);
+    int result = logdb_journal_commit(db, err);
+    db->failed = result && result != -ERR_RESOURCE_EXHAUSTED;
+    return result;
 }
 
 // ---- settling ----------------------------------------------------------------------------------
@@ -456,12 +506,14 @@ int logdb_settle(struct logdb *db, struct err *err)
     void *holes[HOLES_MAX];
     size_t held = holes_hold(holes);
     int result = open_env(db, err);
+    if (!result)
+        find_map(db);
     while (held > 0)
         free(holes[--held]);
     malloc_trim(0); // thousands of pages, here and there in the heap
     if (result)
         return err_wrap(err, "open again");
-    count(&db->figures.settles, 1);
+    logdb_count(&db->figures.settles, 1);
     return 0;
 }
 
@@ -469,6 +521,7 @@ void logdb_figures(const struct logdb *db, struct logdb_figures *out)
 {
     *out = (struct logdb_figures){
         .commits = counted(&db->figures.commits),
+        .journaled = counted(&db->figures.journaled),
         .rows_written = counted(&db->figures.rows_written),
         .bytes_written = counted(&db->figures.bytes_written),
         .file_bytes = __atomic_load_n(&db->file_bytes, __ATOMIC_RELAXED),

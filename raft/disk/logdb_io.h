@@ -1,13 +1,15 @@
-// The durable half of a manager: Raft log, hard state and applied state in one LMDB environment,
-// sealed at rest.
+// The durable half of a manager: Raft log, hard state and applied state in one LMDB environment
+// with a journal beside it, sealed at rest.
 //
-// One commit is one atomic, synced transaction, however much it carries. All calls block: raft/node
-// runs them in worker jobs, at most one commit and one read at a time (they may overlap each
-// other).
+// One commit is atomic and synced, however much it carries. A write of the log alone, as most are,
+// is a record of the journal and one flush; everything else is a transaction, which takes along
+// what the journal holds. All calls block: raft/node runs them in worker jobs, at most one commit
+// and one read at a time (they may overlap each other).
 //
 // Errors, which name what is damaged or full:
 //   DATA_LOSS           a record does not verify, or the database contradicts itself, or the disk
-//                       reported an I/O error. The node must stop; nothing was replayed.
+//                       reported an I/O error. The node must stop; nothing was replayed, and
+//                       nothing more is written before the database is opened again.
 //   RESOURCE_EXHAUSTED  the disk or the map is full. Nothing changed; the same commit may be tried
 //                       again when there is room.
 #ifndef RAFT_DISK_LOGDB_IO_H
@@ -40,6 +42,10 @@ struct logdb;
 int logdb_open(const char *dir, const struct seal_key *current, const struct seal_key *previous,
                struct logdb **out, struct err *err);
 void logdb_close(struct logdb *db); // NULL is harmless
+
+// Removes the folder with all it holds. When it is interrupted, what is left opens as a new
+// database. A folder that is not there is no error.
+int logdb_remove(const char *dir, struct err *err);
 
 // ---- start --------------------------------------------------------------------------------------
 
@@ -110,6 +116,7 @@ int logdb_reseal(struct logdb *db, size_t rows_max, bool *done, struct err *err)
 
 struct logdb_figures {
     uint64_t commits;
+    uint64_t journaled; // of them, by a record of the journal
     uint64_t rows_written;
     uint64_t bytes_written; // of rows, sealed
     uint64_t file_bytes;

@@ -133,8 +133,11 @@ int logdb_boot(struct logdb *db, struct raft_boot *boot, struct err *err)
 {
     MAGIC_CHECK(db, LOGDB_MAGIC);
     *boot = (struct raft_boot){0};
+    int result = logdb_settle_pending(db, err); // right after opening it finds nothing to do
+    if (result)
+        return result;
     MDB_txn *txn;
-    int result = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn);
+    result = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn);
     if (result)
         return logdb_fail(result, err, "read log database");
     result = boot_facts(db, txn, boot, err);
@@ -148,20 +151,89 @@ int logdb_boot(struct logdb *db, struct raft_boot *boot, struct err *err)
 
 // ---- reading -----------------------------------------------------------------------------------
 
+// The newest end of the log as a read found it, and the rest of it in the tables.
+struct view {
+    MDB_txn *txn;
+    uint64_t pending; // the first entry that is not looked for in the tables; 0: none is
+    size_t count;     // of rows at hand, from `at` on
+    uint64_t at;
+    struct buf sized; // the rows, each after its size
+    struct cursor left;
+};
+
+// Copies what waits of the wanted entries: a commit beside this read may move it at any time. It
+// does so after the tables have it, so a transaction that is begun before looks at what the tables
+// lacked, and the copy has it.
+static int view_begin(struct logdb *db, uint64_t first, uint64_t last, size_t bytes_max,
+                      size_t entries_max, struct view *view, struct err *err)
+{
+    *view = (struct view){0};
+    buf_init(&view->sized, 2 * JOURNAL_BYTES);
+    pthread_mutex_lock(&db->pending_lock);
+    int result = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &view->txn);
+    const struct pending *pending = &db->pending;
+    if (!result && pending->count) {
+        view->pending = pending->first;
+        view->at = first > pending->first ? first : pending->first;
+        size_t bytes = 0;
+        for (uint64_t i = view->at - pending->first; i < pending->count; i++) {
+            struct cursor row = pending_row(pending, (size_t)i);
+            bytes += cursor_left(&row) - ROW_ENTRY_HEAD_BYTES;
+            if (pending->first + i > last || view->count == entries_max ||
+                (view->count && bytes > bytes_max))
+                break;
+            journal_payload_row(&view->sized, row.at, cursor_left(&row));
+            view->count++;
+        }
+        CHECK(buf_ok(&view->sized));
+        view->left = cursor_of(view->sized.data, view->sized.len);
+    }
+    pthread_mutex_unlock(&db->pending_lock);
+    return result ? logdb_fail(result, err, "read log database") : 0;
+}
+
+static void view_end(struct view *view)
+{
+    if (view->txn)
+        mdb_txn_abort(view->txn);
+    buf_fini(&view->sized);
+}
+
+// The row of entry `index`; asked for in order. 0, MDB_NOTFOUND or another LMDB code.
+static int view_row(struct logdb *db, struct view *view, uint64_t index, struct cursor *row)
+{
+    if (view->pending && index >= view->pending) {
+        if (index < view->at || index - view->at >= view->count)
+            return MDB_NOTFOUND;
+        *row = cursor_sub(&view->left, cursor_u32le(&view->left));
+        return 0;
+    }
+    MDB_val key = key_of_index(&index), found;
+    int result = mdb_get(view->txn, db->log, &key, &found);
+    if (!result)
+        *row = cursor_of(found.mv_data, found.mv_size);
+    return result;
+}
+
+// Beyond the newest entry, or beyond what was copied: the caller asks again for the rest.
+static bool view_ends(const struct view *view, uint64_t index)
+{
+    return view->pending && index >= view->at && index - view->at >= view->count;
+}
+
 int logdb_load(struct logdb *db, uint64_t first, uint64_t last, size_t bytes_max,
                struct raft_entry *entries, size_t entries_max, size_t *count, struct err *err)
 {
     MAGIC_CHECK(db, LOGDB_MAGIC);
     *count = 0;
-    MDB_txn *txn;
-    int result = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn);
-    if (result)
-        return logdb_fail(result, err, "read log database");
+    struct view view;
+    int result = view_begin(db, first, last, bytes_max, entries_max, &view, err);
     size_t bytes = 0;
-    for (uint64_t index = first; index <= last && *count < entries_max; index++) {
-        uint64_t wanted = index;
-        MDB_val key = key_of_index(&wanted), row;
-        result = mdb_get(txn, db->log, &key, &row);
+    for (uint64_t index = first; !result && index <= last && *count < entries_max; index++) {
+        struct cursor row;
+        if (view_ends(&view, index))
+            break;
+        result = view_row(db, &view, index, &row);
         if (result == MDB_NOTFOUND) {
             // Compacted before the first one is an answer; a hole in the middle is damage.
             result = *count == 0
@@ -174,7 +246,7 @@ int logdb_load(struct logdb *db, uint64_t first, uint64_t last, size_t bytes_max
             break;
         }
         struct raft_entry *entry = &entries[*count];
-        result = row_get_entry(db->read_seal, index, row.mv_data, row.mv_size, entry, err);
+        result = row_get_entry(db->read_seal, index, row.at, cursor_left(&row), entry, err);
         if (result)
             break;
         bytes += raft_entry_bytes(entry);
@@ -184,7 +256,7 @@ int logdb_load(struct logdb *db, uint64_t first, uint64_t last, size_t bytes_max
         }
         (*count)++;
     }
-    mdb_txn_abort(txn);
+    view_end(&view);
     if (result) {
         for (size_t i = 0; i < *count; i++)
             raft_blob_unref(entries[i].data);

@@ -45,6 +45,16 @@ static bool is_current(struct logdb *db, unsigned table, const MDB_val *row)
                            row->mv_size - head);
 }
 
+static bool is_named(const MDB_val *key, const char *name)
+{
+    return key->mv_size == strlen(name) && memcmp(key->mv_data, name, key->mv_size) == 0;
+}
+
+static bool in_clear(const MDB_val *fact)
+{
+    return is_named(fact, LOGDB_FORMAT) || is_named(fact, LOGDB_JOURNAL);
+}
+
 // Goes on through one table; *left counts down. *end when the table is through.
 static int reseal_table(struct logdb *db, MDB_txn *txn, MDB_dbi dbi, size_t *left, bool *end,
                         struct err *err)
@@ -58,9 +68,7 @@ static int reseal_table(struct logdb *db, MDB_txn *txn, MDB_dbi dbi, size_t *lef
     int result = 0;
     for (; !code && !result && *left > 0; code = mdb_cursor_get(cursor, &key, &row, MDB_NEXT)) {
         (*left)--;
-        bool format = table == 1 && key.mv_size == strlen(LOGDB_FORMAT) &&
-                      memcmp(key.mv_data, LOGDB_FORMAT, key.mv_size) == 0;
-        if (format || is_current(db, table, &row))
+        if ((table == 1 && in_clear(&key)) || is_current(db, table, &row))
             continue;
         result = reseal_row(db, table, &key, &row, err);
         if (result)
@@ -90,10 +98,18 @@ int logdb_reseal(struct logdb *db, size_t rows_max, bool *done, struct err *err)
     MAGIC_CHECK(db, LOGDB_MAGIC);
     const MDB_dbi tables[] = {db->log, db->facts, db->state};
     *done = false;
+    if (db->failed)
+        return err_set(err, ERR_DATA_LOSS, "log database is not written any more: a write failed");
     MDB_txn *txn;
     int result = mdb_txn_begin(db->env, NULL, 0, &txn);
     if (result)
         return logdb_fail(result, err, "reseal");
+    // What waits may be sealed with the previous key, and belong where resealing has been already.
+    result = logdb_take_pending(db, txn);
+    if (result) {
+        mdb_txn_abort(txn);
+        return logdb_fail(result, err, "reseal");
+    }
     while (!result && rows_max > 0 && db->reseal_table < COUNT_OF(tables)) {
         bool end = false;
         result = reseal_table(db, txn, tables[db->reseal_table], &rows_max, &end, err);
@@ -104,9 +120,9 @@ int logdb_reseal(struct logdb *db, size_t rows_max, bool *done, struct err *err)
         mdb_txn_abort(txn);
         return result;
     }
-    result = mdb_txn_commit(txn);
+    result = logdb_end(db, txn, "reseal", err);
     if (result)
-        return logdb_fail(result, err, "reseal");
+        return result;
     *done = db->reseal_table == COUNT_OF(tables);
     return 0;
 }

@@ -335,6 +335,7 @@ END_TEST
 START_TEST(a_damaged_entry_is_named_and_not_replayed)
 {
     append(1, 5, 1);
+    boot(); // into the tables
     logdb_close(db);
     db = NULL;
     char path[4096];
