@@ -1,5 +1,5 @@
 // The pool of threads for what would block a loop: a few threads, made with the first job, that
-// take jobs in order.
+// take jobs in order. One that has none for a second gives back what they used of its stack.
 //
 // libuv has such a pool, but tells its loop of a finished job by uv_async_send, and the loop then
 // spins until the sender has come back from its system call: with more threads than processors a

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <sys/mman.h>
 
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
@@ -159,6 +160,57 @@ START_TEST(jobs_run_elsewhere_and_end_here)
 }
 END_TEST
 
+// Where a job's frames were.
+static uintptr_t deep;
+
+static __attribute__((noinline)) unsigned go_deep(void)
+{
+    volatile unsigned char room[256 << 10];
+    unsigned sum = 0;
+    for (size_t i = 0; i < sizeof room; i += 512)
+        room[i] = (unsigned char)i;
+    for (size_t i = 0; i < sizeof room; i += 512)
+        sum += room[i];
+    deep = (uintptr_t)__builtin_frame_address(0) - ((uintptr_t)128 << 10);
+    return sum;
+}
+
+static void deep_job(struct loop_work *work)
+{
+    CONTAINER_OF(work, struct probe, work)->number = (int)go_deep();
+}
+
+static bool is_let_go(void *ctx)
+{
+    unsigned char there = 1;
+    (void)ctx;
+    return mincore((void *)(deep & ~(uintptr_t)4095), 1, &there) == 0 && !(there & 1);
+}
+
+static void nothing(struct loop_timer *timer)
+{
+    loop_timer_start(timer, 50); // only there to have it looked again
+}
+
+// Goal: what jobs used of a stack is given back while there are none, and the next ones run.
+START_TEST(a_worker_without_jobs_lets_go_of_its_stack)
+{
+    struct loop loop;
+    loop_init(&loop);
+    struct probe first = {0}, second = {0}, ticking = {0};
+    loop_work_start(&loop, &first.work, deep_job, job_done);
+    ck_assert(loop_run_until(&loop, is_set, &first.runs, 30000));
+    loop_timer_init(&ticking.timer, &loop, nothing);
+    loop_timer_start(&ticking.timer, 50);
+    ck_assert(loop_run_until(&loop, is_let_go, NULL, 60000));
+    loop_timer_stop(&ticking.timer);
+    loop_work_start(&loop, &second.work, deep_job, job_done);
+    ck_assert(loop_run_until(&loop, is_set, &second.runs, 30000));
+    ck_assert_int_eq(second.number, first.number);
+    loop_fini(&loop);
+}
+END_TEST
+
 START_TEST(a_loop_ends_after_its_jobs)
 {
     struct loop loop;
@@ -192,6 +244,7 @@ Suite *suite_loop_io(void)
     tcase_add_test(tcase, posts_from_another_thread_run_in_order_on_the_loops_thread);
     tcase_add_test(tcase, later_runs_once_however_often_it_is_asked_for_in_a_turn);
     tcase_add_test(tcase, jobs_run_elsewhere_and_end_here);
+    tcase_add_test(tcase, a_worker_without_jobs_lets_go_of_its_stack);
     tcase_add_test(tcase, a_loop_ends_after_its_jobs);
     tcase_add_test(tcase, waiting_for_what_never_comes_ends_at_the_deadline);
     suite_add_tcase(suite, tcase);
