@@ -8,7 +8,8 @@
 //        task NETNS INGRESS_IF ADDRESS PROTOCOL:PUBLISHED:TARGET,...
 //        row NODE HEX
 //        partial                    not all of this is said
-//                                  says "done" or "failed: why", and "row HEX" when its own changes
+//                                  says "done N" (how many times it has heard "go"; again when an
+//                                  audit ends) or "failed: why", and "row HEX" when its own changes
 //   interop_mesh serve PORT NAME   TCP and UDP: tells each caller "NAME address-of-the-caller"
 //   interop_mesh ask PROTOCOL ADDRESS PORT [FROM-PORT]       prints the answer
 //   interop_mesh hold ADDRESS PORT  one TCP connection; sends a line for each it reads, echoes
@@ -128,9 +129,12 @@ static void read_row(char *rest, size_t line)
     }
 }
 
+static unsigned heard; // "go", so many times
+
 static void go(void)
 {
     struct err err = ERR_INIT;
+    heard++;
     if (mesh_set(mesh, &facts.state, &err) < 0)
         printf("failed: %s\n", err.message);
     facts.lines_count = 0;
@@ -224,7 +228,7 @@ static void on_settled(void *owner, const struct err *err)
     if (err)
         printf("failed: %s\n", err->message);
     else
-        printf("done\n");
+        printf("done %u\n", heard);
 }
 
 static int node(void)

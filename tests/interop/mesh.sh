@@ -119,9 +119,10 @@ for task in A1 A2 B1 B2; do
 done
 
 # node NODE: starts the keeper of the node's mesh. tell NODE LINE...: what is.
-declare -A input keeper
+declare -A input keeper told
 node()
 {
+  told[$1]=0
   mkfifo "$work/$1.in"
   exec_in_ns "$1" "$mesh" node <"$work/$1.in" >"$work/$1.out" 2>&1 &
   programs+=($!)
@@ -130,14 +131,13 @@ node()
   input[$1]=$fd
 }
 ns_path() { echo "/run/netns/$id$1"; }
-done_count() { grep -c '^done' "$work/$1.out" || true; }
-has_done() { (($(done_count "$1") > $2)); }
+has_done() { grep -qx "done $2" "$work/$1.out"; }
 tell()
 {
-  local node=$1 before; shift
-  before=$(done_count "$node")
+  local node=$1; shift
+  told[$node]=$((told[$node] + 1))
   printf '%s\n' "$@" go >&"${input[$node]}"
-  eventually 60 has_done "$node" "$before"
+  eventually 60 has_done "$node" "${told[$node]}"
 }
 row_of() { sed -n 's/^row //p' "$work/$1.out" | tail -1; }
 
