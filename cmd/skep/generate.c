@@ -1,4 +1,5 @@
 // What is made from the command table: completion for three shells, and man pages.
+#include <ctype.h>
 #include <string.h>
 
 #include "cmd/skep/client_io.h"
@@ -31,12 +32,18 @@ static const char zsh_script[] =
     // From a folder of $fpath the file is the function's body, else it is sourced.
     "if [[ $funcstack[1] == _skep ]]; then _skep \"$@\"; else compdef _skep skep; fi\n";
 
-static const char fish_script[] = "# Completion of skep for fish.\n"
-                                  "function __skep_complete\n"
-                                  "    set -l words (commandline -opc) (commandline -ct)\n"
-                                  "    skep __complete -- $words[2..-1] 2>/dev/null\n"
-                                  "end\n"
-                                  "complete -c skep -a '(__skep_complete)'\n";
+static const char fish_script[] =
+    "# Completion of skep for fish.\n"
+    "function __skep_complete\n"
+    "    set -l words (commandline -opc) (commandline -ct)\n"
+    "    set -l found (skep __complete -- $words[2..-1] 2>/dev/null)\n"
+    "    if count $found >/dev/null\n"
+    "        printf '%s\\n' $found\n"
+    "    else\n"
+    "        __fish_complete_path (commandline -ct)\n"
+    "    end\n"
+    "end\n"
+    "complete -c skep -f -a '(__skep_complete)'\n";
 
 static int run_completion(struct cli *cli)
 {
@@ -225,7 +232,8 @@ static int run_complete(struct cli *cli)
 
 // ---- man pages ----------------------------------------------------------------------------------
 
-// Text for troff: '-' is a minus, '\' and a leading '.' or '\'' mean nothing.
+// Text for troff: '-' is a minus, '\' and a leading '.' or '\'' mean nothing, and a line may end
+// after a comma (fields of values are longer than a line).
 static void put_roff(struct buf *out, const char *text)
 {
     if (*text == '.' || *text == '\'')
@@ -235,6 +243,8 @@ static void put_roff(struct buf *out, const char *text)
             buf_put_str(out, "\\-");
         else if (*text == '\\')
             buf_put_str(out, "\\e");
+        else if (*text == ',')
+            buf_put_str(out, ",\\:");
         else
             buf_put_u8(out, (uint8_t)*text);
     }
@@ -289,8 +299,12 @@ static int run_man(struct cli *cli)
     buf_init(&out, 1 << 22);
     if (*group && !known)
         return complain(cli, "there is no group %s", group);
-    buf_printf(&out, ".TH SKEP%s%s 1 \"\" \"skep %s\" \"Skep\"\n.SH NAME\nskep",
-               *group ? "\\-" : "", group, SKEP_VERSION);
+    char title[32];
+    str_copy(title, sizeof title, group);
+    for (char *at = title; *at; at++)
+        *at = (char)toupper((unsigned char)*at);
+    buf_printf(&out, ".TH SKEP%s%s 1 \"\" \"skep %s\" \"Skep\"\n.ad l\n.SH NAME\nskep",
+               *group ? "\\-" : "", title, SKEP_VERSION);
     buf_printf(&out, "%s%s \\- ", *group ? "\\-" : "", group);
     put_roff(&out, known ? known->summary : "drive a Skep or Docker swarm");
     buf_printf(&out, "\n.SH SYNOPSIS\n\\fBskep\\fR [\\fIoptions\\fR] %s \\fIcommand\\fR ...\n",

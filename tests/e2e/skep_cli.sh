@@ -44,6 +44,10 @@ status 125 service create --nosuch x
 status 1 nosuch
 [[ $(native service create --help) == *'--replicas uint'* ]] || fail "no help"
 [[ $(native __complete -- service cr) == create ]] || fail "no completion"
+for page in '' $(native __groups); do
+  [[ -z $page || $(native __man "$page") == ".TH SKEP\\-${page^^} 1 "* ]] || fail "page $page"
+  ! command -v groff >/dev/null || same '' "$(native __man ${page:+"$page"} | groff -man -Tutf8 -ww -z 2>&1)" "what groff says of page '$page'"
+done
 for shell in bash zsh fish; do [[ -n $(native completion $shell) ]] || fail "no $shell completion"; done
 native completion bash | bash -n
 

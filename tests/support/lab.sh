@@ -120,7 +120,8 @@ lab_down()
   local status=$? host job
   trap - EXIT HUP INT TERM
   set +e
-  if [[ $status != 0 && $status != "$LAB_SKIPPED" ]]; then
+  # (Who pressed Ctrl-C did not ask for the logs.)
+  if [[ $status != 0 && $status != "$LAB_SKIPPED" && $status != 130 ]]; then
     if [[ -n ${LAB_NETS:-} ]]; then lab_nets >&2 2>&1; fi
     lab_logs >&2
   fi
@@ -210,8 +211,8 @@ host_up()
   ip -n "$ns" addr add "$(ip_of "$host")/24" dev eth0
   ip -n "$ns" link set eth0 up
   ip -n "${LAB_ID}sw" link set "port$number" master switch up
+  LAB_HOSTS+=("$host") # from here on the lab's end, which may be now, has something to end
   host_boot "$host"
-  LAB_HOSTS+=("$host")
 }
 
 # Starts the process that keeps the host's namespaces: a bash that reaps what it inherits.
@@ -305,7 +306,8 @@ host_kill()
 {
   local keeper
   keeper=$(cat "$LAB/$1/host.keeper" 2>/dev/null) || return 0
-  kill -KILL "$(<"$LAB/$1/host.pid")" "$keeper" 2>/dev/null || true
+  # One that is still on its way up has no process 1 yet.
+  kill -KILL "$(cat "$LAB/$1/host.pid" 2>/dev/null || echo "$keeper")" "$keeper" 2>/dev/null || true
   within 10 gone "$keeper" || echo "lab: $1 does not die" >&2
 }
 
