@@ -103,6 +103,9 @@ struct backend {
     // Writes /info's members but for "Swarm" into the open object. Required.
     void (*info)(void *ctx, struct json_out *out);
 
+    // What is wrong with this node, a line each, for /info's "Warnings". May be NULL.
+    void (*warnings)(void *ctx, struct buf *lines);
+
     // Long operations. `ctx` is the backend's; owner comes back in `done`. An owner that goes away
     // earlier calls `forget`, after which done never runs.
     void (*init)(void *ctx, const struct backend_init *init, backend_done *done, void *owner);

@@ -85,6 +85,8 @@ struct info {
     uint64_t managers;
 };
 
+#define WARNINGS_BYTES_MAX 4096
+
 static const char *const standing_states[] = {
     [STANDING_INACTIVE] = "inactive", [STANDING_PENDING] = "pending", [STANDING_WORKER] = "active",
     [STANDING_MANAGER] = "active",    [STANDING_LOCKED] = "locked",   [STANDING_ERROR] = "error",
@@ -98,10 +100,20 @@ static const char *const standing_states[] = {
     "         Refer to https://docs.docker.com/engine/swarm/admin_guide/ to configure the\n"       \
     "         Swarm for fault-tolerance."
 
-static void write_warnings(struct json_out *out)
+// What is wrong with the node (a line each), and with the swarm.
+static void write_warnings(const char *lines, bool two_managers, struct json_out *out)
 {
+    struct str_part line;
+    if (str_empty(lines) && !two_managers) {
+        json_out_null(out, "Warnings");
+        return;
+    }
     json_out_array(out, "Warnings");
-    json_out_str(out, NULL, TWO_MANAGERS);
+    while (str_split(&lines, '\n', &line))
+        if (line.len)
+            json_out_strn(out, NULL, line.at, line.len);
+    if (two_managers)
+        json_out_str(out, NULL, TWO_MANAGERS);
     json_out_end(out);
 }
 
@@ -131,7 +143,7 @@ static void write_swarm(const struct backend_swarm *swarm, const struct info *in
         json_out_uint(out, "Managers", info->managers);
     }
     if (info && info->managers == 2)
-        write_warnings(out);
+        write_warnings("", true, out);
     if (cluster) {
         json_out_object(out, "Cluster");
         cluster_write(cluster, false, out);
@@ -153,10 +165,12 @@ static void send_info(struct request *request, const struct info *info, const vo
         backend->local(ctx, &local);
     backend->info(ctx, out);
     info_write(&local, events_listeners(), out);
-    if (info && info->managers == 2)
-        write_warnings(out);
-    else
-        json_out_null(out, "Warnings");
+    struct buf lines;
+    buf_init(&lines, WARNINGS_BYTES_MAX);
+    if (backend->warnings)
+        backend->warnings(ctx, &lines);
+    write_warnings(buf_cstr(&lines), info && info->managers == 2, out);
+    buf_fini(&lines);
     write_swarm(&swarm, info, cluster, out);
     json_out_end(out);
     request_send(request, 200);

@@ -14,6 +14,7 @@
 #include "cmd/skep/template.h"
 #include "cmd/skep/text.h"
 #include "cmd/skep/top.h"
+#include "proto/base/check.h"
 #include "proto/base/map.h"
 #include "proto/base/str.h"
 
@@ -266,6 +267,29 @@ static void judge_networks(const struct overview *overview, struct arena *arena,
     }
 }
 
+// What skepd says of its own node. (Other engines warn of what they were configured with.)
+static void judge_daemon(const struct overview *overview, struct arena *arena, struct problems *out)
+{
+    static const struct {
+        const char *begins, *cure;
+    } known[] = {
+        {"WARNING: this node cannot run containers", "see there: `skep info`, the daemon's log"},
+        {"WARNING: the disk of this node", "make room there, by `skep system prune` for example"},
+    };
+    size_t i;
+    json_t *warning;
+    json_array_foreach(at(overview->info, "Warnings"), i, warning)
+    {
+        const char *text = str_or(json_string_value(warning), "");
+        for (size_t j = 0; j < COUNT_OF(known); j++)
+            if (str_starts(text, known[j].begins))
+                add(out, true,
+                    arena_printf(arena, "%s: %s", text_at(overview->info, "Name"),
+                                 text + strlen("WARNING: ")),
+                    known[j].cure);
+    }
+}
+
 void overview_judge(const struct overview *overview, struct arena *arena, struct problems *out)
 {
     *out = (struct problems){0};
@@ -280,6 +304,7 @@ void overview_judge(const struct overview *overview, struct arena *arena, struct
             "look at the daemon's log");
     if (*error)
         add(out, true, error, "look at the daemon's log");
+    judge_daemon(overview, arena, out);
     if (true_at(overview->swarm, "RootRotationInProgress"))
         add(out, false, "the root certificate is being changed",
             "nodes that are down keep it from ending: see `skep node ls`");

@@ -92,9 +92,15 @@ static bool one_screen(struct cli *cli)
     overview_managers(&overview, &reachable, &all);
     struct wall moment = cli_now();
     moment.ns -= moment.ns % NS_PER_S;
-    buf_printf(&text, "%s  %s  swarm %s, %zu of %zu managers reachable  (Ctrl-C ends)\n\n",
-               wall_format(moment, now), text_at(overview.info, "Name"),
-               str_or(text_at(overview.info, "Swarm.LocalNodeState"), "inactive"), reachable, all);
+    // How much is wrong stands first: what it is may not fit on the screen.
+    const char *head =
+        textf(cli, "%s  %s  %sswarm %s, %zu of %zu managers reachable  (Ctrl-C ends)",
+              strchr(wall_format(moment, now), 'T') + 1, text_at(overview.info, "Name"),
+              problems.count ? textf(cli, "%zu wrong  ", problems.count) : "",
+              str_or(text_at(overview.info, "Swarm.LocalNodeState"), "inactive"), reachable, all);
+    if (cli->terminal.out && cli->terminal.columns)
+        head = text_cut(head, cli->terminal.columns, &cli->arena);
+    buf_printf(&text, "%s\n\n", head);
     if (overview.nodes) {
         put_nodes(cli, &overview, &text);
         buf_put_u8(&text, '\n');

@@ -1,6 +1,7 @@
 #include "cmd/skepd/backend_io.h"
 
 #include <stdlib.h>
+#include <sys/statvfs.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -57,6 +58,22 @@ static void on_info(void *ctx, struct json_out *out)
     for (size_t i = 0; i < parts->config->labels.count; i++)
         json_out_str(out, NULL, parts->config->labels.items[i]);
     json_out_end(out);
+}
+
+// Below this nobody can pull an image, and soon the cluster's state cannot be written.
+#define DISK_LEFT_MIN (256u << 20)
+
+static void on_warnings(void *ctx, struct buf *lines)
+{
+    const struct backend_parts *parts = ctx;
+    const char *lacking = station_lacking(parts->station);
+    const char *root = parts->config->data_root;
+    struct statvfs disk;
+    if (!str_empty(lacking))
+        buf_printf(lines, "WARNING: %s\n", lacking);
+    if (statvfs(root, &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize < DISK_LEFT_MIN)
+        buf_printf(lines, "WARNING: the disk of this node is almost full: %llu MB are left at %s\n",
+                   (unsigned long long)disk.f_bavail * disk.f_frsize >> 20, root);
 }
 
 // ---- containers, images, volumes ----------------------------------------------------------------
@@ -314,6 +331,7 @@ const struct backend node_backend = {
     .swarm = on_swarm,
     .version = on_version,
     .info = on_info,
+    .warnings = on_warnings,
     .init = on_init,
     .join = on_join,
     .unlock = on_unlock,

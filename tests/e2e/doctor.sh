@@ -134,7 +134,7 @@ on h2 ip link set "$link" up
 step "the live screen is drawn again and again, until it is left"
 script -qec "$SKEP_BUILD/skep -H unix://$LAB/h1/skep.sock top" /dev/null </dev/null >"$LAB/top" 2>&1 &
 top=$!
-drawn() { (($(grep -ac 'managers reachable  (Ctrl-C ends)' "$LAB/top") >= 3)) || gone "$top"; }
+drawn() { (($(grep -ac 'managers reachable' "$LAB/top") >= 3)) || gone "$top"; }
 eventually 60 drawn
 ! gone "$top" || fail "it ended: $(tail -c 300 "$LAB/top")"
 kill "$top"

@@ -164,3 +164,12 @@ gone "$resolver" || fail "the resolver is left"
 [[ $(grep -o 'process ended role=[a-z]*' "$log" | tr '\n' ' ') == \
   'process ended role=manager process ended role=resolver ' ]] || fail "not in order"
 eventually 60 grep -q STOPPING=1 "$LAB/h1/notified"
+
+step "a disk that is almost full is told of"
+mkdir "$LAB/h1/small"
+on h1 mount -t tmpfs -o size=32m,mode=700 small "$LAB/h1/small"
+start h1 full "$SKEP_BUILD/skepd" --data-root "$LAB/h1/small" --exec-root "$LAB/h1/exec4" \
+  --pidfile "$LAB/h1/full.pid" --host "unix://$LAB/h1/full.sock" --config-file /dev/null
+told() { "$SKEP_BUILD/skep" -H "unix://$LAB/h1/full.sock" info --format '{{.Warnings}}' | has 'almost full: [0-9]* MB are left'; }
+eventually 60 told
+stop h1 full
