@@ -61,11 +61,16 @@ void row_set(json_t *row, const char *key, const char *value)
 
 void rows_put(json_t *rows, json_t *row)
 {
-    const char *name = str_or(json_string_value(json_object_get(row, "Name")), "");
+    rows_put_by(rows, row, "Name");
+}
+
+void rows_put_by(json_t *rows, json_t *row, const char *key)
+{
+    const char *name = str_or(json_string_value(json_object_get(row, key)), "");
     size_t from = 0, to = json_array_size(rows);
     while (from < to) {
         size_t middle = from + (to - from) / 2;
-        json_t *there = json_object_get(json_array_get(rows, middle), "Name");
+        json_t *there = json_object_get(json_array_get(rows, middle), key);
         if (strverscmp(str_or(json_string_value(there), ""), name) > 0)
             to = middle;
         else
@@ -153,7 +158,7 @@ int show_list(struct cli *cli, const struct listing *listing, json_t *rows)
         own = json_string_value(json_object_get(cli->config, listing->config_key));
     if (flag_on(cli, "quiet") && listing->quiet && (!format || str_equal(format, "table")))
         format = listing->quiet;
-    if (!format)
+    if (str_empty(format))
         format = str_or(own, listing->table);
     if (str_equal(format, "table"))
         format = listing->table;
@@ -264,7 +269,8 @@ static int put_formatted(struct cli *cli, const char *format, json_t *values, st
     return result;
 }
 
-static void put_array(json_t *texts, struct buf *out)
+// Indented, or (indent NULL) as it came.
+static void put_array(json_t *texts, const char *indent, struct buf *out)
 {
     struct buf joined;
     buf_init(&joined, OUTPUT_BYTES_MAX);
@@ -275,10 +281,15 @@ static void put_array(json_t *texts, struct buf *out)
     {
         if (i)
             buf_put_u8(&joined, ',');
-        buf_put(&joined, json_string_value(text), json_string_length(text));
+        struct str_part part = {json_string_value(text), json_string_length(text)};
+        part = str_trim(part);
+        buf_put(&joined, part.at, part.len);
     }
     buf_put_u8(&joined, ']');
-    format_indent((char *)joined.data, joined.len, "    ", out);
+    if (indent)
+        format_indent((char *)joined.data, joined.len, indent, out);
+    else
+        buf_put(out, joined.data, joined.len);
     buf_put_u8(out, '\n');
     buf_fini(&joined);
 }
@@ -286,15 +297,15 @@ static void put_array(json_t *texts, struct buf *out)
 int show_objects(struct cli *cli, json_t *values, json_t *texts)
 {
     const char *format = format_of(cli);
-    if (str_equal(format, "json"))
-        format = "{{json .}}";
+    bool json = str_equal(format, "json");
     struct buf out;
     buf_init(&out, OUTPUT_BYTES_MAX);
     int result = 0;
-    if (format)
-        result = put_formatted(cli, format, values, &out);
+    // Of what was inspected "json" is all of it in one line, of anything else what it is by itself.
+    if (texts && (json || str_empty(format)))
+        put_array(texts, json ? NULL : "    ", &out);
     else
-        put_array(texts, &out);
+        result = put_formatted(cli, json ? "{{json .}}" : format, values, &out);
     say_bytes(cli, out.data, out.len);
     buf_fini(&out);
     return result < 0 ? failed(cli) : 0;
@@ -302,11 +313,16 @@ int show_objects(struct cli *cli, json_t *values, json_t *texts)
 
 int show_by_format(struct cli *cli, json_t *value)
 {
-    if (!format_of(cli))
+    if (str_empty(format_of(cli)))
         return -1;
     json_t *values = keep(cli, json_array());
     json_array_append(values, value);
     return show_objects(cli, values, NULL);
+}
+
+bool wants_pretty(struct cli *cli)
+{
+    return args_on(&cli->args, "pretty") || str_equal(format_of(cli), "pretty");
 }
 
 int show_inspected(struct cli *cli, const char *prefix, const char *suffix, const char *type)

@@ -27,6 +27,10 @@ void row_set(json_t *row, const char *key, const char *value);
 
 // Puts a row where its Name belongs: lists are sorted by name, numbers in them by value.
 void rows_put(json_t *rows, json_t *row);
+void rows_put_by(json_t *rows, json_t *row, const char *key);
+
+// Whether an inspect was asked for the words for people: --pretty, --format pretty.
+bool wants_pretty(struct cli *cli);
 
 // The labels as "a=1,b=2", sorted.
 const char *labels_text(struct cli *cli, const json_t *labels);

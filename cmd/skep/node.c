@@ -79,7 +79,7 @@ static int run_ls(struct cli *cli)
                 str_empty(issuer) || str_empty(root) ? "Unknown"
                 : str_equal(issuer, root)            ? "Ready"
                                                      : "Needs Rotation");
-        json_array_append(rows, row);
+        rows_put_by(rows, row, "Hostname");
     }
     return show_list(cli, &listing, rows);
 }
@@ -159,9 +159,9 @@ static int run_inspect(struct cli *cli)
 {
     for (int i = 0; i < cli->args.argc; i++)
         cli->args.argv[i] = node_id(cli, cli->args.argv[i]);
-    if (!args_on(&cli->args, "pretty"))
+    if (!wants_pretty(cli))
         return show_inspected(cli, "/nodes/", "", "swarm.Node");
-    if (args_set(&cli->args, "format"))
+    if (args_on(&cli->args, "pretty") && args_set(&cli->args, "format"))
         return complain(cli, "--format is incompatible with human friendly format");
     for (int i = 0; i < cli->args.argc; i++) {
         json_t *node = fetch(cli, cli->args.argv[i]);

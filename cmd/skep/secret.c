@@ -125,9 +125,9 @@ static void say_one(struct cli *cli, json_t *item)
 
 static int run_inspect(struct cli *cli)
 {
-    if (!args_on(&cli->args, "pretty"))
+    if (!wants_pretty(cli))
         return show_inspected(cli, textf(cli, "%s/", root(cli)), "", "?swarm.Secret");
-    if (args_set(&cli->args, "format"))
+    if (args_on(&cli->args, "pretty") && args_set(&cli->args, "format"))
         return complain(cli, "--format is incompatible with human friendly format");
     for (int i = 0; i < cli->args.argc; i++) {
         json_t *item = api_get(cli, "%s/%s", root(cli), escape(cli, cli->args.argv[i]));

@@ -129,9 +129,9 @@ json_t *service_fetch(struct cli *cli, const char *name)
 
 static int run_inspect(struct cli *cli)
 {
-    if (!args_on(&cli->args, "pretty"))
+    if (!wants_pretty(cli))
         return show_inspected(cli, "/services/", "?insertDefaults=true", "swarm.Service");
-    if (args_set(&cli->args, "format"))
+    if (args_on(&cli->args, "pretty") && args_set(&cli->args, "format"))
         return complain(cli, "--format is incompatible with human friendly format");
     for (int i = 0; i < cli->args.argc; i++) {
         json_t *service =

@@ -1,4 +1,5 @@
 // The functions templates may call, and how values are printed.
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -309,7 +310,9 @@ static json_t *change_case(struct call *call, enum letter_case wanted)
             c = (char)(c + 32);
         else if (c >= 'a' && c <= 'z' && (wanted == CASE_UPPER || (wanted == CASE_TITLE && begins)))
             c = (char)(c - 32);
-        begins = c == ' ' || c == '\t' || c == '\n';
+        // A word begins behind what is neither letter, digit nor underscore, as Go's strings.Title
+        // has it.
+        begins = (unsigned char)c < 0x80 && !isalnum((unsigned char)c) && c != '_';
         buf_put_u8(&text, (uint8_t)c);
     }
     return text_result(call, &text);

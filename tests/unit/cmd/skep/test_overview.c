@@ -37,8 +37,8 @@ static const struct {
      "this node is in no swarm", "skep swarm init", false},
     {"{'Swarm': {'LocalNodeState': 'locked'}}", NULL, NULL, NULL, "[]", NULL,
      "this manager is locked", "skep swarm unlock", true},
-    {"{'Swarm': {'LocalNodeState': 'active'}, 'Name': 'h1', 'Warnings': ['WARNING: the disk of this "
-     "node is almost full: 12 MB are left at /var/lib/skep']}",
+    {"{'Swarm': {'LocalNodeState': 'active'}, 'Name': 'h1', 'Warnings': ['WARNING: the disk of "
+     "this node is almost full: 12 MB are left at /var/lib/skep']}",
      ONE, "[]", "[]", "[]", NULL, "h1: the disk of this node is almost full: 12 MB",
      "skep system prune", true},
     {"{'Swarm': {'LocalNodeState': 'active'}, 'Warnings': ['WARNING: No swap limit support']}", ONE,

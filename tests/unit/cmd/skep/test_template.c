@@ -59,6 +59,7 @@ static const struct {
     {"{{index .Map \"a\"}}{{index .Map \"zz\"}}{{index .List 0}}", "1a"},
     {"{{$x := .Name}}{{$x}}{{$x = \"y\"}}{{$x}}{{$.N}}", "weby3"},
     {"{{.Name | upper | printf \"%s-%d\" | len}}", "16"},
+    {"{{title \"my-net a_b it's 1x\"}}", "My-Net A_b It'S 1x"},
     {"{{upper .Name}}{{lower \"AbC\"}}{{title \"one two\"}}", "WEBabcOne Two"},
     {"{{join .List \"-\"}} {{split \"a,b\" \",\"}}", "a-b-c [a b]"},
     {"{{truncate .Name 2}}{{pad \"x\" 1 2}}|", "we x  |"},
