@@ -7,6 +7,7 @@
 #include "proto/base/check.h"
 #include "proto/base/list.h"
 #include "proto/base/str.h"
+#include "proto/wire/raw.h"
 #include "proto/wire/watch.pb-c.h"
 #include "proto/wire/wire.h"
 
@@ -78,54 +79,88 @@ static const Swarm__Object__ObjectCase cases[OBJECT_TYPES] = {
     [OBJECT_VOLUME] = SWARM__OBJECT__OBJECT_VOLUME,
 };
 
-static Swarm__Object *pack_object(const struct object *object, struct arena *arena)
+// Fields of messages WatchMessage, WatchMessage.Event and Version.
+enum {
+    MESSAGE_EVENTS = 1,
+    MESSAGE_VERSION = 2,
+    EVENT_ACTION = 1,
+    EVENT_OBJECT = 2,
+    EVENT_OLD_OBJECT = 3,
+    VERSION_INDEX = 1
+};
+
+// Appends an object's message as the field of Object that its type has, in a field of the event.
+static void put_bytes(struct buf *out, uint32_t number, enum object_type type, const void *bytes,
+                      size_t size)
+{
+    raw_put_head(out, number, raw_head_size(cases[type], size) + size);
+    raw_put_message(out, cases[type], bytes, size);
+}
+
+// Most objects go out as the bytes they are stored in.
+static void put_object(struct buf *out, uint32_t number, const struct object *object)
 {
     if (!object)
-        return NULL;
+        return;
     enum object_type type = object_type(object);
-    Swarm__Object *out = wire_new(&swarm__object__descriptor, arena);
-    void *message = object_unpack(object, arena);
-    CHECK(out);
+    size_t size = 0;
+    const void *bytes = object_bytes(object, &size);
+    if (type != OBJECT_SECRET && type != OBJECT_CLUSTER) {
+        put_bytes(out, number, type, bytes, size);
+        return;
+    }
+    struct arena arena;
+    arena_init(&arena, 2 * OBJECT_ARENA_BYTES);
+    void *message = object_unpack(object, &arena);
     CHECK(message);
     redact(type, message);
-    out->object_case = cases[type];
-    out->node = message; // all members of the union are pointers
-    return out;
+    bytes = wire_pack_arena(message, &arena, &size);
+    CHECK(bytes || size == 0);
+    put_bytes(out, number, type, bytes, size);
+    arena_fini(&arena);
+}
+
+static void put_event(struct buf *out, struct buf *scratch, const struct watcher *watcher,
+                      const struct watch_event *event)
+{
+    buf_clear(scratch);
+    raw_put_uint(scratch, EVENT_ACTION, (uint64_t)event->action);
+    put_object(scratch, EVENT_OBJECT, event->now);
+    if (watcher->with_old)
+        put_object(scratch, EVENT_OLD_OBJECT, event->was);
+    raw_put_message(out, MESSAGE_EVENTS, scratch->data, scratch->len);
 }
 
 // One message of what waits: up to the end of a commit. False when nothing waits.
 static bool send_commit(struct watcher *watcher, bool *lost, struct err *err)
 {
-    struct arena arena;
-    arena_init(&arena, SIZE_MAX); // bounded by the commit and EVENTS_MAX
-    Swarm__WatchMessage message = SWARM__WATCH_MESSAGE__INIT;
-    Swarm__Version version = SWARM__VERSION__INIT;
-    Swarm__WatchMessage__Event *events[EVENTS_MAX];
+    struct buf message, scratch;
     struct watch_event event;
-    message.events = events;
-    message.version = &version;
-    while (message.n_events < EVENTS_MAX && watch_next(watcher->watch, &event)) {
+    uint64_t version = 0;
+    size_t count = 0;
+    buf_init(&message, SIZE_MAX / 2); // bounded by the commit and EVENTS_MAX
+    buf_init(&scratch, SIZE_MAX / 2);
+    while (count < EVENTS_MAX && watch_next(watcher->watch, &event)) {
         bool end = event.action == WATCH_COMMIT;
         *lost = event.action == WATCH_LOST;
-        version.index = event.version;
+        version = event.version;
         if (!end && !*lost) {
-            Swarm__WatchMessage__Event *it =
-                wire_new(&swarm__watch_message__event__descriptor, &arena);
-            CHECK(it);
-            it->action = (Swarm__WatchActionKind)event.action;
-            it->object = pack_object(event.now, &arena);
-            it->old_object = watcher->with_old ? pack_object(event.was, &arena) : NULL;
-            events[message.n_events++] = it;
+            put_event(&message, &scratch, watcher, &event);
+            count++;
         }
         watch_event_fini(&event);
         if (end || *lost)
             break;
     }
-    bool any = message.n_events > 0;
-    if (any)
-        rpc_call_send(watcher->call, &message.base, err);
-    arena_fini(&arena);
-    return any;
+    if (count > 0) {
+        buf_clear(&scratch);
+        raw_put_uint(&scratch, VERSION_INDEX, version);
+        raw_put_message(&message, MESSAGE_VERSION, scratch.data, scratch.len);
+        rpc_call_send_bytes(watcher->call, message.data, message.len, err);
+    }
+    buf_fini(&message);
+    buf_fini(&scratch);
+    return count > 0;
 }
 
 // Sends as long as the client takes it; the rest waits in the watch's queue, which is bounded.
