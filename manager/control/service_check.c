@@ -419,8 +419,11 @@ static const struct object *find_ingress(struct view view)
 
 static int check_networks(struct view view, const Swarm__ServiceSpec *spec, struct err *err)
 {
+    bool publishes = service_publishes_ingress(spec);
+    if (!publishes && spec->task->n_networks == 0)
+        return 0; // most; looking for the ingress network decodes networks
     const struct object *ingress = find_ingress(view);
-    if (!ingress && service_publishes_ingress(spec))
+    if (!ingress && publishes)
         return err_set(err, ERR_FAILED_PRECONDITION,
                        "service needs ingress network, but no ingress network is present");
     for (size_t i = 0; ingress && i < spec->task->n_networks; i++)

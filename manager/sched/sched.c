@@ -6,6 +6,7 @@
 #include "manager/sched/state.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
+#include "proto/wire/raw.h"
 
 struct sched *sched_new(void)
 {
@@ -68,17 +69,22 @@ static void service_release(struct sched *sched, struct sched_service *service)
     free(service);
 }
 
+// Fields of messages Service and Version.
+#define SERVICE_SPEC_VERSION 10
+#define VERSION_INDEX        1
+
 static void service_set(struct sched *sched, const struct object *object)
 {
-    struct arena arena;
-    arena_init(&arena, OBJECT_ARENA_BYTES);
-    const Swarm__Service *message = object_unpack(object, &arena);
-    CHECK(message);
+    size_t size;
+    const void *bytes = object_bytes(object, &size);
+    struct raw version;
     struct sched_service *service = service_get(sched, object_id(object));
     service->exists = true;
-    service->has_spec_version = message->spec_version != NULL;
-    service->spec_version = message->spec_version ? message->spec_version->index : 0;
-    arena_fini(&arena);
+    // Read where they lie: the rest of a service means nothing here.
+    service->has_spec_version =
+        raw_find(bytes, size, SERVICE_SPEC_VERSION, &version) && version.kind == 2;
+    service->spec_version =
+        service->has_spec_version ? raw_uint(version.bytes, version.size, VERSION_INDEX) : 0;
 }
 
 static void service_unset(struct sched *sched, const char *id)
