@@ -2,8 +2,8 @@
 //
 // "crun exec" runs as our child and stays until the process ends; its exit code is the process's.
 // The three streams are pipes of ours, or one pseudo terminal whose master the runtime sends
-// through a socket. What the runtime itself has to say goes into a log file, so that it cannot be
-// mistaken for the process's words.
+// through a socket. What the runtime itself has to say goes into a log file, and what it says of it
+// in the process's stream is taken out (exec_words.h).
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "agent/oci/exec_words.h"
 #include "agent/oci/runtime_priv_io.h"
 #include "proto/base/check.h"
 #include "proto/base/file_io.h"
@@ -58,6 +59,7 @@ struct runtime_exec {
     struct side sides[SIDES];
     unsigned polls_open;
     struct buf input;
+    struct exec_words words; // of the stream that the runtime's errors would be in
     bool end_input;
     int exit_code;
     struct err err;
@@ -106,6 +108,26 @@ static void side_open(struct runtime_exec *exec, int which, int fd)
     side_watch(side);
 }
 
+static void give(struct runtime_exec *exec, int stream, const void *bytes, size_t size)
+{
+    exec->inside = true;
+    if (exec->events->output)
+        exec->events->output(exec->owner, stream, bytes, size);
+    exec->inside = false;
+}
+
+static int stream_of_errors(const struct runtime_exec *exec)
+{
+    return exec->tty ? 1 : 2;
+}
+
+static void give_held(struct runtime_exec *exec)
+{
+    if (exec->words.held.len)
+        give(exec, stream_of_errors(exec), exec->words.held.data, exec->words.held.len);
+    exec_words_pass(&exec->words);
+}
+
 // Gives what can be read now; closes the side at its end.
 static void side_read(struct side *side, unsigned reads)
 {
@@ -122,10 +144,12 @@ static void side_read(struct side *side, unsigned reads)
             side_close(side);
             return;
         }
-        exec->inside = true;
-        if (exec->events->output)
-            exec->events->output(exec->owner, stream, chunk, (size_t)got);
-        exec->inside = false;
+        if (stream == stream_of_errors(exec)) {
+            if (exec_words_take(&exec->words, chunk, (size_t)got))
+                continue;
+            give_held(exec);
+        }
+        give(exec, stream, chunk, (size_t)got);
     }
 }
 
@@ -266,6 +290,7 @@ static void exec_release(struct runtime_exec *exec)
 {
     loop_timer_stop(&exec->kill_again);
     buf_fini(&exec->input);
+    exec_words_fini(&exec->words);
     free(exec->container);
     free(exec->dir);
     MAGIC_CLEAR(exec);
@@ -291,6 +316,8 @@ static void exec_step(struct runtime_exec *exec)
     if (exec->polls_open)
         return;
     take_runtime_error(exec);
+    if (!exec->err.code || !exec_words_say(&exec->words, exec->err.message))
+        give_held(exec);
     exec_files_remove(exec);
     exec->runtime->ops--;
     const struct runtime_exec_events *events = exec->events;
@@ -447,6 +474,7 @@ int runtime_exec(struct runtime *runtime, const char *id, const struct oci_exec 
     exec->events = events;
     exec->owner = owner;
     buf_init(&exec->input, RUNTIME_EXEC_INPUT_BYTES);
+    exec_words_init(&exec->words);
     loop_timer_init(&exec->kill_again, runtime->loop, kill_later);
     for (int i = 0; i < SIDES; i++) {
         exec->sides[i].exec = exec;

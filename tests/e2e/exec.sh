@@ -61,6 +61,13 @@ grep -qE 'sh -c while' <<<"$(docker top cc)" || fail "top: $(docker top cc)"
 grep -qx 'PID' <<<"$(docker top cc -o pid | head -1 | tr -d ' ')" || fail "top -o pid: $(docker top cc -o pid)"
 grep -qx 'A /big' <<<"$(docker diff cc)" || fail "diff: $(docker diff cc)"
 
+step "exec of what cannot be started: one sentence, and no word of the runtime's"
+said() { docker exec "$@" 2>&1 | tr -d '\r'; }
+failed='OCI runtime exec failed: exec failed: unable to start container process'
+same "$failed: exec: \"nosuch\": executable file not found in \$PATH: unknown" "$(said cc nosuch || true)" "a program"
+same "$failed: exec: \"/etc\": permission denied: unknown" "$(said cc /etc || true)" "a folder"
+same 'executable file `here' "$(said cc echo 'executable file `here')" "what only sounds like it"
+
 step "exec in the background: its client hears when the program cannot be started"
 refused 'exec: "nosuch": executable file not found in' docker exec -d cc nosuch
 refused 'exec: "/etc": permission denied' docker exec -d cc /etc
