@@ -16,6 +16,7 @@
 #include "agent/engine/shape.h"
 #include "agent/engine/stamp.h"
 #include "agent/image/library_io.h"
+#include "agent/image/platform.h"
 #include "agent/image/rootfs_io.h"
 #include "agent/net/ipnet.h"
 #include "agent/oci/signals.h"
@@ -79,13 +80,13 @@ static bool check_platform(struct request *request, const struct backend_local *
     const char *platform = str_or(request_query(request, "platform"), "");
     const char *name = str_or(json_string_value(config_member(body, "Image")), "");
     const struct image *image;
+    struct platform_parts wanted;
+    struct err err = ERR_INIT;
     char actual[96];
     if (!*platform || request_minor(request) < 41)
         return true;
-    if (!str_starts(platform, "linux")) {
-        request_fail(request, 400,
-                     "\"%.50s\": unknown operating system or architecture: invalid argument",
-                     platform);
+    if (platform_parse(platform, &wanted, &err)) {
+        request_fail(request, 400, "%s", err.message);
         return false;
     }
     if (library_find(images_library(local->images), name, &image, NULL) != 0)
@@ -93,7 +94,7 @@ static bool check_platform(struct request *request, const struct backend_local *
     const struct image_config *config = &image->config;
     str_format(actual, sizeof actual, "%.30s/%.30s%s%.30s", config->os, config->architecture,
                str_empty(config->variant) ? "" : "/", str_or(config->variant, ""));
-    if (str_starts(actual, platform))
+    if (platform_serves(&wanted, config->os, config->architecture, config->variant))
         return true;
     request_fail(request, 404,
                  "image with reference %.300s was found but does not match the specified platform: "

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "agent/image/fetch_io.h"
+#include "agent/image/platform.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 
@@ -17,16 +18,13 @@ static int take_platform(struct source *source, const char *platform, struct err
     str_copy(source->architecture, sizeof source->architecture, PLATFORM_NATIVE_ARCH);
     if (str_empty(platform))
         return 0;
-    char *parts[] = {source->os, source->architecture, source->variant};
-    const char *rest = platform;
-    struct str_part part;
-    size_t count = 0;
-    while (str_split(&rest, '/', &part)) {
-        if (count == COUNT_OF(parts) || !part.len || part.len >= SOURCE_PLATFORM_BYTES)
-            return err_set(err, ERR_INVALID_ARGUMENT, "invalid platform \"%.60s\"", platform);
-        memcpy(parts[count], part.at, part.len);
-        parts[count++][part.len] = '\0';
-    }
+    struct platform_parts parts;
+    int rc = platform_parse(platform, &parts, err);
+    if (rc)
+        return rc;
+    str_copy(source->os, sizeof source->os, parts.os);
+    str_copy(source->architecture, sizeof source->architecture, parts.architecture);
+    str_copy(source->variant, sizeof source->variant, parts.variant);
     return 0;
 }
 

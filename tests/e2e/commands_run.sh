@@ -110,6 +110,7 @@ fi
 step "run: images, ports, volumes, users"
 case $(uname -m) in x86_64) here=amd64 other=arm64 ;; *) here=arm64 other=amd64 ;; esac
 same here "$(once --platform "linux/$here" "$I" echo here)" "this platform"
+[[ $here != amd64 ]] || same v3 "$(once --platform linux/amd64/v3 "$I" echo v3)" "a later variant"
 refused 'platform|No such image|not found|[Pp]ull|manifest|lookup' once --platform "linux/$other" "$I" true
 refused 'No such image' once --pull never nosuch:1 true
 refused 'pull|lookup|registry|dial|denied|not found|no basic auth' once --pull always "$I" true
