@@ -221,6 +221,27 @@ static bool check_driver(struct request *request, const char *driver, const char
     return false;
 }
 
+static bool check_scope(struct request *request, const json_t *json, const char *scope)
+{
+    static const char *const operators[] = {"Scope", "Internal", "Attachable", "Ingress"};
+    for (size_t i = 0; i < COUNT_OF(operators); i++) {
+        const json_t *value = fields_member(json, operators[i]);
+        if (!json_is_true(fields_member(json, "ConfigOnly")) ||
+            (!json_is_true(value) && str_empty(json_string_value(value))))
+            continue;
+        request_fail(request, 403,
+                     "configuration network can only contain network specific fields. Network "
+                     "operator fields like [ ingress | internal | attachable | scope ] are not "
+                     "supported.");
+        return false;
+    }
+    if (!*scope || str_equal(scope, "local") || str_equal(scope, "swarm"))
+        return true;
+    request_fail(request, request_bad_status(request),
+                 "invalid network scope \"%.100s\": a network's scope is local or swarm", scope);
+    return false;
+}
+
 // False after answering.
 static bool check(struct request *request, const struct creation *creation, const char *scope)
 {
@@ -242,7 +263,8 @@ static bool check(struct request *request, const struct creation *creation, cons
         fail_taken(request, name);
         return false;
     }
-    if (!check_driver(request, spec->driver_config->name, scope))
+    if (!check_driver(request, spec->driver_config->name, scope) ||
+        !check_scope(request, creation->json, scope))
         return false;
     if (spec->ingress && !creation->swarm) {
         request_fail(request, 403, "Ingress network can only be global scope network");

@@ -195,8 +195,9 @@ static int publish(struct locals *locals, const struct locals_wish *wish,
     for (size_t i = 0; i < wish->ports_count; i++)
         wish->ports[i].address = ipnet_u32(&endpoint->ip);
     int rc = ports_set(locals->ports, endpoint->id, wish->ports, wish->ports_count, err);
-    if (rc)
-        return rc;
+    if (rc) // in the words that scripts look for
+        return err_wrap(err, "driver failed programming external connectivity on endpoint %s (%s)",
+                        wish->name, endpoint->id);
     free(endpoint->ports);
     endpoint->ports = mem_dup(wish->ports, wish->ports_count * sizeof *wish->ports);
     endpoint->ports_count = wish->ports_count;

@@ -21,7 +21,9 @@ ip=$(d inspect -f '{{.NetworkSettings.IPAddress}}' web)
 [[ $ip == 172.* ]] || fail "docker inspect: $ip"
 same web "$(d run --rm "$LAB_IMAGE" wget -q -O - "http://$ip/")" "a neighbour"
 d run --rm "$LAB_IMAGE" ping -c 1 -W 30 "$(ip_of h2)" >/dev/null || fail "no way out"
-refused 'port is already allocated' d run -d -p 8080:80 "$LAB_IMAGE" sleep 60
+refused 'driver failed programming external connectivity on endpoint second \([0-9a-f]{64}\): .*port is already allocated' \
+  d run --rm --name second -p 8080:80 "$LAB_IMAGE" sleep 60
+refused . d network create --scope odd odd
 refused 'loopback interface is not a valid macvlan parent link' d network create -d macvlan -o parent=lo loop
 
 step "a user's network, with a fixed address"
