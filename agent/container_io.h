@@ -67,7 +67,8 @@ struct containers_watcher {
     // The agent stops it, with this signal.
     void (*stopping)(void *owner, const char *id, int signal);
     void (*vanished)(void *owner, const char *id);
-    // Its health check was run once more.
+    // Its health check begins, and was run once more.
+    void (*checking)(void *owner, const char *id);
     void (*checked)(void *owner, const char *id, const struct check_result *result);
     // Any container ended, also one that is no task's.
     void (*exited)(void *owner, const char *id, const struct runtime_exit *exit);

@@ -77,6 +77,8 @@ void container_check(struct executor_task *task, const char *const *test, size_t
     };
     if (image)
         spec.shell = (struct oci_strings){image->config.shell, image->config.shell_count};
+    if (containers->watcher)
+        containers->watcher->checking(containers->watcher_owner, task->id);
     task->check = check_start(&spec, &containers->checks, check_done, task);
 }
 

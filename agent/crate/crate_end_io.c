@@ -74,6 +74,8 @@ void crate_exited(struct crate *crate, const struct runtime_exit *end)
     str_copy(crate->error, sizeof crate->error, end->message);
     crate->finished = end->at.ns ? end->at : wall_now();
     crate_health_end(crate);
+    if (end->killed) // the signal that was asked for was told when it was sent
+        crate_tell(crate, "kill", (const char *const[]){"signal", "9", NULL});
     if (end->oom_killed)
         crate_tell(crate, "oom", NULL);
     str_format(code, sizeof code, "%d", crate->exit_code);

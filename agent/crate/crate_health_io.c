@@ -1,14 +1,19 @@
 // Health checks of crates: agent/task/health says when, agent/check_io how it went. Those of tasks
 // are run by the agent.
+#include <signal.h>
+
 #include "agent/crate/config.h"
 #include "agent/crate/crates_priv_io.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
+#include "proto/base/codec.h"
+#include "proto/base/entropy_io.h"
 #include "proto/base/file_io.h"
 #include "proto/base/log.h"
 #include "proto/base/str.h"
 
-#define CHECK_WORDS_MAX 1024
+#define CHECK_WORDS_MAX  1024
+#define CHECK_TEXT_BYTES (32u << 10) // of one event; a longer command is not told
 
 static void health_wake(struct crate *crate);
 
@@ -52,6 +57,50 @@ static void keep_result(struct crate *crate, const struct check_result *result)
                                     result->code, "Output", output));
 }
 
+// As dockerd, whose checks are execs: the program, and its arguments behind a space.
+static void tell_check(const struct crate *crate, const char *what, const char *exit_code)
+{
+    const json_t *test = config_of(config_of(crate->config, "Healthcheck"), "Test");
+    const json_t *shell = config_of(crate->config, "Shell");
+    const char *pairs[] = {"execID", crate->life->check_id, "exitCode", exit_code, NULL};
+    const char *const plain[] = {"/bin/sh", "-c"};
+    struct buf text;
+    size_t count = 0, own = json_array_size(shell);
+    if (!exit_code)
+        pairs[2] = NULL;
+    buf_init(&text, CHECK_TEXT_BYTES);
+    buf_printf(&text, "%s:", what);
+    if (str_equal(json_string_value(json_array_get(test, 0)), "CMD-SHELL"))
+        for (; count < (own ? own : COUNT_OF(plain)); count++)
+            buf_printf(&text, " %s",
+                       own ? json_string_value(json_array_get(shell, count)) : plain[count]);
+    for (size_t i = 1; i < json_array_size(test); i++, count++)
+        buf_printf(&text, " %s", json_string_value(json_array_get(test, i)));
+    if (count == 1)
+        buf_put_str(&text, " ");
+    crate_tell(crate, exit_code || !buf_ok(&text) ? what : buf_cstr(&text), pairs);
+    buf_fini(&text);
+}
+
+void crate_health_asks(struct crate *crate)
+{
+    unsigned char random[CRATE_EXEC_ID_BYTES];
+    entropy_bytes(random, sizeof random);
+    hex_encode(random, sizeof random, crate->life->check_id);
+    tell_check(crate, "exec_create", NULL);
+    tell_check(crate, "exec_start", NULL);
+}
+
+// One that took too long was killed; one that never ran does not die.
+static void tell_answer(const struct crate *crate, const struct check_result *result)
+{
+    char code[16];
+    if (!*crate->life->check_id || (result->err && result->err->code != ERR_DEADLINE_EXCEEDED))
+        return;
+    str_format(code, sizeof code, "%d", result->err ? 128 + SIGKILL : result->code);
+    tell_check(crate, "exec_die", code);
+}
+
 static void check_done(void *owner, const struct check_result *result)
 {
     struct crate *crate = owner;
@@ -84,6 +133,7 @@ void crate_health_checked(struct crate *crate, const struct check_result *result
 {
     if (crate->life->health_state.state == HEALTH_NONE)
         return;
+    tell_answer(crate, result);
     keep_result(crate, result);
     health_result(&crate->life->health_state, !result->err && result->code == 0, mono_now());
     tell_state(crate);
@@ -112,6 +162,7 @@ static void check_begin(struct crate *crate)
         .shell = words_of(config_of(crate->config, "Shell"), shell, CHECK_WORDS_MAX),
         .timeout_ns = crate->life->health_state.timeout_ns,
     };
+    crate_health_asks(crate);
     crate->life->check = check_start(&spec, &crate->crates->checks, check_done, crate);
 }
 

@@ -124,6 +124,14 @@ static void on_exited(void *owner, const char *id, const struct runtime_exit *en
         crate_exited(crate, end);
 }
 
+static void on_checking(void *owner, const char *id)
+{
+    struct crates *crates = owner;
+    struct crate *crate = map_get_str(&crates->by_id, id);
+    if (crate && crate->task)
+        crate_health_asks(crate);
+}
+
 static void on_checked(void *owner, const char *id, const struct check_result *result)
 {
     struct crates *crates = owner;
@@ -137,6 +145,7 @@ const struct containers_watcher crate_task_watcher = {
     .started = on_started,
     .stopping = on_stopping,
     .vanished = on_vanished,
+    .checking = on_checking,
     .checked = on_checked,
     .exited = on_exited,
 };

@@ -74,6 +74,8 @@ struct crate_op {
 };
 
 // What is under way with one crate.
+#define CRATE_EXEC_ID_BYTES 32 // of an exec's id, before it is hex
+
 struct crate_life {
     struct crate *crate;
     struct list ops;        // waiting; the first one runs
@@ -108,7 +110,8 @@ struct crate_life {
     // Health checks.
     struct health health_state;
     struct loop_timer health_timer;
-    struct check *check; // NULL: none under way
+    struct check *check;                        // NULL: none under way
+    char check_id[2 * CRATE_EXEC_ID_BYTES + 1]; // of the one that events were told of; "": none yet
 };
 
 // crates_io.c
@@ -204,5 +207,7 @@ void crate_health_take(struct crate *crate, const json_t *record);
 void crate_health_end(struct crate *crate);
 // A check of it was run.
 void crate_health_checked(struct crate *crate, const struct check_result *result);
+// A check begins, which its events say.
+void crate_health_asks(struct crate *crate);
 
 #endif

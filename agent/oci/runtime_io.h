@@ -33,6 +33,7 @@ struct runtime_exit {
     // 0..255; 128 + signal when a signal ended it; -1 when nobody knows (conmon was killed).
     int code;
     bool oom_killed;
+    bool killed; // runtime_stop's other signal did not do within its time: SIGKILL followed
     struct wall at;
     char message[256]; // "" or why the code is unknown
 };

@@ -357,6 +357,7 @@ static void kill_all(struct container *container)
         cgroup_freeze(&container->runtime->cgroup, container->cgroup_path, false, NULL);
         container->state = RUNTIME_RUNNING;
     }
+    container->exit.killed = container->stop_asked;
     if (container->pidfd >= 0)
         syscall(SYS_pidfd_send_signal, container->pidfd, SIGKILL, NULL, 0);
     cgroup_kill(&container->runtime->cgroup, container->cgroup_path);
@@ -385,6 +386,7 @@ void runtime_stop(struct runtime *runtime, const char *id, int signal, int64_t g
     struct stop_wait *wait = MEM_NEW(struct stop_wait);
     wait->done = done;
     wait->owner = owner;
+    container->stop_asked = signal != SIGKILL;
     bool first = list_empty(&container->stops);
     list_push_back(&container->stops, &wait->link);
     runtime->ops++;

@@ -76,6 +76,7 @@ struct container {
     struct list stops; // stop_wait.link
     struct loop_timer grace;
     struct mono grace_due;
+    bool stop_asked; // by another signal than SIGKILL
 };
 
 // Somebody who waits for a container's end.

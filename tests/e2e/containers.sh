@@ -129,6 +129,10 @@ docker restart -t 0 c1 >/dev/null
 docker stop -t 0 c1 >/dev/null
 same 'exited 137' "$(field c1 .State.Status) $(field c1 .State.ExitCode)" "stopped"
 same 137 "$(docker wait c1)" "wait for one that ended"
+# Of each signal there is an event, also of the one that follows when the first was not enough.
+signals() { docker events --since "$(($(date +%s) - 600))" --until "$(($(date +%s) + 1))" --filter container=c1 \
+  --filter event=kill --format '{{.Actor.Attributes.signal}}' | tail -2 | paste -sd ' '; }
+same '15 9' "$(signals)" "signals told"
 docker start c1 >/dev/null
 docker wait c1 >"$LAB/wait" &
 waiting=$!
@@ -168,6 +172,12 @@ same '[1,"look 1\n"]' "$(docker inspect h1 | jq -c '.[0].State.Health.Log[4] | [
 docker exec h1 touch /well
 eventually 60 health h1 healthy
 same 0 "$(field h1 .State.Health.FailingStreak)" "failures in a row"
+# Each look is an exec, which has its events.
+docker events --since "$(($(date +%s) - 60))" --until "$(($(date +%s) + 1))" --filter container=h1 --format '{{.Action}}' \
+  >"$LAB/events"
+for action in 'exec_create: /bin/sh -c echo "look' 'exec_start: /bin/sh -c echo "look' exec_die; do
+  grep -q "^$action" "$LAB/events" || fail "no event $action of health checks: $(tail -5 "$LAB/events")"
+done
 docker rm -f h1 >/dev/null
 docker run -d --name h2 --health-cmd 'echo early; exec sleep 100' --health-interval 100ms --health-timeout 200ms \
   --health-retries 1 "$I" sleep 1000 >/dev/null
