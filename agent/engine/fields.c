@@ -622,6 +622,11 @@ int fields_read(const struct fields *fields, const json_t *json, void *message, 
     return read_fields(fields, json, message, &place);
 }
 
+bool fields_is_decoding(const struct err *err)
+{
+    return str_starts(err->message, "json: ") || str_starts(err->message, "illegal base64");
+}
+
 // ---- names -------------------------------------------------------------------------------------
 
 const char *field_name_text(const struct field_names *names, int value)

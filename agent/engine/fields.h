@@ -97,6 +97,9 @@ void fields_write(const struct fields *fields, const void *message, struct json_
 int fields_read(const struct fields *fields, const json_t *json, void *message, struct arena *arena,
                 struct err *err);
 
+// Whether fields_read failed at what Go's decoder looks at: types and base64, not values.
+bool fields_is_decoding(const struct err *err);
+
 // The text of an enum value; "" for an unknown one. And the other way; false when unknown.
 const char *field_name_text(const struct field_names *names, int value);
 bool field_name_value(const struct field_names *names, const char *text, int *out);

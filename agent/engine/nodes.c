@@ -58,21 +58,15 @@ static void update_found(struct request *request, const void *object)
 static void update(struct request *request)
 {
     struct arena *arena = request_arena(request);
-    struct err err = ERR_INIT;
     uint64_t index;
-    const json_t *json = request_json(request);
-    if (!json || !request_index(request, "node", &index) || !request_needs_manager(request))
-        return;
     Swarm__UpdateNodeRequest *message = request_message(request, CONTROL("UpdateNode"));
     message->spec = wire_new(&swarm__node_spec__descriptor, arena);
     message->node_version = wire_new(&swarm__version__descriptor, arena);
-    message->node_version->index = index;
     // A node that is asked about is a member; the API has no way to say otherwise.
     message->spec->membership = SWARM__NODE_SPEC__MEMBERSHIP__ACCEPTED;
-    if (fields_read(&node_spec_fields, json, message->spec, arena, &err) != 0) {
-        request_fail_err(request, &err);
+    if (!request_read(request, &node_spec_fields, message->spec, "node", &index))
         return;
-    }
+    message->node_version->index = index;
     request_keep(request, message);
     noun_find(request, &noun_node, request_param(request, "id"), update_found);
 }

@@ -61,6 +61,14 @@ void *request_kept(const struct request *request);
 // False after answering 503 in stock's words: this node is no manager.
 bool request_needs_manager(struct request *request);
 
+// A body for the manager, read into the settled message (fields.h) in stock's order of complaints:
+// first what is no JSON or has a member of a wrong type, then the `version` of the query (`index`
+// NULL: none is asked for), then that this node is no manager, then the members' values. False
+// after answering.
+struct fields;
+bool request_read(struct request *request, const struct fields *fields, void *message,
+                  const char *what, uint64_t *index);
+
 bool request_has_manager(const struct request *request);
 
 typedef void request_then(struct request *request, const void *response);

@@ -1,6 +1,7 @@
 #include "agent/engine/request_priv_io.h"
 
 #include "agent/engine/engine.h"
+#include "agent/engine/fields.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
 #include "proto/wire/methods.h"
@@ -43,6 +44,23 @@ bool request_needs_manager(struct request *request)
         return true;
     request_fail(request, 503, "%s", why_no_manager(&swarm));
     return false;
+}
+
+bool request_read(struct request *request, const struct fields *fields, void *message,
+                  const char *what, uint64_t *index)
+{
+    struct err err = ERR_INIT;
+    const json_t *json = request_brief_json(request);
+    if (!json)
+        return false;
+    int rc = fields_read(fields, json, message, request_arena(request), &err);
+    if (!rc || !fields_is_decoding(&err)) {
+        if ((index && !request_index(request, what, index)) || !request_needs_manager(request))
+            return false;
+    }
+    if (rc)
+        request_fail_err(request, &err);
+    return rc == 0;
 }
 
 bool request_has_manager(const struct request *request)

@@ -154,10 +154,14 @@ bool request_index(struct request *request, const char *what, uint64_t *out)
     const char *text = str_or(request_query(request, "version"), "");
     if (str_to_u64(text, UINT64_MAX, out))
         return true;
-    request_fail(request, 400,
-                 "invalid %s version '%.100s': strconv.ParseUint: parsing \"%.100s\": invalid "
-                 "syntax",
-                 what, text, text);
+    // dockerd says of some what is wrong with it.
+    if (str_equal(what, "secret") || str_equal(what, "config"))
+        request_fail(request, 400, "invalid %s version", what);
+    else
+        request_fail(request, 400,
+                     "invalid %s version '%.100s': strconv.ParseUint: parsing \"%.100s\": invalid "
+                     "syntax",
+                     what, text, text);
     return false;
 }
 

@@ -79,24 +79,18 @@ static void send_id(struct request *request, const char *id)
     request_send(request, 201);
 }
 
-// The body as a spec of the table's type, or NULL after answering.
-static void *read_spec(struct request *request, const struct fields *fields)
+// The body as a spec of the table's type, or NULL after answering. As request_read.
+static void *read_spec(struct request *request, const struct fields *fields, const char *what,
+                       uint64_t *index)
 {
-    struct err err = ERR_INIT;
-    const json_t *json = request_brief_json(request);
-    if (!json || !request_needs_manager(request))
-        return NULL;
     void *spec = wire_new(fields->type, request_arena(request));
     CHECK(spec);
-    if (fields_read(fields, json, spec, request_arena(request), &err) == 0)
-        return spec;
-    request_fail_err(request, &err);
-    return NULL;
+    return request_read(request, fields, spec, what, index) ? spec : NULL;
 }
 
 static void create_secret(struct request *request)
 {
-    Swarm__SecretSpec *spec = read_spec(request, &secret_spec_fields);
+    Swarm__SecretSpec *spec = read_spec(request, &secret_spec_fields, NULL, NULL);
     if (!spec)
         return;
     Swarm__CreateSecretRequest *message = request_message(request, CONTROL("CreateSecret"));
@@ -106,7 +100,7 @@ static void create_secret(struct request *request)
 
 static void create_config(struct request *request)
 {
-    Swarm__ConfigSpec *spec = read_spec(request, &config_spec_fields);
+    Swarm__ConfigSpec *spec = read_spec(request, &config_spec_fields, NULL, NULL);
     if (!spec)
         return;
     Swarm__CreateConfigRequest *message = request_message(request, CONTROL("CreateConfig"));
@@ -131,9 +125,9 @@ static void secret_found(struct request *request, const void *object)
 
 static void update_secret(struct request *request)
 {
-    Swarm__SecretSpec *spec = read_spec(request, &secret_spec_fields);
     uint64_t index;
-    if (!spec || !request_index(request, "secret", &index))
+    Swarm__SecretSpec *spec = read_spec(request, &secret_spec_fields, "secret", &index);
+    if (!spec)
         return;
     Swarm__UpdateSecretRequest *message = request_message(request, CONTROL("UpdateSecret"));
     message->spec = spec;
@@ -152,9 +146,9 @@ static void config_found(struct request *request, const void *object)
 
 static void update_config(struct request *request)
 {
-    Swarm__ConfigSpec *spec = read_spec(request, &config_spec_fields);
     uint64_t index;
-    if (!spec || !request_index(request, "config", &index))
+    Swarm__ConfigSpec *spec = read_spec(request, &config_spec_fields, "config", &index);
+    if (!spec)
         return;
     Swarm__UpdateConfigRequest *message = request_message(request, CONTROL("UpdateConfig"));
     message->spec = spec;

@@ -293,22 +293,18 @@ static bool check_spec(struct request *request, const json_t *json, Swarm__Servi
     return true;
 }
 
-static struct draft *read_draft(struct request *request, void (*go)(struct request *request))
+// As request_read.
+static struct draft *read_draft(struct request *request, void (*go)(struct request *request),
+                                uint64_t *index)
 {
-    struct err err = ERR_INIT;
     struct arena *arena = request_arena(request);
-    const json_t *json = request_brief_json(request);
-    if (!json || !request_needs_manager(request))
-        return NULL;
     struct draft *draft = ARENA_NEW(arena, struct draft);
     CHECK(draft);
     draft->go = go;
     draft->spec = wire_new(&swarm__service_spec__descriptor, arena);
-    if (fields_read(&service_spec_fields, json, draft->spec, arena, &err) != 0) {
-        request_fail_err(request, &err);
+    if (!request_read(request, &service_spec_fields, draft->spec, "service", index))
         return NULL;
-    }
-    if (!check_spec(request, json, draft->spec))
+    if (!check_spec(request, request_json(request), draft->spec))
         return NULL;
     set_auth(request, draft->spec, request_header(request, "X-Registry-Auth"));
     request_keep(request, draft);
@@ -334,7 +330,7 @@ static void send_create(struct request *request)
 
 static void create(struct request *request)
 {
-    const struct draft *draft = read_draft(request, send_create);
+    const struct draft *draft = read_draft(request, send_create, NULL);
     if (!draft)
         return;
     if (str_empty(draft->spec->annotations->name)) {
@@ -387,17 +383,14 @@ static void update(struct request *request)
 {
     struct arena *arena = request_arena(request);
     uint64_t index;
-    if (!request_brief_json(request) || !request_index(request, "service", &index) ||
-        !request_needs_manager(request))
+    struct draft *draft = read_draft(request, send_update, &index);
+    if (!draft)
         return;
     const char *rollback = str_or(request_query(request, "rollback"), "");
     if (*rollback && strcmp(rollback, "previous") != 0 && strcmp(rollback, "none") != 0) {
         request_fail(request, 500, "unrecognized rollback option %.100s", rollback);
         return;
     }
-    struct draft *draft = read_draft(request, send_update);
-    if (!draft)
-        return;
     draft->keep_auth = str_empty(request_header(request, "X-Registry-Auth"));
     draft->auth_of_previous =
         str_equal(request_query(request, "registryAuthFrom"), "previous-spec");

@@ -176,8 +176,10 @@ static void update(struct request *request)
 {
     struct arena *arena = request_arena(request);
     uint64_t index;
-    if (!request_json(request) || !request_index(request, "swarm", &index) ||
-        !request_needs_manager(request))
+    // Read again once the swarm's own settings are known, which stand where the body has none.
+    Swarm__ClusterSpec *spec = wire_new(&swarm__cluster_spec__descriptor, arena);
+    CHECK(spec);
+    if (!request_read(request, &cluster_spec_fields, spec, "swarm", &index))
         return;
     Swarm__UpdateClusterRequest *message = request_message(request, CONTROL("UpdateCluster"));
     Swarm__KeyRotation *rotation = wire_new(&swarm__key_rotation__descriptor, arena);
@@ -426,7 +428,8 @@ static void unlock(struct request *request)
     const char *key = text_of(json, "UnlockKey");
     backend->swarm(ctx, &swarm);
     if (swarm.standing != STANDING_LOCKED) {
-        request_fail(request, 409, "swarm is not locked");
+        if (request_needs_manager(request))
+            request_fail(request, 409, "swarm is not locked");
         return;
     }
     if (!str_starts(key, "SWMKEY-1-")) {

@@ -497,6 +497,15 @@ START_TEST(who_is_no_manager_says_why)
     ask("GET", "/nodes?filters=%7B%22bogus%22%3A%5B%22x%22%5D%7D", NULL, 503, standings[_i].why);
     ask("POST", "/services/create", "{", 400, "unexpected EOF");
     ask("POST", "/secrets/create", "{}", 503, standings[_i].why);
+    // So is what has members of a wrong type; their values are not looked at.
+    ask("POST", "/services/create", "{\"Name\":1}", 400, "cannot unmarshal number into Go struct");
+    ask("POST", "/services/x/update?version=1", "{\"Name\":1}", 400, "cannot unmarshal number");
+    ask("POST", "/services/x/update", "{}", 400, "invalid service version");
+    ask("POST", "/secrets/create", "{\"Data\":\"!\"}", 400, "illegal base64 data");
+    ask("POST", "/configs/x/update?version=x", "{}", 400, "invalid config version");
+    ask("POST", "/nodes/x/update", "{\"Role\":[]}", 400, "cannot unmarshal array");
+    ask("POST", "/nodes/x/update?version=1", "{\"Role\":\"odd\"}", 503, standings[_i].why);
+    ask("POST", "/swarm/update?version=1", "{\"Name\":{}}", 400, "cannot unmarshal object");
     ask("POST", "/nodes/x/update", "{}", 400, "invalid node version");
     ask("POST", "/services/x/update?version=1", "", 400, "got EOF while reading request body");
     ask("POST", "/swarm/update?version=1", "{}", 503, standings[_i].why);
@@ -527,7 +536,7 @@ static void ask_while_starting(void)
         calls[i] = start(&waiting[i], "GET", swarm_targets[i], NULL);
     ask("GET", "/_ping", NULL, 200, "OK");
     ask("GET", "/version", NULL, 200, "ApiVersion");
-    ask("POST", "/swarm/unlock", "{\"UnlockKey\":\"x\"}", 409, "swarm is not locked");
+    ask("POST", "/swarm/unlock", "{\"UnlockKey\":\"x\"}", 503, "Manager is being prepared");
     for (size_t i = 0; i < COUNT_OF(swarm_targets); i++)
         ck_assert_msg(!waiting[i].ended, "%s does not wait", swarm_targets[i]);
 }
