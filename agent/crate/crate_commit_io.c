@@ -3,10 +3,13 @@
 #include "agent/crate/config.h"
 #include "agent/crate/crates_priv_io.h"
 #include "agent/image/rootfs_io.h"
+#include "proto/base/buf.h"
 #include "proto/base/check.h"
 #include "proto/base/file_io.h"
 #include "proto/base/log.h"
 #include "proto/base/str.h"
+
+#define COMMAND_BYTES (64u << 10) // a longer one is not written down
 
 json_t *crate_image_config(const struct crate *crate)
 {
@@ -42,18 +45,32 @@ static void commit_made(void *owner, const struct image *image, const struct err
     crate_op_end(crate);
 }
 
+// As dockerd: the words of the command that it was made with.
+static void command_text(const struct crate *crate, struct buf *text)
+{
+    const json_t *words = config_of(crate->config, "Cmd");
+    buf_init(text, COMMAND_BYTES);
+    for (size_t i = 0; i < json_array_size(words); i++)
+        buf_printf(text, i ? " %s" : "%s", json_string_value(json_array_get(words, i)));
+}
+
 static void commit_image(struct crate *crate)
 {
     struct crate_op *op = crate_op_now(crate);
+    struct buf text;
     if (op->err.code) {
         crate_op_end(crate);
         return;
     }
-    struct import_config config = {
-        .config = op->commit->config, .comment = op->commit->comment, .author = op->commit->author};
+    command_text(crate, &text);
+    struct import_config config = {.config = op->commit->config,
+                                   .comment = op->commit->comment,
+                                   .author = op->commit->author,
+                                   .created_by = buf_ok(&text) ? buf_cstr(&text) : NULL};
     crate->crates->pending++;
     images_commit(crate->crates->images, crate->image_id, op->commit->layer_path, &config,
                   op->commit->reference, commit_made, crate);
+    buf_fini(&text);
 }
 
 static void commit_resumed(void *owner, const struct err *err)

@@ -6,6 +6,7 @@
 #include "agent/engine/containers.h"
 #include "agent/engine/engine.h"
 #include "agent/engine/errand_files.h"
+#include "agent/engine/rows.h"
 #include "agent/image/instruction.h"
 #include "proto/base/check.h"
 #include "proto/base/str.h"
@@ -35,6 +36,11 @@ static void commit_done(void *owner, const struct err *err)
         errand_fail(request, err);
         return;
     }
+    const struct backend_local *local = errand_local(request);
+    const struct image *image =
+        local ? library_by_id(images_library(local->images), committing->commit.image_id) : NULL;
+    if (image && *committing->reference)
+        image_tell(request, "tag", image, committing->reference);
     struct json_out *out = request_write(request);
     json_out_object(out, NULL);
     json_out_str(out, "Id", committing->commit.image_id);

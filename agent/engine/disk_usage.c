@@ -11,6 +11,7 @@
 #include "agent/oci/volumes_io.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
+#include "proto/base/map.h"
 #include "proto/base/str.h"
 
 // The layers of containers and the volumes are counted in a worker job.
@@ -78,22 +79,58 @@ static bool wanted(const struct request *request, const char *type)
     return !any;
 }
 
+// The layers of all images by their digests: that some image has, and that several have.
+struct layers {
+    struct map there;
+    struct map shared;
+};
+
+// The bytes of its layers that no image before it has.
+static uint64_t layers_add(struct layers *layers, const struct image *image)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < image->manifest.layers_count; i++) {
+        const char *digest = image->manifest.layers[i].digest;
+        if (map_has_str(&layers->there, digest)) {
+            map_put_str(&layers->shared, digest, layers);
+        } else {
+            map_put_str(&layers->there, digest, layers);
+            bytes += image->layer_bytes[i];
+        }
+    }
+    return bytes;
+}
+
+static int64_t shared_bytes(const struct layers *layers, const struct image *image)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < image->manifest.layers_count; i++)
+        if (map_has_str(&layers->shared, image->manifest.layers[i].digest))
+            bytes += image->layer_bytes[i];
+    return (int64_t)bytes;
+}
+
 static void write_images(const struct counting *counting, unsigned minor, struct json_out *out)
 {
     const struct library *library = images_library(counting->local->images);
     const struct image *image;
+    struct layers layers;
     uint64_t bytes = 0;
     size_t position = 0;
+    map_init(&layers.there);
+    map_init(&layers.shared);
     while ((image = library_next(library, &position)))
-        bytes += image->size_bytes;
+        bytes += layers_add(&layers, image);
     json_out_uint(out, "LayersSize", bytes);
     json_out_array(out, "Images");
     position = 0;
     while ((image = library_next(library, &position)))
         image_write_row(
             image, (int64_t)rootfs_users(images_root(counting->local->images), image->id, NULL, 0),
-            minor, out);
+            shared_bytes(&layers, image), minor, out);
     json_out_end(out);
+    map_fini(&layers.there);
+    map_fini(&layers.shared);
 }
 
 static void write_containers(const struct counting *counting, struct json_out *out)

@@ -239,7 +239,9 @@ static void import_done(void *owner, const struct image *image, const struct err
         return;
     }
     send_text(request, "status", image->id);
-    tell(request, "import", image->id, transfer->name);
+    image_tell(request, "import", image, NULL);
+    if (*transfer->name)
+        image_tell(request, "tag", image, transfer->name);
     request_stream_end(request);
 }
 
@@ -272,7 +274,8 @@ static void import(struct request *request, const struct backend_local *local)
         request_fail_err(request, &err);
         return;
     }
-    transfer->config.comment = arena_strdup(&transfer->arena, str_or(message, ""));
+    transfer->config.comment =
+        arena_strdup(&transfer->arena, str_empty(message) ? "Imported from -" : message);
     const char *change;
     bool cmd_set = false;
     for (size_t i = 0; (change = request_query_at(request, "changes", i)); i++)
@@ -295,7 +298,8 @@ static void create(struct request *request)
     else if (!str_empty(request_query(request, "fromSrc")))
         import(request, local);
     else
-        request_fail(request, 400, "neither fromImage nor fromSrc is given");
+        request_fail(request, request_bad_status(request),
+                     "neither fromImage nor fromSrc is given");
 }
 
 // ---- load --------------------------------------------------------------------------------------
@@ -316,7 +320,7 @@ static void load_one(void *owner, const struct image *image, const char *tag)
                        ? reference_familiar(&reference, text)
                        : tag);
     send_text(request, "stream", line);
-    tell(request, "load", image->id, str_or(tag, image->id));
+    image_tell(request, "load", image, NULL);
 }
 
 static void load_done(void *owner, const struct err *err)

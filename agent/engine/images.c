@@ -125,7 +125,7 @@ static bool fits(const struct picking *picking, const struct image *image)
 }
 
 static bool pick_times(struct request *request, const struct library *library,
-                       struct picking *picking)
+                       struct picking *picking, int unreadable)
 {
     for (size_t i = 0; i < picking->filters->count; i++) {
         const char *key = picking->filters->values[i].key;
@@ -141,7 +141,7 @@ static bool pick_times(struct request *request, const struct library *library,
                 image->config.created;
         } else if (str_equal(key, "until")) {
             if (stamp_filter_parse(value, wall_now(), &picking->before, &err)) {
-                request_fail(request, 400, "%s", err.message);
+                request_fail(request, unreadable, "%s", err.message);
                 return false;
             }
         }
@@ -149,8 +149,8 @@ static bool pick_times(struct request *request, const struct library *library,
     return true;
 }
 
-static void write_row(const struct image *image, int64_t containers, const struct filters *filters,
-                      unsigned minor, struct json_out *out)
+static void write_row(const struct image *image, int64_t containers, int64_t shared,
+                      const struct filters *filters, unsigned minor, struct json_out *out)
 {
     json_t *labels = labels_of(image);
     char **tags = mem_alloc_array(image->tags_count + 1, sizeof *tags);
@@ -178,7 +178,7 @@ static void write_row(const struct image *image, int64_t containers, const struc
         write_names(out, "RepoDigests", image->digests, image->digests_count, minor < 43);
         write_names(out, "RepoTags", tags, count, minor < 43);
     }
-    json_out_int(out, "SharedSize", containers < 0 ? -1 : 0);
+    json_out_int(out, "SharedSize", shared);
     json_out_uint(out, "Size", image->size_bytes);
     if (minor < 44)
         json_out_uint(out, "VirtualSize", image->size_bytes);
@@ -187,11 +187,11 @@ static void write_row(const struct image *image, int64_t containers, const struc
     free(tags);
 }
 
-void image_write_row(const struct image *image, int64_t containers, unsigned minor,
+void image_write_row(const struct image *image, int64_t containers, int64_t shared, unsigned minor,
                      struct json_out *out)
 {
     static const struct filters none;
-    write_row(image, containers, &none, minor, out);
+    write_row(image, containers, shared, &none, minor, out);
 }
 
 // Before 1.41 a reference could be asked for in a word of its own; false after an answer.
@@ -227,7 +227,7 @@ static void list(struct request *request)
         request_fail_filters(request, &err);
         return;
     }
-    if (!pick_times(request, library, &picking) || !old_filter(request, &filters))
+    if (!pick_times(request, library, &picking, 400) || !old_filter(request, &filters))
         return;
     struct json_out *out = request_write(request);
     size_t position = 0;
@@ -235,7 +235,7 @@ static void list(struct request *request)
     json_out_array(out, NULL);
     while ((image = library_next(library, &position)))
         if (fits(&picking, image))
-            write_row(image, -1, &filters, request_minor(request), out);
+            write_row(image, -1, -1, &filters, request_minor(request), out);
     json_out_end(out);
     request_send(request, 200);
 }
@@ -329,7 +329,7 @@ static void history(struct request *request)
         const struct image_history *step = steps ? &image->config.history[i] : NULL;
         uint64_t size = 0;
         if ((!step || !step->empty_layer) && layer > 0)
-            size = image->manifest.layers[--layer].size;
+            size = image->layer_bytes[--layer];
         bool newest = i == count - 1;
         json_out_object(out, NULL);
         json_out_str(out, "Comment", step ? step->comment : "");
@@ -347,16 +347,34 @@ static void history(struct request *request)
 
 // ---- events ------------------------------------------------------------------------------------
 
-static void tell(struct request *request, const char *action, const char *id, const char *name)
+static void tell(struct request *request, const char *action, const char *id, const char *name,
+                 const json_t *labels)
 {
-    struct bus_attribute attribute = {"name", name};
+    struct bus_attribute attributes[BUS_ATTRIBUTES_MAX] = {{"name", name}};
     struct bus_event event = {.type = "image",
                               .action = action,
                               .actor_id = id,
                               .at = wall_now(),
-                              .attributes = &attribute,
+                              .attributes = attributes,
                               .attributes_count = 1};
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)labels, key, value)
+    {
+        // One of that name is the image's.
+        if (event.attributes_count < COUNT_OF(attributes) && !str_equal(key, "name"))
+            attributes[event.attributes_count++] =
+                (struct bus_attribute){key, json_string_value(value)};
+    }
     bus_publish(request_bus(request), &event);
+}
+
+void image_tell(struct request *request, const char *action, const struct image *image,
+                const char *name)
+{
+    json_t *labels = labels_of(image);
+    tell(request, action, image->id, str_or(name, image->id), labels);
+    json_decref(labels);
 }
 
 // ---- names and removal -------------------------------------------------------------------------
@@ -384,20 +402,22 @@ static void tag(struct request *request)
     const struct image *image = local ? find(request, local) : NULL;
     const char *repo = str_or(request_query(request, "repo"), "");
     const char *tag_text = str_or(request_query(request, "tag"), "");
-    char target[REFERENCE_TEXT_BYTES + 1], id[72];
+    char target[REFERENCE_TEXT_BYTES + 1], text[REFERENCE_TEXT_BYTES], id[72];
     struct err err = ERR_INIT;
     if (!image)
         return;
     str_copy(id, sizeof id, image->id);
     if (image_target(repo, tag_text, target, &err)) {
-        request_fail_err(request, &err);
+        request_fail(request, request_bad_status(request), "%s", err.message);
         return;
     }
     if (images_tag(local->images, id, target, &err)) {
         request_fail_err(request, &err);
         return;
     }
-    tell(request, "tag", id, target);
+    image = library_by_id(images_library(local->images), id);
+    if (image)
+        image_tell(request, "tag", image, familiar(target, text));
     request_empty(request, 201);
 }
 
@@ -405,20 +425,30 @@ struct removing {
     struct request *request;
     struct json_out *out;
     size_t count;
-    char last[REFERENCE_TEXT_BYTES];
+    char id[72];    // of the image that goes, or loses a name
+    json_t *labels; // its
 };
 
-static void removed(void *owner, bool deleted, const char *what)
+static void removing_begin(struct removing *removing, const struct image *image)
+{
+    str_copy(removing->id, sizeof removing->id, image->id);
+    json_decref(removing->labels);
+    removing->labels = labels_of(image);
+}
+
+static void removed(void *owner, enum images_gone gone, const char *what)
 {
     struct removing *removing = owner;
     char text[REFERENCE_TEXT_BYTES];
     if (!removing->count++)
         json_out_array(removing->out, NULL);
     json_out_object(removing->out, NULL);
-    json_out_str(removing->out, deleted ? "Deleted" : "Untagged",
-                 deleted ? what : familiar(what, text));
+    json_out_str(removing->out, gone == IMAGES_UNTAGGED ? "Untagged" : "Deleted",
+                 gone == IMAGES_UNTAGGED ? familiar(what, text) : what);
     json_out_end(removing->out);
-    tell(removing->request, deleted ? "delete" : "untag", what, what);
+    if (gone != IMAGES_LAYER)
+        tell(removing->request, gone == IMAGES_DELETED ? "delete" : "untag", removing->id,
+             removing->id, gone == IMAGES_DELETED ? NULL : removing->labels);
 }
 
 static void remove_it(struct request *request)
@@ -429,8 +459,11 @@ static void remove_it(struct request *request)
     if (!image)
         return;
     struct removing removing = {.request = request, .out = request_write(request)};
-    if (images_remove(local->images, request_param(request, "name"), request_flag(request, "force"),
-                      removed, &removing, &err)) {
+    removing_begin(&removing, image);
+    int rc = images_remove(local->images, request_param(request, "name"),
+                           request_flag(request, "force"), removed, &removing, &err);
+    json_decref(removing.labels);
+    if (rc) {
         request_fail(request, err.code == ERR_FAILED_PRECONDITION ? 409 : 500, "%s", err.message);
         return;
     }
@@ -472,7 +505,7 @@ static void prune(struct request *request)
             rest.values[rest.count++] = filters.values[i];
     }
     struct picking picking = {.filters = &rest};
-    if (!pick_times(request, library, &picking))
+    if (!pick_times(request, library, &picking, request_bad_status(request)))
         return;
     // The ids first: removing one changes what is being walked.
     char(*ids)[72] = mem_alloc_array(library_count(library) + 1, sizeof *ids);
@@ -495,9 +528,11 @@ static void prune(struct request *request)
         if (!any)
             json_out_array(out, "ImagesDeleted");
         any = true;
+        removing_begin(&removing, image);
         if (images_remove(local->images, ids[i], true, removed, &removing, NULL) == 0)
             freed += size;
     }
+    json_decref(removing.labels);
     free(ids);
     if (any)
         json_out_end(out);

@@ -11,9 +11,15 @@
 int image_target(const char *repo, const char *tag, char out[REFERENCE_TEXT_BYTES],
                  struct err *err);
 
-// `containers`: how many stand on it; -1: not counted.
-void image_write_row(const struct image *image, int64_t containers, unsigned minor,
+// `containers`: how many stand on it; `shared`: bytes of layers that others have too. -1: not
+// counted.
+void image_write_row(const struct image *image, int64_t containers, int64_t shared, unsigned minor,
                      struct json_out *out);
+
+// Says on the bus what was done with an image, with its labels. `name`: what it was called by then,
+// NULL: its id.
+void image_tell(struct request *request, const char *action, const struct image *image,
+                const char *name);
 
 // The members of a volume, its object open; the caller ends it.
 void volume_write_open(const struct volume *volume, struct json_out *out);

@@ -121,13 +121,15 @@ int blobs_digest_file(const char *file, char digest[72], uint64_t *size, struct 
 
 // A layer on its way through: hashed, and looked at as an archive.
 struct passage {
+    bool hashes;
     mbedtls_sha256_context sha;
     struct tar_scan scan;
 };
 
 static int pass(struct passage *passage, const void *bytes, size_t size, struct err *err)
 {
-    sha_add(&passage->sha, bytes, size);
+    if (passage->hashes)
+        sha_add(&passage->sha, bytes, size);
     return tar_scan_feed(&passage->scan, bytes, size, err);
 }
 
@@ -161,7 +163,8 @@ static bool is_other_packing(const unsigned char magic[6])
            memcmp(magic, "BZh", 3) == 0;
 }
 
-int blobs_diff_id(const char *file, char digest[72], struct err *err)
+// Lets a whole file through; the passage is begun and ended by the caller.
+static int pass_file(struct passage *passage, const char *file, struct err *err)
 {
     unsigned char magic[6] = {0};
     int fd = open(file, O_RDONLY | O_CLOEXEC);
@@ -173,12 +176,9 @@ int blobs_diff_id(const char *file, char digest[72], struct err *err)
     }
     bool gzip = magic[0] == 0x1f && magic[1] == 0x8b;
     unsigned char *in = mem_alloc(CHUNK_BYTES);
-    struct passage *passage = MEM_NEW(struct passage);
     z_stream zip = {0};
     int state = Z_OK, rc = 0;
     CHECK(inflateInit2(&zip, GZIP_WINDOW) == Z_OK);
-    sha_start(&passage->sha);
-    tar_scan_init(&passage->scan);
     for (ssize_t got; !rc && (got = read(fd, in, CHUNK_BYTES));)
         if (got < 0 && errno != EINTR)
             rc = err_set_errno(err, errno, "read %s", file);
@@ -189,14 +189,39 @@ int blobs_diff_id(const char *file, char digest[72], struct err *err)
         rc = err_set(err, ERR_INVALID_ARGUMENT, "the archive's gzip data ends early");
     if (!rc)
         rc = tar_scan_end(&passage->scan, err);
-    digest_text(&passage->sha, digest);
-    mbedtls_sha256_free(&passage->sha);
-    tar_scan_fini(&passage->scan);
     inflateEnd(&zip);
-    free(passage);
     free(in);
     close(fd);
     return rc;
+}
+
+int blobs_diff_id(const char *file, char digest[72], uint64_t *content, struct err *err)
+{
+    struct passage *passage = MEM_NEW(struct passage);
+    passage->hashes = true;
+    sha_start(&passage->sha);
+    tar_scan_init(&passage->scan);
+    int rc = pass_file(passage, file, err);
+    digest_text(&passage->sha, digest);
+    *content = passage->scan.content;
+    mbedtls_sha256_free(&passage->sha);
+    tar_scan_fini(&passage->scan);
+    free(passage);
+    return rc;
+}
+
+uint64_t blobs_content(const char *root, const char *digest)
+{
+    char path[BLOB_PATH_BYTES];
+    struct passage *passage = MEM_NEW(struct passage);
+    tar_scan_init(&passage->scan);
+    int rc = blobs_path(root, digest, path, NULL);
+    if (!rc)
+        rc = pass_file(passage, path, NULL);
+    uint64_t content = rc ? BLOB_CONTENT_UNKNOWN : passage->scan.content;
+    tar_scan_fini(&passage->scan);
+    free(passage);
+    return content;
 }
 
 static int sync_file(const char *path, struct err *err)

@@ -35,8 +35,14 @@ int blobs_adopt(const char *root, const char *file, const char *digest, uint64_t
 
 // The digest of a file's bytes ("sha256:<64>").
 int blobs_digest_file(const char *file, char digest[72], uint64_t *size, struct err *err);
-// The digest of a layer's tar, unpacked when it is gzip. INVALID_ARGUMENT for what is no whole tar.
-int blobs_diff_id(const char *file, char digest[72], struct err *err);
+// The digest of a layer's tar, unpacked when it is gzip, and the bytes of the files in it.
+// INVALID_ARGUMENT for what is no whole tar.
+int blobs_diff_id(const char *file, char digest[72], uint64_t *content, struct err *err);
+
+// The bytes of the files in a layer of the store; BLOB_CONTENT_UNKNOWN for one that cannot be
+// looked through.
+#define BLOB_CONTENT_UNKNOWN UINT64_MAX
+uint64_t blobs_content(const char *root, const char *digest);
 
 // Removes blobs whose digest is no key of `keep`; *freed (may be NULL) gets the bytes.
 int blobs_sweep(const char *root, const struct map *keep, uint64_t *freed, struct err *err);

@@ -38,8 +38,9 @@ struct fetch {
     char digest[72];     // of the manifest
     struct buf manifest_json;
     struct buf config_json;
-    bool *had;  // per layer: it was here before
-    bool *told; // per layer: completion was reported
+    bool *had;          // per layer: it was here before
+    bool *told;         // per layer: completion was reported
+    uint64_t *contents; // per layer: bytes of the files in it; NULL: not counted
     struct process *process;
     struct loop_timer tick;
     struct loop_later later;
@@ -79,6 +80,7 @@ static void fetch_free(struct fetch *fetch)
     buf_fini(&fetch->manifest_json);
     buf_fini(&fetch->config_json);
     free(fetch->had);
+    free(fetch->contents);
     free(fetch->told);
     source_close(&fetch->source);
     MAGIC_CLEAR(fetch);
@@ -136,7 +138,7 @@ static void fetch_finish(struct fetch *fetch)
         str_copy(name.digest, sizeof name.digest, fetch->top_digest);
     if (library_add(fetch->images->library, fetch->digest, fetch->manifest_json.data,
                     fetch->manifest_json.len, fetch->config_json.data, fetch->config_json.len,
-                    fetch->named ? &name : NULL, &image, &fetch->err) != 0) {
+                    fetch->contents, fetch->named ? &name : NULL, &image, &fetch->err) != 0) {
         fetch_fail(fetch);
         return;
     }
@@ -192,6 +194,9 @@ static void verify_run(void *ctx, struct err *err)
     if (!rc)
         rc = blobs_put(fetch->root, fetch->manifest_json.data, fetch->manifest_json.len, digest,
                        err);
+    fetch->contents = mem_alloc_array(fetch->manifest.layers_count + 1, sizeof(uint64_t));
+    for (size_t i = 0; i < fetch->manifest.layers_count && !rc; i++)
+        fetch->contents[i] = blobs_content(fetch->root, fetch->manifest.layers[i].digest);
     if (!rc)
         dir_remove(fetch->stage, err);
 }

@@ -275,6 +275,41 @@ void images_sweep(struct images *images)
     sweep(images);
 }
 
+// The chains of an image's layers: that of the first is its digest, each other is made of the one
+// below and its own. For the caller to free.
+typedef char chain_id[72];
+
+static chain_id *chains_of(const struct image_config *config)
+{
+    chain_id *chains = mem_alloc_array(config->diff_ids_count + 1, sizeof *chains);
+    for (size_t i = 0; i < config->diff_ids_count; i++) {
+        char both[2 * sizeof(chain_id)];
+        if (i == 0) {
+            str_copy(chains[0], sizeof chains[0], config->diff_ids[0]);
+            continue;
+        }
+        CHECK(str_format(both, sizeof both, "%s %s", chains[i - 1], config->diff_ids[i]));
+        blobs_digest(both, strlen(both), chains[i]);
+    }
+    return chains;
+}
+
+// How many layers, from the bottom, some other image of the library has too.
+static size_t shared_layers(const struct images *images, const struct image *image)
+{
+    size_t most = 0, position = 0;
+    const struct image *other;
+    while ((other = library_next(images->library, &position))) {
+        size_t same = 0;
+        while (other != image && same < image->config.diff_ids_count &&
+               same < other->config.diff_ids_count &&
+               str_equal(image->config.diff_ids[same], other->config.diff_ids[same]))
+            same++;
+        most = same > most ? same : most;
+    }
+    return most;
+}
+
 // Forgets the image with its tree. The record goes first: a tree or blob without a record is swept.
 static int forget(struct images *images, const char *id, images_removed *removed, void *owner,
                   struct err *err)
@@ -283,12 +318,18 @@ static int forget(struct images *images, const char *id, images_removed *removed
     str_copy(copy, sizeof copy, id);
     const struct image *image = library_by_id(images->library, copy);
     for (size_t i = 0; removed && i < image->tags_count; i++)
-        removed(owner, false, image->tags[i]);
+        removed(owner, IMAGES_UNTAGGED, image->tags[i]);
     for (size_t i = 0; removed && i < image->digests_count; i++)
-        removed(owner, false, image->digests[i]);
+        removed(owner, IMAGES_UNTAGGED, image->digests[i]);
+    size_t count = image->config.diff_ids_count;
+    size_t shared = removed ? shared_layers(images, image) : count;
+    chain_id *chains = shared < count ? chains_of(&image->config) : NULL;
     int rc = library_remove(images->library, copy, err);
     if (!rc && removed)
-        removed(owner, true, copy);
+        removed(owner, IMAGES_DELETED, copy);
+    for (size_t i = count; !rc && i > shared; i--)
+        removed(owner, IMAGES_LAYER, chains[i - 1]);
+    free(chains);
     if (!rc)
         rc = remove_tree(images, copy, err);
     return rc;
@@ -324,7 +365,7 @@ static void drop_digests_of(struct images *images, const struct image *image,
             !str_equal(other.path, gone->path))
             continue;
         if (library_unname(images->library, &other, NULL) == 0 && removed)
-            removed(owner, false, name);
+            removed(owner, IMAGES_UNTAGGED, name);
     }
 }
 
@@ -351,7 +392,7 @@ static int remove_name(struct images *images, const struct image *image,
     if (rc)
         return rc;
     if (removed)
-        removed(owner, false, reference_full(reference, name));
+        removed(owner, IMAGES_UNTAGGED, reference_full(reference, name));
     if (*reference->tag)
         drop_digests_of(images, image, reference, removed, owner);
     if (!last || image->tags_count || used)

@@ -124,6 +124,7 @@ struct import_config {
     const json_t *config; // "Env", "Cmd", ...
     const char *comment;
     const char *author;
+    const char *created_by; // NULL: nothing
 };
 
 // Imports a tar of a root file system as a one-layer image. `tar_path` is read, not kept; plain or
@@ -149,8 +150,10 @@ void images_save(struct images *images, const char *const *names, size_t count,
 
 int images_tag(struct images *images, const char *source, const char *target, struct err *err);
 
-// What was taken away: names with "untagged", ids with "deleted".
-typedef void images_removed(void *owner, bool deleted, const char *what);
+// What was taken away: names, the image by its id, and each layer that no other image has, from the
+// top, by the digest of its chain (OCI's ChainID).
+enum images_gone { IMAGES_UNTAGGED, IMAGES_DELETED, IMAGES_LAYER };
+typedef void images_removed(void *owner, enum images_gone gone, const char *what);
 
 // As `docker rmi`: a name is taken away; with the last one (or by id) the image goes.
 // FAILED_PRECONDITION while a container stands on it or, by id, while it has several names (unless

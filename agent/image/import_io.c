@@ -27,8 +27,10 @@ struct import {
     struct reference reference;
     char parent_manifest[72]; // digest; "": none
     json_t *config_part;      // the "config" object
-    char *comment, *author;
-    struct buf config; // results of the worker
+    char *comment, *author, *created_by;
+    size_t parent_layers;
+    uint64_t *contents; // of the parent's layers and of the new one
+    struct buf config;  // results of the worker
     struct buf manifest;
     char manifest_digest[72];
     struct step step;
@@ -47,7 +49,9 @@ static void import_end(struct import *import, const struct image *image)
     void *owner = import->owner;
     struct err err = import->err;
     free(import->tar);
+    free(import->contents);
     free(import->comment);
+    free(import->created_by);
     free(import->author);
     json_decref(import->config_part);
     buf_fini(&import->config);
@@ -143,6 +147,8 @@ static int write_config(struct import *import, json_t *base, const char *diff_id
                           json_string(diff_id));
     json_t *step = json_pack("{s:s,s:s}", "created", now, "comment", import->comment);
     CHECK(step);
+    if (*import->created_by)
+        json_object_set_new(step, "created_by", json_string(import->created_by));
     if (*import->author)
         json_object_set_new(step, "author", json_string(import->author));
     json_array_append_new(list_of(base, "history"), step);
@@ -188,6 +194,8 @@ static void import_run(void *ctx, struct err *err)
     uint64_t size = 0;
     arena_init(&arena, PARENT_BYTES);
     int rc = *import->parent_manifest ? read_parent(import, &arena, &parent, &base, err) : 0;
+    if (!rc && parent.layers_count != import->parent_layers)
+        rc = err_set(err, ERR_DATA_LOSS, "an image's manifest has changed");
     if (!rc)
         rc = dir_make(import->stage, 0700, err);
     if (!rc)
@@ -195,7 +203,7 @@ static void import_run(void *ctx, struct err *err)
     if (!rc)
         rc = copy_file(import->tar, layer, err);
     if (!rc)
-        rc = blobs_diff_id(layer, diff_id, err);
+        rc = blobs_diff_id(layer, diff_id, &import->contents[parent.layers_count], err);
     if (!rc)
         rc = blobs_digest_file(layer, digest, &size, err);
     if (!rc)
@@ -220,7 +228,7 @@ static void import_done(void *ctx, const struct err *err)
         err_copy(&import->err, err);
     else
         library_add(import->images->library, import->manifest_digest, import->manifest.data,
-                    import->manifest.len, import->config.data, import->config.len,
+                    import->manifest.len, import->config.data, import->config.len, import->contents,
                     import->named ? &import->reference : NULL, &image, &import->err);
     import_end(import, image);
 }
@@ -245,6 +253,7 @@ static void start(struct images *images, const char *parent_id, const char *tar_
     import->owner = owner;
     import->tar = str_dup(tar_path);
     import->comment = str_dup(config ? str_or(config->comment, "") : "");
+    import->created_by = str_dup(config ? str_or(config->created_by, "") : "");
     import->author = str_dup(config ? str_or(config->author, "") : "");
     import->config_part = config && config->config ? json_deep_copy(config->config) : json_object();
     str_copy(import->root, sizeof import->root, images->root);
@@ -253,6 +262,10 @@ static void start(struct images *images, const char *parent_id, const char *tar_
     buf_init(&import->manifest, MANIFEST_BYTES_MAX);
     loop_later_init(&import->later, images->loop, answer_error);
     const struct image *parent = parent_id ? library_by_id(images->library, parent_id) : NULL;
+    import->parent_layers = parent ? parent->manifest.layers_count : 0;
+    import->contents = mem_alloc_array(import->parent_layers + 1, sizeof(uint64_t));
+    for (size_t i = 0; i < import->parent_layers; i++)
+        import->contents[i] = parent->layer_bytes[i];
     if (parent)
         str_copy(import->parent_manifest, sizeof import->parent_manifest, parent->manifest_digest);
     else if (parent_id)

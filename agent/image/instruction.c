@@ -487,7 +487,9 @@ static int apply_line(json_t *config, const char *text, bool *cmd_set, struct er
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         if (length < sizeof name && str_equal_case(name, rows[i].name))
             return rows[i].run(&line, err);
-    return err_set(err, ERR_INVALID_ARGUMENT, "%.50s is not a valid change command", text);
+    for (char *at = name; *at; at++)
+        *at = (char)tolower((unsigned char)*at);
+    return err_set(err, ERR_INVALID_ARGUMENT, "%s is not a valid change command", name);
 }
 
 int instruction_apply(json_t *config, const char *text, bool *cmd_set, struct err *err)

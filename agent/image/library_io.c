@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/image/blobs_io.h"
 #include "proto/base/buf.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
@@ -49,8 +50,16 @@ static void image_free(struct image *image)
         free(image->digests[i]);
     free(image->tags);
     free(image->digests);
+    free(image->layer_bytes);
     arena_fini(&image->arena);
     free(image);
+}
+
+static void count_bytes(struct image *image)
+{
+    image->size_bytes = 0;
+    for (size_t i = 0; i < image->manifest.layers_count; i++)
+        image->size_bytes += image->layer_bytes[i];
 }
 
 static struct image *image_new(const char *id, const char *manifest_digest, const void *manifest,
@@ -73,9 +82,10 @@ static struct image *image_new(const char *id, const char *manifest_digest, cons
         image_free(image);
         return NULL;
     }
-    image->size_bytes = image->manifest.config.size;
+    image->layer_bytes = mem_alloc_array(image->manifest.layers_count + 1, sizeof(uint64_t));
     for (size_t i = 0; i < image->manifest.layers_count; i++)
-        image->size_bytes += image->manifest.layers[i].size;
+        image->layer_bytes[i] = image->manifest.layers[i].size;
+    count_bytes(image);
     return image;
 }
 
@@ -157,6 +167,10 @@ static int put_record(struct library *library, MDB_txn *txn, const struct image 
     json_out_int(&out, "tagged", image->last_tagged.ns);
     put_list(&out, "tags", image->tags, image->tags_count);
     put_list(&out, "digests", image->digests, image->digests_count);
+    json_out_array(&out, "layer_bytes");
+    for (size_t i = 0; i < image->manifest.layers_count; i++)
+        json_out_uint(&out, NULL, image->layer_bytes[i]);
+    json_out_end(&out);
     json_out_end(&out);
     CHECK(json_out_done(&out));
     int rc = put(library, txn, KEY_RECORD, image->id, text.data, text.len);
@@ -202,6 +216,18 @@ static void load_names(struct library *library, struct image *image, const json_
     }
 }
 
+// Records of older versions have none.
+static void load_bytes(struct image *image, const json_t *list)
+{
+    if (json_array_size(list) != image->manifest.layers_count)
+        return;
+    for (size_t i = 0; i < image->manifest.layers_count; i++) {
+        json_int_t bytes = json_integer_value(json_array_get(list, i));
+        image->layer_bytes[i] = bytes > 0 ? (uint64_t)bytes : 0;
+    }
+    count_bytes(image);
+}
+
 static int load_one(struct library *library, MDB_txn *txn, const char *id, const MDB_val *record,
                     struct err *err)
 {
@@ -224,6 +250,7 @@ static int load_one(struct library *library, MDB_txn *txn, const char *id, const
         image->added.ns = json_integer_value(json_object_get(json, "added"));
         image->last_tagged.ns = json_integer_value(json_object_get(json, "tagged"));
         map_put_str(&library->images, id, image);
+        load_bytes(image, json_object_get(json, "layer_bytes"));
         load_names(library, image, json_object_get(json, "tags"));
         load_names(library, image, json_object_get(json, "digests"));
         rc = 0;
@@ -428,7 +455,8 @@ static int save_new(struct library *library, const struct image *image, const vo
 
 int library_add(struct library *library, const char *manifest_digest, const void *manifest,
                 size_t manifest_bytes, const void *config, size_t config_bytes,
-                const struct reference *reference, const struct image **out, struct err *err)
+                const uint64_t *contents, const struct reference *reference,
+                const struct image **out, struct err *err)
 {
     CHECK(digest_valid(manifest_digest));
     struct image *image =
@@ -447,6 +475,10 @@ int library_add(struct library *library, const char *manifest_digest, const void
         return rc;
     } else {
         image->added = wall_now();
+        for (size_t i = 0; contents && i < image->manifest.layers_count; i++)
+            if (contents[i] != BLOB_CONTENT_UNKNOWN)
+                image->layer_bytes[i] = contents[i];
+        count_bytes(image);
         rc = save_new(library, image, manifest, manifest_bytes, config, config_bytes, err);
         if (rc) {
             image_free(image);

@@ -26,7 +26,8 @@ struct library;
 struct image {
     char id[72];              // "sha256:<64>"
     char manifest_digest[72]; // of the manifest blob in the store
-    uint64_t size_bytes;      // of layers as stored, and config
+    uint64_t size_bytes;      // of the layers
+    uint64_t *layer_bytes;    // of the files in each layer; as it is stored where that is not known
     struct wall added;
     struct wall last_tagged; // 0: never
     char **tags;             // full names with tag, sorted
@@ -58,9 +59,11 @@ const struct image *library_next(const struct library *library, size_t *position
 
 // Adds an image (its blobs are in the store and durable) or finds it there; gives it the names.
 // `reference` may be NULL (no name) and its digest may differ from manifest_digest (a list).
+// `contents`: of each layer, as blobs_content has it; NULL: not known.
 int library_add(struct library *library, const char *manifest_digest, const void *manifest,
                 size_t manifest_bytes, const void *config, size_t config_bytes,
-                const struct reference *reference, const struct image **out, struct err *err);
+                const uint64_t *contents, const struct reference *reference,
+                const struct image **out, struct err *err);
 
 // Moves or makes a name; a tag that named another image is taken from it.
 int library_name(struct library *library, const char *id, const struct reference *reference,

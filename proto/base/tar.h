@@ -84,6 +84,7 @@ struct tar_scan {
     size_t record_bytes;
     bool ended;
     uint64_t entries;
+    uint64_t content; // bytes of all files and symbolic links, as they count on a disk
 };
 
 void tar_scan_init(struct tar_scan *scan);

@@ -21,6 +21,12 @@ same '1 /tmp' "$(docker run --rm --network none bb:1 sh -c 'echo $X $PWD')" "its
 docker tag bb:1 copy:x
 same 'bb:1 copy:x ' "$(tags)" "names"
 same 1 "$(docker history -q bb:1 | wc -l)" "history"
+# What its files are on a disk, however they came.
+bytes=$(find "$LAB/rootfs" '(' -type f -o -type l ')' -printf '%s\n' | awk '{sum += $1} END {print sum}')
+same "$bytes" "$(field bb:1 .Size)" "size"
+same 'Imported from -' "$(docker inspect --format '{{.Comment}}' "$(gzip -c "$LAB/rootfs.tar" | docker import - bb:2)")" "told nothing"
+same "$bytes" "$(field bb:2 .Size)" "size of what was packed"
+docker rmi bb:2 >/dev/null
 refused 'No such image: nosuch:latest' docker tag nosuch copy:y
 refused 'No such image' docker image inspect nosuch
 refused 'not a valid change command' docker import --change 'RUN true' "$LAB/rootfs.tar"
@@ -49,6 +55,8 @@ same "$made me why map[a:b] 53/udp 80/tcp " \
 same $'new\nown' "$(docker run --rm --network none made:1)" "its command"
 same '1-2 own' "$(docker run --rm --network none made:1 sh -c '[ ! -e /bin/vi ] && echo $Y $(ls /var)')" "its layer"
 same 2 "$(docker history -q made:1 | wc -l)" "its history"
+[[ $(docker history --no-trunc --format '{{.CreatedBy}}' made:1 | head -1) == 'sh -c echo new >/new; rm '* ]] || fail "made by: $(docker history made:1)"
+bytes=$(field made:1 .Size)
 refused 'not a valid change command' docker commit --change 'RUN true' work
 refused 'No such container' docker commit nosuch
 docker save -o "$LAB/made.tar" made:1
@@ -56,7 +64,12 @@ docker rm -f work >/dev/null
 docker rmi made:1 >/dev/null
 docker load -qi "$LAB/made.tar" >/dev/null
 same "$made new own" "$(field made:1 .Id) $(docker run --rm --network none made:1 | tr '\n' ' ' | sed 's/ $//')" "saved and loaded"
-docker rmi made:1 >/dev/null
+same "$bytes" "$(field made:1 .Size)" "its size"
+# The layer below is another image's, too.
+same 2 "$(docker rmi made:1 | grep -c Deleted)" "the image and its layer"
+told() { docker events --since "$(($(date +%s) - 600))" --until "$(($(date +%s) + 1))" --filter type=image --filter event="$1" \
+  --format '{{.Actor.ID}} {{.Actor.Attributes.name}}' | tail -1; }
+same "$made $made / $made $made" "$(told untag) / $(told delete)" "events"
 
 step "commit: every kind of file comes through"
 docker run -d --name kinds --network none --cap-add MKNOD bb:1 \

@@ -99,6 +99,10 @@ START_TEST(whole_archives_are_told_from_cut_ones)
     }
     struct tar_scan scan;
     tar_scan_init(&scan);
+    ck_assert_int_eq(tar_scan_feed(&scan, buf.data, buf.len, NULL), 0);
+    ck_assert_uint_eq(scan.content, 700);
+    tar_scan_fini(&scan);
+    tar_scan_init(&scan);
     buf.data[3] ^= 1;
     ck_assert_int_eq(tar_scan_feed(&scan, buf.data, buf.len, NULL), -ERR_INVALID_ARGUMENT);
     tar_scan_fini(&scan);
