@@ -255,6 +255,9 @@ static int check_values(struct container_match *match, struct err *err)
             if (rc)
                 return rc;
         }
+        if (!good && str_equal(key, "health"))
+            return err_set(err, ERR_INVALID_ARGUMENT, "Unrecognised filter value for %s: %.100s",
+                           key, value);
         if (!good)
             return err_set(err, ERR_INVALID_ARGUMENT, "Invalid filter '%s=%.100s'", key, value);
     }

@@ -457,7 +457,7 @@ static bool reading_query(struct request *request, struct logs_query *query)
     }
     if (stamp_parse(request_query(request, "since"), &query->since, &err) ||
         stamp_parse(request_query(request, "until"), &query->until, &err)) {
-        request_fail(request, 400, "%s", err.message);
+        request_fail(request, request_bad_status(request), "%s", err.message);
         return false;
     }
     return true;

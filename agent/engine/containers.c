@@ -42,14 +42,27 @@ struct crate *container_find(struct request *request)
 }
 
 #define ENDPOINT_NAMES_BYTES 4096 // in a refusal
+#define START_BODY_BYTES     7
+#define SIGNAL_MAX           64
 
 // ---- making ------------------------------------------------------------------------------------
+
+// Of a wrong type or a bind that cannot be, which dockerd calls a bad request since API 1.42.
+static bool is_old_complaint(const char *message)
+{
+    return str_starts(message, "json: ") || str_starts(message, "invalid mode: ") ||
+           str_starts(message, "invalid volume specification: '");
+}
 
 static void created(void *owner, const char *id, const json_t *warnings, const struct err *err)
 {
     struct errand *errand = owner;
     if (!errand_back(errand))
         return;
+    if (err && err->code == ERR_INVALID_ARGUMENT && is_old_complaint(err->message)) {
+        request_fail(errand->request, request_bad_status(errand->request), "%s", err->message);
+        return;
+    }
     if (err) {
         errand_fail(errand->request, err);
         return;
@@ -139,6 +152,7 @@ static bool check_endpoints(struct request *request, const json_t *body)
 static void create(struct request *request)
 {
     const struct backend_local *local = errand_local(request);
+    request_old_body(request);
     const json_t *body = local ? request_shaped(request, &rest_shape) : NULL;
     if (!body)
         return;
@@ -189,7 +203,12 @@ static void start(struct request *request)
     struct crate *crate = container_find(request);
     if (!crate)
         return;
-    if (!str_empty(request_query(request, "checkpoint")))
+    // As in dockerd: "{}" and "null" are let pass.
+    if (request_body_bytes(request) > START_BODY_BYTES)
+        request_fail(request, 400,
+                     "starting container with non-empty request body was deprecated since API "
+                     "v1.22 and removed in v1.24");
+    else if (!str_empty(request_query(request, "checkpoint")))
         request_fail(request, 400, "checkpoint is only supported in experimental mode");
     else if (crate->state == CRATE_PAUSED)
         request_fail(request, 409, "cannot start a paused container, try unpause instead");
@@ -207,7 +226,8 @@ static bool stop_query(struct request *request, const struct crate *crate, int *
     *signal = 0;
     *seconds = crate_stop_seconds(crate);
     if (!str_empty(text) && !str_to_i64(text, INT32_MIN, INT32_MAX, seconds)) {
-        request_fail(request, 400, "strconv.Atoi: parsing \"%.100s\": invalid syntax", text);
+        request_fail(request, request_bad_status(request),
+                     "strconv.Atoi: parsing \"%.100s\": invalid syntax", text);
         return false;
     }
     if (str_empty(name) || request_minor(request) < 42)
@@ -246,12 +266,17 @@ static void kill_it(struct request *request)
     const char *name = request_param(request, "id");
     const char *text = str_or(request_query(request, "signal"), "SIGKILL");
     struct err err = ERR_INIT;
+    int64_t number;
     if (!local)
         return;
     int signal = signal_of_name(text);
     struct crate *crate = crates_find(local->crates, name, &err);
     if (!crate)
         request_fail(request, 404, "Cannot kill container: %.200s: %s", name, err.message);
+    else if (!signal && str_to_i64(text, SIGNAL_MAX + 1, INT32_MAX, &number))
+        request_fail(request, request_bad_status(request),
+                     "Cannot kill container: %.200s: The linux daemon does not support signal %s",
+                     name, text);
     else if (!signal)
         request_fail(request, 400, "Invalid signal: %.100s", text);
     else if (!crate_running(crate))
@@ -317,6 +342,7 @@ static void update_done(void *owner, const struct err *err)
 
 static void update(struct request *request)
 {
+    request_old_body(request);
     const json_t *body = request_json(request);
     struct crate *crate = body ? container_find(request) : NULL;
     if (crate)
@@ -423,7 +449,7 @@ static void prune(struct request *request)
     for (size_t i = 0; i < filters.count; i++)
         if (str_equal(filters.values[i].key, "until") &&
             stamp_filter_parse(filters.values[i].value, wall_now(), &until, &err)) {
-            request_fail(request, 400, "%s", err.message);
+            request_fail(request, request_bad_status(request), "%s", err.message);
             return;
         }
     struct pruning *pruning = errand_new(request, sizeof *pruning);

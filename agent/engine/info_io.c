@@ -1,5 +1,6 @@
 #include "agent/engine/info_io.h"
 
+#include <dirent.h>
 #include <mbedtls/sha256.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,6 +88,15 @@ static bool exists(const char *path)
     return access(path, F_OK) == 0;
 }
 
+static bool is_on(const char *path)
+{
+    struct buf text;
+    buf_init(&text, SMALL_FILE_BYTES);
+    bool on = file_read(path, &text, NULL) == 0 && buf_cstr(&text)[0] == '1';
+    buf_fini(&text);
+    return on;
+}
+
 // What the kernel can limit, in both layouts of cgroups.
 static void write_limits(struct json_out *out)
 {
@@ -107,12 +117,7 @@ static void write_limits(struct json_out *out)
     json_out_bool(out, "OomKillDisable", !v2 && exists("/sys/fs/cgroup/memory/memory.oom_control"));
     json_out_str(out, "CgroupDriver", "cgroupfs");
     json_out_str(out, "CgroupVersion", v2 ? "2" : "1");
-    struct buf text;
-    buf_init(&text, SMALL_FILE_BYTES);
-    json_out_bool(out, "IPv4Forwarding",
-                  file_read("/proc/sys/net/ipv4/ip_forward", &text, NULL) == 0 &&
-                      buf_cstr(&text)[0] == '1');
-    buf_fini(&text);
+    json_out_bool(out, "IPv4Forwarding", is_on("/proc/sys/net/ipv4/ip_forward"));
 }
 
 // ---- what the node keeps ------------------------------------------------------------------------
@@ -228,7 +233,40 @@ static void write_commit(struct json_out *out, const char *key)
     json_out_end(out);
 }
 
-void info_write(const struct backend_local *local, size_t listeners, struct json_out *out)
+static size_t entries_of(const char *path)
+{
+    size_t count = 0;
+    DIR *dir = opendir(path);
+    while (dir && readdir(dir))
+        count++;
+    if (dir)
+        closedir(dir);
+    return count > 2 ? count - 2 : 0; // but for . and ..
+}
+
+// What newer engines do not say any more. Our threads stand for dockerd's goroutines.
+static void write_old(unsigned minor, struct json_out *out)
+{
+    json_out_uint(out, "NFd", entries_of("/proc/self/fd"));
+    json_out_uint(out, "NGoroutines", entries_of("/proc/self/task"));
+    if (minor < 50) {
+        json_out_bool(out, "BridgeNfIptables",
+                      is_on("/proc/sys/net/bridge/bridge-nf-call-iptables"));
+        json_out_bool(out, "BridgeNfIp6tables",
+                      is_on("/proc/sys/net/bridge/bridge-nf-call-ip6tables"));
+    }
+    if (minor < 42) {
+        json_out_bool(out, "KernelMemory",
+                      exists("/sys/fs/cgroup/memory/memory.kmem.limit_in_bytes"));
+        json_out_bool(out, "KernelMemoryTCP",
+                      exists("/sys/fs/cgroup/memory/memory.kmem.tcp.limit_in_bytes"));
+    }
+    if (minor < 25)
+        json_out_str(out, "ExecutionDriver", "<not supported>");
+}
+
+void info_write(const struct backend_local *local, size_t listeners, unsigned minor,
+                struct json_out *out)
 {
     bool confines = local->crates && runtime_apparmor(crates_runtime(local->crates));
     char now[WALL_TEXT_BYTES];
@@ -239,6 +277,7 @@ void info_write(const struct backend_local *local, size_t listeners, struct json
     json_out_end(out);
     write_plugins(out);
     write_limits(out);
+    write_old(minor, out);
     write_release(out);
     json_out_str(out, "SystemTime", wall_format(wall_now(), now));
     json_out_str(out, "LoggingDriver", str_or(local->log_driver, LOG_DRIVER_DEFAULT));

@@ -6,7 +6,8 @@
 #include "agent/engine/backend.h"
 
 // Writes the members into the open object. `listeners`: clients that follow the events.
-void info_write(const struct backend_local *local, size_t listeners, struct json_out *out);
+void info_write(const struct backend_local *local, size_t listeners, unsigned minor,
+                struct json_out *out);
 
 // How many those are.
 size_t events_listeners(void);

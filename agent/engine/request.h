@@ -44,6 +44,9 @@ const json_t *request_json(struct request *request);
 const json_t *request_brief_json(struct request *request);
 // As request_json, of a body that has this shape, or is null.
 const json_t *request_shaped(struct request *request, const struct shape *shape);
+// Those that come next decode as dockerd's oldest handlers do: until API 1.41 what cannot be read
+// is 500 there.
+void request_old_body(struct request *request);
 size_t request_body_bytes(const struct request *request); // 0: there is none
 
 // A boolean that dockerd reads strictly; absent is false. False after answering 400.
@@ -70,6 +73,11 @@ bool request_read(struct request *request, const struct fields *fields, void *me
                   const char *what, uint64_t *index);
 
 bool request_has_manager(const struct request *request);
+
+// Whether this daemon, in this life, founded its swarm with a list of address pools that is there
+// and empty, as the docker command sends it: stock then shows none until it starts again.
+bool request_pools_empty(const struct request *request);
+void request_set_pools_empty(struct request *request, bool empty);
 
 typedef void request_then(struct request *request, const void *response);
 typedef void request_else(struct request *request, const struct err *err);

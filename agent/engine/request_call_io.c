@@ -68,6 +68,16 @@ bool request_has_manager(const struct request *request)
     return request->engine->manager != NULL;
 }
 
+bool request_pools_empty(const struct request *request)
+{
+    return request->engine->pools_empty;
+}
+
+void request_set_pools_empty(struct request *request, bool empty)
+{
+    request->engine->pools_empty = empty;
+}
+
 static void on_call_done(struct rpc_request *call, void *ctx, const struct rpc_status *status,
                          const struct metadata *trailers)
 {

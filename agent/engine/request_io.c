@@ -71,6 +71,16 @@ static bool is_json(const char *type)
            strncasecmp(type, "application/json", length) == 0;
 }
 
+void request_old_body(struct request *request)
+{
+    request->old_body = true;
+}
+
+static int body_status(const struct request *request)
+{
+    return request->old_body ? request_bad_status(request) : 400;
+}
+
 const json_t *request_json(struct request *request)
 {
     size_t size;
@@ -84,7 +94,8 @@ const json_t *request_json(struct request *request)
         return NULL;
     }
     if (size == 0) {
-        request_fail(request, 400, "got EOF while reading request body");
+        request_fail(request, body_status(request), "%s",
+                     body_status(request) == 500 ? "EOF" : "got EOF while reading request body");
         return NULL;
     }
     struct err err = ERR_INIT;
@@ -96,7 +107,7 @@ const json_t *request_json(struct request *request)
     bool more = strstr(err.message, "end of file expected");
     bool cut = strstr(err.message, "premature") || strstr(err.message, "end of file") ||
                strstr(err.message, "unexpected end");
-    request_fail(request, 400, "%s",
+    request_fail(request, body_status(request), "%s",
                  more  ? "unexpected content after JSON"
                  : cut ? "unexpected EOF"
                        : err.message);
@@ -117,7 +128,7 @@ const json_t *request_shaped(struct request *request, const struct shape *shape)
     const json_t *json = request_json(request);
     if (!json || shape_check(shape, json, &err) == 0)
         return json;
-    request_fail(request, 400, "%s", err.message);
+    request_fail(request, body_status(request), "%s", err.message);
     return NULL;
 }
 

@@ -26,6 +26,7 @@ struct engine {
     struct feed *feed;
     struct shelves *shelves;
     struct loop_timer shelves_timer; // runs while something is held
+    bool pools_empty;                // request_pools_empty
     struct http_handler handlers[ROUTES_MAX];
     struct route routes[ROUTES_MAX];
     size_t routes_count;
@@ -43,6 +44,7 @@ struct request {
     bool in_turn;
     void (*handle)(struct request *request); // of its endpoint
     json_t *json;
+    bool old_body; // request_old_body
     void *kept;
     struct rpc_request *call;
     request_then *then;

@@ -293,7 +293,16 @@ static bool check_spec(struct request *request, const json_t *json, Swarm__Servi
     return true;
 }
 
-// As request_read.
+static bool check_rollback(struct request *request)
+{
+    const char *rollback = str_or(request_query(request, "rollback"), "");
+    if (str_empty(rollback) || str_equal(rollback, "previous") || str_equal(rollback, "none"))
+        return true;
+    request_fail(request, 500, "unrecognized rollback option %.100s", rollback);
+    return false;
+}
+
+// As request_read; `index` is there for an update.
 static struct draft *read_draft(struct request *request, void (*go)(struct request *request),
                                 uint64_t *index)
 {
@@ -304,7 +313,8 @@ static struct draft *read_draft(struct request *request, void (*go)(struct reque
     draft->spec = wire_new(&swarm__service_spec__descriptor, arena);
     if (!request_read(request, &service_spec_fields, draft->spec, "service", index))
         return NULL;
-    if (!check_spec(request, request_json(request), draft->spec))
+    if ((index && !check_rollback(request)) ||
+        !check_spec(request, request_json(request), draft->spec))
         return NULL;
     set_auth(request, draft->spec, request_header(request, "X-Registry-Auth"));
     request_keep(request, draft);
@@ -386,11 +396,6 @@ static void update(struct request *request)
     struct draft *draft = read_draft(request, send_update, &index);
     if (!draft)
         return;
-    const char *rollback = str_or(request_query(request, "rollback"), "");
-    if (*rollback && strcmp(rollback, "previous") != 0 && strcmp(rollback, "none") != 0) {
-        request_fail(request, 500, "unrecognized rollback option %.100s", rollback);
-        return;
-    }
     draft->keep_auth = str_empty(request_header(request, "X-Registry-Auth"));
     draft->auth_of_previous =
         str_equal(request_query(request, "registryAuthFrom"), "previous-spec");
@@ -398,7 +403,7 @@ static void update(struct request *request)
     draft->update->spec = draft->spec;
     draft->update->service_version = wire_new(&swarm__version__descriptor, arena);
     draft->update->service_version->index = index;
-    if (strcmp(rollback, "previous") == 0)
+    if (str_equal(request_query(request, "rollback"), "previous"))
         draft->update->rollback = SWARM__UPDATE_SERVICE_REQUEST__ROLLBACK__PREVIOUS;
     noun_find(request, &noun_service, request_param(request, "id"), update_found);
 }

@@ -58,14 +58,14 @@ static void write_tls_info(const Swarm__RootCA *root, struct json_out *out)
     json_out_end(out);
 }
 
-void cluster_write(const void *object, bool tokens, struct json_out *out)
+void cluster_write(const void *object, bool tokens, bool pools_empty, struct json_out *out)
 {
     const Swarm__Cluster *cluster = object;
     const Swarm__RootCA *root = cluster->root_ca;
     fields_write(&cluster_fields, cluster, out);
     write_tls_info(root, out);
     json_out_bool(out, "RootRotationInProgress", root && root->root_rotation);
-    if (cluster->n_defaultaddresspool == 0) {
+    if (cluster->n_defaultaddresspool == 0 || pools_empty) {
         json_out_null(out, "DefaultAddrPool");
     } else {
         json_out_array(out, "DefaultAddrPool");
@@ -94,7 +94,7 @@ static void show(struct request *request, const void *response)
     }
     struct json_out *out = request_write(request);
     json_out_object(out, NULL);
-    cluster_write(clusters[0], true, out);
+    cluster_write(clusters[0], true, request_pools_empty(request), out);
     json_out_end(out);
     request_send(request, 200);
 }
@@ -235,6 +235,14 @@ static void done_with_text(struct request *request, const char *text)
     request_send(request, 200);
 }
 
+static void founded(struct request *request, const char *text)
+{
+    const json_t *body = request_json(request), *pools = fields_member(body, "DefaultAddrPool");
+    request_set_pools_empty(request, json_is_array(pools) && json_array_size(pools) == 0 &&
+                                         !json_is_true(fields_member(body, "ForceNewCluster")));
+    done_with_text(request, text);
+}
+
 static void done_empty(struct request *request, const char *text)
 {
     (void)text;
@@ -360,7 +368,7 @@ static void init(struct request *request)
                      "minimum certificate expiry time is: 1h0m0s");
         return;
     }
-    backend_done *done = request_backend_done(request, done_with_text, &owner);
+    backend_done *done = request_backend_done(request, founded, &owner);
     backend->init(ctx, &it, done, owner);
 }
 
@@ -386,6 +394,7 @@ static void join(struct request *request)
                      "join this cluster");
         return;
     }
+    request_set_pools_empty(request, false);
     backend_done *done = request_backend_done(request, done_empty, &owner);
     backend->join(ctx, &it, done, owner);
 }

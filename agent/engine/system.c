@@ -118,7 +118,7 @@ static void write_warnings(const char *lines, bool two_managers, struct json_out
 }
 
 static void write_swarm(const struct backend_swarm *swarm, const struct info *info,
-                        const void *cluster, struct json_out *out)
+                        const void *cluster, bool pools_empty, struct json_out *out)
 {
     json_out_object(out, "Swarm");
     json_out_str(out, "NodeID", swarm->node_id);
@@ -146,7 +146,7 @@ static void write_swarm(const struct backend_swarm *swarm, const struct info *in
         write_warnings("", true, out);
     if (cluster) {
         json_out_object(out, "Cluster");
-        cluster_write(cluster, false, out);
+        cluster_write(cluster, false, pools_empty, out);
         json_out_end(out);
     }
     json_out_end(out);
@@ -164,14 +164,14 @@ static void send_info(struct request *request, const struct info *info, const vo
     if (backend->local)
         backend->local(ctx, &local);
     backend->info(ctx, out);
-    info_write(&local, events_listeners(), out);
+    info_write(&local, events_listeners(), request_minor(request), out);
     struct buf lines;
     buf_init(&lines, WARNINGS_BYTES_MAX);
     if (backend->warnings)
         backend->warnings(ctx, &lines);
     write_warnings(buf_cstr(&lines), info && info->managers == 2, out);
     buf_fini(&lines);
-    write_swarm(&swarm, info, cluster, out);
+    write_swarm(&swarm, info, cluster, request_pools_empty(request), out);
     json_out_end(out);
     request_send(request, 200);
 }
