@@ -104,7 +104,7 @@ bool http_header_valid(const char *name, const char *value);
 void http_put_status(struct buf *out, int status);
 void http_put_request(struct buf *out, const char *method, const char *target);
 void http_put_header(struct buf *out, const char *name, const char *value); // valid, see above
-void http_put_length(struct buf *out, uint64_t size); // Content-Length
+void http_put_length(struct buf *out, uint64_t size);                       // Content-Length
 void http_put_head_end(struct buf *out);
 
 // One chunk of the chunked coding (size at least 1), and the end of such a body.

@@ -111,8 +111,7 @@ bool logdb_journal_takes(struct logdb *db, const struct logdb_batch *batch)
 {
     const struct raft_write *write = batch->write;
     if (!write || write->snapshot || batch->state_replaced || batch->ops_count || batch->applied ||
-        batch->conf || batch->compact_to || batch->ours ||
-        !journal_file_has_room(&db->journal, 0))
+        batch->conf || batch->compact_to || batch->ours || !journal_file_has_room(&db->journal, 0))
         return false;
     size_t least = 0;
     for (size_t i = 0; i < write->entries_count; i++) {

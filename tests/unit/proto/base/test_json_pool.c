@@ -8,10 +8,9 @@
 
 #define DOCUMENTS 2000
 
-static const char text[] =
-    "{\"Name\":\"a\",\"Labels\":{\"a\":\"b\",\"c\":\"d\"},"
-    "\"Mode\":{\"Replicated\":{\"Replicas\":3}},"
-    "\"Env\":[\"A=1\",\"B=2\",\"C=3\"],\"Deep\":[[[1,2.5,null,true]]]}";
+static const char text[] = "{\"Name\":\"a\",\"Labels\":{\"a\":\"b\",\"c\":\"d\"},"
+                           "\"Mode\":{\"Replicated\":{\"Replicas\":3}},"
+                           "\"Env\":[\"A=1\",\"B=2\",\"C=3\"],\"Deep\":[[[1,2.5,null,true]]]}";
 
 static json_t *pooled(const char *from)
 {

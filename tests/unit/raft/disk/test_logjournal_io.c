@@ -33,9 +33,9 @@ static const char *folder;
 static struct logdb *db;
 static struct rand chance;
 static struct seal_key keys[2] = {{{1}}, {{2}}};
-static unsigned key;      // index of the current one
-static bool rotating;     // the other one is known as well
-static struct model now;  // what was acknowledged
+static unsigned key;     // index of the current one
+static bool rotating;    // the other one is known as well
+static struct model now; // what was acknowledged
 static uint8_t image[2][JOURNAL_BYTES];
 
 static const char *path_of(const char *name)
