@@ -302,6 +302,11 @@ static int read_folder(struct agent *agent, struct err *err)
         key_fini(&agent->keyfile.key);
         result = read_managers(agent, err);
     }
+    if (!result && agent->config.own_manager &&
+        !remotes_set_own(&agent->remotes, agent->credentials.identity.node_id,
+                         agent->config.own_manager))
+        result =
+            err_set(err, ERR_INVALID_ARGUMENT, "the address of this node's manager is too long");
     if (!result)
         result = task_db_open(tasks, &agent->db, err);
     if (!result) {

@@ -48,6 +48,7 @@ struct agent_config {
     size_t labels_count;
     const struct description_pair *generic; // resources: kind and value (description.h)
     size_t generic_count;
+    const char *own_manager; // where this node's own is dialled (remotes_set_own), copied; or NULL
     const uint8_t *lock_key; // of a locked key file (LOCK_KEY_BYTES), copied; NULL: none
     struct agent_events events;
     void *owner;

@@ -81,7 +81,8 @@ static int dial(struct enroller *enroller, const struct enroll_ask *ask, struct 
         return err_set(err, ERR_UNAVAILABLE, "no manager is known");
     enroller->remote = *remote;
     struct addr addr;
-    int result = addr_parse(remote->addr, DEFAULT_MANAGER_PORT, &addr, err);
+    const char *place = remotes_dialled(enroller->config.remotes, remote);
+    int result = addr_parse(place, DEFAULT_MANAGER_PORT, &addr, err);
     if (result)
         return result;
     struct tls_options options = {

@@ -308,7 +308,8 @@ static int dial(struct agent_session *session, struct err *err)
         return err_set(err, ERR_UNAVAILABLE, "no manager is known");
     session->remote = *remote;
     struct addr addr;
-    int result = addr_parse(remote->addr, DEFAULT_MANAGER_PORT, &addr, err);
+    const char *place = remotes_dialled(session->config.remotes, remote);
+    int result = addr_parse(place, DEFAULT_MANAGER_PORT, &addr, err);
     if (result)
         return result;
     struct rpc_client_config config = {

@@ -62,6 +62,12 @@ static bool control_member(void *ctx, const char *node_id, struct control_member
     return true;
 }
 
+static const char *dispatch_manager_addr(void *ctx, const char *node_id)
+{
+    struct control_member member;
+    return control_member(ctx, node_id, &member) ? member.addr : NULL;
+}
+
 static size_t control_members_count(void *ctx)
 {
     struct manager *manager = manager_of(ctx);
@@ -118,7 +124,10 @@ static void fill_services(struct manager *manager)
     manager->ca_desk =
         (struct ca_desk){.store = manager->store, .node_id = manager->credentials.identity.node_id};
     manager->dispatch_desk = (struct dispatch_desk){
-        .node_id = manager->credentials.identity.node_id, .addr = manager->advertise};
+        .node_id = manager->credentials.identity.node_id,
+        .manager_addr = dispatch_manager_addr,
+        .ctx = manager,
+    };
     manager->control_desk = (struct control_desk){
         .store = manager->store,
         .mark = manager_random(manager),

@@ -235,3 +235,46 @@ int addresses_settle(struct place *place, const struct addresses_wish *wish, str
     int result = settle_advertise(place, wish, err);
     return result ? result : settle_data_path(place, wish->data_path, err);
 }
+
+// Whether an interface of this host, up or not, has the address.
+static bool is_of_this_host(const char *host)
+{
+    struct ifaddrs *list;
+    uint8_t wanted[16];
+    int family = inet_pton(AF_INET, host, wanted) == 1 ? AF_INET : AF_INET6;
+    if (family == AF_INET6 && inet_pton(AF_INET6, host, wanted) != 1)
+        return false;
+    if (getifaddrs(&list))
+        return true; // nobody knows; it is as it was said
+    bool found = false;
+    for (struct ifaddrs *it = list; it && !found; it = it->ifa_next) {
+        if (!it->ifa_addr || it->ifa_addr->sa_family != family)
+            continue;
+        struct sockaddr_in ip4;
+        struct sockaddr_in6 ip6;
+        if (family == AF_INET) {
+            memcpy(&ip4, it->ifa_addr, sizeof ip4);
+            found = memcmp(&ip4.sin_addr, wanted, sizeof ip4.sin_addr) == 0;
+        } else {
+            memcpy(&ip6, it->ifa_addr, sizeof ip6);
+            found = memcmp(&ip6.sin6_addr, wanted, sizeof ip6.sin6_addr) == 0;
+        }
+    }
+    freeifaddrs(list);
+    return found;
+}
+
+bool addresses_own_manager(const struct place *place, char out[ADDR_TEXT_BYTES])
+{
+    struct addr listen, advertise;
+    if (addr_parse(place->listen_addr, ADDRESSES_SWARM_PORT, &listen, NULL) ||
+        addr_parse(place->advertise_addr, ADDRESSES_SWARM_PORT, &advertise, NULL))
+        return false;
+    if (advertise.port == listen.port && is_of_this_host(advertise.host))
+        return false;
+    if (is_any(place->listen_addr))
+        (void)str_copy(listen.host, sizeof listen.host,
+                       str_starts(place->listen_addr, "[") ? "::1" : "127.0.0.1");
+    addr_format(&listen, out);
+    return true;
+}

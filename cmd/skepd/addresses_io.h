@@ -3,8 +3,11 @@
 #ifndef CMD_SKEPD_ADDRESSES_IO_H
 #define CMD_SKEPD_ADDRESSES_IO_H
 
+#include <stdbool.h>
+
 #include "cmd/skepd/place.h"
 #include "proto/base/err.h"
+#include "proto/net/addr.h"
 
 #define ADDRESSES_SWARM_PORT 2377
 
@@ -20,5 +23,10 @@ struct addresses_wish {
 // Fills in the place's addresses. INVALID_ARGUMENT for what is no address, and when there are
 // several to advertise; FAILED_PRECONDITION when there is none.
 int addresses_settle(struct place *place, const struct addresses_wish *wish, struct err *err);
+
+// Where this host reaches a manager of its own when the address it advertises is not to be used for
+// that: true with it in `out`. That address may be another machine's, which translates it, and
+// which need not do so for what comes from here. False: it is one of this host's.
+bool addresses_own_manager(const struct place *place, char out[ADDR_TEXT_BYTES]);
 
 #endif

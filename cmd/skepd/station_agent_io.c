@@ -2,6 +2,7 @@
 // that go with it.
 #include "agent/gossip/codec.h"
 #include "agent/net/nets_io.h"
+#include "cmd/skepd/addresses_io.h"
 #include "cmd/skepd/station_impl_io.h"
 #include "proto/base/check.h"
 #include "proto/base/log.h"
@@ -71,6 +72,8 @@ int station_agent_open(struct station *station, const struct station_swarm *swar
     station_of(station);
     CHECK(!station->agent);
     station->swarm = *swarm;
+    char own_manager[ADDR_TEXT_BYTES];
+    bool inside = addresses_own_manager(swarm->place, own_manager);
     struct agent_config config = {
         .loop = station->loop,
         .dir = swarm->dir,
@@ -82,6 +85,7 @@ int station_agent_open(struct station *station, const struct station_swarm *swar
         .labels_count = station->labels.count,
         .generic = station->generic.list,
         .generic_count = station->generic.count,
+        .own_manager = inside ? own_manager : NULL,
         .lock_key = swarm->lock_key,
         .events = {.session = on_session,
                    .subscription = on_subscription,

@@ -33,8 +33,9 @@ static const char *node_of(const struct rpc_call *call)
 static void host_of(const struct rpc_call *call, char out[HOST_BYTES])
 {
     const struct dispatch_desk *desk = rpc_call_ctx(call);
-    const struct caller *caller = rpc_call_caller(call);
-    const char *addr = caller->local ? desk->addr : caller->addr;
+    const char *addr = desk->manager_addr(desk->ctx, node_of(call));
+    if (!addr)
+        addr = rpc_call_caller(call)->addr;
     const char *colon = strrchr(addr, ':');
     size_t size = colon ? (size_t)(colon - addr) : strlen(addr);
     if (size >= 2 && addr[0] == '[' && addr[size - 1] == ']') {

@@ -10,7 +10,10 @@
 struct dispatch_desk {
     struct dispatch *dispatch; // NULL while this manager does not lead: ABORTED
     const char *node_id;       // of this manager: whose agent calls over the local socket
-    const char *addr;          // where it is reached, "host:port": that agent's address
+    // Where the manager of that node id is reached, "host:port": its agent's address, which may
+    // call from elsewhere. NULL: no manager. Valid until the next call.
+    const char *(*manager_addr)(void *ctx, const char *node_id);
+    void *ctx;
 };
 
 // The desk outlives the server. `home` is the control loop.

@@ -118,6 +118,22 @@ static double share(const struct remote *remote)
     return (remote->weight > 0 ? remote->weight : 0) + REMOTES_WEIGHT_FLOOR;
 }
 
+bool remotes_set_own(struct remotes *remotes, const char *node_id, const char *addr)
+{
+    struct remote own = {.weight = 0};
+    if (!str_copy(own.node_id, sizeof own.node_id, node_id) ||
+        !str_copy(own.addr, sizeof own.addr, addr))
+        return false;
+    remotes->own = own;
+    return true;
+}
+
+const char *remotes_dialled(const struct remotes *remotes, const struct remote *remote)
+{
+    bool own = *remotes->own.node_id && str_equal(remote->node_id, remotes->own.node_id);
+    return own ? remotes->own.addr : remote->addr;
+}
+
 const struct remote *remotes_pick(const struct remotes *remotes, struct rand *rand,
                                   const char *const *except, size_t except_count)
 {

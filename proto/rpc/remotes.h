@@ -25,6 +25,7 @@ struct remotes {
     struct remote *list; // in order of arrival
     size_t count;
     size_t cap;
+    struct remote own; // remotes_set_own; without an id: none
 };
 
 void remotes_init(struct remotes *remotes);
@@ -45,6 +46,14 @@ void remotes_remove(struct remotes *remotes, const char *node_id, const char *ad
 // Takes the list of a session message: those it lacks are dropped, new ones come in with their
 // weight, the others observe it.
 void remotes_update(struct remotes *remotes, const struct remote *list, size_t count);
+
+// This node's own manager is to be dialled at `addr`, whatever it is listed with: what it
+// advertises may be an address that leads to this host only from outside. False when the texts are
+// too long.
+bool remotes_set_own(struct remotes *remotes, const char *node_id, const char *addr);
+
+// Where to dial a remote.
+const char *remotes_dialled(const struct remotes *remotes, const struct remote *remote);
 
 // Picks one at random, in proportion to max(weight, 0) + 0.001, other than those whose node id is
 // in `except`. NULL when there is none. Valid until the next change.

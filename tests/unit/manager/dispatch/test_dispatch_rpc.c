@@ -24,6 +24,12 @@ static struct dispatch_desk desk;
 static struct rpc_server *server;
 static struct rpc_client *client;
 
+static const char *manager_addr(void *ctx, const char *node_id)
+{
+    (void)ctx;
+    return strcmp(node_id, "m1") == 0 ? "[fd00::1]:2377" : NULL;
+}
+
 static void start(void)
 {
     static const struct dispatch_manager managers[] = {{"m1", "10.0.0.1:2377"}};
@@ -49,7 +55,7 @@ static void set_up(void)
     task->status->state = SWARM__TASK_STATE__ASSIGNED;
     ck_assert_int_eq(txn_create(txn, OBJECT_TASK, task, NULL), 0);
     fake_write(&log_, txn);
-    desk = (struct dispatch_desk){.node_id = "m1", .addr = "[fd00::1]:2377"};
+    desk = (struct dispatch_desk){.node_id = "m1", .manager_addr = manager_addr};
     start();
     struct loop *loops[] = {&loop};
     struct rpc_service service = dispatch_service(&desk, &loop);

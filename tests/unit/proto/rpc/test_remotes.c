@@ -96,6 +96,26 @@ START_TEST(list_has_a_limit)
 }
 END_TEST
 
+START_TEST(an_own_manager_is_dialled_where_it_listens)
+{
+    struct remotes remotes;
+    remotes_init(&remotes);
+    ck_assert(remotes_observe(&remotes, "m1", "203.0.113.7:2377", 1));
+    ck_assert(remotes_observe(&remotes, "m2", "203.0.113.8:2377", 1));
+    ck_assert(remotes_observe(&remotes, "", "203.0.113.9:2377", 1));
+    for (size_t i = 0; i < remotes.count; i++)
+        ck_assert_str_eq(remotes_dialled(&remotes, &remotes.list[i]), remotes.list[i].addr);
+    ck_assert(remotes_set_own(&remotes, "m1", "127.0.0.1:2377"));
+    ck_assert_str_eq(remotes_dialled(&remotes, &remotes.list[0]), "127.0.0.1:2377");
+    for (size_t i = 1; i < remotes.count; i++)
+        ck_assert_str_eq(remotes_dialled(&remotes, &remotes.list[i]), remotes.list[i].addr);
+    // An update of the list changes nothing of it.
+    remotes_update(&remotes, remotes.list, 1);
+    ck_assert_str_eq(remotes_dialled(&remotes, &remotes.list[0]), "127.0.0.1:2377");
+    remotes_fini(&remotes);
+}
+END_TEST
+
 START_TEST(pauses_grow_to_their_limit_and_start_again)
 {
     struct backoff backoff;
@@ -123,6 +143,7 @@ Suite *suite_remotes(void)
     tcase_add_test(weights, session_message_is_the_complete_list);
     tcase_add_test(weights, choice_follows_weights);
     tcase_add_test(weights, list_has_a_limit);
+    tcase_add_test(weights, an_own_manager_is_dialled_where_it_listens);
     tcase_add_test(weights, pauses_grow_to_their_limit_and_start_again);
     suite_add_tcase(suite, weights);
     return suite;
