@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent/image/blobs_io.h"
+#include "agent/image/furnish_io.h"
 #include "agent/image/images_priv_io.h"
 #include "proto/base/check.h"
 #include "proto/base/file_io.h"
@@ -163,7 +164,8 @@ static void place_run(void *ctx, struct err *err)
     struct unpack *unpack = ctx;
     char from[IMAGES_PATH_BYTES], to[IMAGES_PATH_BYTES];
     if (images_path(from, err, "%s/rootfs", unpack->stage) != 0 ||
-        images_path(to, err, "%s/trees/%s", unpack->root, unpack->id + 7) != 0)
+        images_path(to, err, "%s/trees/%s", unpack->root, unpack->id + 7) != 0 ||
+        furnish_tree(from, err) != 0)
         return;
     int fd = open(from, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {

@@ -10,6 +10,13 @@ docker() { d h1 "$@"; }
 engines h1
 docker run -d --name cc --network none --memory 64m "$LAB_IMAGE" sh -c 'while :; do sleep 1; done' >/dev/null
 
+step "what every container has in its root, and none of it is a change of its own"
+same "regular empty file /.dockerenv" "$(docker exec cc stat -c '%F %n' /.dockerenv)" "where programs see that"
+same /proc/mounts "$(docker exec cc readlink /etc/mtab)" "what is mounted, as older programs ask"
+docker run --name fresh --network none "$LAB_IMAGE" true
+same "" "$(docker diff fresh)" "changes of a container that made none"
+docker rm fresh >/dev/null
+
 step "cp into it and out of it"
 echo inside >"$LAB/file"
 docker cp "$LAB/file" cc:/tmp/
