@@ -50,6 +50,7 @@ static void creation_end(struct creation *creation)
         list_push_back(&crates->all, &crate->link);
         map_put_str(&crates->by_id, crate->id, crate);
         map_put_str(&crates->by_name, crate->name, crate);
+        crate_volumes_tell(crate, "create");
         crate_tell(crate, "create", NULL);
     }
     creation->done(creation->owner, failed ? NULL : crate->id, creation->warnings,

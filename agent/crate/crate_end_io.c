@@ -80,6 +80,7 @@ void crate_exited(struct crate *crate, const struct runtime_exit *end)
         crate_tell(crate, "oom", NULL);
     str_format(code, sizeof code, "%d", crate->exit_code);
     crate_tell(crate, "die", (const char *const[]){"exitCode", code, NULL});
+    crate_volumes_tell(crate, "unmount");
     if (crate->task) {
         if (crate->stopped_by_user)
             crate_tell(crate, "stop", NULL);
@@ -256,6 +257,7 @@ static void remove_worked(struct loop_work *work)
     }
     volumes_release_all(crate->crates->volumes, crate->id, op->volumes);
     logs_remove(crate->log_path);
+    crate_volumes_tell(crate, "destroy");
     crate_tell(crate, "destroy", NULL);
     crate_forget(crate);
     crate_op_end(crate);

@@ -234,6 +234,7 @@ static void start_started(void *owner, const struct err *err)
     if (runtime_inspect(crate->crates->runtime, crate->id, &status, NULL) == 0)
         crate->pid = (int32_t)status.pid;
     crate_link_sandbox(crate);
+    crate_volumes_tell(crate, "mount");
     crate_tell(crate, "start", NULL);
     if (crate_op_now(crate)->restarts)
         crate_tell(crate, "restart", NULL);

@@ -73,8 +73,10 @@ static void on_appeared(void *owner, const struct containers_view *view)
     }
     if (!map_has_str(&crates->by_name, crate->name))
         map_put_str(&crates->by_name, crate->name, crate);
-    if (!running && crate->state == CRATE_CREATED)
+    if (!running && crate->state == CRATE_CREATED) {
+        crate_volumes_tell(crate, "create");
         crate_tell(crate, "create", NULL);
+    }
 }
 
 static void on_started(void *owner, const char *id)
@@ -90,6 +92,7 @@ static void on_started(void *owner, const char *id)
         crate->pid = (int32_t)status.pid;
     crate_link_sandbox(crate);
     crate_attaches_begin(crate);
+    crate_volumes_tell(crate, "mount");
     crate_tell(crate, "start", NULL);
     crate_health_begin(crate);
 }
@@ -112,6 +115,7 @@ static void on_vanished(void *owner, const char *id)
     struct crate *crate = map_get_str(&crates->by_id, id);
     if (!crate || !crate->task)
         return;
+    crate_volumes_tell(crate, "destroy");
     crate_tell(crate, "destroy", NULL);
     crate_forget(crate);
 }

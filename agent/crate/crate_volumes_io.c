@@ -66,3 +66,32 @@ void crate_volumes_end(struct crate *crate, void (*done)(struct crate *crate))
 {
     run(crate, volume_uses_of(crate->crates->volumes, crate->id), end_work, done);
 }
+
+void crate_volumes_tell(const struct crate *crate, const char *action)
+{
+    const struct crates *crates = crate->crates;
+    bool mounts = str_equal(action, "mount"), removes = str_equal(action, "destroy");
+    for (size_t i = 0; crates->event && i < json_array_size(crate->points); i++) {
+        const json_t *point = json_array_get(crate->points, i);
+        const char *name = config_str(point, "Name");
+        const struct volume *volume;
+        if (!str_equal(config_str(point, "Type"), "volume") ||
+            (removes && volumes_find(crates->volumes, name, &volume, NULL) == 0))
+            continue;
+        // As dockerd: who mounts it is told at both ends, the rest at the first.
+        const char *extra[] = {"driver",
+                               "local",
+                               mounts || str_equal(action, "unmount") ? "container" : NULL,
+                               crate->id,
+                               mounts ? "destination" : NULL,
+                               config_str(point, "Destination"),
+                               "read/write",
+                               config_bool(point, "RW") ? "true" : "false",
+                               "propagation",
+                               config_str(point, "Propagation"),
+                               NULL};
+        struct crate_event event = {
+            .action = action, .crate = crate, .volume = name, .extra = extra};
+        crates->event(crates->owner, &event);
+    }
+}

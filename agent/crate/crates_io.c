@@ -84,8 +84,7 @@ void crate_forget(struct crate *crate)
 void crate_tell(const struct crate *crate, const char *action, const char *const *extra)
 {
     const struct crates *crates = crate->crates;
-    struct crate_event event = {
-        .action = action, .type = "container", .crate = crate, .extra = extra};
+    struct crate_event event = {.action = action, .crate = crate, .extra = extra};
     if (crates->event)
         crates->event(crates->owner, &event);
 }

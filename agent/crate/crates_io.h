@@ -76,9 +76,10 @@ struct crate {
 
 struct crate_event {
     const char *action; // "create", "die", "exec_start: sh"
-    const char *type;   // "container"
     const struct crate *crate;
-    const char *const *extra; // key, value, ..., NULL: attributes beside labels, image and name
+    const char *volume;       // of its volumes; NULL: the container itself
+    const char *const *extra; // key, value, ..., NULL: attributes; a container's beside labels,
+                              // image and name
 };
 
 struct crates_config {

@@ -159,6 +159,8 @@ void crate_op_back(struct crate *crate);
 // do.
 void crate_volumes_begin(struct crate *crate, void (*done)(struct crate *crate));
 void crate_volumes_end(struct crate *crate, void (*done)(struct crate *crate));
+// What happens to all its volumes: "create", "mount", "unmount"; "destroy" to those that are gone.
+void crate_volumes_tell(const struct crate *crate, const char *action);
 
 // crate_start_io.c: begins the operation that runs, an OP_START.
 void crate_start_begin(struct crate *crate);

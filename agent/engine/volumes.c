@@ -195,7 +195,6 @@ static void create(struct request *request)
         return;
     }
     const struct volume *volume;
-    bool fresh = str_empty(name) || volumes_find(local->volumes, name, &volume, NULL) != 0;
     const struct volume_wish wish = {.name = name,
                                      .labels = labels,
                                      .labels_count = labels_count,
@@ -205,8 +204,7 @@ static void create(struct request *request)
         request_fail(request, err.code == ERR_INVALID_ARGUMENT ? 400 : 500, "%s", err.message);
         return;
     }
-    if (fresh)
-        tell(request, "create", volume->name);
+    tell(request, "create", volume->name); // one that is there already, too: dockerd does
     write_volume(volume, request_write(request));
     request_send(request, 201);
 }

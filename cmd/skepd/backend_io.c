@@ -102,17 +102,19 @@ static void on_crate_event(void *owner, const struct crate_event *event)
     size_t count = 0;
     const char *key;
     json_t *value;
-    attributes[count++] =
-        (struct bus_attribute){"image", config_str(event->crate->config, "Image")};
-    attributes[count++] = (struct bus_attribute){"name", event->crate->name};
+    if (!event->volume) {
+        attributes[count++] =
+            (struct bus_attribute){"image", config_str(event->crate->config, "Image")};
+        attributes[count++] = (struct bus_attribute){"name", event->crate->name};
+    }
     for (size_t i = 0; event->extra && event->extra[i]; i += 2)
         attributes[count++] = (struct bus_attribute){event->extra[i], event->extra[i + 1]};
-    json_object_foreach(json_object_get(event->crate->config, "Labels"), key,
-                        value) if (count < COUNT_OF(attributes)) attributes[count++] =
+    json_t *labels = event->volume ? NULL : json_object_get(event->crate->config, "Labels");
+    json_object_foreach(labels, key, value) if (count < COUNT_OF(attributes)) attributes[count++] =
         (struct bus_attribute){key, json_string_value(value)};
-    struct bus_event out = {.type = event->type,
+    struct bus_event out = {.type = event->volume ? "volume" : "container",
                             .action = event->action,
-                            .actor_id = event->crate->id,
+                            .actor_id = event->volume ? event->volume : event->crate->id,
                             .at = wall_now(),
                             .attributes = attributes,
                             .attributes_count = count};

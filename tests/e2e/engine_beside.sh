@@ -71,6 +71,22 @@ wanted+=',exec_start: nosuch ,exec_start: sh -c exit 0,exec_start: true ,export,
 all_told() { [[ $(told) == "$wanted" ]]; }
 within 60 all_told || fail "events: $(told)"
 
+step "events of a container's volumes: one that was there, and one that goes with it"
+docker volume create shelf >/dev/null
+docker run --name holder --network none -v shelf:/shelf:ro -v /own "$I" true
+own=$(docker inspect holder --format '{{range .Mounts}}{{if eq .Destination "/own"}}{{.Name}}{{end}}{{end}}')
+docker rm -v holder >/dev/null
+of_volume()
+{
+  docker events --since "$since" --until "$(($(date +%s) + 1))" --filter type=volume --filter "volume=$1" \
+    --format '{{.Action}} {{index .Actor.Attributes "destination"}} {{index .Actor.Attributes "read/write"}}' | xargs
+}
+shelf_told() { [[ $(of_volume shelf) == 'create create mount /shelf false unmount' ]]; }
+own_told() { [[ $(of_volume "$own") == 'create mount /own true unmount destroy' ]]; }
+within 60 shelf_told || fail "events: $(of_volume shelf)"
+within 60 own_told || fail "events: $(of_volume "$own")"
+docker volume rm shelf >/dev/null
+
 step "networks that are shared: no name, address or port of one's own"
 docker run -d --name sharer --network none "$I" sleep 1000 >/dev/null
 while IFS='|' read -r why options; do
