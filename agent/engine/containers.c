@@ -10,11 +10,9 @@
 #include "agent/engine/container_json.h"
 #include "agent/engine/engine.h"
 #include "agent/engine/errand.h"
-#include "agent/engine/filter.h"
 #include "agent/engine/networks.h"
 #include "agent/engine/rows.h"
 #include "agent/engine/shape.h"
-#include "agent/engine/stamp.h"
 #include "agent/image/library_io.h"
 #include "agent/image/platform.h"
 #include "agent/image/rootfs_io.h"
@@ -388,95 +386,12 @@ static void resize(struct request *request)
     }
 }
 
-// ---- pruning -----------------------------------------------------------------------------------
-
-static const struct filter_row prune_filters[] = {
-    {"label", FILTER_KNOWN}, {"label!", FILTER_KNOWN}, {"until", FILTER_KNOWN}};
-
-struct pruning {
-    struct errand errand;
-    char **ids;
-    size_t count;
-};
-
-static void pruning_fini(struct errand *errand)
-{
-    struct pruning *pruning = CONTAINER_OF(errand, struct pruning, errand);
-    for (size_t i = 0; i < pruning->count; i++)
-        free(pruning->ids[i]);
-    free(pruning->ids);
-}
-
-static void prune_answer(struct pruning *pruning)
-{
-    struct json_out *out = request_write(pruning->errand.request);
-    json_out_object(out, NULL);
-    if (pruning->count)
-        json_out_array(out, "ContainersDeleted");
-    else
-        json_out_null(out, "ContainersDeleted");
-    for (size_t i = 0; i < pruning->count; i++)
-        json_out_str(out, NULL, pruning->ids[i]);
-    if (pruning->count)
-        json_out_end(out);
-    json_out_uint(out, "SpaceReclaimed", 0);
-    json_out_end(out);
-    tell_pruned(pruning->errand.request, "container", 0);
-    request_send(pruning->errand.request, 200);
-}
-
-static void prune_removed(void *owner, const struct err *err)
-{
-    struct pruning *pruning = owner;
-    (void)err; // it was started or removed by somebody else meanwhile
-    if (errand_back(&pruning->errand) && !pruning->errand.pending)
-        prune_answer(pruning);
-}
-
-static void prune(struct request *request)
-{
-    const struct backend_local *local = errand_local(request);
-    struct filters filters;
-    struct err err = ERR_INIT;
-    struct wall until = {INT64_MAX};
-    if (!local)
-        return;
-    if (filters_parse(request_query(request, "filters"), prune_filters, COUNT_OF(prune_filters),
-                      request_arena(request), &filters, &err)) {
-        request_fail_filters_as(request, 400, &err); // at every version
-        return;
-    }
-    for (size_t i = 0; i < filters.count; i++)
-        if (str_equal(filters.values[i].key, "until") &&
-            stamp_filter_parse(filters.values[i].value, wall_now(), &until, &err)) {
-            request_fail(request, request_bad_status(request), "%s", err.message);
-            return;
-        }
-    struct pruning *pruning = errand_new(request, sizeof *pruning);
-    pruning->errand.fini = pruning_fini;
-    pruning->ids = mem_alloc_array(CRATES_MAX, sizeof *pruning->ids);
-    for (struct crate *crate = NULL; (crate = crates_next(local->crates, crate));) {
-        const json_t *labels = json_object_get(crate->config, "Labels");
-        if (crate->task || crate_running(crate) || crate->state == CRATE_RESTARTING ||
-            crate->state == CRATE_REMOVING || crate->created.ns > until.ns ||
-            !container_labels_fit(labels, &filters, "label", true) ||
-            !container_labels_fit(labels, &filters, "label!", false) ||
-            pruning->count >= CRATES_MAX)
-            continue;
-        pruning->ids[pruning->count++] = str_dup(crate->id);
-        errand_await(&pruning->errand);
-        crate_remove(crate, false, false, prune_removed, pruning);
-    }
-    if (!pruning->errand.pending)
-        prune_answer(pruning);
-}
-
 static const struct endpoint rows[] = {
-    {"POST", "/containers/create", create},         {"POST", "/containers/prune", prune},
-    {"POST", "/containers/{id}/start", start},      {"POST", "/containers/{id}/stop", stop},
-    {"POST", "/containers/{id}/restart", restart},  {"POST", "/containers/{id}/kill", kill_it},
-    {"POST", "/containers/{id}/pause", pause_it},   {"POST", "/containers/{id}/unpause", unpause},
-    {"POST", "/containers/{id}/rename", rename_it}, {"POST", "/containers/{id}/update", update},
-    {"POST", "/containers/{id}/resize", resize},    {"DELETE", "/containers/{id}", remove_it},
+    {"POST", "/containers/create", create},        {"POST", "/containers/{id}/start", start},
+    {"POST", "/containers/{id}/stop", stop},       {"POST", "/containers/{id}/restart", restart},
+    {"POST", "/containers/{id}/kill", kill_it},    {"POST", "/containers/{id}/pause", pause_it},
+    {"POST", "/containers/{id}/unpause", unpause}, {"POST", "/containers/{id}/rename", rename_it},
+    {"POST", "/containers/{id}/update", update},   {"POST", "/containers/{id}/resize", resize},
+    {"DELETE", "/containers/{id}", remove_it},
 };
 ENDPOINTS(container_endpoints, rows);

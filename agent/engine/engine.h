@@ -43,7 +43,7 @@ extern const struct endpoints system_endpoints, swarm_endpoints, node_endpoints,
     container_look_endpoints, commit_endpoints, container_upload_endpoints, disk_usage_endpoints,
     checkup_endpoints, network_attach_endpoints, container_list_endpoints,
     container_attach_endpoints, container_archive_endpoints, distribution_endpoints,
-    standing_endpoints, info_endpoints;
+    standing_endpoints, info_endpoints, container_prune_endpoints;
 
 // All of them, for who walks the API: engine_io.c, and tests that try every endpoint.
 extern const struct endpoints *const engine_endpoints[];

@@ -27,6 +27,7 @@ const struct endpoints *const engine_endpoints[] = {
     &absent_endpoints,
     &container_endpoints,
     &container_list_endpoints,
+    &container_prune_endpoints,
     &container_stream_endpoints,
     &container_attach_endpoints,
     &image_endpoints,

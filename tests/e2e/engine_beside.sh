@@ -87,6 +87,16 @@ within 60 shelf_told || fail "events: $(of_volume shelf)"
 within 60 own_told || fail "events: $(of_volume "$own")"
 docker volume rm shelf >/dev/null
 
+step "prune: what does not run goes, and the room that it took is told"
+docker run --name spent --label spent=yes --network none "$I" sh -c 'head -c 3000000 /dev/zero >/three'
+docker run -d --name busy --label spent=yes --network none "$I" sleep 1000 >/dev/null
+spent=$(docker inspect spent --format '{{.Id}}')
+prune() { docker container prune --force --filter "label=$1" | xargs; }
+same 'Total reclaimed space: 0B' "$(prune spent=no)" "a prune of nothing"
+same "Deleted Containers: $spent Total reclaimed space: 3MB" "$(prune spent=yes)" "a prune"
+same running "$(docker inspect busy --format '{{.State.Status}}')" "what runs"
+docker rm -f busy >/dev/null
+
 step "networks that are shared: no name, address or port of one's own"
 docker run -d --name sharer --network none "$I" sleep 1000 >/dev/null
 while IFS='|' read -r why options; do
