@@ -30,6 +30,8 @@ struct transfer {
     struct import_config config;
     json_t *changes; // config.config
     bool quiet;
+    const char *const *names; // to save; the request's
+    size_t names_count;
 };
 
 static struct transfer *transfer_of(struct errand *errand)
@@ -363,6 +365,20 @@ UPLOAD_ENDPOINTS(image_upload_endpoints, upload_rows);
 
 // ---- save and push -----------------------------------------------------------------------------
 
+// Once for each image, however many of its names were given.
+static void tell_saved(const struct transfer *transfer)
+{
+    const struct library *library = images_library(transfer->images);
+    const struct image *image, *other;
+    for (size_t i = 0; i < transfer->names_count; i++) {
+        bool told = library_find(library, transfer->names[i], &image, NULL) != 0;
+        for (size_t k = 0; k < i && !told; k++)
+            told = library_find(library, transfer->names[k], &other, NULL) == 0 && other == image;
+        if (!told)
+            image_tell(transfer->files.errand.request, "save", image, NULL);
+    }
+}
+
 static void save_done(void *owner, const struct err *err)
 {
     struct transfer *transfer = owner;
@@ -372,8 +388,10 @@ static void save_done(void *owner, const struct err *err)
         request_fail(transfer->files.errand.request, 404, "reference does not exist");
     else if (err)
         send_error(transfer->files.errand.request, err);
-    else
+    else {
+        tell_saved(transfer);
         errand_download(&transfer->files, "application/x-tar");
+    }
 }
 
 // dockerd takes names one by one and with commas between them.
@@ -391,6 +409,7 @@ static size_t split_names(struct request *request, const char ***out)
     return count;
 }
 
+// The names live as long as the request.
 static void save(struct request *request, const char *const *names, size_t count)
 {
     const struct backend_local *local = errand_local(request);
@@ -407,14 +426,18 @@ static void save(struct request *request, const char *const *names, size_t count
         request_fail_err(request, &err);
         return;
     }
+    transfer->names = names;
+    transfer->names_count = count;
     errand_await(&transfer->files.errand);
     images_save(local->images, names, count, transfer->files.path, save_done, transfer);
 }
 
 static void save_one(struct request *request)
 {
-    const char *name = request_param(request, "name");
-    save(request, &name, 1);
+    const char **name = arena_alloc_array(request_arena(request), 1, sizeof *name);
+    CHECK(name);
+    *name = request_param(request, "name");
+    save(request, name, 1);
 }
 
 static void save_named(struct request *request)

@@ -59,6 +59,9 @@ same 2 "$(docker history -q made:1 | wc -l)" "its history"
 bytes=$(field made:1 .Size)
 refused 'not a valid change command' docker commit --change 'RUN true' work
 refused 'No such container' docker commit nosuch
+docker tag made:1 made:2
+docker save -o "$LAB/made.tar" made:1 made:2 # one image, told of once
+docker rmi made:2 >/dev/null
 docker save -o "$LAB/made.tar" made:1
 docker rm -f work >/dev/null
 docker rmi made:1 >/dev/null
@@ -70,6 +73,8 @@ same 2 "$(docker rmi made:1 | grep -c Deleted)" "the image and its layer"
 told() { docker events --since "$(($(date +%s) - 600))" --until "$(($(date +%s) + 1))" --filter type=image --filter event="$1" \
   --format '{{.Actor.ID}} {{.Actor.Attributes.name}}' | tail -1; }
 same "$made $made / $made $made" "$(told untag) / $(told delete)" "events"
+same "$made $made"$'\n'"$made $made" "$(docker events --since "$(($(date +%s) - 600))" --until "$(($(date +%s) + 1))" --filter type=image \
+  --filter event=save --format '{{.Actor.ID}} {{.Actor.Attributes.name}}')" "saves"
 
 step "commit: every kind of file comes through"
 docker run -d --name kinds --network none --cap-add MKNOD bb:1 \
