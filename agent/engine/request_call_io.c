@@ -107,19 +107,9 @@ static void on_bytes_done(struct rpc_request *call, void *ctx, const struct rpc_
     request->bytes_then(request, bytes, size);
 }
 
-static void on_create_done(struct rpc_request *call, void *ctx, const struct rpc_status *status,
-                           const struct metadata *trailers)
+// In all answers to a Create the object is the first field, and the id is the object's.
+static void take_id(struct request *request, const void *bytes, size_t size)
 {
-    (void)trailers;
-    struct request *request = ctx;
-    size_t size = 0;
-    request->call = NULL;
-    if (status->err.code != ERR_OK) {
-        request_fail_call(request, &status->err);
-        return;
-    }
-    // In all of them the object is the response's first field, and the id the object's.
-    const uint8_t *bytes = rpc_request_bytes(call, &size);
     struct cursor object = raw_inside(bytes, size, 1);
     struct raw id = {0};
     const char *text = NULL;
@@ -129,6 +119,20 @@ static void on_create_done(struct rpc_request *call, void *ctx, const struct rpc
         request_fail(request, 500, "the manager does not say what it made");
     else
         request->id_then(request, text);
+}
+
+// A call whose answer stays bytes.
+static struct rpc_request_spec bytes_spec(struct request *request, const char *path,
+                                          request_bytes_then *then)
+{
+    request->bytes_then = then;
+    return (struct rpc_request_spec){
+        .path = path,
+        .kind = RPC_UNARY,
+        .timeout_ms = ENGINE_CALL_MS,
+        .on_done = on_bytes_done,
+        .ctx = request,
+    };
 }
 
 // Who is to be asked; NULL when the node was demoted between two steps, and the request is refused.
@@ -186,13 +190,7 @@ void request_call_create(struct request *request, const char *path, const void *
     if (!manager)
         return;
     request->id_then = then;
-    struct rpc_request_spec spec = {
-        .path = path,
-        .kind = RPC_UNARY,
-        .timeout_ms = ENGINE_CALL_MS,
-        .on_done = on_create_done,
-        .ctx = request,
-    };
+    struct rpc_request_spec spec = bytes_spec(request, path, take_id);
     request->call = rpc_client_call(manager, &spec, message);
 }
 
@@ -202,14 +200,7 @@ void request_call_bytes(struct request *request, const char *path, const void *b
     struct rpc_client *manager = manager_of(request);
     if (!manager)
         return;
-    request->bytes_then = then;
-    struct rpc_request_spec spec = {
-        .path = path,
-        .kind = RPC_UNARY,
-        .timeout_ms = ENGINE_CALL_MS,
-        .on_done = on_bytes_done,
-        .ctx = request,
-    };
+    struct rpc_request_spec spec = bytes_spec(request, path, then);
     request->call = rpc_client_call_bytes(manager, &spec, bytes, size);
 }
 
