@@ -16,7 +16,6 @@
 #include "agent/oci/root_io.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
-#include "proto/base/codec.h"
 #include "proto/base/entropy_io.h"
 #include "proto/base/str.h"
 
@@ -415,10 +414,8 @@ static int creation_check(struct creation *creation, const char *name, const jso
 void crates_create(struct crates *crates, const char *name, const json_t *body, crate_created *done,
                    void *owner)
 {
-    unsigned char random[32];
     char id[CONTAINER_ID_BYTES];
-    entropy_bytes(random, sizeof random);
-    hex_encode(random, sizeof random, id);
+    crate_id_make(id);
     struct creation *creation = MEM_NEW(struct creation);
     creation->crates = crates;
     creation->done = done;

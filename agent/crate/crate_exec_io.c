@@ -9,8 +9,6 @@
 #include "agent/oci/root_io.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
-#include "proto/base/codec.h"
-#include "proto/base/entropy_io.h"
 #include "proto/base/str.h"
 
 #define EXECS_MAX 2000
@@ -94,11 +92,9 @@ int crate_exec_make(struct crate *crate, const json_t *body, struct crate_exec *
         json_decref(config);
         return rc;
     }
-    unsigned char random[32];
     struct crate_exec *exec = MEM_NEW(struct crate_exec);
     MAGIC_SET(exec, CRATE_EXEC_MAGIC);
-    entropy_bytes(random, sizeof random);
-    hex_encode(random, sizeof random, exec->id);
+    crate_id_make(exec->id);
     exec->crate = crate;
     str_copy(exec->container_id, sizeof exec->container_id, crate->id);
     exec->config = config;

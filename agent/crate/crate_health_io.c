@@ -6,8 +6,6 @@
 #include "agent/crate/crates_priv_io.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
-#include "proto/base/codec.h"
-#include "proto/base/entropy_io.h"
 #include "proto/base/file_io.h"
 #include "proto/base/log.h"
 #include "proto/base/str.h"
@@ -84,9 +82,7 @@ static void tell_check(const struct crate *crate, const char *what, const char *
 
 void crate_health_asks(struct crate *crate)
 {
-    unsigned char random[CRATE_EXEC_ID_BYTES];
-    entropy_bytes(random, sizeof random);
-    hex_encode(random, sizeof random, crate->life->check_id);
+    crate_id_make(crate->life->check_id);
     tell_check(crate, "exec_create", NULL);
     tell_check(crate, "exec_start", NULL);
 }

@@ -9,6 +9,8 @@
 #include "agent/image/rootfs_io.h"
 #include "proto/base/check.h"
 #include "proto/base/clock_io.h"
+#include "proto/base/codec.h"
+#include "proto/base/entropy_io.h"
 #include "proto/base/file_io.h"
 #include "proto/base/log.h"
 #include "proto/base/str.h"
@@ -79,6 +81,13 @@ void crate_forget(struct crate *crate)
     crates->pending++;
     loop_later_init(&crate->life->free_later, crates->loop, free_run);
     loop_later_ask(&crate->life->free_later);
+}
+
+void crate_id_make(char out[CONTAINER_ID_BYTES])
+{
+    unsigned char random[(CONTAINER_ID_BYTES - 1) / 2];
+    entropy_bytes(random, sizeof random);
+    hex_encode(random, sizeof random, out);
 }
 
 void crate_tell(const struct crate *crate, const char *action, const char *const *extra)

@@ -74,8 +74,6 @@ struct crate_op {
 };
 
 // What is under way with one crate.
-#define CRATE_EXEC_ID_BYTES 32 // of an exec's id, before it is hex
-
 struct crate_life {
     struct crate *crate;
     struct list ops;        // waiting; the first one runs
@@ -110,11 +108,13 @@ struct crate_life {
     // Health checks.
     struct health health_state;
     struct loop_timer health_timer;
-    struct check *check;                        // NULL: none under way
-    char check_id[2 * CRATE_EXEC_ID_BYTES + 1]; // of the one that events were told of; "": none yet
+    struct check *check;               // NULL: none under way
+    char check_id[CONTAINER_ID_BYTES]; // of the one that events were told of; "": none yet
 };
 
 // crates_io.c
+// A fresh id, of a container or of an exec.
+void crate_id_make(char out[CONTAINER_ID_BYTES]);
 struct crate *crate_new(struct crates *crates, const char *id);
 void crate_forget(struct crate *crate); // out of the lists; freed at the end of the turn
 
