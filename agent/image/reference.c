@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proto/base/check.h"
+#include "proto/base/hostname.h"
 #include "proto/base/str.h"
 
 #define DEFAULT_DOMAIN "docker.io"
@@ -72,16 +73,6 @@ static bool path_ok(const char *path)
     return true;
 }
 
-static bool label_ok(struct str_part part)
-{
-    if (!part.len || part.at[0] == '-' || part.at[part.len - 1] == '-')
-        return false;
-    for (size_t i = 0; i < part.len; i++)
-        if (!isalnum((unsigned char)part.at[i]) && part.at[i] != '-')
-            return false;
-    return true;
-}
-
 static bool domain_ok(const char *domain)
 {
     char host[REFERENCE_NAME_MAX + 1];
@@ -101,7 +92,7 @@ static bool domain_ok(const char *domain)
         const char *rest = host;
         struct str_part part;
         while (str_split(&rest, '.', &part))
-            if (!label_ok(part))
+            if (!hostname_label_ok(part))
                 return false;
     }
     uint64_t number;

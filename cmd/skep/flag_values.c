@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/base/check.h"
+#include "proto/base/hostname.h"
 #include "proto/base/str.h"
 
 #define DOMAIN_BYTES_MAX 254
@@ -46,16 +47,6 @@ const char *flag_extra_host(const char *text, struct arena *arena, struct err *e
     return arena_printf(arena, "%s:%s", name, ip);
 }
 
-static bool is_label(struct str_part part)
-{
-    if (!part.len || part.at[0] == '-' || part.at[part.len - 1] == '-')
-        return false;
-    for (size_t i = 0; i < part.len; i++)
-        if (!isalnum((unsigned char)part.at[i]) && part.at[i] != '-')
-            return false;
-    return true;
-}
-
 const char *flag_domain(const char *text, struct arena *arena, struct err *err)
 {
     const char *plain = trimmed(text, arena);
@@ -67,7 +58,7 @@ const char *flag_domain(const char *text, struct arena *arena, struct err *err)
     bool letters = false, fits = length > 0 && length <= DOMAIN_BYTES_MAX;
     struct str_part part;
     for (const char *rest = plain; fits && str_split(&rest, '.', &part);)
-        fits = is_label(part);
+        fits = hostname_label_ok(part);
     for (size_t i = 0; i < length; i++)
         letters = letters || isalpha((unsigned char)plain[i]);
     return fits && letters ? plain : refuse(err, "", text, " is not a valid domain");
