@@ -69,6 +69,7 @@ grep -qx 'PID' <<<"$(docker top cc -o pid | head -1 | tr -d ' ')" || fail "top -
 grep -qx 'A /big' <<<"$(docker diff cc)" || fail "diff: $(docker diff cc)"
 
 step "exec of what cannot be started: one sentence, and no word of the runtime's"
+# It ends with an error, as it must; what is looked at is its words.
 said() { docker exec "$@" 2>&1 | tr -d '\r'; }
 failed='OCI runtime exec failed: exec failed: unable to start container process'
 same "$failed: exec: \"nosuch\": executable file not found in \$PATH: unknown" "$(said cc nosuch || true)" "a program"
