@@ -89,3 +89,16 @@ uint32_t generation_of(int netns_fd)
     closer_take(NULL, fd);
     return got > 0 ? generation_parse(answer, (size_t)got) : 0;
 }
+
+bool generation_trusted(struct generation_trust *trust, uint32_t generation)
+{
+    if (!generation || generation != trust->generation || trust->left == 0)
+        return false;
+    trust->left--;
+    return true;
+}
+
+void generation_looked(struct generation_trust *trust, uint32_t generation)
+{
+    *trust = (struct generation_trust){generation, generation ? GENERATION_LOOKS - 1 : 0};
+}

@@ -12,9 +12,6 @@
 #define LISTING_BYTES_MAX  (16u << 20)
 #define COMMANDS_BYTES_MAX (256u << 10)
 
-// So many looks in a row, between which nothing was changed, read the rules once.
-#define TRUST 10
-
 struct forward {
     struct loop *loop;
     struct loop_later later; // what one turn wants is one job
@@ -32,9 +29,8 @@ struct forward {
     size_t count;
     bool fresh; // they are others than before
     bool changed;
-    bool trusted;        // nothing was read
-    uint32_t generation; // at which all was as it should be; 0: it was not
-    unsigned trust;      // how often that may still do instead of a look
+    bool trusted; // nothing was read
+    struct generation_trust trust;
     char blockers[FORWARD_BLOCKERS_MAX][FORWARD_NAME_BYTES];
     size_t blockers_count;
     struct err err;
@@ -78,22 +74,19 @@ static void run(struct loop_work *work)
     err_clear(&job->err);
     // Before the look: what is changed meanwhile is looked at again.
     uint32_t generation = generation_of(NFT_NETNS_OWN);
-    if (!job->fresh && generation && generation == job->generation && job->trust > 0) {
-        job->trust--;
+    if (!job->fresh && generation_trusted(&job->trust, generation)) {
         job->trusted = true;
         return;
     }
-    job->generation = 0;
+    generation_looked(&job->trust, 0);
     job->blockers_count = 0;
     struct nft *nft = nft_open(NFT_NETNS_OWN, &job->err);
     if (!nft)
         return;
     int rc = let_pass(job, nft);
     nft_close(nft);
-    if (!rc && !job->changed) {
-        job->generation = generation;
-        job->trust = TRUST - 1;
-    }
+    if (!rc && !job->changed)
+        generation_looked(&job->trust, generation);
 }
 
 // ---- on the loop --------------------------------------------------------------------------------

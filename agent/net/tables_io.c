@@ -56,8 +56,7 @@ struct tables {
     size_t changed;
     bool touched; // something was sent to the kernel
     bool trusted;
-    uint32_t generation; // at which a look found all as it should be; 0: none did
-    unsigned trust;      // how often that may still do instead of a look
+    struct generation_trust trust;
     struct err err;
 };
 
@@ -195,11 +194,9 @@ static void run(struct loop_work *work)
     // Before the look: what is changed meanwhile is looked at again.
     bool looks = only_looks(tables);
     uint32_t generation = looks ? generation_of(tables->netns_fd) : 0;
-    if (generation && generation == tables->generation && tables->trust > 0) {
-        tables->trust--;
-        tables->trusted = true;
+    tables->trusted = generation_trusted(&tables->trust, generation);
+    if (tables->trusted)
         return;
-    }
     if (!tables->nft)
         tables->nft = nft_open(tables->netns_fd, &tables->err);
     if (tables->nft) {
@@ -207,12 +204,10 @@ static void run(struct loop_work *work)
         nft_rest(tables->nft);
     }
     // (A wish for what is there already leaves it as it is.)
-    if (tables->touched || tables->err.code != ERR_OK) {
-        tables->generation = 0;
-    } else if (looks) {
-        tables->generation = generation;
-        tables->trust = TABLES_TRUST - 1;
-    }
+    if (tables->touched || tables->err.code != ERR_OK)
+        generation_looked(&tables->trust, 0);
+    else if (looks)
+        generation_looked(&tables->trust, generation);
 }
 
 // ---- on the loop --------------------------------------------------------------------------------

@@ -20,7 +20,6 @@
 #define TABLES_COUNT_MAX  8
 #define TABLES_AUDIT_MS   30000
 #define TABLES_RETRY_MS   1000
-#define TABLES_TRUST      10  // so many looks in a row, of which nothing was changed, read once
 #define TABLES_NOTICED_MS 50  // from a change by others to the look at it
 #define TABLES_SPACING_MS 400 // between two such looks
 

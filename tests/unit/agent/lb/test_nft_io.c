@@ -283,6 +283,24 @@ START_TEST(only_a_whole_answer_has_a_generation)
 }
 END_TEST
 
+START_TEST(a_look_is_trusted_for_a_while_and_at_its_generation_alone)
+{
+    struct generation_trust trust = {0};
+    ck_assert(!generation_trusted(&trust, 0));
+    ck_assert(!generation_trusted(&trust, 7));
+    generation_looked(&trust, 7);
+    ck_assert(!generation_trusted(&trust, 8));
+    ck_assert(!generation_trusted(&trust, 0)); // not known
+    for (int i = 1; i < GENERATION_LOOKS; i++)
+        ck_assert(generation_trusted(&trust, 7));
+    ck_assert(!generation_trusted(&trust, 7));
+    generation_looked(&trust, 7);
+    generation_looked(&trust, 0);
+    ck_assert(!generation_trusted(&trust, 7));
+    ck_assert(!generation_trusted(&trust, 0));
+}
+END_TEST
+
 Suite *suite_nft_io(void);
 Suite *suite_nft_io(void)
 {
@@ -299,6 +317,7 @@ Suite *suite_nft_io(void)
     tcase_add_test(tcase, teardown_leaves_no_table_and_may_be_repeated);
     tcase_add_test(tcase, each_transaction_is_another_generation);
     tcase_add_test(tcase, only_a_whole_answer_has_a_generation);
+    tcase_add_test(tcase, a_look_is_trusted_for_a_while_and_at_its_generation_alone);
     suite_add_tcase(suite, tcase);
     return suite;
 }
